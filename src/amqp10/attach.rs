@@ -1,0 +1,288 @@
+//! 2.6.3 to 2.6.6: how links are attached, refused, stolen and detached; how a session ends. The other half of `session.rs`.
+
+use std::sync::Arc;
+
+use super::definitions::{Condition, Error, Role, SenderSettleMode, SequenceNo};
+use super::directory::Place;
+use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
+use super::performative::{Attach, Detach, End};
+use super::session::{Context, Session};
+use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
+use super::types::saturate;
+use super::violation::Violation;
+use crate::event::{Event, LinkId, Manner, Node, Outcome};
+
+impl Session {
+    /// 2.7.3: the peer attaches a link.
+    pub(crate) fn on_attach(&mut self, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
+        if attach.handle > context.config.handle_max {
+            return Err(Violation::framing("handle above handle-max"));
+        }
+        if self.handles.get(attach.handle).is_some() {
+            return Err(Violation::session(Condition::HandleInUse, "a link is attached to this handle"));
+        }
+        let handle = self.links.vacant_key();
+        if saturate(handle) > self.remote_handle_max {
+            let what = "no handle left below the peer's handle-max";
+            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+        }
+        let name = attach.name.clone();
+        // 2.8.1: its end decides ours.
+        let role = attach.role.other();
+        let too_many = context.directory.len() >= context.config.max_links;
+        let place = Place { channel: self.channel.into(), handle };
+        let id = context.directory.add(name.clone(), role, place);
+        let request = if too_many {
+            Err(Error::new(Condition::ResourceLimitExceeded, "too many links on this connection"))
+        } else {
+            node_of(&attach)
+        };
+        let link = Link {
+            id,
+            name,
+            state: LinkState::AwaitDetach,
+            end: our_end(&attach, request.as_ref().ok(), context),
+            flow_due: false,
+        };
+        let event = request.map(|node| event_for(&attach, id, node, &link.end));
+        self.handles.set(attach.handle, handle);
+        self.links.insert(link);
+        match event {
+            Ok(event) => {
+                if let Some(link) = self.links.get_mut(handle) {
+                    link.state = LinkState::AwaitRoute(Box::new(attach));
+                }
+                context.events.push_back(event);
+                Ok(())
+            }
+            Err(error) => self.refuse(handle, attach, error, context),
+        }
+    }
+
+    /// The router says that the attach holds: the answer to the peer's attach.
+    pub(crate) fn attached(
+        &mut self,
+        handle: usize,
+        address: Option<Arc<str>>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let LinkState::AwaitRoute(attach) = std::mem::replace(&mut link.state, LinkState::Attached) else {
+            return Ok(());
+        };
+        let mut answer = answer_to(*attach, handle, link.role(), context.config.max_message_size);
+        match &mut answer {
+            Attach { role: Role::Sender, source: Some(AnySource::Source(source)), .. } => {
+                **source = granted_source(source, address);
+            }
+            Attach { role: Role::Receiver, target: Some(AnyTarget::Target(target)), .. } => {
+                *target = granted_target(target, address);
+            }
+            _ => {}
+        }
+        self.put_attach(answer, context)
+    }
+
+    /// Writes an attach; for a peer with small frames without what it knows already.
+    fn put_attach(&self, answer: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
+        context.wire.send(self.channel, &answer).or_else(|_| context.wire.send(self.channel, &shortened(answer)))
+    }
+
+    /// 2.6.3: an attach that does not hold is answered with the terminus null that could not be had, then detached.
+    fn refuse(
+        &mut self,
+        handle: usize,
+        attach: Attach,
+        error: Error,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        let Some(link) = self.links.get(handle) else { return Ok(()) };
+        let mut answer = answer_to(attach, handle, link.role(), context.config.max_message_size);
+        match answer.role {
+            Role::Sender => answer.source = None,
+            Role::Receiver => answer.target = None,
+        }
+        self.put_attach(answer, context)?;
+        self.detach(handle, error, context)
+    }
+
+    /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.
+    pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
+        self.let_go(handle, context);
+        let error = error.shortened(context.wire.description_limit());
+        context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error: Some(error) })
+    }
+
+    /// Router and directory forget the link, and we its deliveries.
+    fn let_go(&mut self, handle: usize, context: &mut Context<'_>) {
+        self.forget_deliveries(handle, context.directory);
+        let Some(link) = self.links.get_mut(handle) else { return };
+        if matches!(std::mem::replace(&mut link.state, LinkState::AwaitDetach), LinkState::Attached) {
+            context.events.push_back(Event::Detach { link: link.id });
+        }
+        context.directory.remove(link.id, &link.name, link.role());
+    }
+
+    /// 2.7.7: the peer detaches a link, or answers our detach.
+    pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
+        let handle = self.local_handle(detach.handle)?;
+        let Some(link) = self.links.get(handle) else { return Ok(()) };
+        if !matches!(link.state, LinkState::AwaitDetach) {
+            self.let_go(handle, context);
+            // What the link is owed comes before its detach.
+            self.finish_turn(&mut context.wire)?;
+            // 2.6.6: closed if the peer closes. One that only detaches may attach again, to a fresh link: we keep no state.
+            let answer = Detach { handle: saturate(handle), closed: detach.closed, error: None };
+            context.wire.send(self.channel, &answer)?;
+        }
+        self.handles.clear(detach.handle);
+        self.links.try_remove(handle);
+        Ok(())
+    }
+
+    /// 2.5.5: all links go with the session, and the peer is told why if it was us who ended it.
+    pub(crate) fn end(&mut self, error: Option<Error>, context: &mut Context<'_>) -> Result<(), Violation> {
+        let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            self.let_go(handle, context);
+        }
+        self.finish_turn(&mut context.wire)?;
+        self.ended = true;
+        let error = error.map(|error| error.shortened(context.wire.description_limit()));
+        context.wire.send(self.channel, &End { error })
+    }
+
+    /// The session ended without a word: its connection is going.
+    pub(crate) fn abandon(&mut self, context: &mut Context<'_>) {
+        let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            self.let_go(handle, context);
+        }
+        self.ended = true;
+    }
+}
+
+/// Where the peer wants its link attached, or why that cannot be.
+fn node_of(attach: &Attach) -> Result<Node, Error> {
+    let invalid = |what: &str| Error::new(Condition::InvalidField, what);
+    let unknown = || Error::new(Condition::NotImplemented, "terminus of a type that is not supported");
+    match attach.role {
+        Role::Sender => {
+            if attach.initial_delivery_count.is_none() {
+                return Err(invalid("a sender's attach has an initial-delivery-count"));
+            }
+            match &attach.target {
+                Some(AnyTarget::Target(target)) if target.dynamic => Ok(Node::Dynamic(node_kind(&target.capabilities))),
+                Some(AnyTarget::Target(Target { address: Some(address), .. })) => named(address),
+                Some(AnyTarget::Target(_)) => Ok(Node::Anonymous),
+                Some(AnyTarget::Coordinator(_)) => {
+                    Err(Error::new(Condition::NotImplemented, "transactions are not supported"))
+                }
+                Some(AnyTarget::Unknown(_)) => Err(unknown()),
+                None => Err(invalid("an attach without a target")),
+            }
+        }
+        Role::Receiver => match &attach.source {
+            Some(AnySource::Source(source)) if source.dynamic => Ok(Node::Dynamic(node_kind(&source.capabilities))),
+            Some(AnySource::Source(source)) => {
+                source.browses().map_err(|_| invalid("distribution-mode is move or copy"))?;
+                named(source.address.as_ref().ok_or_else(|| invalid("a source has an address or is dynamic"))?)
+            }
+            Some(AnySource::Unknown(_)) => Err(unknown()),
+            None => Err(invalid("an attach without a source")),
+        },
+    }
+}
+
+fn named(address: &Arc<str>) -> Result<Node, Error> {
+    if address.is_empty() {
+        return Err(Error::new(Condition::InvalidField, "an address is not empty"));
+    }
+    Ok(Node::Address(address.clone()))
+}
+
+fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkEnd {
+    match attach.role {
+        Role::Sender => LinkEnd::Receiver(Receiver {
+            delivery_count: attach.initial_delivery_count.unwrap_or_default(),
+            credit: 0,
+            rcv_settle_mode: attach.rcv_settle_mode,
+            by_to: context.config.route_by_to || node == Some(&Node::Anonymous),
+            partial: None,
+        }),
+        Role::Receiver => {
+            let default_outcome = match &attach.source {
+                Some(AnySource::Source(source)) => source.default_outcome.clone().map_or(Outcome::Released, Outcome::from),
+                _ => Outcome::Released,
+            };
+            // 2.7.3: zero is no limit, like none.
+            LinkEnd::Sender(Sender::new(attach.max_message_size.filter(|max| *max > 0), default_outcome))
+        }
+    }
+}
+
+fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event {
+    match end {
+        LinkEnd::Receiver(_) => Event::AttachProducer { link, node },
+        LinkEnd::Sender(sender) => Event::AttachConsumer {
+            link,
+            node,
+            manner: match attach.snd_settle_mode {
+                SenderSettleMode::Settled => Manner::Settled,
+                SenderSettleMode::Unsettled => Manner::Unsettled,
+                SenderSettleMode::Mixed => Manner::Mixed,
+            },
+            browse: matches!(&attach.source, Some(AnySource::Source(source)) if source.browses() == Ok(true)),
+            default_outcome: sender.default_outcome.clone(),
+        },
+    }
+}
+
+/// Our attach to the peer's: the same link seen from this end.
+fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -> Attach {
+    Attach {
+        name: attach.name,
+        handle: saturate(handle),
+        role,
+        snd_settle_mode: attach.snd_settle_mode,
+        rcv_settle_mode: attach.rcv_settle_mode,
+        source: attach.source,
+        target: attach.target,
+        // 2.6.13: we keep no state of links that were detached, so there is nothing to resume.
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: (role == Role::Sender).then(SequenceNo::default),
+        max_message_size: (role == Role::Receiver).then_some(max_message_size),
+        offered_capabilities: Vec::new(),
+        desired_capabilities: Vec::new(),
+        properties: None,
+    }
+}
+
+/// 3.5.3: the source as it is, which is not in all things as it was asked for: nothing here is durable, nothing filters.
+fn granted_source(wanted: &Source, address: Option<Arc<str>>) -> Source {
+    Source { address, durable: 0, filter: None, ..wanted.clone() }
+}
+
+/// 3.5.4: likewise.
+fn granted_target(wanted: &Target, address: Option<Arc<str>>) -> Target {
+    Target { address, durable: 0, ..wanted.clone() }
+}
+
+/// An attach with the names that make the link, and nothing that only repeats the peer's own.
+fn shortened(answer: Attach) -> Attach {
+    let source = answer.source.map(|source| match source {
+        AnySource::Source(source) => {
+            let Source { address, dynamic, .. } = *source;
+            AnySource::Source(Box::new(Source { address: address.filter(|_| answer.role == Role::Sender), dynamic, ..Source::default() }))
+        }
+        unknown @ AnySource::Unknown(_) => unknown,
+    });
+    let target = answer.target.map(|target| match target {
+        AnyTarget::Target(Target { address, dynamic, .. }) => {
+            AnyTarget::Target(Target { address: address.filter(|_| answer.role == Role::Receiver), dynamic, ..Target::default() })
+        }
+        other => other,
+    });
+    Attach { source, target, ..answer }
+}

@@ -1,0 +1,593 @@
+//! 2.4: connections. Header exchange, SASL, open and close, idle time-outs; owns the sessions.
+//!
+//! Bytes go in through [`Connection::receive`], which returns what the peer did an [`Event`] at a time, so that each is
+//! answered before the next is read; the router's answers come in through [`Connection::apply`]; what is to be written
+//! gathers in an [`Outbox`], completed by [`Connection::finish_turn`]. No socket and no clock: `now` is an argument.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use slab::Slab;
+
+use super::definitions::{Condition, Error};
+use super::directory::Directory;
+use super::frame::{self, Frame, FrameType};
+use super::header::{Header, Protocol};
+use super::performative::{Attach, Begin, Close, Open, Performative};
+use super::sasl::{self, SaslFrame, SaslInit, SaslOutcome};
+use super::session::{Context, Session, Wire};
+use super::types::{Decode, Encode, Reader, Symbol, saturate};
+use super::violation::{Scope, Violation};
+use crate::config::EngineConfig;
+use crate::event::{Effect, Event};
+use crate::outbox::Outbox;
+
+/// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
+const MIN_IDLE_TIME_OUT: u32 = 100;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    config: Arc<EngineConfig>,
+    /// Who it is, for the log.
+    name: Arc<str>,
+    phase: Phase,
+    last_received: Instant,
+    last_sent: Instant,
+    /// From the peer's open.
+    max_frame_size: u32,
+    channel_max: u16,
+    idle_time_out: Option<Duration>,
+    sessions: Slab<Session>,
+    /// The peer's channel leads to ours.
+    channels: Vec<Option<u16>>,
+    directory: Directory,
+    events: VecDeque<Event>,
+    /// Sessions (by our channel) that have something to write at the end of the turn.
+    touched: Vec<usize>,
+}
+
+/// ```text
+///              SASL header          init           AMQP header          open            close
+/// AwaitHeader ────────────▶ AwaitInit ──▶ AwaitSecondHeader ──▶ AwaitOpen ──▶ Opened ─────────▶ Closed
+///      └───────────────────── AMQP header ─────────────────────────▲            └─▶ AwaitClose ──▲
+/// ```
+/// Any violation leads to `AwaitClose`, a failed authentication straight to `Closed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    AwaitHeader { until: Instant },
+    AwaitInit { until: Instant },
+    AwaitSecondHeader { until: Instant },
+    AwaitOpen { until: Instant },
+    Opened,
+    /// We have closed and wait for the peer's close; everything else is discarded.
+    AwaitClose { until: Instant },
+    Closed,
+}
+
+impl Connection {
+    pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant, until: Instant) -> Connection {
+        Connection {
+            config,
+            name,
+            phase: Phase::AwaitHeader { until },
+            last_received: now,
+            last_sent: now,
+            max_frame_size: frame::MIN_MAX_FRAME_SIZE,
+            channel_max: u16::MAX,
+            idle_time_out: None,
+            sessions: Slab::new(),
+            channels: Vec::new(),
+            directory: Directory::default(),
+            events: VecDeque::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed.
+    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+        if !input.is_empty() {
+            self.last_received = now;
+        }
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            match self.step(input, out) {
+                Ok(true) => {}
+                Ok(false) => return self.events.pop_front(),
+                Err(violation) => self.fail(&violation.error, now, out),
+            }
+        }
+    }
+
+    /// Takes one header or frame. False if there is none.
+    fn step(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<bool, Violation> {
+        match self.phase {
+            Phase::AwaitHeader { until } => self.on_first_header(input, until, out),
+            Phase::AwaitSecondHeader { until } => self.on_second_header(input, until, out),
+            Phase::AwaitInit { until } => self.on_sasl_bytes(input, until, out),
+            Phase::AwaitOpen { .. } | Phase::Opened => {
+                let Some(frame) = frame::split(input, self.config.max_frame_size)? else { return Ok(false) };
+                self.on_frame(frame, out)?;
+                Ok(true)
+            }
+            Phase::AwaitClose { .. } => match frame::split(input, self.config.max_frame_size) {
+                Ok(Some(frame)) => {
+                    if matches!(Performative::decode(&mut Reader::new(&frame.body)), Ok(Performative::Close(_))) {
+                        self.phase = Phase::Closed;
+                    }
+                    Ok(true)
+                }
+                Ok(None) => Ok(false),
+                // The stream is no longer one of frames: no close can be found in it.
+                Err(_) => {
+                    self.phase = Phase::Closed;
+                    Ok(true)
+                }
+            },
+            Phase::Closed => {
+                input.clear();
+                Ok(false)
+            }
+        }
+    }
+
+    /// 2.2: `frontend.rs` has seen that the header is one of ours.
+    fn on_first_header(&mut self, input: &mut BytesMut, until: Instant, out: &mut Outbox) -> Result<bool, Violation> {
+        let Header::Known(protocol) = Header::read(input) else { return Ok(false) };
+        input.advance(Header::SIZE);
+        match protocol {
+            Protocol::Amqp => {
+                Protocol::Amqp.put(out);
+                self.phase = Phase::AwaitOpen { until };
+            }
+            Protocol::Sasl => {
+                Protocol::Sasl.put(out);
+                put_sasl(out, &sasl::mechanisms(&self.config.users))?;
+                self.phase = Phase::AwaitInit { until };
+            }
+        }
+        Ok(true)
+    }
+
+    /// 5.3.2: after SASL the AMQP header, and no other.
+    fn on_second_header(&mut self, input: &mut BytesMut, until: Instant, out: &mut Outbox) -> Result<bool, Violation> {
+        match Header::read(input) {
+            Header::Partial => Ok(false),
+            Header::Known(Protocol::Amqp) => {
+                input.advance(Header::SIZE);
+                Protocol::Amqp.put(out);
+                self.phase = Phase::AwaitOpen { until };
+                Ok(true)
+            }
+            Header::Known(Protocol::Sasl) | Header::Unknown(_) => {
+                log::warn!("{}: closed: the header after SASL is not that of AMQP 1.0.0", self.name);
+                Protocol::Amqp.put(out);
+                self.phase = Phase::Closed;
+                Ok(true)
+            }
+        }
+    }
+
+    /// 5.3.2: there is no close in this layer, so every violation just ends it.
+    fn on_sasl_bytes(&mut self, input: &mut BytesMut, until: Instant, out: &mut Outbox) -> Result<bool, Violation> {
+        let init = match frame::split(input, sasl::MAX_SASL_FRAME_SIZE) {
+            Ok(None) => return Ok(false),
+            Ok(Some(frame)) => read_init(&frame).map_err(|violation| violation.error),
+            Err(violation) => Err(violation.error),
+        };
+        self.phase = match init {
+            Ok(init) => {
+                let user = sasl::authenticate(&self.config.users, &init);
+                let code = if user.is_some() { sasl::CODE_OK } else { sasl::CODE_AUTH };
+                put_sasl(out, &SaslOutcome { code, additional_data: None })?;
+                match user {
+                    Some(user) => {
+                        log::debug!("{}: sasl {}: {user} is in", self.name, init.mechanism.as_str());
+                        Phase::AwaitSecondHeader { until }
+                    }
+                    None => {
+                        log::info!("{}: sasl {}: refused, outcome code {code}", self.name, init.mechanism.as_str());
+                        Phase::Closed
+                    }
+                }
+            }
+            Err(error) => {
+                log::warn!("{}: closed during SASL: {error}", self.name);
+                Phase::Closed
+            }
+        };
+        Ok(true)
+    }
+
+    fn on_frame(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Violation> {
+        if frame.frame_type == FrameType::Sasl {
+            return Err(Violation::framing("SASL frame after the SASL layer"));
+        }
+        if frame.channel > self.config.channel_max {
+            return Err(Violation::framing("channel above channel-max"));
+        }
+        if frame.body.is_empty() {
+            // 2.4.5: a heartbeat.
+            return Ok(());
+        }
+        let mut reader = Reader::new(&frame.body);
+        let performative = Performative::decode(&mut reader)?;
+        let payload = frame.body.slice_ref(reader.rest());
+        if !payload.is_empty() && !matches!(performative, Performative::Transfer(_)) {
+            return Err(Violation::connection(Condition::DecodeError, "bytes after a performative that takes none"));
+        }
+        match (self.phase, performative) {
+            (Phase::AwaitOpen { .. }, Performative::Open(open)) => self.on_open(&open, frame.channel, out),
+            (Phase::AwaitOpen { .. }, Performative::Close(close)) => {
+                self.put_open(out)?;
+                self.on_close(&close, out)
+            }
+            (Phase::AwaitOpen { .. }, _) => {
+                Err(Violation::connection(Condition::IllegalState, "the first frame of a connection is an open"))
+            }
+            (_, Performative::Open(_)) => Err(Violation::connection(Condition::IllegalState, "a second open")),
+            (_, Performative::Close(close)) => self.on_close(&close, out),
+            (_, Performative::Begin(begin)) => self.on_begin(&begin, frame.channel, out),
+            (_, performative) => self.on_session_frame(performative, payload, frame.channel, out),
+        }
+    }
+
+    /// 2.4.1
+    fn on_open(&mut self, open: &Open, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
+        if channel != 0 {
+            return Err(Violation::framing("open on a channel other than 0"));
+        }
+        self.max_frame_size = open.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
+        self.channel_max = open.channel_max;
+        self.put_open(out)?;
+        self.phase = Phase::Opened;
+        log::debug!("{}: open, container {:?}", self.name, open.container_id);
+        match open.idle_time_out.filter(|time_out| *time_out > 0) {
+            Some(time_out) if time_out < MIN_IDLE_TIME_OUT => {
+                Err(Violation::connection(Condition::InvalidField, "idle-time-out below 100 ms cannot be kept"))
+            }
+            time_out => {
+                self.idle_time_out = time_out.map(|time_out| Duration::from_millis(time_out.into()));
+                Ok(())
+            }
+        }
+    }
+
+    fn put_open(&self, out: &mut Outbox) -> Result<(), Violation> {
+        let open = Open {
+            container_id: self.config.container_id.as_str().into(),
+            hostname: None,
+            max_frame_size: self.config.max_frame_size,
+            channel_max: self.config.channel_max,
+            idle_time_out: self.config.idle_time_out.map(|time_out| saturate_millis(time_out).max(1)),
+            outgoing_locales: Vec::new(),
+            incoming_locales: Vec::new(),
+            offered_capabilities: vec![Symbol::new("ANONYMOUS-RELAY")],
+            desired_capabilities: Vec::new(),
+            properties: super::types::string_map(&self.config.open_properties),
+        };
+        self.wire(out).send(0, &open)
+    }
+
+    /// 2.5.1: the peer begins a session, and we answer with our end of it.
+    fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
+        if begin.remote_channel.is_some() {
+            return Err(Violation::connection(Condition::InvalidField, "a begin with remote-channel answers none of ours"));
+        }
+        if self.session_on(channel).is_some() {
+            return Err(Violation::connection(Condition::IllegalState, "a second begin on a channel"));
+        }
+        let ours = self.sessions.vacant_key();
+        let Some(ours) = u16::try_from(ours).ok().filter(|ours| *ours <= self.channel_max) else {
+            let what = "no channel left below the peer's channel-max";
+            return Err(Violation::connection(Condition::ResourceLimitExceeded, what));
+        };
+        let session = Session::new(ours, channel, begin);
+        let answer = session.begin(self.config.handle_max);
+        self.sessions.insert(session);
+        let index = usize::from(channel);
+        if self.channels.len() <= index {
+            self.channels.resize(index + 1, None);
+        }
+        if let Some(slot) = self.channels.get_mut(index) {
+            *slot = Some(ours);
+        }
+        self.wire(out).send(ours, &answer)
+    }
+
+    /// Our channel for a session of the peer's.
+    fn session_on(&self, channel: u16) -> Option<usize> {
+        self.channels.get(usize::from(channel)).copied().flatten().map(usize::from)
+    }
+
+    fn on_session_frame(
+        &mut self,
+        performative: Performative,
+        payload: Bytes,
+        channel: u16,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
+        let Some(ours) = self.session_on(channel) else {
+            return Err(Violation::connection(Condition::IllegalState, "frame on a channel without a session"));
+        };
+        if let Performative::End(end) = &performative {
+            end.error.iter().for_each(|error| log::info!("{}: session ended by the peer: {error}", self.name));
+            return self.on_end(channel, ours, out);
+        }
+        if let Performative::Attach(attach) = &performative {
+            self.steal(attach, out)?;
+        }
+        let result = self.with_session(ours, out, |session, context| match performative {
+            // 2.5.5: we have ended it and the peer did not know yet.
+            _ if session.ended => Ok(()),
+            Performative::Attach(attach) => session.on_attach(attach, context),
+            Performative::Flow(flow) => session.on_flow(&flow, context),
+            Performative::Transfer(transfer) => session.on_transfer(&transfer, payload, context),
+            Performative::Disposition(disposition) => session.on_disposition(disposition, context),
+            Performative::Detach(detach) => session.on_detach(&detach, context),
+            // Dealt with before a session was looked for.
+            Performative::Open(_) | Performative::Begin(_) | Performative::End(_) | Performative::Close(_) => Ok(()),
+        });
+        self.contain(result, ours, out)
+    }
+
+    /// 2.6.1: a link that is attached again under its name and role leaves its old place.
+    fn steal(&mut self, attach: &Attach, out: &mut Outbox) -> Result<(), Violation> {
+        let role = attach.role.other();
+        let Some(place) = self.directory.find(&attach.name, role) else { return Ok(()) };
+        let result = self.with_session(place.channel, out, |session, context| {
+            let error = Error::new(Condition::Stolen, "the link was attached again elsewhere");
+            session.detach(place.handle, error, context)
+        });
+        self.contain(result, place.channel, out)
+    }
+
+    /// 2.5.5: the peer ends a session, or answers our end.
+    fn on_end(&mut self, channel: u16, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
+        let result = self.with_session(ours, out, |session, context| match session.ended {
+            true => Ok(()),
+            false => session.end(None, context),
+        });
+        self.sessions.try_remove(ours);
+        if let Some(slot) = self.channels.get_mut(usize::from(channel)) {
+            *slot = None;
+        }
+        result
+    }
+
+    /// Lets a session work, with what it needs of its connection.
+    fn with_session(
+        &mut self,
+        ours: usize,
+        out: &mut Outbox,
+        work: impl FnOnce(&mut Session, &mut Context<'_>) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.sessions.get_mut(ours) else { return Ok(()) };
+        if !session.touched {
+            session.touched = true;
+            self.touched.push(ours);
+        }
+        let mut context = Context {
+            config: &self.config,
+            wire: Wire { out, max_frame_size: self.max_frame_size },
+            events: &mut self.events,
+            directory: &mut self.directory,
+        };
+        work(session, &mut context)
+    }
+
+    /// Detaches the link or ends the session that a violation concerns; hands on what concerns the connection.
+    fn contain(&mut self, result: Result<(), Violation>, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
+        let Err(violation) = result else { return Ok(()) };
+        let contained = match violation.scope {
+            Scope::Connection => return Err(violation),
+            Scope::Session => {
+                log::warn!("{}: session ended: {}", self.name, violation.error);
+                self.with_session(ours, out, |session, context| session.end(Some(violation.error), context))
+            }
+            Scope::Link(handle) => {
+                log::warn!("{}: link detached: {}", self.name, violation.error);
+                let result =
+                    self.with_session(ours, out, |session, context| session.detach(handle, violation.error, context));
+                return self.contain(result, ours, out);
+            }
+        };
+        contained.map_err(|Violation { error, .. }| Violation { scope: Scope::Connection, error })
+    }
+
+    /// 2.4.3: the peer closes, or answers our close.
+    fn on_close(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
+        match &close.error {
+            Some(error) => log::info!("{}: closed by the peer: {error}", self.name),
+            None => log::debug!("{}: closed by the peer", self.name),
+        }
+        self.abandon(out);
+        self.phase = Phase::Closed;
+        self.wire(out).send(0, &Close { error: None })
+    }
+
+    /// Closes after a violation.
+    fn fail(&mut self, error: &Error, now: Instant, out: &mut Outbox) {
+        log::warn!("{}: closed: {error}", self.name);
+        self.close(error.clone(), now, out);
+    }
+
+    /// The broker is stopping.
+    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
+        self.close(Error::new(Condition::ConnectionForced, "the broker is stopping"), now, out);
+    }
+
+    /// 2.4.3: closes with an error and waits a while for the peer's close.
+    fn close(&mut self, error: Error, now: Instant, out: &mut Outbox) {
+        let opened = match self.phase {
+            Phase::Opened => Ok(()),
+            // 2.4.1: an open comes before a close, even then.
+            Phase::AwaitOpen { .. } => self.put_open(out),
+            // 2.2: and without the protocol agreed on there is neither.
+            Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {
+                self.phase = Phase::Closed;
+                return;
+            }
+            Phase::AwaitClose { .. } | Phase::Closed => return,
+        };
+        self.abandon(out);
+        let mut wire = self.wire(out);
+        let error = error.shortened(wire.description_limit());
+        let closed = opened.and_then(|()| wire.send(0, &Close { error: Some(error) }));
+        self.phase = match closed {
+            Ok(()) => Phase::AwaitClose { until: now + self.config.linger },
+            Err(_) => Phase::Closed,
+        };
+    }
+
+    /// The links go with the connection, without a word each.
+    fn abandon(&mut self, out: &mut Outbox) {
+        let sessions: Vec<usize> = self.sessions.iter().map(|(ours, _)| ours).collect();
+        for ours in sessions {
+            // Nothing is written, so nothing can fail.
+            let _ = self.with_session(ours, out, |session, context| {
+                session.abandon(context);
+                Ok(())
+            });
+        }
+    }
+
+    /// What the router wants done to a link of this connection. One that is gone needs nothing.
+    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
+        let Some(place) = self.directory.place(effect.link().link) else { return };
+        let handle = place.handle;
+        let result = self.with_session(place.channel, out, |session, context| {
+            match effect {
+                Effect::Attached { address, .. } => return session.attached(handle, address, context),
+                Effect::Grant { credit, .. } => session.grant(handle, credit),
+                Effect::Deliver { message, settled, ticket, .. } => {
+                    session.deliver(handle, message, settled, ticket, context);
+                }
+                Effect::Drained { .. } => session.drained(handle),
+                Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
+            }
+            Ok(())
+        });
+        if let Err(violation) = self.contain(result, place.channel, out) {
+            self.fail(&violation.error, now, out);
+        }
+    }
+
+    /// An event that an effect led to.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// End of the turn: what has gathered is written.
+    pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(ours) = self.touched.pop() {
+            let Some(session) = self.sessions.get_mut(ours) else { continue };
+            session.touched = false;
+            let result = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
+            if let Err(violation) = self.contain(result, ours, out) {
+                self.fail(&violation.error, now, out);
+            }
+        }
+        if !out.is_empty() {
+            self.last_sent = now;
+        }
+    }
+
+    /// Bytes of deliveries that wait for the windows of sessions.
+    pub(crate) fn blocked_bytes(&self) -> usize {
+        self.directory.blocked_bytes
+    }
+
+    /// Nothing more will be read or written, beyond what is in the outbox.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// When [`Connection::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::AwaitHeader { until }
+            | Phase::AwaitInit { until }
+            | Phase::AwaitSecondHeader { until }
+            | Phase::AwaitOpen { until }
+            | Phase::AwaitClose { until } => Some(until),
+            Phase::Opened => {
+                [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min()
+            }
+            Phase::Closed => None,
+        }
+    }
+
+    /// 2.4.5: what we advertise is half of what we bear, as recommended.
+    fn silence_deadline(&self) -> Option<Instant> {
+        self.config.idle_time_out.map(|time_out| self.last_received + time_out * 2)
+    }
+
+    fn heartbeat_deadline(&self) -> Option<Instant> {
+        self.idle_time_out.map(|time_out| self.last_sent + time_out / 2)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        if !due(self.deadline()) {
+            return;
+        }
+        match self.phase {
+            Phase::Opened if due(self.silence_deadline()) => {
+                let error = Error::new(Condition::ResourceLimitExceeded, "nothing was received within the idle-time-out");
+                self.fail(&error, now, out);
+            }
+            Phase::Opened => {
+                // 2.4.5: an empty frame.
+                let _ = out.append(|body| frame::put(body, FrameType::Amqp, 0, self.max_frame_size, |_| {}));
+                self.last_sent = now;
+            }
+            Phase::AwaitOpen { .. } => {
+                let error = Error::new(Condition::ResourceLimitExceeded, "no open within the time for the handshake");
+                self.fail(&error, now, out);
+                self.phase = Phase::Closed;
+            }
+            Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {
+                log::warn!("{}: closed: no open within the time for the handshake", self.name);
+                self.phase = Phase::Closed;
+            }
+            Phase::AwaitClose { .. } => {
+                log::debug!("{}: dropped: it did not answer our close", self.name);
+                self.phase = Phase::Closed;
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    fn wire<'a>(&self, out: &'a mut Outbox) -> Wire<'a> {
+        Wire { out, max_frame_size: self.max_frame_size }
+    }
+}
+
+/// 5.3.3.2: the one thing that a client may say in this layer.
+fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
+    let illegal = |what| Violation::connection(Condition::IllegalState, what);
+    if frame.frame_type != FrameType::Sasl {
+        return Err(illegal("AMQP frame before the end of SASL"));
+    }
+    let mut reader = Reader::new(&frame.body);
+    match SaslFrame::decode(&mut reader)? {
+        SaslFrame::SaslInit(init) => {
+            reader.finish()?;
+            Ok(init)
+        }
+        _ => Err(illegal("sasl-init expected")),
+    }
+}
+
+fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
+    out.append(|out| frame::put(out, FrameType::Sasl, 0, frame::MIN_MAX_FRAME_SIZE, |frame| body.encode(frame)))
+}
+
+fn saturate_millis(duration: Duration) -> u32 {
+    usize::try_from(duration.as_millis()).map_or(u32::MAX, saturate)
+}

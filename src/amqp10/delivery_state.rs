@@ -1,0 +1,121 @@
+//! 3.4: delivery states: what became of a delivery, or how far it got.
+
+use super::composite::{choice, composite};
+use super::definitions::Error;
+use super::types::{Raw, RawMap};
+use crate::event;
+
+composite! {
+    /// 3.4.1
+    Received = 0x23 "amqp:received:list" {
+        section_number: mandatory u32,
+        section_offset: mandatory u64,
+    }
+
+    /// 3.4.2
+    Accepted = 0x24 "amqp:accepted:list" {}
+
+    /// 3.4.3
+    Rejected = 0x25 "amqp:rejected:list" {
+        error: optional Error,
+    }
+
+    /// 3.4.4
+    Released = 0x26 "amqp:released:list" {}
+
+    /// 3.4.5
+    Modified = 0x27 "amqp:modified:list" {
+        delivery_failed: default bool = false,
+        undeliverable_here: default bool = false,
+        message_annotations: optional RawMap,
+    }
+
+    /// 4.5.8: of a transaction, which we do not do; known, so that it can be refused by name.
+    TransactionalState = 0x34 "amqp:transactional-state:list" {
+        txn_id: mandatory Raw,
+        outcome: optional Raw,
+    }
+
+    /// 4.5.5
+    Declared = 0x33 "amqp:declared:list" {
+        txn_id: mandatory Raw,
+    }
+}
+
+choice! {
+    /// 3.4: the terminal states.
+    Outcome { Accepted, Rejected, Released, Modified }
+
+    /// 3.4: all states.
+    DeliveryState { Accepted, Rejected, Released, Modified, Received, TransactionalState, Declared }
+}
+
+impl DeliveryState {
+    /// The same state without what its receiver added in words.
+    pub(crate) fn without_details(self) -> DeliveryState {
+        match self {
+            DeliveryState::Rejected(Rejected { error: Some(error) }) => {
+                let error = Some(Error { description: None, info: None, ..error });
+                DeliveryState::Rejected(Rejected { error })
+            }
+            DeliveryState::Modified(modified) => {
+                DeliveryState::Modified(Modified { message_annotations: None, ..modified })
+            }
+            other => other,
+        }
+    }
+
+    /// The outcome, if the state is terminal.
+    pub(crate) fn into_outcome(self) -> Option<Outcome> {
+        match self {
+            DeliveryState::Accepted(state) => Some(Outcome::Accepted(state)),
+            DeliveryState::Rejected(state) => Some(Outcome::Rejected(state)),
+            DeliveryState::Released(state) => Some(Outcome::Released(state)),
+            DeliveryState::Modified(state) => Some(Outcome::Modified(state)),
+            DeliveryState::Received(_) | DeliveryState::TransactionalState(_) | DeliveryState::Declared(_) => None,
+        }
+    }
+}
+
+impl From<Outcome> for event::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(_) => event::Outcome::Accepted,
+            Outcome::Rejected(rejected) => event::Outcome::Rejected(rejected.error.map(|error| Box::new(error.into()))),
+            Outcome::Released(_) => event::Outcome::Released,
+            Outcome::Modified(modified) => event::Outcome::Modified(event::Modified {
+                delivery_failed: modified.delivery_failed,
+                undeliverable_here: modified.undeliverable_here,
+                annotations: modified.message_annotations.map(|RawMap(bytes)| bytes),
+            }),
+        }
+    }
+}
+
+impl From<event::Outcome> for Outcome {
+    fn from(outcome: event::Outcome) -> Self {
+        match outcome {
+            event::Outcome::Accepted => Outcome::Accepted(Accepted {}),
+            event::Outcome::Rejected(fault) => {
+                Outcome::Rejected(Rejected { error: fault.map(|fault| Error::from(*fault)) })
+            }
+            event::Outcome::Released => Outcome::Released(Released {}),
+            event::Outcome::Modified(modified) => Outcome::Modified(Modified {
+                delivery_failed: modified.delivery_failed,
+                undeliverable_here: modified.undeliverable_here,
+                message_annotations: modified.annotations.map(RawMap),
+            }),
+        }
+    }
+}
+
+impl From<Outcome> for DeliveryState {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(state) => DeliveryState::Accepted(state),
+            Outcome::Rejected(state) => DeliveryState::Rejected(state),
+            Outcome::Released(state) => DeliveryState::Released(state),
+            Outcome::Modified(state) => DeliveryState::Modified(state),
+        }
+    }
+}

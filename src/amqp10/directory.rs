@@ -1,0 +1,68 @@
+//! Where the links of a connection are: the router's name for a link on one side, session and handle on the other.
+//!
+//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. What is
+//! limited for all links of a connection together is added up here too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::definitions::Role;
+use crate::event::LinkId;
+
+/// Session (by our channel) and handle (ours) of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) channel: usize,
+    pub(crate) handle: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    places: Slab<(u32, Place)>,
+    /// 2.6.1: a name belongs to one link in each direction.
+    names: HashMap<(Arc<str>, Role), LinkId>,
+    next_serial: u32,
+    /// Bytes of deliveries that are still arriving, on all links together.
+    pub(crate) partial_bytes: usize,
+    /// Bytes of deliveries that wait for the windows of sessions.
+    pub(crate) blocked_bytes: usize,
+}
+
+impl Directory {
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn add(&mut self, name: Arc<str>, role: Role, place: Place) -> LinkId {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        let slot = self.places.insert((serial, place));
+        let id = LinkId { slot: super::types::saturate(slot), serial };
+        self.names.insert((name, role), id);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: LinkId, name: &Arc<str>, role: Role) {
+        if self.place(id).is_none() {
+            return;
+        }
+        self.places.try_remove(id.slot as usize);
+        let key = (name.clone(), role);
+        // The name may belong to the link that stole it.
+        if self.names.get(&key) == Some(&id) {
+            self.names.remove(&key);
+        }
+    }
+
+    /// None for a link that is gone.
+    pub(crate) fn place(&self, id: LinkId) -> Option<Place> {
+        self.places.get(id.slot as usize).filter(|(serial, _)| *serial == id.serial).map(|(_, place)| *place)
+    }
+
+    pub(crate) fn find(&self, name: &Arc<str>, role: Role) -> Option<Place> {
+        self.names.get(&(name.clone(), role)).and_then(|id| self.place(*id))
+    }
+}

@@ -1,0 +1,266 @@
+//! 2.6: links. One end each: credit, the deliveries that wait to go out, the one that is coming in piece by piece.
+//!
+//! A link does not know its session's windows, nor who routes; `session.rs` moves its deliveries.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::definitions::{Condition, ReceiverSettleMode, Role, SequenceNo};
+use super::performative::{Attach, Transfer};
+use super::types::DeliveryTag;
+use super::violation::Violation;
+use crate::event::{LinkId, Outcome, Ticket};
+use crate::message::{Message, Payload, PayloadBuilder};
+
+/// A peer may spread a delivery over frames that carry nothing; not for ever (our choice).
+const MAX_EMPTY_TRANSFERS: u32 = 1000;
+
+/// 2.6.1. Freed when the peer has detached.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) name: Arc<str>,
+    pub(crate) state: LinkState,
+    pub(crate) end: LinkEnd,
+    /// A flow of ours is due at the end of the turn.
+    pub(crate) flow_due: bool,
+}
+
+/// ```text
+///   attach from peer      the router says yes         either side detaches
+/// ────────────────▶ AwaitRoute ────────────▶ Attached ─────────▶ AwaitDetach ──▶ (freed)
+///                        └──────── refused, detached ────────────────▲
+/// ```
+#[derive(Debug)]
+pub(crate) enum LinkState {
+    /// The router has been asked; the peer's attach is kept for the answer.
+    AwaitRoute(Box<Attach>),
+    Attached,
+    /// We have detached; what still comes for it is discarded.
+    AwaitDetach,
+}
+
+/// Our end of it.
+#[derive(Debug)]
+pub(crate) enum LinkEnd {
+    Sender(Sender),
+    Receiver(Receiver),
+}
+
+impl Link {
+    pub(crate) fn role(&self) -> Role {
+        match self.end {
+            LinkEnd::Sender(_) => Role::Sender,
+            LinkEnd::Receiver(_) => Role::Receiver,
+        }
+    }
+}
+
+/// The end that sends: to a consumer.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) delivery_count: SequenceNo,
+    /// 2.6.7: the delivery-count at which credit is used up.
+    pub(crate) limit: SequenceNo,
+    pub(crate) drain: bool,
+    /// The router has no more for a peer that drains; credit goes when the last of `outgoing` has gone.
+    pub(crate) drained: bool,
+    pub(crate) outgoing: VecDeque<Outgoing>,
+    /// What the peer takes at most; none: anything.
+    pub(crate) max_message_size: Option<u64>,
+    /// 3.5.3: of a delivery that is settled without an outcome.
+    pub(crate) default_outcome: Outcome,
+}
+
+impl Sender {
+    pub(crate) fn new(max_message_size: Option<u64>, default_outcome: Outcome) -> Sender {
+        Sender {
+            delivery_count: SequenceNo::default(),
+            limit: SequenceNo::default(),
+            drain: false,
+            drained: false,
+            outgoing: VecDeque::new(),
+            max_message_size,
+            default_outcome,
+        }
+    }
+
+    /// 2.6.7: deliveries that the peer would still take.
+    pub(crate) fn credit(&self) -> u32 {
+        self.limit.ahead_of(self.delivery_count).unwrap_or(0)
+    }
+
+    /// Those of them that nothing is queued for.
+    pub(crate) fn free_credit(&self) -> u32 {
+        self.credit().saturating_sub(super::types::saturate(self.waiting()))
+    }
+
+    /// Deliveries in `outgoing` that have not used credit yet.
+    fn waiting(&self) -> usize {
+        self.outgoing.iter().take(1).filter(|first| !first.is_begun()).count() + self.outgoing.len().saturating_sub(1)
+    }
+
+    /// 2.6.7: what the peer's flow grants. Without a delivery-count the peer has not seen our attach.
+    pub(crate) fn grant(&mut self, delivery_count: Option<SequenceNo>, credit: u32) {
+        // Serial arithmetic sees no further than half the circle; as credit that is as good as endless.
+        const ENDLESS: u32 = (1 << 31) - 1;
+        self.limit = match credit {
+            0..ENDLESS => delivery_count.unwrap_or_default().plus(credit),
+            ENDLESS.. => self.delivery_count.plus(ENDLESS),
+        };
+        self.drained = false;
+    }
+
+    /// 2.6.7: a drained peer is told that its credit is used up. True if that just happened.
+    pub(crate) fn finish_drain(&mut self) -> bool {
+        if self.drained && self.outgoing.is_empty() {
+            self.drained = false;
+            self.delivery_count = if self.credit() > 0 { self.limit } else { self.delivery_count };
+            return true;
+        }
+        false
+    }
+}
+
+/// A delivery on its way out, perhaps begun.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    payload: Payload,
+    pub(crate) format: u32,
+    pub(crate) settled: bool,
+    pub(crate) ticket: Ticket,
+    /// Given when the first transfer is written.
+    pub(crate) delivery_id: Option<SequenceNo>,
+    fragment: usize,
+    offset: usize,
+    sent: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn new(message: Message, settled: bool, ticket: Ticket) -> Outgoing {
+        let payload = match &message.history {
+            Some(history) => super::section::with_history(&message.payload, history),
+            None => message.payload,
+        };
+        Outgoing { payload, format: message.format, settled, ticket, delivery_id: None, fragment: 0, offset: 0, sent: 0 }
+    }
+
+    pub(crate) fn is_begun(&self) -> bool {
+        self.delivery_id.is_some()
+    }
+
+    /// Bytes that are still to be written.
+    pub(crate) fn remaining(&self) -> usize {
+        self.payload.len() - self.sent
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Hands the next `count` bytes to `put`, piece by piece.
+    pub(crate) fn take(&mut self, mut count: usize, mut put: impl FnMut(Bytes)) {
+        while count > 0 {
+            let Some(fragment) = self.payload.fragments().nth(self.fragment) else { return };
+            let rest = fragment.slice(self.offset..);
+            if rest.is_empty() {
+                self.fragment += 1;
+                self.offset = 0;
+                continue;
+            }
+            let piece = rest.slice(..count.min(rest.len()));
+            count -= piece.len();
+            self.offset += piece.len();
+            self.sent += piece.len();
+            put(piece);
+        }
+    }
+}
+
+/// The end that receives: from a producer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) delivery_count: SequenceNo,
+    pub(crate) credit: u32,
+    pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    /// Each message says where it goes.
+    pub(crate) by_to: bool,
+    pub(crate) partial: Option<Partial>,
+}
+
+/// A delivery of which not all has arrived.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) number: u64,
+    pub(crate) delivery_id: SequenceNo,
+    tag: DeliveryTag,
+    format: u32,
+    pub(crate) settled: bool,
+    payload: PayloadBuilder,
+    empty_transfers: u32,
+}
+
+impl Partial {
+    /// 2.7.5: the first transfer of a delivery has an id and a tag.
+    pub(crate) fn begin(transfer: &Transfer, handle: usize) -> Result<Partial, Violation> {
+        let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
+        let delivery_id = transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
+        let tag = transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
+        if tag.is_too_long() {
+            return Err(invalid("delivery-tag longer than 32 bytes"));
+        }
+        Ok(Partial {
+            number: 0,
+            delivery_id,
+            tag,
+            format: transfer.message_format.unwrap_or(0),
+            settled: false,
+            payload: PayloadBuilder::default(),
+            empty_transfers: 0,
+        })
+    }
+
+    /// 2.7.5: what a later transfer repeats has to be the same.
+    pub(crate) fn check_continuation(&self, transfer: &Transfer, handle: usize) -> Result<(), Violation> {
+        let same = transfer.delivery_id.is_none_or(|id| id == self.delivery_id)
+            && transfer.delivery_tag.is_none_or(|tag| tag == self.tag)
+            && transfer.message_format.is_none_or(|format| format == self.format);
+        if same {
+            return Ok(());
+        }
+        Err(Violation::link(handle, Condition::InvalidField, "transfer does not continue the delivery that is under way"))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        fragment: Bytes,
+        transfer: &Transfer,
+        handle: usize,
+        max_message_size: u64,
+    ) -> Result<(), Violation> {
+        self.settled |= transfer.settled.unwrap_or(false);
+        if fragment.is_empty() && transfer.more {
+            self.empty_transfers += 1;
+            if self.empty_transfers > MAX_EMPTY_TRANSFERS {
+                let what = "too many transfers without payload in one delivery";
+                return Err(Violation::link(handle, Condition::ResourceLimitExceeded, what));
+            }
+        }
+        self.payload.push(fragment);
+        if self.payload.len() as u64 > max_message_size {
+            let what = "message larger than max-message-size";
+            return Err(Violation::link(handle, Condition::MessageSizeExceeded, what));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Message {
+        Message { payload: self.payload.finish(), format: self.format, history: None }
+    }
+}

@@ -1,0 +1,40 @@
+//! AMQP 1.0 as a state machine without I/O. One file a section of the specification:
+//!
+//! | section | file |
+//! |---|---|
+//! | 1.4 composite types | `composite.rs` |
+//! | 1.6 primitive types | `types.rs` |
+//! | 2.2 protocol header | `header.rs` |
+//! | 2.3 framing | `frame.rs` |
+//! | 2.4 connections | `connection.rs` |
+//! | 2.5 sessions | `session.rs` |
+//! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
+//! | 2.7 performatives | `performative.rs` |
+//! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
+//! | 3.2 message sections | `section.rs` |
+//! | 3.4 delivery states | `delivery_state.rs` |
+//! | 3.5 sources and targets | `terminus.rs` |
+//! | 5.3 SASL | `sasl.rs` |
+//!
+//! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
+
+mod attach;
+mod composite;
+mod connection;
+mod definitions;
+mod delivery_state;
+mod directory;
+mod frame;
+mod handles;
+mod header;
+mod link;
+mod performative;
+mod sasl;
+mod section;
+mod session;
+mod terminus;
+mod types;
+mod violation;
+
+pub(crate) use connection::Connection;
+pub(crate) use header::{Header, Protocol};

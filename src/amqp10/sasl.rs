@@ -1,0 +1,144 @@
+//! 5.3: SASL, the server's side: ANONYMOUS and PLAIN. Says whether a peer may come in; frames and sockets are not its matter.
+
+use bytes::Bytes;
+
+use super::composite::{choice, composite};
+use super::types::Symbol;
+use crate::config::User;
+
+composite! {
+    /// 5.3.3.1
+    SaslMechanisms = 0x40 "amqp:sasl-mechanisms:list" {
+        sasl_server_mechanisms: mandatory Vec<Symbol>,
+    }
+
+    /// 5.3.3.2
+    SaslInit = 0x41 "amqp:sasl-init:list" {
+        mechanism: mandatory Symbol,
+        initial_response: optional Bytes,
+        hostname: optional std::sync::Arc<str>,
+    }
+
+    /// 5.3.3.3
+    SaslChallenge = 0x42 "amqp:sasl-challenge:list" {
+        challenge: mandatory Bytes,
+    }
+
+    /// 5.3.3.4
+    SaslResponse = 0x43 "amqp:sasl-response:list" {
+        response: mandatory Bytes,
+    }
+
+    /// 5.3.3.6
+    SaslOutcome = 0x44 "amqp:sasl-outcome:list" {
+        code: mandatory u8,
+        additional_data: optional Bytes,
+    }
+}
+
+choice! {
+    /// The body of a SASL frame.
+    SaslFrame { SaslMechanisms, SaslInit, SaslChallenge, SaslResponse, SaslOutcome }
+}
+
+/// 5.3.2: what we take, beyond the 512 bytes that everybody must: some tokens are long (our choice).
+pub(crate) const MAX_SASL_FRAME_SIZE: u32 = 8 * 1024;
+
+/// 5.3.3.7: the codes that we give.
+pub(crate) const CODE_OK: u8 = 0;
+pub(crate) const CODE_AUTH: u8 = 1;
+
+const ANONYMOUS: &str = "ANONYMOUS";
+const PLAIN: &str = "PLAIN";
+
+/// What we offer: with users PLAIN and nothing else, since some clients pick whatever else is there.
+pub(crate) fn mechanisms(users: &[User]) -> SaslMechanisms {
+    let name = if users.is_empty() { ANONYMOUS } else { PLAIN };
+    SaslMechanisms { sasl_server_mechanisms: vec![Symbol::new(name)] }
+}
+
+/// 5.3: whether a peer may not skip this layer.
+pub(crate) fn is_required(users: &[User]) -> bool {
+    !users.is_empty()
+}
+
+/// The name that came in, or None: which of mechanism, user and password was wrong is not for the peer to know.
+pub(crate) fn authenticate(users: &[User], init: &SaslInit) -> Option<String> {
+    match init.mechanism.as_str() {
+        ANONYMOUS if users.is_empty() => Some("anonymous".into()),
+        PLAIN if !users.is_empty() => plain(users, init.initial_response.as_deref()?),
+        _ => None,
+    }
+}
+
+/// RFC 4616: authorization identity, NUL, name, NUL, password. Acting for somebody else is not possible here.
+fn plain(users: &[User], response: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(response).ok()?;
+    let mut parts = text.split('\0');
+    let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !(authzid.is_empty() || authzid == name) {
+        return None;
+    }
+    // Every user is compared, whole: the time taken does not tell a wrong name from a wrong password.
+    let known = users.iter().fold(false, |known, user| {
+        let same_name = same(user.name.as_bytes(), name.as_bytes());
+        let same_password = same(user.password.as_bytes(), password.as_bytes());
+        known | (same_name & same_password)
+    });
+    known.then(|| name.to_owned())
+}
+
+/// Compares in a time that depends only on the length of what the peer sent.
+fn same(secret: &[u8], given: &[u8]) -> bool {
+    let mut difference = u8::from(secret.len() != given.len());
+    for (index, byte) in given.iter().enumerate() {
+        let expected = secret.get(index % secret.len().max(1)).copied().unwrap_or_default();
+        difference |= std::hint::black_box(expected ^ byte);
+    }
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users() -> Vec<User> {
+        vec![
+            User { name: "joe".into(), password: "secret".into() },
+            User { name: "ann".into(), password: String::new() },
+        ]
+    }
+
+    #[test]
+    fn plain_takes_known_users_only() {
+        let cases: [(&[u8], Option<&str>); 14] = [
+            (b"\0joe\0secret", Some("joe")),
+            (b"joe\0joe\0secret", Some("joe")),
+            (b"\0ann\0", Some("ann")),
+            (b"ann\0joe\0secret", None),
+            (b"\0joe\0Secret", None),
+            (b"\0joe\0secre", None),
+            (b"\0joe\0secretsecret", None),
+            (b"\0jo\0secret", None),
+            (b"\0bob\0secret", None),
+            (b"\0joe\0", None),
+            (b"", None),
+            (b"joe", None),
+            (b"\0joe\0secret\0", None),
+            (b"\0joe\0secre\xff", None),
+        ];
+        for (response, expected) in cases {
+            assert_eq!(plain(&users(), response).as_deref(), expected, "{:?}", String::from_utf8_lossy(response));
+        }
+    }
+
+    #[test]
+    fn users_shut_every_other_door() {
+        let init = |mechanism: &str| SaslInit { mechanism: Symbol::new(mechanism), initial_response: None, hostname: None };
+        assert!(authenticate(&[], &init("ANONYMOUS")).is_some());
+        assert!(authenticate(&[], &init("anonymous")).is_none());
+        assert!(authenticate(&[], &init("PLAIN")).is_none());
+        assert!(authenticate(&users(), &init("ANONYMOUS")).is_none());
+        assert!(authenticate(&users(), &init("PLAIN")).is_none());
+    }
+}

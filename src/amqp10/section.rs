@@ -1,0 +1,167 @@
+//! 3.2: the sections of a message. Finds what routing needs and never decodes the body; shows in the header what befell a
+//! message that is delivered again. Everything else passes through as it came.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::composite::{Composite, Descriptor, composite};
+use super::types::{CodecError, Encode, Reader, Result, code, saturate};
+use crate::event::{Destination, Text};
+use crate::message::{History, Payload};
+
+composite! {
+    /// 3.2.1
+    Header = 0x70 "amqp:header:list" {
+        durable: default bool = false,
+        priority: optional u8,
+        ttl: optional u32,
+        first_acquirer: default bool = false,
+        delivery_count: default u32 = 0,
+    }
+}
+
+/// 3.2.2 to 3.2.4: the sections that come before the application's, with those that routing looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Header,
+    DeliveryAnnotations,
+    MessageAnnotations,
+    Properties,
+    /// Application properties, body, footer: none of our business.
+    Later,
+}
+
+impl Section {
+    fn read(reader: &mut Reader<'_>) -> Result<Section> {
+        Ok(match Descriptor::read(reader)? {
+            Descriptor::Code(0x70) | Descriptor::Name("amqp:header:list") => Section::Header,
+            Descriptor::Code(0x71) | Descriptor::Name("amqp:delivery-annotations:map") => Section::DeliveryAnnotations,
+            Descriptor::Code(0x72) | Descriptor::Name("amqp:message-annotations:map") => Section::MessageAnnotations,
+            Descriptor::Code(0x73) | Descriptor::Name("amqp:properties:list") => Section::Properties,
+            Descriptor::Code(0x74..=0x78) => Section::Later,
+            Descriptor::Code(_) => return Err(CodecError::Malformed("unknown section")),
+            Descriptor::Name(_) => Section::Later,
+        })
+    }
+}
+
+/// 3.2.4: where the message's properties say it goes.
+pub(crate) fn destination(payload: &Payload) -> Destination {
+    let mut found = find_to(payload.head());
+    if found.is_err() && !payload.is_one_fragment() {
+        found = find_to(&payload.contiguous());
+    }
+    match found {
+        Ok(Some(to)) => Destination::Named(to),
+        Ok(None) => Destination::Missing,
+        Err(_) => Destination::Unreadable,
+    }
+}
+
+fn find_to(bytes: &Bytes) -> Result<Option<Text>> {
+    let mut reader = Reader::new(bytes);
+    if reader.is_empty() {
+        return Err(CodecError::Malformed("message without a section"));
+    }
+    while !reader.is_empty() {
+        match Section::read(&mut reader)? {
+            Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations => reader.hop()?,
+            Section::Properties => {
+                // message-id, user-id, to
+                let (count, mut fields) = reader.list()?;
+                if count < 3 {
+                    return Ok(None);
+                }
+                fields.hop()?;
+                fields.hop()?;
+                if fields.peek() == Some(code::NULL) {
+                    return Ok(None);
+                }
+                let text = fields.string()?;
+                return Ok(Text::new(bytes.slice_ref(text.as_bytes())));
+            }
+            Section::Later => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// The message as it goes out again: delivery-count raised by its failures (3.2.1), annotations merged in (3.4.5), the bare
+/// message untouched. A message whose head cannot be read goes out as it came.
+pub(crate) fn with_history(payload: &Payload, history: &History) -> Payload {
+    let whole = payload.contiguous();
+    rewrite(&whole, history).map_or_else(|_| payload.clone(), Payload::from)
+}
+
+fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
+    let mut reader = Reader::new(whole);
+    let mut header = Header { durable: false, priority: None, ttl: None, first_acquirer: false, delivery_count: 0 };
+    let mut delivery_annotations: &[u8] = &[];
+    let mut annotations = Entries::default();
+    while !reader.is_empty() {
+        let start = reader.rest();
+        let mut ahead = reader.clone();
+        match Section::read(&mut ahead)? {
+            Section::Header => header = Header::decode_list(&mut ahead)?,
+            Section::DeliveryAnnotations => {
+                ahead.hop()?;
+                delivery_annotations = start.get(..start.len() - ahead.rest().len()).unwrap_or_default();
+            }
+            Section::MessageAnnotations => annotations.merge(&mut ahead)?,
+            Section::Properties | Section::Later => break,
+        }
+        reader = ahead;
+    }
+    for more in &history.annotations {
+        annotations.merge(&mut Reader::new(more))?;
+    }
+    header.first_acquirer = false;
+    header.delivery_count = header.delivery_count.saturating_add(history.failures);
+
+    let mut out = BytesMut::with_capacity(whole.len() + 64);
+    header.encode(&mut out);
+    out.put_slice(delivery_annotations);
+    annotations.put_section(&mut out);
+    out.put_slice(reader.rest());
+    Ok(out.freeze())
+}
+
+/// The entries of an annotations map, each key and value as they were encoded.
+#[derive(Default)]
+struct Entries<'a>(Vec<(&'a [u8], &'a [u8])>);
+
+impl<'a> Entries<'a> {
+    /// Adds the entries of the map that follows; one with a known key takes the old one's place.
+    fn merge(&mut self, reader: &mut Reader<'a>) -> Result<()> {
+        let (count, mut body) = reader.map()?;
+        for _ in 0..count / 2 {
+            let (key, value) = (body.any()?, body.any()?);
+            match self.0.iter_mut().find(|(known, _)| same_key(known, key)) {
+                Some(entry) => entry.1 = value,
+                None => self.0.push((key, value)),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_section(&self, out: &mut BytesMut) {
+        if self.0.is_empty() {
+            return;
+        }
+        let size: usize = self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        out.put_u8(code::DESCRIBED);
+        0x72_u64.encode(out);
+        out.put_u8(code::MAP32);
+        out.put_u32(saturate(4 + size));
+        out.put_u32(saturate(2 * self.0.len()));
+        for (key, value) in &self.0 {
+            out.put_slice(key);
+            out.put_slice(value);
+        }
+    }
+}
+
+/// 3.2.10: annotation keys are symbols (or reserved ulongs); one may be encoded short here and long there.
+fn same_key(a: &[u8], b: &[u8]) -> bool {
+    let symbol = |bytes| Reader::new(bytes).symbol().ok();
+    a == b || symbol(a).is_some_and(|name| Some(name) == symbol(b))
+}

@@ -1,0 +1,628 @@
+//! Part 1: types. Encodes and decodes primitive values; checks any value without building it.
+//!
+//! A [`Reader`] is a cursor that cannot leave its slice. Sizes and counts that the peer declared are held against the bytes
+//! that are there before anything believes them. Composite types are `composite.rs`; what a value means is not known here.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// How deep values may nest (our choice; the specification sets no limit, a stack does).
+const MAX_DEPTH: usize = 32;
+
+/// How many elements of no width an array may claim (our choice): they cost the sender nothing.
+const MAX_ZERO_WIDTH: usize = 65_536;
+
+/// What is wrong with bytes that should be a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodecError {
+    /// They do not decode: `amqp:decode-error`.
+    Malformed(&'static str),
+    /// They decode to a value that the named field cannot have: `amqp:invalid-field`.
+    Invalid(&'static str),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, CodecError>;
+
+/// 1.6: the format codes.
+pub(crate) mod code {
+    pub(crate) const DESCRIBED: u8 = 0x00;
+    pub(crate) const NULL: u8 = 0x40;
+    pub(crate) const TRUE: u8 = 0x41;
+    pub(crate) const FALSE: u8 = 0x42;
+    pub(crate) const UINT0: u8 = 0x43;
+    pub(crate) const ULONG0: u8 = 0x44;
+    pub(crate) const LIST0: u8 = 0x45;
+    pub(crate) const UBYTE: u8 = 0x50;
+    pub(crate) const SMALLUINT: u8 = 0x52;
+    pub(crate) const SMALLULONG: u8 = 0x53;
+    pub(crate) const BOOLEAN: u8 = 0x56;
+    pub(crate) const USHORT: u8 = 0x60;
+    pub(crate) const UINT: u8 = 0x70;
+    pub(crate) const CHAR: u8 = 0x73;
+    pub(crate) const ULONG: u8 = 0x80;
+    pub(crate) const VBIN8: u8 = 0xa0;
+    pub(crate) const STR8: u8 = 0xa1;
+    pub(crate) const SYM8: u8 = 0xa3;
+    pub(crate) const VBIN32: u8 = 0xb0;
+    pub(crate) const STR32: u8 = 0xb1;
+    pub(crate) const SYM32: u8 = 0xb3;
+    pub(crate) const LIST8: u8 = 0xc0;
+    pub(crate) const MAP8: u8 = 0xc1;
+    pub(crate) const LIST32: u8 = 0xd0;
+    pub(crate) const MAP32: u8 = 0xd1;
+    pub(crate) const ARRAY8: u8 = 0xe0;
+    pub(crate) const ARRAY32: u8 = 0xf0;
+}
+
+/// 1.2: what a format code says about the width of what follows. The high nibble decides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Category {
+    Fixed(usize),
+    /// Width of the size field.
+    Variable(usize),
+    Compound(usize),
+    Array(usize),
+}
+
+fn category(format_code: u8) -> Result<Category> {
+    use Category::{Array, Compound, Fixed, Variable};
+    Ok(match format_code {
+        0x40..=0x45 => Fixed(0),
+        0x50..=0x56 => Fixed(1),
+        0x60 | 0x61 => Fixed(2),
+        0x70..=0x74 => Fixed(4),
+        0x80..=0x84 => Fixed(8),
+        0x94 | 0x98 => Fixed(16),
+        code::VBIN8 | code::STR8 | code::SYM8 => Variable(1),
+        code::VBIN32 | code::STR32 | code::SYM32 => Variable(4),
+        code::LIST8 | code::MAP8 => Compound(1),
+        code::LIST32 | code::MAP32 => Compound(4),
+        code::ARRAY8 => Array(1),
+        code::ARRAY32 => Array(4),
+        _ => return Err(CodecError::Malformed("unknown constructor")),
+    })
+}
+
+/// A cursor over encoded values.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    /// Bytes not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(CodecError::Malformed("value ends too early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(CodecError::Malformed("value ends too early"))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8> {
+        Ok(u8::from_be_bytes(self.fixed()?))
+    }
+
+    /// A size or a count, one or four bytes wide.
+    fn size(&mut self, width: usize) -> Result<usize> {
+        if width == 1 {
+            return Ok(usize::from(self.byte()?));
+        }
+        usize::try_from(u32::from_be_bytes(self.fixed()?)).map_err(|_| CodecError::Malformed("size too large"))
+    }
+
+    /// The count and the elements of a list or a map whose size field is `width` bytes wide.
+    fn compound(&mut self, width: usize) -> Result<(usize, Reader<'a>)> {
+        let size = self.size(width)?;
+        let mut body = Reader::new(self.take(size)?);
+        let count = body.size(width).map_err(|_| CodecError::Malformed("compound without room for its count"))?;
+        // 1.6.22: every element takes at least its constructor.
+        if count > body.rest.len() {
+            return Err(CodecError::Malformed("compound with more elements than bytes"));
+        }
+        Ok((count, body))
+    }
+
+    /// 1.6.22: the elements of a list.
+    pub(crate) fn list(&mut self) -> Result<(usize, Reader<'a>)> {
+        match self.byte()? {
+            code::LIST0 => Ok((0, Reader::new(&[]))),
+            code::LIST8 => self.compound(1),
+            code::LIST32 => self.compound(4),
+            _ => Err(CodecError::Malformed("not a list")),
+        }
+    }
+
+    /// 1.6.23: the keys and values of a map; the count is of both together.
+    pub(crate) fn map(&mut self) -> Result<(usize, Reader<'a>)> {
+        let (count, body) = match self.byte()? {
+            code::MAP8 => self.compound(1)?,
+            code::MAP32 => self.compound(4)?,
+            _ => return Err(CodecError::Malformed("not a map")),
+        };
+        if count % 2 != 0 {
+            return Err(CodecError::Malformed("map with a key that has no value"));
+        }
+        Ok((count, body))
+    }
+
+    fn binary(&mut self) -> Result<&'a [u8]> {
+        let width = match self.byte()? {
+            code::VBIN8 => 1,
+            code::VBIN32 => 4,
+            _ => return Err(CodecError::Malformed("not a binary")),
+        };
+        let size = self.size(width)?;
+        self.take(size)
+    }
+
+    pub(crate) fn string(&mut self) -> Result<&'a str> {
+        let width = match self.byte()? {
+            code::STR8 => 1,
+            code::STR32 => 4,
+            _ => return Err(CodecError::Malformed("not a string")),
+        };
+        let size = self.size(width)?;
+        utf8(self.take(size)?)
+    }
+
+    pub(crate) fn symbol(&mut self) -> Result<&'a str> {
+        let width = match self.byte()? {
+            code::SYM8 => 1,
+            code::SYM32 => 4,
+            _ => return Err(CodecError::Malformed("not a symbol")),
+        };
+        let size = self.size(width)?;
+        ascii(self.take(size)?)
+    }
+
+    /// Reads one value of any type, checks it whole and returns its bytes.
+    pub(crate) fn any(&mut self) -> Result<&'a [u8]> {
+        let before = self.rest;
+        self.skip_value(0)?;
+        let taken = before.len() - self.rest.len();
+        Ok(before.get(..taken).unwrap_or_default())
+    }
+
+    /// Steps over one value by its size, without a look inside.
+    pub(crate) fn hop(&mut self) -> Result<()> {
+        let width = match category(self.byte()?)? {
+            Category::Fixed(width) => width,
+            Category::Variable(width) | Category::Compound(width) | Category::Array(width) => self.size(width)?,
+        };
+        self.take(width).map(drop)
+    }
+
+    fn skip_value(&mut self, depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(CodecError::Malformed("values nested too deep"));
+        }
+        let format_code = self.byte()?;
+        if format_code == code::DESCRIBED {
+            self.skip_value(depth + 1)?;
+            return self.skip_value(depth + 1);
+        }
+        self.skip_body(format_code, depth)
+    }
+
+    fn skip_body(&mut self, format_code: u8, depth: usize) -> Result<()> {
+        match category(format_code)? {
+            Category::Fixed(width) => {
+                let bytes = self.take(width)?;
+                check_fixed(format_code, bytes)
+            }
+            Category::Variable(width) => {
+                let size = self.size(width)?;
+                let bytes = self.take(size)?;
+                match format_code {
+                    code::STR8 | code::STR32 => utf8(bytes).map(drop),
+                    code::SYM8 | code::SYM32 => ascii(bytes).map(drop),
+                    _ => Ok(()),
+                }
+            }
+            Category::Compound(width) => {
+                let (count, mut body) = self.compound(width)?;
+                if matches!(format_code, code::MAP8 | code::MAP32) && count % 2 != 0 {
+                    return Err(CodecError::Malformed("map with a key that has no value"));
+                }
+                for _ in 0..count {
+                    body.skip_value(depth + 1)?;
+                }
+                body.finish()
+            }
+            Category::Array(width) => self.skip_array(width, depth),
+        }
+    }
+
+    /// 1.6.24: one constructor, then elements without one.
+    fn skip_array(&mut self, width: usize, depth: usize) -> Result<()> {
+        let size = self.size(width)?;
+        let mut body = Reader::new(self.take(size)?);
+        let count = body.size(width).map_err(|_| CodecError::Malformed("array without room for its count"))?;
+        if count == 0 && body.is_empty() {
+            // Without elements some encoders leave the constructor out too.
+            return Ok(());
+        }
+        let mut format_code = body.byte()?;
+        let mut descriptors = depth;
+        while format_code == code::DESCRIBED {
+            descriptors += 1;
+            body.skip_value(descriptors)?;
+            format_code = body.byte()?;
+        }
+        if category(format_code)? == Category::Fixed(0) {
+            if count > MAX_ZERO_WIDTH {
+                return Err(CodecError::Malformed("array with too many elements of no width"));
+            }
+            return body.finish();
+        }
+        for _ in 0..count {
+            body.skip_body(format_code, depth + 1)?;
+        }
+        body.finish()
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn finish(&self) -> Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(CodecError::Malformed("bytes left over after a value")) }
+    }
+}
+
+fn check_fixed(format_code: u8, bytes: &[u8]) -> Result<()> {
+    match (format_code, bytes) {
+        (code::BOOLEAN, [value]) if *value > 1 => Err(CodecError::Malformed("boolean that is neither 0 nor 1")),
+        (code::CHAR, bytes) => {
+            let scalar = bytes.iter().fold(0, |scalar, byte| scalar << 8 | u32::from(*byte));
+            char::from_u32(scalar).map(drop).ok_or(CodecError::Malformed("char that is no Unicode scalar value"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| CodecError::Malformed("string that is not UTF-8"))
+}
+
+fn ascii(bytes: &[u8]) -> Result<&str> {
+    if bytes.is_ascii() { utf8(bytes) } else { Err(CodecError::Malformed("symbol that is not ASCII")) }
+}
+
+/// A type that can be read from its encodings, all of them.
+pub(crate) trait Decode: Sized {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self>;
+}
+
+/// A type that can be written, in its shortest encoding.
+pub(crate) trait Encode {
+    fn encode(&self, out: &mut BytesMut);
+}
+
+/// 1.6.17: a name from a domain that somebody defined. ASCII.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Symbol(Arc<str>);
+
+impl Symbol {
+    pub(crate) fn new(text: impl Into<Arc<str>>) -> Symbol {
+        Symbol(text.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn into_inner(self) -> Arc<str> {
+        self.0
+    }
+}
+
+/// A value of any type, checked and kept in its encoded form: for what passes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Raw(pub(crate) Bytes);
+
+/// Likewise, and it is a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawMap(pub(crate) Bytes);
+
+/// 2.8.7: at most 32 bytes. One that is longer remembers only that, for the link to refuse it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryTag {
+    len: usize,
+    bytes: [u8; Self::MAX],
+}
+
+impl DeliveryTag {
+    pub(crate) const MAX: usize = 32;
+
+    pub(crate) fn new(tag: &[u8]) -> DeliveryTag {
+        let mut bytes = [0; Self::MAX];
+        for (to, from) in bytes.iter_mut().zip(tag) {
+            *to = *from;
+        }
+        DeliveryTag { len: tag.len(), bytes }
+    }
+
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.len > Self::MAX
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&self.bytes)
+    }
+}
+
+impl Decode for bool {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.byte()? {
+            code::TRUE => Ok(true),
+            code::FALSE => Ok(false),
+            code::BOOLEAN => match reader.byte()? {
+                0 => Ok(false),
+                1 => Ok(true),
+                _ => Err(CodecError::Malformed("boolean that is neither 0 nor 1")),
+            },
+            _ => Err(CodecError::Malformed("not a boolean")),
+        }
+    }
+}
+
+impl Encode for bool {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(if *self { code::TRUE } else { code::FALSE });
+    }
+}
+
+impl Decode for u8 {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.byte()? {
+            code::UBYTE => reader.byte(),
+            _ => Err(CodecError::Malformed("not a ubyte")),
+        }
+    }
+}
+
+impl Encode for u8 {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&[code::UBYTE, *self]);
+    }
+}
+
+impl Decode for u16 {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.byte()? {
+            code::USHORT => Ok(u16::from_be_bytes(reader.fixed()?)),
+            _ => Err(CodecError::Malformed("not a ushort")),
+        }
+    }
+}
+
+impl Encode for u16 {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(code::USHORT);
+        out.put_u16(*self);
+    }
+}
+
+impl Decode for u32 {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.byte()? {
+            code::UINT0 => Ok(0),
+            code::SMALLUINT => Ok(u32::from(reader.byte()?)),
+            code::UINT => Ok(u32::from_be_bytes(reader.fixed()?)),
+            _ => Err(CodecError::Malformed("not a uint")),
+        }
+    }
+}
+
+impl Encode for u32 {
+    fn encode(&self, out: &mut BytesMut) {
+        match u8::try_from(*self) {
+            Ok(0) => out.put_u8(code::UINT0),
+            Ok(small) => out.put_slice(&[code::SMALLUINT, small]),
+            Err(_) => {
+                out.put_u8(code::UINT);
+                out.put_u32(*self);
+            }
+        }
+    }
+}
+
+impl Decode for u64 {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.byte()? {
+            code::ULONG0 => Ok(0),
+            code::SMALLULONG => Ok(u64::from(reader.byte()?)),
+            code::ULONG => Ok(u64::from_be_bytes(reader.fixed()?)),
+            _ => Err(CodecError::Malformed("not a ulong")),
+        }
+    }
+}
+
+impl Encode for u64 {
+    fn encode(&self, out: &mut BytesMut) {
+        match u8::try_from(*self) {
+            Ok(0) => out.put_u8(code::ULONG0),
+            Ok(small) => out.put_slice(&[code::SMALLULONG, small]),
+            Err(_) => {
+                out.put_u8(code::ULONG);
+                out.put_u64(*self);
+            }
+        }
+    }
+}
+
+impl Decode for Arc<str> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.string().map(Arc::from)
+    }
+}
+
+impl Encode for Arc<str> {
+    fn encode(&self, out: &mut BytesMut) {
+        put_variable(out, code::STR8, code::STR32, self.as_bytes());
+    }
+}
+
+impl Decode for Symbol {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.symbol().map(Symbol::new)
+    }
+}
+
+impl Encode for Symbol {
+    fn encode(&self, out: &mut BytesMut) {
+        put_variable(out, code::SYM8, code::SYM32, self.0.as_bytes());
+    }
+}
+
+impl Decode for Bytes {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.binary().map(Bytes::copy_from_slice)
+    }
+}
+
+impl Encode for Bytes {
+    fn encode(&self, out: &mut BytesMut) {
+        put_variable(out, code::VBIN8, code::VBIN32, self);
+    }
+}
+
+impl Decode for DeliveryTag {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.binary().map(DeliveryTag::new)
+    }
+}
+
+impl Encode for DeliveryTag {
+    fn encode(&self, out: &mut BytesMut) {
+        put_variable(out, code::VBIN8, code::VBIN32, self.as_slice());
+    }
+}
+
+impl Decode for Raw {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.any().map(|bytes| Raw(Bytes::copy_from_slice(bytes)))
+    }
+}
+
+impl Encode for Raw {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+impl Decode for RawMap {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        match reader.peek() {
+            Some(code::MAP8 | code::MAP32) => reader.any().map(|bytes| RawMap(Bytes::copy_from_slice(bytes))),
+            _ => Err(CodecError::Malformed("not a map")),
+        }
+    }
+}
+
+impl Encode for RawMap {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+/// 1.4: a field with `multiple="true"` is a single value or an array of them.
+impl Decode for Vec<Symbol> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let width = match reader.peek() {
+            Some(code::ARRAY8) => 1,
+            Some(code::ARRAY32) => 4,
+            _ => return Ok(vec![Symbol::decode(reader)?]),
+        };
+        let whole = reader.any()?;
+        let mut body = Reader::new(whole);
+        body.byte()?;
+        body.size(width)?;
+        let count = body.size(width)?;
+        let mut symbols = Vec::new();
+        if count == 0 {
+            return Ok(symbols);
+        }
+        let width = match body.byte()? {
+            code::SYM8 => 1,
+            code::SYM32 => 4,
+            _ => return Err(CodecError::Malformed("not an array of symbols")),
+        };
+        for _ in 0..count {
+            let size = body.size(width)?;
+            symbols.push(Symbol::new(ascii(body.take(size)?)?));
+        }
+        Ok(symbols)
+    }
+}
+
+impl Encode for Vec<Symbol> {
+    fn encode(&self, out: &mut BytesMut) {
+        if let [single] = self.as_slice() {
+            return single.encode(out);
+        }
+        let data: usize = self.iter().map(|symbol| 4 + symbol.0.len()).sum();
+        out.put_u8(code::ARRAY32);
+        out.put_u32(saturate(4 + 1 + data));
+        out.put_u32(saturate(self.len()));
+        out.put_u8(code::SYM32);
+        for symbol in self {
+            out.put_u32(saturate(symbol.0.len()));
+            out.put_slice(symbol.0.as_bytes());
+        }
+    }
+}
+
+fn put_variable(out: &mut BytesMut, short: u8, long: u8, bytes: &[u8]) {
+    match u8::try_from(bytes.len()) {
+        Ok(size) => out.put_slice(&[short, size]),
+        Err(_) => {
+            out.put_u8(long);
+            out.put_u32(saturate(bytes.len()));
+        }
+    }
+    out.put_slice(bytes);
+}
+
+/// Whatever we write fits a frame, and so a `u32`.
+pub(crate) fn saturate(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// A map from symbols to strings. None if it would be empty.
+pub(crate) fn string_map(entries: &[(String, String)]) -> Option<RawMap> {
+    if entries.is_empty() {
+        return None;
+    }
+    let mut body = BytesMut::new();
+    for (key, value) in entries {
+        put_variable(&mut body, code::SYM8, code::SYM32, key.as_bytes());
+        put_variable(&mut body, code::STR8, code::STR32, value.as_bytes());
+    }
+    let mut map = BytesMut::new();
+    map.put_u8(code::MAP32);
+    map.put_u32(saturate(4 + body.len()));
+    map.put_u32(saturate(2 * entries.len()));
+    map.put_slice(&body);
+    Some(RawMap(map.freeze()))
+}

@@ -1,0 +1,216 @@
+//! What can be said on the command line.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use fakebroker::{Broker, Builder, Distribution, Settlement, Unroutable};
+
+/// An AMQP broker for tests.
+///
+/// Prints `listening on amqp://HOST:PORT` when it accepts connections, and runs until SIGINT or SIGTERM.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(super) struct Args {
+    /// Listen here; port 0 takes a free one. Can be given several times. [default: 127.0.0.1:5672; with --control 127.0.0.1:0]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Vec<String>,
+
+    /// Let this user in, by SASL PLAIN, and nobody else. Can be given several times. [default: everybody]
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = user)]
+    user: Vec<(String, String)>,
+
+    /// What is done with the messages of addresses whose prefix says nothing
+    #[arg(long, value_name = "DISTRIBUTION", value_enum, default_value = "direct")]
+    default_distribution: DistributionArg,
+
+    /// What is done with the messages of one address. Can be given several times
+    #[arg(long, value_name = "ADDRESS=DISTRIBUTION", value_parser = distribution)]
+    distribution: Vec<(String, DistributionArg)>,
+
+    /// Addresses that begin with this and the separator are multicast
+    #[arg(long, value_name = "PREFIX", default_value = "broadcast")]
+    multicast_prefix: String,
+
+    /// Addresses that begin with this and the separator are anycast
+    #[arg(long, value_name = "PREFIX", default_value = "unicast")]
+    anycast_prefix: String,
+
+    /// Addresses that begin with this and the separator are queues
+    #[arg(long, value_name = "PREFIX", default_value = "queue")]
+    queue_prefix: String,
+
+    /// What stands between a prefix and the rest of an address
+    #[arg(long, value_name = "TEXT", default_value = ".")]
+    separator: String,
+
+    /// What the sender of a message is told that nobody can receive
+    #[arg(long, value_name = "OUTCOME", value_enum, default_value = "rejected")]
+    unroutable: UnroutableArg,
+
+    /// When the sender of a message learns its outcome: at once, or when the receiver has answered
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "immediate")]
+    settlement: SettlementArg,
+
+    /// Route every message by its own `to`, even on links with an address
+    #[arg(long)]
+    route_by_to: bool,
+
+    /// Credit that senders get, in messages; 0 withholds it
+    #[arg(long, value_name = "MESSAGES", default_value_t = 1000)]
+    credit_window: u32,
+
+    /// Messages that may wait for a slow receiver before senders get no more credit
+    #[arg(long, value_name = "MESSAGES", default_value_t = 1000)]
+    backlog_limit: usize,
+
+    /// Bytes that all waiting and stored messages may take
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    storage_limit: usize,
+
+    /// Bytes of the largest frame
+    #[arg(long, value_name = "BYTES", default_value_t = 65536)]
+    max_frame_size: u32,
+
+    /// Bytes of the largest message
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
+    max_message_size: u64,
+
+    /// The highest channel number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1023)]
+    channel_max: u16,
+
+    /// Clients must send something within this time; 0 is off
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    idle_time_out: u64,
+
+    /// The broker's container-id [default: unique]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    container_id: String,
+
+    /// Take commands as JSON lines on standard input, answer each with one line, and stop when the input ends
+    #[arg(long)]
+    control: bool,
+
+    /// With --control: take the address and refuse connections until the command `start`
+    #[arg(long, requires = "control")]
+    hold: bool,
+
+    /// Say more on standard error; twice or three times: still more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DistributionArg {
+    Direct,
+    Anycast,
+    Multicast,
+    Queue,
+}
+
+impl From<DistributionArg> for Distribution {
+    fn from(arg: DistributionArg) -> Self {
+        match arg {
+            DistributionArg::Direct => Distribution::Direct,
+            DistributionArg::Anycast => Distribution::Anycast,
+            DistributionArg::Multicast => Distribution::Multicast,
+            DistributionArg::Queue => Distribution::Queue,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum UnroutableArg {
+    Rejected,
+    Released,
+    Modified,
+    Silent,
+}
+
+impl From<UnroutableArg> for Unroutable {
+    fn from(arg: UnroutableArg) -> Self {
+        match arg {
+            UnroutableArg::Rejected => Unroutable::Rejected,
+            UnroutableArg::Released => Unroutable::Released,
+            UnroutableArg::Modified => Unroutable::Modified,
+            UnroutableArg::Silent => Unroutable::Silent,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SettlementArg {
+    Immediate,
+    EndToEnd,
+}
+
+impl From<SettlementArg> for Settlement {
+    fn from(arg: SettlementArg) -> Self {
+        match arg {
+            SettlementArg::Immediate => Settlement::Immediate,
+            SettlementArg::EndToEnd => Settlement::EndToEnd,
+        }
+    }
+}
+
+fn user(text: &str) -> Result<(String, String), String> {
+    let (name, password) = text.split_once(':').ok_or("NAME:PASSWORD expected")?;
+    Ok((name.into(), password.into()))
+}
+
+fn distribution(text: &str) -> Result<(String, DistributionArg), String> {
+    let (address, name) = text.rsplit_once('=').ok_or("ADDRESS=DISTRIBUTION expected")?;
+    Ok((address.into(), DistributionArg::from_str(name, false)?))
+}
+
+impl Args {
+    pub(super) fn control(&self) -> bool {
+        self.control
+    }
+
+    pub(super) fn hold(&self) -> bool {
+        self.hold
+    }
+
+    pub(super) fn verbosity(&self) -> log::LevelFilter {
+        match self.verbose {
+            0 => log::LevelFilter::Warn,
+            1 => log::LevelFilter::Info,
+            2 => log::LevelFilter::Debug,
+            _ => log::LevelFilter::Trace,
+        }
+    }
+
+    pub(super) fn builder(&self) -> Builder {
+        let mut builder = Broker::builder()
+            .default_distribution(self.default_distribution.into())
+            .multicast_prefix(&self.multicast_prefix)
+            .anycast_prefix(&self.anycast_prefix)
+            .queue_prefix(&self.queue_prefix)
+            .separator(&self.separator)
+            .unroutable(self.unroutable.into())
+            .settlement(self.settlement.into())
+            .route_by_to(self.route_by_to)
+            .credit_window(self.credit_window)
+            .backlog_limit(self.backlog_limit)
+            .storage_limit(self.storage_limit)
+            .max_frame_size(self.max_frame_size)
+            .max_message_size(self.max_message_size)
+            .channel_max(self.channel_max)
+            .idle_time_out(Duration::from_millis(self.idle_time_out))
+            .container_id(&self.container_id);
+        for address in &self.listen {
+            builder = builder.listen(address);
+        }
+        if self.listen.is_empty() {
+            builder = builder.listen(if self.control { "127.0.0.1:0" } else { "127.0.0.1:5672" });
+        }
+        for (name, password) in &self.user {
+            builder = builder.user(name, password);
+        }
+        for (address, distribution) in &self.distribution {
+            builder = builder.distribution(address, (*distribution).into());
+        }
+        builder
+    }
+}

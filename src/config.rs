@@ -1,0 +1,179 @@
+//! Every knob of the broker, its default and why it is that.
+//!
+//! Plain data: `broker.rs` fills it in, the event loop, the engines and the router read their part of it. Nothing here
+//! knows a socket, a frame or a message.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How an address hands its messages out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Distribution {
+    /// To the receiver that attached first. Counted as `direct`.
+    Direct,
+    /// To one receiver, round-robin among those that have credit. Counted as `topic`.
+    Anycast,
+    /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`.
+    Multicast,
+    /// Stored until a receiver takes it and settles it; receivers compete; what is released, modified or lost goes back
+    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded.
+    Queue,
+}
+
+/// When the sender of an unsettled message learns its outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// As soon as the message is forwarded: `accepted`.
+    #[default]
+    Immediate,
+    /// When the receiver has answered, with the receiver's own outcome. A multicast waits for every copy and is accepted
+    /// if one of them was. A queue takes responsibility itself and accepts what it has stored.
+    EndToEnd,
+}
+
+/// What the sender of a message is told that nobody could receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unroutable {
+    /// `rejected` with `amqp:not-found` and a description that names the address.
+    #[default]
+    Rejected,
+    /// `released`: some clients try again later.
+    Released,
+    /// `modified` with delivery-failed.
+    Modified,
+    /// Nothing: the delivery stays unsettled, and a client's own time-out is what ends it.
+    Silent,
+}
+
+/// A name and a password that SASL PLAIN accepts.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password does not belong in a log.
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the broker as a whole is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// `HOST:PORT`, resolved at bind. Empty: the loopback and a free port, since without users nothing else guards it.
+    pub(crate) listen: Vec<String>,
+    pub(crate) engine: EngineConfig,
+    pub(crate) routing: RoutingConfig,
+}
+
+/// What a protocol engine needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineConfig {
+    /// Given users, PLAIN is the only way in. None: ANONYMOUS, or no SASL layer at all.
+    pub(crate) users: Vec<User>,
+    /// Our name in `open`. Empty: made at bind, unique to this broker.
+    pub(crate) container_id: String,
+    /// Properties of our `open`. None by default: a `product` changes how some clients address their messages.
+    pub(crate) open_properties: Vec<(String, String)>,
+    /// 64 KiB: large enough that a frame's overhead does not matter, small enough to interleave links fairly.
+    pub(crate) max_frame_size: u32,
+    /// 1023 (that is 1024 sessions): oslo.messaging takes a session a link.
+    pub(crate) channel_max: u16,
+    /// 65,535: what a handle costs us is a table entry of four bytes.
+    pub(crate) handle_max: u32,
+    /// Links of one connection, all its sessions together: 65,536.
+    pub(crate) max_links: usize,
+    /// Off: a test that stops in a debugger should not lose its connections.
+    pub(crate) idle_time_out: Option<Duration>,
+    /// 128 MiB: above what tests send, below what hurts.
+    pub(crate) max_message_size: u64,
+    /// From accept to `open`, however the bytes trickle in: 10 s.
+    pub(crate) handshake_time_out: Duration,
+    /// How long a peer may take to answer our close before its socket is dropped: 5 s.
+    pub(crate) linger: Duration,
+    /// Look for `to` in every message, even on a link with an address. Off.
+    pub(crate) route_by_to: bool,
+}
+
+/// What the router needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutingConfig {
+    pub(crate) multicast_prefix: String,
+    pub(crate) anycast_prefix: String,
+    pub(crate) queue_prefix: String,
+    /// What stands between a prefix and the rest of an address: `.`.
+    pub(crate) separator: String,
+    /// What an address gets whose prefix says nothing: direct.
+    pub(crate) default_distribution: Distribution,
+    /// Single addresses, whatever their prefix.
+    pub(crate) distributions: HashMap<String, Distribution>,
+    /// What the addresses start with that are made for dynamic termini.
+    pub(crate) generated_prefix: String,
+    pub(crate) unroutable: Unroutable,
+    pub(crate) settlement: Settlement,
+    /// Credit that a producer gets on attach and is topped up to: 1000. 0: withheld.
+    pub(crate) credit_window: u32,
+    /// Messages that may wait for a slow receiver before its producers' credit is withheld: 1000.
+    pub(crate) backlog_limit: usize,
+    /// Bytes that may wait in the whole broker; what comes on top is rejected: 1 GiB.
+    pub(crate) storage_limit: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: Vec::new(),
+            engine: EngineConfig {
+                users: Vec::new(),
+                container_id: String::new(),
+                open_properties: Vec::new(),
+                max_frame_size: 64 * 1024,
+                channel_max: 1023,
+                handle_max: 65_535,
+                max_links: 65_536,
+                idle_time_out: None,
+                max_message_size: 128 * 1024 * 1024,
+                handshake_time_out: Duration::from_secs(10),
+                linger: Duration::from_secs(5),
+                route_by_to: false,
+            },
+            routing: RoutingConfig {
+                multicast_prefix: "broadcast".into(),
+                anycast_prefix: "unicast".into(),
+                queue_prefix: "queue".into(),
+                separator: ".".into(),
+                default_distribution: Distribution::Direct,
+                distributions: HashMap::new(),
+                generated_prefix: "dynamic".into(),
+                unroutable: Unroutable::default(),
+                settlement: Settlement::default(),
+                credit_window: 1000,
+                backlog_limit: 1000,
+                storage_limit: 1024 * 1024 * 1024,
+            },
+        }
+    }
+}
+
+impl RoutingConfig {
+    /// What is done with the messages of `address`: its own setting, else its prefix, else the default.
+    pub(crate) fn distribution_of(&self, address: &str) -> Distribution {
+        if let Some(distribution) = self.distributions.get(address) {
+            return *distribution;
+        }
+        let by_prefix = [
+            (&self.multicast_prefix, Distribution::Multicast),
+            (&self.anycast_prefix, Distribution::Anycast),
+            (&self.queue_prefix, Distribution::Queue),
+        ];
+        let starts_with = |prefix: &str| {
+            address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(&self.separator))
+        };
+        by_prefix
+            .into_iter()
+            .find(|(prefix, _)| !prefix.is_empty() && starts_with(prefix))
+            .map_or(self.default_distribution, |(_, distribution)| distribution)
+    }
+}

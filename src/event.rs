@@ -1,0 +1,196 @@
+//! The words that protocol engines and the router speak to each other.
+//!
+//! An engine turns what a peer did into [`Event`]s, the router answers with [`Effect`]s on links: the same connection's or
+//! another's. No behaviour lives here, and no protocol: a wire handle, a channel or a frame has no name in this file.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::Message;
+
+/// One connection of the event loop. The serial makes a stale key harmless when its slot is taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionKey {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// One link of a connection, as its engine names it. Slots are dense, so that the router can index by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LinkId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// One link of the whole broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LinkKey {
+    pub(crate) connection: ConnectionKey,
+    pub(crate) link: LinkId,
+}
+
+impl LinkKey {
+    /// No link has this key.
+    pub(crate) const NOBODY: LinkKey = LinkKey {
+        connection: ConnectionKey { slot: u32::MAX, serial: u32::MAX },
+        link: LinkId { slot: u32::MAX, serial: u32::MAX },
+    };
+}
+
+/// The engine's name for a delivery that came in; it means something to nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryKey(pub(crate) u64);
+
+/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when the router
+/// keeps nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+impl Ticket {
+    pub(crate) const NONE: Ticket = Ticket(u64::MAX);
+}
+
+/// Text that still lies in the buffer it arrived in: an address found in a message, say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(Bytes);
+
+impl Text {
+    /// None if the bytes are not UTF-8.
+    pub(crate) fn new(bytes: Bytes) -> Option<Text> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Text(bytes))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Checked when it was made.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Where a link begins or ends, as its peer asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    Address(Arc<str>),
+    /// A fresh address, please; what the node should be like is a hint.
+    Dynamic(NodeKind),
+    /// Each message says itself where it goes.
+    Anonymous,
+}
+
+/// What kind of node a dynamic terminus asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    Unspecified,
+    Queue,
+    Topic,
+}
+
+/// How deliveries go out on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Settled,
+    Unsettled,
+    /// As they came in.
+    Mixed,
+}
+
+/// Where a message that arrived should go.
+#[derive(Clone, Debug)]
+pub(crate) enum Destination {
+    /// Where its link is attached to.
+    Link,
+    /// Where the message says.
+    Named(Text),
+    /// It should say and does not.
+    Missing,
+    /// It should say and cannot be read.
+    Unreadable,
+}
+
+/// Why something was refused. Spelt by each protocol in its own way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    NotFound,
+    DecodeError,
+    InvalidField,
+    ResourceLimitExceeded,
+    /// A peer's own condition, passed on.
+    Other(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) description: Option<Arc<str>>,
+    /// More about it in the words of the peer's protocol, passed on unread.
+    pub(crate) info: Option<Bytes>,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, description: impl Into<Arc<str>>) -> Fault {
+        Fault { reason, description: Some(description.into()), info: None }
+    }
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    Rejected(Option<Box<Fault>>),
+    Released,
+    Modified(Modified),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Modified {
+    pub(crate) delivery_failed: bool,
+    pub(crate) undeliverable_here: bool,
+    /// To be merged into the message's annotations; encoded, and unread by the router.
+    pub(crate) annotations: Option<Bytes>,
+}
+
+/// What a peer did.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It wants to send to a node.
+    AttachProducer { link: LinkId, node: Node },
+    /// It wants to receive from a node. What it leaves unanswered when it goes ends in `default_outcome`.
+    AttachConsumer { link: LinkId, node: Node, manner: Manner, browse: bool, default_outcome: Outcome },
+    /// A consumer takes `credit` more messages from now, no matter what it said before. With `drain` it wants those that
+    /// are there now, and then to be told that there are no more.
+    Credit { link: LinkId, credit: u32, drain: bool },
+    /// A whole message came from a producer.
+    Message { link: LinkId, delivery: DeliveryKey, settled: bool, to: Destination, message: Message },
+    /// A consumer answered a delivery.
+    Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
+    /// The link is no more.
+    Detach { link: LinkId },
+}
+
+/// What the router wants done to a link.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// The attach holds; `address` is where, none for an anonymous one.
+    Attached { link: LinkKey, address: Option<Arc<str>> },
+    /// A producer may send `credit` messages from now.
+    Grant { link: LinkKey, credit: u32 },
+    /// A message goes out to a consumer.
+    Deliver { link: LinkKey, message: Message, settled: bool, ticket: Ticket },
+    /// A consumer that drains has all there was.
+    Drained { link: LinkKey },
+    /// A producer's delivery ended.
+    Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
+}
+
+impl Effect {
+    /// Whom it concerns.
+    pub(crate) fn link(&self) -> LinkKey {
+        match self {
+            Effect::Attached { link, .. }
+            | Effect::Grant { link, .. }
+            | Effect::Deliver { link, .. }
+            | Effect::Drained { link }
+            | Effect::Settle { link, .. } => *link,
+        }
+    }
+}

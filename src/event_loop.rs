@@ -1,0 +1,521 @@
+//! The event loop: the only `Poll`, the only clock. Owns every connection and the router, as siblings.
+//!
+//! One turn: poll; read from each socket that is ready, a bounded amount; the engine turns bytes into events, the router
+//! each event into effects on links, until there are none left; timers; counters are published; every connection that has
+//! output writes it, once; what is closed is reaped. What a turn leaves unfinished is taken up by the next, which then does
+//! not wait.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::config::{Config, EngineConfig};
+use crate::counts::Counts;
+use crate::event::{ConnectionKey, Event};
+use crate::frontend::Frontend;
+use crate::outbox::Outbox;
+use crate::router::Router;
+use crate::timers::Timers;
+use crate::transport::{Received, Transport};
+
+/// Bytes that one connection may be read in one turn. With the time they take to be routed, this is how long one busy
+/// connection keeps the others waiting.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Bytes of one read.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Connections that are accepted in one turn, from each listener.
+const TURN_ACCEPTS: usize = 64;
+
+/// Bytes that wait for one socket before the router is told to give it no more, and before it is told to go on.
+const CONGESTED_ABOVE: usize = 1024 * 1024;
+const RELIEVED_BELOW: usize = 256 * 1024;
+
+/// Answers (everything but deliveries) that a peer may leave unread before it is not listened to any more.
+const MAX_ANSWERS: usize = 1024 * 1024;
+
+/// After an accept that failed, for want of descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+
+/// What a handle asks the loop to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// At once, like a crash.
+    Stop,
+    /// With a close for every connection.
+    StopClean,
+}
+
+/// What the loop shares with the handles.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    counts: Mutex<Counts>,
+}
+
+impl Shared {
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, counts: Counts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Peer {
+    key: ConnectionKey,
+    transport: Transport,
+    frontend: Frontend,
+    /// The beginning of a frame that has not arrived whole.
+    inbox: BytesMut,
+    outbox: Outbox,
+    /// It is in `EventLoop::unread`.
+    is_unread: bool,
+    /// It is in `EventLoop::touched`.
+    is_touched: bool,
+    congested: bool,
+    /// Nothing more will come from it.
+    ended: bool,
+    /// The protocol is done; by then the socket goes, whether or not the peer has read the last words.
+    linger_until: Option<Instant>,
+    /// The earliest wake-up that the timers hold for it.
+    wakes_at: Option<Instant>,
+}
+
+impl Peer {
+    /// It makes us answer and does not read the answers.
+    fn is_flooding(&self) -> bool {
+        self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.outbox.len() + self.frontend.blocked_bytes()
+    }
+}
+
+#[derive(Debug)]
+enum Wake {
+    Connection(ConnectionKey),
+    /// Accept again.
+    Listeners,
+    /// Time is up for a clean stop.
+    Stop,
+}
+
+/// See the module.
+pub(crate) struct EventLoop {
+    poll: Poll,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    config: Arc<EngineConfig>,
+    listeners: Vec<TcpListener>,
+    /// The token of the peer in slot 0; those before it stay the listeners' when they are gone.
+    first_peer: usize,
+    /// Listeners that may have connections to accept.
+    unaccepted: Vec<usize>,
+    peers: Slab<Peer>,
+    next_serial: u32,
+    router: Router,
+    timers: Timers<Wake>,
+    /// Peers with bytes that were not read for lack of a turn.
+    unread: VecDeque<usize>,
+    /// Peers that something was done to in this turn.
+    touched: Vec<usize>,
+    /// Peers that keep up again.
+    relieved: Vec<ConnectionKey>,
+    /// Events that effects led to.
+    events: VecDeque<(ConnectionKey, Event)>,
+    buffer: Box<[u8]>,
+    /// Bytes of the connection that is being read, while it has no beginning of a frame from before.
+    inbox: BytesMut,
+    published: Counts,
+    now: Instant,
+    stop: Stop,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    WhenClosed,
+    Now,
+}
+
+impl EventLoop {
+    /// Sets up everything but the first turn; from here on the listeners' connections are taken.
+    pub(crate) fn new(
+        poll: Poll,
+        mut listeners: Vec<TcpListener>,
+        config: Config,
+        salt: u64,
+        commands: Receiver<Command>,
+        shared: Arc<Shared>,
+    ) -> io::Result<EventLoop> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+        }
+        Ok(EventLoop {
+            poll,
+            commands,
+            shared,
+            config: Arc::new(config.engine),
+            unaccepted: (0..listeners.len()).collect(),
+            first_peer: FIRST_LISTENER + listeners.len(),
+            listeners,
+            peers: Slab::new(),
+            next_serial: 1,
+            router: Router::new(config.routing, salt),
+            timers: Timers::default(),
+            unread: VecDeque::new(),
+            touched: Vec::new(),
+            relieved: Vec::new(),
+            events: VecDeque::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            inbox: BytesMut::new(),
+            published: Counts::default(),
+            now: Instant::now(),
+            stop: Stop::No,
+        })
+    }
+
+    /// Takes turns until it is told to stop. Fails only if polling does.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut ready = Events::with_capacity(256);
+        while !(self.stop == Stop::Now || self.stop == Stop::WhenClosed && self.peers.is_empty()) {
+            let wait = self.wait();
+            match self.poll.poll(&mut ready, wait) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            self.turn(&ready);
+        }
+        self.listeners.clear();
+        self.peers.clear();
+        self.publish();
+        Ok(())
+    }
+
+    /// How long the next poll may wait.
+    fn wait(&self) -> Option<Duration> {
+        if !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty()) {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn turn(&mut self, ready: &Events) {
+        self.now = Instant::now();
+        for event in ready {
+            match event.token() {
+                WAKER => self.obey(),
+                token if token.0 < self.first_peer => self.unaccepted.push(token.0 - FIRST_LISTENER),
+                token => self.note_ready(token.0 - self.first_peer, event),
+            }
+        }
+        self.accept();
+        for _ in 0..self.unread.len() {
+            if let Some(slot) = self.unread.pop_front() {
+                self.read(slot);
+            }
+        }
+        for key in std::mem::take(&mut self.relieved) {
+            self.router.set_congested(key, false);
+            self.apply_effects();
+        }
+        self.fire_timers();
+        self.finish_touched();
+    }
+
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Stop) => self.stop = Stop::Now,
+                Ok(Command::StopClean) => self.stop_clean(),
+                // Every handle is gone: nobody could ever stop it.
+                Err(TryRecvError::Disconnected) => {
+                    self.stop = Stop::Now;
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    fn stop_clean(&mut self) {
+        if self.stop != Stop::No {
+            return;
+        }
+        self.stop = Stop::WhenClosed;
+        for mut listener in self.listeners.drain(..) {
+            let _ = self.poll.registry().deregister(&mut listener);
+        }
+        self.unaccepted.clear();
+        self.timers.set(self.now + self.config.linger, Wake::Stop);
+        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                peer.frontend.stop(self.now, &mut peer.outbox);
+            }
+            self.touch(slot);
+        }
+    }
+
+    fn note_ready(&mut self, slot: usize, event: &mio::event::Event) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if event.is_writable() {
+            peer.transport.now_writable();
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            peer.transport.readable = true;
+            peer.transport.end_announced |= event.is_read_closed() || event.is_error();
+            if !peer.is_unread {
+                peer.is_unread = true;
+                self.unread.push_back(slot);
+            }
+        }
+        self.touch(slot);
+    }
+
+    fn touch(&mut self, slot: usize) {
+        if let Some(peer) = self.peers.get_mut(slot)
+            && !peer.is_touched
+        {
+            peer.is_touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    fn accept(&mut self) {
+        for index in std::mem::take(&mut self.unaccepted) {
+            for turn in 0.. {
+                let Some(listener) = self.listeners.get(index) else { break };
+                if turn == TURN_ACCEPTS {
+                    self.unaccepted.push(index);
+                    break;
+                }
+                match listener.accept() {
+                    Ok((stream, address)) => self.admit(stream, &address.to_string()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // A connection that was gone before it was accepted.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        log::warn!("cannot accept connections for now: {error}");
+                        self.timers.set(self.now + ACCEPT_PAUSE, Wake::Listeners);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, mut stream: TcpStream, address: &str) {
+        // A delay here would be in every latency that a test sees.
+        let _ = stream.set_nodelay(true);
+        let entry = self.peers.vacant_entry();
+        let slot = entry.key();
+        let token = Token(self.first_peer + slot);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+            log::warn!("{address}: dropped: {error}");
+            return;
+        }
+        let Ok(slot_number) = u32::try_from(slot) else { return };
+        let key = ConnectionKey { slot: slot_number, serial: self.next_serial };
+        self.next_serial = self.next_serial.wrapping_add(1);
+        log::debug!("{address}: connected");
+        entry.insert(Peer {
+            key,
+            transport: Transport::new(stream),
+            frontend: Frontend::new(self.config.clone(), address.into(), self.now),
+            inbox: BytesMut::new(),
+            outbox: Outbox::default(),
+            is_unread: true,
+            is_touched: false,
+            congested: false,
+            ended: false,
+            linger_until: None,
+            wakes_at: None,
+        });
+        self.unread.push_back(slot);
+        self.touch(slot);
+    }
+
+    /// Reads from a peer, up to its share of the turn.
+    fn read(&mut self, slot: usize) {
+        let mut budget = TURN_BYTES;
+        loop {
+            let Some(peer) = self.peers.get_mut(slot) else { return };
+            peer.is_unread = false;
+            if !peer.transport.readable || peer.is_flooding() {
+                break;
+            }
+            if budget < READ_BYTES {
+                peer.is_unread = true;
+                self.unread.push_back(slot);
+                break;
+            }
+            match peer.transport.read(&mut self.buffer) {
+                Received::Bytes(count) => {
+                    budget -= count;
+                    self.receive(slot, count);
+                }
+                Received::Nothing => break,
+                Received::End => {
+                    peer.ended = true;
+                    break;
+                }
+            }
+        }
+        self.touch(slot);
+    }
+
+    /// Lets the engine read what has arrived, and the router answer each event before the next.
+    fn receive(&mut self, slot: usize, count: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let own = !peer.inbox.is_empty();
+        let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
+        inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
+        while let Some(peer) = self.peers.get_mut(slot)
+            && let Some(event) = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox)
+        {
+            let key = peer.key;
+            self.router.handle(key, event);
+            self.apply_effects();
+        }
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if own {
+            // Empty, it gives its memory back.
+            peer.inbox = if inbox.is_empty() { BytesMut::new() } else { inbox };
+        } else {
+            if !inbox.is_empty() {
+                peer.inbox = BytesMut::from(&inbox[..]);
+                inbox.clear();
+            }
+            self.inbox = inbox;
+        }
+    }
+
+    /// Does to links what the router wants, and tells it what that leads to, until nothing is left to do.
+    fn apply_effects(&mut self) {
+        loop {
+            while let Some(effect) = self.router.poll_effect() {
+                let key = effect.link().connection;
+                let slot = key.slot as usize;
+                let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
+                peer.frontend.apply(effect, self.now, &mut peer.outbox);
+                while let Some(event) = peer.frontend.poll_event() {
+                    self.events.push_back((key, event));
+                }
+                if !peer.congested && peer.queued_bytes() > CONGESTED_ABOVE {
+                    peer.congested = true;
+                    self.router.set_congested(key, true);
+                }
+                self.touch(slot);
+            }
+            let Some((key, event)) = self.events.pop_front() else { return };
+            self.router.handle(key, event);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(wake) = self.timers.pop(self.now) {
+            match wake {
+                Wake::Listeners => self.unaccepted = (0..self.listeners.len()).collect(),
+                Wake::Stop => self.stop = Stop::Now,
+                Wake::Connection(key) => {
+                    let slot = key.slot as usize;
+                    let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
+                    peer.wakes_at = None;
+                    peer.frontend.handle_timeout(self.now, &mut peer.outbox);
+                    while let Some(event) = peer.frontend.poll_event() {
+                        self.events.push_back((key, event));
+                    }
+                    self.touch(slot);
+                    self.apply_effects();
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let counts = Counts { connections: self.peers.len() as u64, ..self.router.counts() };
+        if counts != self.published {
+            self.published = counts;
+            self.shared.publish(counts);
+        }
+    }
+
+    /// Ends the turn for every peer that took part in it. What it did is published before any of them can read of it.
+    fn finish_touched(&mut self) {
+        while !self.touched.is_empty() {
+            self.publish();
+            for slot in std::mem::take(&mut self.touched) {
+                if !self.finish(slot)
+                    && let Some(peer) = self.peers.try_remove(slot)
+                {
+                    self.drop_peer(peer);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    fn drop_peer(&mut self, mut peer: Peer) {
+        log::debug!("{}: disconnected", peer.frontend.name());
+        let _ = self.poll.registry().deregister(peer.transport.stream_mut());
+        self.router.connection_gone(peer.key);
+        self.apply_effects();
+    }
+
+    /// Writes, and sees what comes next for a peer. False if nothing does.
+    fn finish(&mut self, slot: usize) -> bool {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(slot) else { return true };
+        peer.is_touched = false;
+        peer.frontend.finish_turn(now, &mut peer.outbox);
+        if peer.transport.write(&mut peer.outbox).is_err() {
+            return false;
+        }
+        peer.outbox.shrink();
+        if peer.ended {
+            return false;
+        }
+        if peer.frontend.is_closed() {
+            let until = *peer.linger_until.get_or_insert(now + self.config.linger);
+            if peer.outbox.is_empty() {
+                peer.transport.shut_down();
+            }
+            if until <= now {
+                return false;
+            }
+        }
+        if peer.congested && peer.queued_bytes() < RELIEVED_BELOW {
+            peer.congested = false;
+            self.relieved.push(peer.key);
+        }
+        if peer.transport.readable && !peer.is_unread && !peer.is_flooding() {
+            peer.is_unread = true;
+            self.unread.push_back(slot);
+        }
+        let deadline = [peer.frontend.deadline(), peer.linger_until].into_iter().flatten().min();
+        if let Some(at) = deadline
+            && peer.wakes_at.is_none_or(|wakes_at| at < wakes_at)
+        {
+            peer.wakes_at = Some(at);
+            self.timers.set(at, Wake::Connection(peer.key));
+        }
+        true
+    }
+}

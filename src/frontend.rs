@@ -1,0 +1,141 @@
+//! Which protocol is this? One enum over the protocol engines, so that the event loop has to know none of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use crate::amqp10;
+use crate::config::EngineConfig;
+use crate::event::{Effect, Event};
+use crate::outbox::Outbox;
+
+/// One connection's protocol engine, once its first bytes have said which.
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    config: Arc<EngineConfig>,
+    /// The peer's socket address, for the log.
+    name: Arc<str>,
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    AwaitHeader { until: Instant },
+    Amqp10(Box<amqp10::Connection>),
+    /// It spoke nothing that we do.
+    Refused,
+}
+
+impl Frontend {
+    pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant) -> Frontend {
+        let until = now + config.handshake_time_out;
+        Frontend { config, name, engine: Engine::AwaitHeader { until } }
+    }
+
+    /// The peer's socket address.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Reads from `input` up to the next thing that concerns the router. None when more bytes are needed.
+    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+        if let Engine::AwaitHeader { until } = self.engine {
+            self.engine = self.choose(input, now, until, out)?;
+        }
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.receive(input, now, out),
+            Engine::AwaitHeader { .. } | Engine::Refused => {
+                input.clear();
+                None
+            }
+        }
+    }
+
+    /// The engine for what the first bytes say; None while they say too little.
+    fn choose(&self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
+        use amqp10::{Header, Protocol};
+        let nearest = match Header::read(input) {
+            Header::Partial => return None,
+            Header::Known(first) if first.is_allowed_first(&self.config.users) => {
+                let connection = amqp10::Connection::new(self.config.clone(), self.name.clone(), now, until);
+                return Some(Engine::Amqp10(Box::new(connection)));
+            }
+            Header::Known(_) => Protocol::Sasl,
+            Header::Unknown(nearest) if nearest.is_allowed_first(&self.config.users) => nearest,
+            Header::Unknown(_) => Protocol::Sasl,
+        };
+        // 2.2: answered with the header that would do, then closed.
+        let begun = input.get(..Header::SIZE).unwrap_or(input);
+        log::warn!("{}: closed: protocol header {:?} is not supported here", self.name, begun.escape_ascii().to_string());
+        nearest.put(out);
+        Some(Engine::Refused)
+    }
+
+    /// See [`amqp10::Connection::apply`].
+    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
+        if let Engine::Amqp10(connection) = &mut self.engine {
+            connection.apply(effect, now, out);
+        }
+    }
+
+    /// See [`amqp10::Connection::poll_event`].
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.poll_event(),
+            Engine::AwaitHeader { .. } | Engine::Refused => None,
+        }
+    }
+
+    /// End of the turn: what has gathered is written.
+    pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
+        if let Engine::Amqp10(connection) = &mut self.engine {
+            connection.finish_turn(now, out);
+        }
+    }
+
+    /// The broker is stopping: close in the protocol's own way.
+    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.stop(now, out),
+            Engine::AwaitHeader { .. } | Engine::Refused => self.engine = Engine::Refused,
+        }
+    }
+
+    /// Bytes of deliveries that wait inside the engine for the peer to make room.
+    pub(crate) fn blocked_bytes(&self) -> usize {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.blocked_bytes(),
+            Engine::AwaitHeader { .. } | Engine::Refused => 0,
+        }
+    }
+
+    /// Nothing more will be read; the outbox may still have the last words.
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.is_closed(),
+            Engine::AwaitHeader { .. } => false,
+            Engine::Refused => true,
+        }
+    }
+
+    /// When [`Frontend::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.deadline(),
+            Engine::AwaitHeader { until } => Some(*until),
+            Engine::Refused => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.handle_timeout(now, out),
+            Engine::AwaitHeader { until } if *until <= now => {
+                log::warn!("{}: closed: no protocol header within the time for the handshake", self.name);
+                self.engine = Engine::Refused;
+            }
+            Engine::AwaitHeader { .. } | Engine::Refused => {}
+        }
+    }
+}

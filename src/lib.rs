@@ -1,0 +1,43 @@
+//! An AMQP broker for tests: it starts in the test's own process in under a millisecond, real AMQP 1.0 clients talk to it,
+//! and then it says what happened.
+//!
+//! ```
+//! use fakebroker::Broker;
+//!
+//! let broker = Broker::start()?;
+//! // ... point the client under test at broker.url(), let it work, and look:
+//! assert_eq!(broker.counts().dropped, 0);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! There is no async runtime in it and none is needed: the broker is one thread, and a [`Broker`] is a handle on it that
+//! stops it when it is dropped.
+//!
+//! # Reading the code
+//!
+//! To follow a message from socket to socket, read in this order:
+//!
+//! 1. `broker.rs`: what a test holds; `config.rs`: every knob, its default and why;
+//! 2. `event_loop.rs`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
+//! 3. `frontend.rs`: which protocol is this?
+//! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
+//! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through;
+//! 6. `router/`: addresses, and who gets what.
+
+mod amqp10;
+mod broker;
+mod config;
+mod counts;
+mod event;
+mod event_loop;
+mod frontend;
+mod ledger;
+mod message;
+mod outbox;
+mod router;
+mod timers;
+mod transport;
+
+pub use broker::{Bound, Broker, Builder, Handle};
+pub use config::{Distribution, Settlement, Unroutable};
+pub use counts::Counts;

@@ -1,0 +1,140 @@
+//! A message as the router sees it: bytes that pass through, and what befell them on the way. No protocol.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// A fragment below this is copied when it has to be kept: it would pin a read buffer many times its size.
+const KEEP_BY_COPY: usize = 16 * 1024;
+
+/// A whole message. Cloning shares the bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Message {
+    pub(crate) payload: Payload,
+    /// AMQP 1.0's message-format, passed on.
+    pub(crate) format: u32,
+    /// What earlier deliveries of it left behind. None on the first.
+    pub(crate) history: Option<Box<History>>,
+}
+
+/// What earlier deliveries of a message left behind; the engine that sends it again shows it in the message's header.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    /// Deliveries that failed.
+    pub(crate) failures: u32,
+    /// Annotations to merge in, oldest first, each encoded by the engine of the receiver that gave them.
+    pub(crate) annotations: Vec<Bytes>,
+}
+
+impl History {
+    /// Annotations that are kept at most, in bytes: what a receiver adds each time it gives a message back is not endless.
+    const MAX_ANNOTATIONS: usize = 64 * 1024;
+
+    /// Adds a failure, annotations, or both. The oldest annotations go when there are too many.
+    pub(crate) fn add(&mut self, failed: bool, annotations: Option<Bytes>) {
+        self.failures = self.failures.saturating_add(u32::from(failed));
+        self.annotations.extend(annotations);
+        while self.annotations.iter().map(Bytes::len).sum::<usize>() > Self::MAX_ANNOTATIONS {
+            self.annotations.remove(0);
+        }
+    }
+}
+
+impl Message {
+    /// The message, holding no more memory than it needs: for one that will wait.
+    pub(crate) fn kept(mut self) -> Message {
+        if self.payload.len() < KEEP_BY_COPY {
+            self.payload = Payload::from(Bytes::copy_from_slice(&self.payload.contiguous()));
+        }
+        self
+    }
+
+    /// Its history, to add to.
+    pub(crate) fn history_mut(&mut self) -> &mut History {
+        self.history.get_or_insert_default()
+    }
+}
+
+/// Bytes in one or more fragments, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payload {
+    head: Bytes,
+    tail: Option<Arc<[Bytes]>>,
+    len: usize,
+}
+
+impl Payload {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn fragments(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.head).chain(self.tail.iter().flat_map(|tail| tail.iter()))
+    }
+
+    /// The first fragment: all of most messages, and the sections that routing needs of nearly all others.
+    pub(crate) fn head(&self) -> &Bytes {
+        &self.head
+    }
+
+    pub(crate) fn is_one_fragment(&self) -> bool {
+        self.tail.is_none()
+    }
+
+    /// All bytes in one piece; copies only if there is more than one fragment.
+    pub(crate) fn contiguous(&self) -> Bytes {
+        if self.is_one_fragment() {
+            return self.head.clone();
+        }
+        let mut whole = BytesMut::with_capacity(self.len);
+        self.fragments().for_each(|fragment| whole.extend_from_slice(fragment));
+        whole.freeze()
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(head: Bytes) -> Payload {
+        Payload { len: head.len(), head, tail: None }
+    }
+}
+
+/// Puts together a payload whose fragments arrive one by one. Large ones are kept as they are, small ones joined, so that a
+/// peer which sends a byte a frame costs bytes and not buffers.
+#[derive(Debug, Default)]
+pub(crate) struct PayloadBuilder {
+    done: Vec<Bytes>,
+    open: BytesMut,
+    len: usize,
+}
+
+impl PayloadBuilder {
+    const JOIN_BELOW: usize = 4 * 1024;
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, fragment: Bytes) {
+        self.len += fragment.len();
+        if fragment.len() < Self::JOIN_BELOW {
+            self.open.put_slice(&fragment);
+        } else {
+            self.close_open();
+            self.done.push(fragment);
+        }
+    }
+
+    fn close_open(&mut self) {
+        if !self.open.is_empty() {
+            self.done.push(self.open.split().freeze());
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Payload {
+        self.close_open();
+        let mut fragments = self.done.into_iter();
+        let head = fragments.next().unwrap_or_default();
+        let tail: Vec<Bytes> = fragments.collect();
+        Payload { head, tail: (!tail.is_empty()).then(|| tail.into()), len: self.len }
+    }
+}

@@ -1,0 +1,113 @@
+//! Bytes waiting for one socket. Engines append, the transport takes away; neither sees the other.
+//!
+//! Small pieces are copied into one growing buffer (cheaper than a chained slice), large ones are chained as they are.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// A piece from this size up is chained instead of copied.
+const CHAIN_FROM: usize = 4 * 1024;
+
+/// What an empty outbox may keep of its buffer.
+const KEEP_CAPACITY: usize = 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    chained: VecDeque<Bytes>,
+    open: BytesMut,
+    len: usize,
+    answers: usize,
+}
+
+impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.len + self.open.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of everything but deliveries that were queued since it was empty last: what a peer can make us say without
+    /// having given credit for it.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Appends what `write` writes and takes it back if that fails. `write` sees only its own bytes to be.
+    pub(crate) fn append<E>(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<(), E> {
+        let start = self.open.len();
+        let result = write(&mut self.open);
+        match result {
+            Ok(()) => self.answers += self.open.len() - start,
+            Err(_) => self.open.truncate(start),
+        }
+        result
+    }
+
+    /// Appends the head of a delivery's frame.
+    pub(crate) fn append_delivery(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.open);
+    }
+
+    /// Appends a piece of a delivery's payload.
+    pub(crate) fn append_payload(&mut self, piece: Bytes) {
+        if piece.len() < CHAIN_FROM {
+            self.open.extend_from_slice(&piece);
+        } else {
+            self.seal();
+            self.len += piece.len();
+            self.chained.push_back(piece);
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.len += self.open.len();
+            self.chained.push_back(self.open.split().freeze());
+        }
+    }
+
+    /// Fills `slices` with what comes first; returns how many it used.
+    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let open = (!self.open.is_empty()).then_some(&self.open[..]);
+        let pieces = self.chained.iter().map(|piece| &piece[..]).chain(open);
+        let mut used = 0;
+        for (slot, piece) in slices.iter_mut().zip(pieces) {
+            *slot = IoSlice::new(piece);
+            used += 1;
+        }
+        used
+    }
+
+    /// Forgets the first `written` bytes.
+    pub(crate) fn consume(&mut self, mut written: usize) {
+        while let Some(first) = self.chained.front_mut() {
+            let part = written.min(first.len());
+            written -= part;
+            self.len -= part;
+            first.advance(part);
+            if !first.is_empty() {
+                return;
+            }
+            self.chained.pop_front();
+        }
+        if written >= self.open.len() {
+            // Keeps the capacity for the next turn.
+            self.open.clear();
+            self.answers = 0;
+        } else {
+            self.open.advance(written);
+        }
+    }
+
+    /// Gives back the memory of a buffer that has grown and is not needed now.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() && self.open.capacity() > KEEP_CAPACITY {
+            *self = Outbox::default();
+        }
+    }
+}

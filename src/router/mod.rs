@@ -1,0 +1,372 @@
+//! The router: addresses and what is done with their messages. No protocol, no socket, no clock.
+//!
+//! Our own words, defined here. A **producer** is a link that a peer sends on, a **consumer** one that a peer receives on.
+//! A **route** is an address that somebody is attached to or that stores messages. A message that has been taken over and
+//! that no consumer could take yet **waits**: at its route, or for one consumer if each gets a copy.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | events in: links come and go, messages arrive, receivers answer |
+//! | `links.rs` | what is known of each producer and consumer |
+//! | `route.rs` | one address; handing out what waits there |
+//! | `store.rs` | messages in order, with places to go back to |
+//! | `settlement.rs` | who is told what became of a message |
+
+mod links;
+mod route;
+mod settlement;
+mod store;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::config::{Distribution, RoutingConfig, Settlement};
+use crate::counts::Counts;
+use crate::event::{ConnectionKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Manner, Node, NodeKind, Outcome, Reason};
+use crate::message::Message;
+use links::{Consumer, Links, Producer};
+use route::Route;
+use settlement::Origin;
+use store::Waiting;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Router {
+    config: RoutingConfig,
+    addresses: HashMap<Arc<str>, usize>,
+    routes: Slab<Route>,
+    links: Links,
+    /// Messages whose senders wait for a receiver's outcome.
+    origins: Slab<Origin>,
+    counts: Counts,
+    /// Bytes of all messages that wait.
+    stored_bytes: usize,
+    /// Makes generated addresses differ, within this broker and between brokers.
+    generated: u64,
+    salt: u64,
+    effects: VecDeque<Effect>,
+}
+
+impl Router {
+    /// `salt` should differ between brokers.
+    pub(crate) fn new(config: RoutingConfig, salt: u64) -> Router {
+        Router {
+            config,
+            addresses: HashMap::new(),
+            routes: Slab::new(),
+            links: Links::default(),
+            origins: Slab::new(),
+            counts: Counts::default(),
+            stored_bytes: 0,
+            generated: 0,
+            salt,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// All counters but those of connections, which the event loop knows.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The next thing to be done to a link.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// What a peer did.
+    pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
+        let key = |link: LinkId| LinkKey { connection, link };
+        match event {
+            Event::AttachProducer { link, node } => self.attach_producer(key(link), node),
+            Event::AttachConsumer { link, node, manner, browse, default_outcome } => {
+                self.attach_consumer(key(link), node, manner, browse, default_outcome);
+            }
+            Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
+            Event::Message { link, delivery, settled, to, message } => {
+                let outcome = self.route(key(link), to, message, (!settled).then_some(delivery));
+                if let (Some(outcome), false) = (outcome, settled) {
+                    self.effects.push_back(Effect::Settle { link: key(link), delivery, outcome });
+                }
+                self.top_up(key(link));
+            }
+            Event::Answer { link, ticket, outcome } => self.answer(key(link), ticket, outcome),
+            Event::Detach { link } => self.detach(key(link)),
+        }
+    }
+
+    /// A connection is gone, and all its links with it.
+    pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
+        for link in self.links.of(connection) {
+            self.detach(link);
+        }
+        self.links.forget(connection);
+    }
+
+    /// A connection reads too slowly to be given more, or keeps up again.
+    pub(crate) fn set_congested(&mut self, connection: ConnectionKey, congested: bool) {
+        self.links.set_congested(connection, congested);
+        if congested {
+            return;
+        }
+        for link in self.links.of(connection) {
+            self.serve(link);
+        }
+    }
+
+    fn attach_producer(&mut self, key: LinkKey, node: Node) {
+        let route = match node {
+            Node::Anonymous => None,
+            named => Some(self.route_for(named, key)),
+        };
+        let address = route.and_then(|route| self.routes.get(route)).map(|route| route.address.clone());
+        if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
+            route.producers += 1;
+        }
+        self.links.add_producer(key, Producer::new(route));
+        self.counts.sender_links += 1;
+        self.effects.push_back(Effect::Attached { link: key, address });
+        if let Some(route) = route
+            && self.routes.get(route).is_some_and(Route::is_slow)
+        {
+            self.hold(key, route);
+        }
+        self.top_up(key);
+    }
+
+    fn attach_consumer(&mut self, key: LinkKey, node: Node, manner: Manner, browse: bool, default_outcome: Outcome) {
+        let route_id = self.route_for(node, key);
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        // Only what is stored can be looked at without being taken.
+        let browse = browse && route.distribution == Distribution::Queue;
+        if browse {
+            route.browsers.push(key);
+        } else {
+            route.consumers.push(key);
+        }
+        let address = Some(route.address.clone());
+        self.links.add_consumer(key, Consumer::new(route_id, manner, browse, default_outcome));
+        self.counts.receiver_links += 1;
+        self.effects.push_back(Effect::Attached { link: key, address });
+    }
+
+    /// The route for a node that a link wants; made if there is none.
+    fn route_for(&mut self, node: Node, owner: LinkKey) -> usize {
+        let (address, distribution, owner) = match node {
+            Node::Address(address) => (address, None, None),
+            Node::Dynamic(kind) => {
+                self.generated += 1;
+                let RoutingConfig { generated_prefix, separator, .. } = &self.config;
+                let address = format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt as u32, self.generated);
+                let distribution = match kind {
+                    NodeKind::Queue => Some(Distribution::Queue),
+                    NodeKind::Topic => Some(Distribution::Multicast),
+                    NodeKind::Unspecified => None,
+                };
+                (address.into(), distribution, Some(owner))
+            }
+            // Anonymous producers have no route, and there are no anonymous consumers.
+            Node::Anonymous => ("".into(), None, None),
+        };
+        if let Some(route) = self.addresses.get(&address) {
+            return *route;
+        }
+        let distribution = distribution.unwrap_or_else(|| self.config.distribution_of(&address));
+        let route = self.routes.insert(Route::new(address.clone(), distribution, owner));
+        self.addresses.insert(address, route);
+        route
+    }
+
+    fn credit(&mut self, key: LinkKey, credit: u32, drain: bool) {
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        consumer.credit = credit;
+        consumer.drain = drain;
+        self.serve(key);
+    }
+
+    /// A message arrived. The outcome for its sender, unless that comes later or never.
+    fn route(
+        &mut self,
+        from: LinkKey,
+        to: Destination,
+        message: Message,
+        delivery: Option<crate::event::DeliveryKey>,
+    ) -> Option<Outcome> {
+        let own = self.links.producer_mut(from).and_then(|producer| {
+            producer.credit = producer.credit.saturating_sub(1);
+            producer.route
+        });
+        let route = match &to {
+            // A link with an address says it for a message that does not.
+            Destination::Missing if own.is_some() => own.ok_or(""),
+            Destination::Link => own.ok_or(""),
+            Destination::Named(address) => self.route_to(address.as_str()).ok_or(address.as_str()),
+            Destination::Missing => {
+                return Some(self.drop_message(Reason::InvalidField, "the message does not say where it goes"));
+            }
+            Destination::Unreadable => {
+                return Some(self.drop_message(Reason::DecodeError, "the message cannot be read"));
+            }
+        };
+        let route = match route {
+            Ok(route) if self.routes.get(route).is_some_and(Route::is_served) => route,
+            Ok(route) => {
+                let address = self.routes.get(route).map(|route| route.address.clone()).unwrap_or_default();
+                return self.unroutable(&address);
+            }
+            Err(address) => return self.unroutable(address),
+        };
+        let cost = Waiting::cost_of(&message);
+        if self.stored_bytes + cost > self.config.storage_limit && !self.passes_through(route) {
+            return Some(self.drop_message(Reason::ResourceLimitExceeded, "the broker's storage limit is reached"));
+        }
+        self.forward(from, route, message, delivery)
+    }
+
+    /// The route of an address that a message names. A queue needs nobody to be there.
+    fn route_to(&mut self, address: &str) -> Option<usize> {
+        if let Some(route) = self.addresses.get(address) {
+            return Some(*route);
+        }
+        if address.is_empty() || self.config.distribution_of(address) != Distribution::Queue {
+            return None;
+        }
+        let address: Arc<str> = address.into();
+        let route = self.routes.insert(Route::new(address.clone(), Distribution::Queue, None));
+        self.addresses.insert(address, route);
+        Some(route)
+    }
+
+    /// Takes the message over: forwards what can be forwarded, lets the rest wait.
+    fn forward(
+        &mut self,
+        from: LinkKey,
+        route_id: usize,
+        message: Message,
+        delivery: Option<crate::event::DeliveryKey>,
+    ) -> Option<Outcome> {
+        let Some(route) = self.routes.get(route_id) else { return None };
+        let distribution = route.distribution;
+        let copies = route.consumers.len();
+        let settled = delivery.is_none();
+        let origin = match delivery {
+            Some(delivery)
+                if self.config.settlement == Settlement::EndToEnd && distribution != Distribution::Queue =>
+            {
+                let copies = if distribution == Distribution::Multicast { copies } else { 1 };
+                Some(self.origins.insert(Origin::new(from, delivery, copies)))
+            }
+            _ => None,
+        };
+        let waiting = Waiting { sequence: 0, message, settled, origin, shunned_by: None };
+        match distribution {
+            Distribution::Direct => self.counts.direct += 1,
+            Distribution::Anycast => self.counts.topic += 1,
+            Distribution::Queue => self.counts.queued += 1,
+            Distribution::Multicast => {
+                self.counts.fanout += 1;
+                self.counts.fanout_sent += copies as u64;
+            }
+        }
+        match distribution {
+            Distribution::Multicast => self.copy_to_all(route_id, &waiting),
+            Distribution::Direct | Distribution::Anycast | Distribution::Queue => self.hand_out_or_keep(route_id, waiting),
+        }
+        if self.routes.get(route_id).is_some_and(Route::is_slow) {
+            self.hold(from, route_id);
+        }
+        // End-to-end, its receiver decides.
+        origin.is_none().then_some(Outcome::Accepted)
+    }
+
+    fn detach(&mut self, key: LinkKey) {
+        if let Some(producer) = self.links.remove_producer(key) {
+            self.counts.sender_links -= 1;
+            if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
+                route.producers -= 1;
+            }
+            if let Some(route) = producer.route {
+                self.tidy(route, key);
+            }
+        } else if let Some(consumer) = self.links.remove_consumer(key) {
+            self.counts.receiver_links -= 1;
+            let route = consumer.route;
+            self.consumer_gone(key, consumer);
+            self.tidy(route, key);
+        }
+    }
+
+    /// Forgets a route that nobody uses, after `gone` has left it.
+    fn tidy(&mut self, route_id: usize, gone: LinkKey) {
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        if route.owner == Some(gone) {
+            // A dynamic node ends with the link that made it.
+            route.owner = None;
+            self.stored_bytes -= route.store.clear();
+        }
+        let Some(route) = self.routes.get(route_id) else { return };
+        if route.is_unused() {
+            self.addresses.remove(&route.address);
+            self.routes.remove(route_id);
+        }
+    }
+
+    /// Gives a producer credit up to the window, unless something holds it back.
+    fn top_up(&mut self, key: LinkKey) {
+        let window = self.config.credit_window;
+        let Some(producer) = self.links.producer_mut(key) else { return };
+        if producer.held_by.is_empty() && producer.credit <= window / 2 && producer.credit < window {
+            producer.credit = window;
+            self.effects.push_back(Effect::Grant { link: key, credit: window });
+        }
+    }
+
+    /// Gives a producer no more credit until the route has caught up.
+    fn hold(&mut self, key: LinkKey, route_id: usize) {
+        let Some(producer) = self.links.producer_mut(key) else { return };
+        if producer.held_by.contains(&route_id) {
+            return;
+        }
+        producer.held_by.push(route_id);
+        if let Some(route) = self.routes.get_mut(route_id) {
+            route.held.push(key);
+        }
+    }
+
+    /// The route has caught up.
+    fn release_held(&mut self, route_id: usize) {
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        for key in std::mem::take(&mut route.held) {
+            if let Some(producer) = self.links.producer_mut(key) {
+                producer.held_by.retain(|by| *by != route_id);
+            }
+            self.top_up(key);
+        }
+    }
+
+    /// Nobody is there for it.
+    fn unroutable(&mut self, address: &str) -> Option<Outcome> {
+        use crate::config::Unroutable;
+        let description = format!("no receiver at {address:?}");
+        log::info!("dropped: {description}");
+        self.counts.dropped += 1;
+        match self.config.unroutable {
+            Unroutable::Rejected => {
+                Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description)))))
+            }
+            Unroutable::Released => Some(Outcome::Released),
+            Unroutable::Modified => {
+                Some(Outcome::Modified(crate::event::Modified { delivery_failed: true, ..Default::default() }))
+            }
+            Unroutable::Silent => None,
+        }
+    }
+
+    fn drop_message(&mut self, reason: Reason, why: &str) -> Outcome {
+        log::info!("dropped: {why}");
+        self.counts.dropped += 1;
+        Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))
+    }
+}

@@ -1,0 +1,367 @@
+//! One address, and how what waits there is handed out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::links::{Consumer, Outstanding};
+use super::store::{Store, Waiting};
+use super::{Distribution, Effect, LinkKey, Manner, Router};
+use crate::event::Ticket;
+
+/// See `mod.rs`.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) address: Arc<str>,
+    pub(super) distribution: Distribution,
+    /// In the order in which they attached. Those that browse a queue are apart.
+    pub(super) consumers: Vec<LinkKey>,
+    pub(super) browsers: Vec<LinkKey>,
+    /// Whose turn it is: consumers that can take a message, at anycast and queue addresses.
+    pub(super) ready: VecDeque<LinkKey>,
+    pub(super) producers: usize,
+    /// What waits here.
+    pub(super) store: Store,
+    /// Consumers whose own backlog is slow.
+    slow_consumers: usize,
+    /// Producers that get no more credit until the route has caught up.
+    pub(super) held: Vec<LinkKey>,
+    /// The link that a dynamic node lives and dies with.
+    pub(super) owner: Option<LinkKey>,
+    /// Some message is shunned by some consumer.
+    has_shunned: bool,
+}
+
+impl Route {
+    pub(super) fn new(address: Arc<str>, distribution: Distribution, owner: Option<LinkKey>) -> Route {
+        Route {
+            address,
+            distribution,
+            consumers: Vec::new(),
+            browsers: Vec::new(),
+            ready: VecDeque::new(),
+            producers: 0,
+            store: Store::default(),
+            slow_consumers: 0,
+            held: Vec::new(),
+            owner,
+            has_shunned: false,
+        }
+    }
+
+    /// Somebody is there for a message, or it can be stored.
+    pub(super) fn is_served(&self) -> bool {
+        self.distribution == Distribution::Queue || !self.consumers.is_empty()
+    }
+
+    /// More waits than should.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow_consumers > 0 || self.store.is_slow
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.producers == 0 && self.consumers.is_empty() && self.browsers.is_empty() && self.store.is_empty()
+    }
+}
+
+impl Router {
+    /// Whether a message for the route would go out at once, so that no room is needed for it.
+    pub(super) fn passes_through(&self, route_id: usize) -> bool {
+        let Some(route) = self.routes.get(route_id) else { return false };
+        match route.distribution {
+            Distribution::Multicast => route.consumers.iter().all(|key| self.links.can_take(*key)),
+            Distribution::Direct => {
+                route.store.is_empty() && route.consumers.first().is_some_and(|key| self.links.can_take(*key))
+            }
+            Distribution::Anycast | Distribution::Queue => {
+                route.store.is_empty() && route.ready.iter().any(|key| self.links.can_take(*key))
+            }
+        }
+    }
+
+    /// For direct, anycast and queue addresses.
+    pub(super) fn hand_out_or_keep(&mut self, route_id: usize, mut waiting: Waiting) {
+        let passes = self.passes_through(route_id);
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        waiting.sequence = route.store.take_number();
+        if !passes || route.distribution == Distribution::Queue {
+            waiting.message = waiting.message.kept();
+        }
+        self.stored_bytes += waiting.cost();
+        route.store.push(waiting);
+        if passes || !route.browsers.is_empty() {
+            self.dispatch(route_id);
+        }
+        self.weigh(route_id);
+    }
+
+    /// For multicast addresses.
+    pub(super) fn copy_to_all(&mut self, route_id: usize, original: &Waiting) {
+        let Some(route) = self.routes.get(route_id) else { return };
+        // Kept once, if anybody has to wait for it.
+        let mut kept = None;
+        for index in 0..route.consumers.len() {
+            let Some(key) = self.routes.get(route_id).and_then(|route| route.consumers.get(index)).copied() else { return };
+            if self.links.can_take(key) && self.links.consumer(key).is_some_and(|consumer| consumer.backlog.is_empty()) {
+                self.send(key, original.clone(), Distribution::Multicast);
+                continue;
+            }
+            let kept = kept.get_or_insert_with(|| Waiting { message: original.message.clone().kept(), ..original.clone() });
+            self.stored_bytes += kept.cost();
+            if let Some(consumer) = self.links.consumer_mut(key) {
+                consumer.backlog.push(kept.clone());
+            }
+            self.weigh_backlog(key);
+        }
+    }
+
+    /// A consumer may have become able to take messages: gives it its turn.
+    pub(super) fn serve(&mut self, key: LinkKey) {
+        let can_take = self.links.can_take(key);
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        let (route_id, browses) = (consumer.route, consumer.browse);
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        match route.distribution {
+            Distribution::Multicast => self.drain_backlog(key),
+            _ if browses => self.show(key),
+            distribution => {
+                if can_take && !consumer.is_ready && distribution != Distribution::Direct {
+                    consumer.is_ready = true;
+                    route.ready.push_back(key);
+                }
+                self.dispatch(route_id);
+                self.weigh(route_id);
+            }
+        }
+        self.finish_drain(key);
+    }
+
+    /// A consumer that drains, and that nothing is left for, is told so.
+    fn finish_drain(&mut self, key: LinkKey) {
+        if self.links.is_congested(key.connection) {
+            return;
+        }
+        if let Some(consumer) = self.links.consumer_mut(key)
+            && std::mem::take(&mut consumer.drain)
+        {
+            consumer.credit = 0;
+            self.effects.push_back(Effect::Drained { link: key });
+        }
+    }
+
+    /// Hands out what waits at a direct, anycast or queue address.
+    pub(super) fn dispatch(&mut self, route_id: usize) {
+        let Some(route) = self.routes.get(route_id) else { return };
+        match route.distribution {
+            Distribution::Direct => self.dispatch_direct(route_id),
+            Distribution::Anycast | Distribution::Queue => self.dispatch_in_turn(route_id),
+            Distribution::Multicast => {}
+        }
+        let browsers = self.routes.get(route_id).map(|route| route.browsers.clone()).unwrap_or_default();
+        browsers.into_iter().for_each(|key| self.show(key));
+    }
+
+    fn dispatch_direct(&mut self, route_id: usize) {
+        while let Some(route) = self.routes.get_mut(route_id)
+            && let Some(first) = route.consumers.first().copied()
+            && self.links.can_take(first)
+            && let (Some(waiting), _) = route.store.take_for(first, 0)
+        {
+            self.send(first, waiting, Distribution::Direct);
+        }
+    }
+
+    /// Round-robin among those that can take a message; who has used up its credit leaves the row and joins it again at
+    /// the end when it has some.
+    fn dispatch_in_turn(&mut self, route_id: usize) {
+        let mut nothing_for = VecDeque::new();
+        while let Some(route) = self.routes.get_mut(route_id)
+            && !route.store.is_empty()
+            && let Some(key) = route.ready.pop_front()
+        {
+            let can_take = self.links.can_take(key);
+            let Some(consumer) = self.links.consumer_mut(key) else { continue };
+            if !can_take {
+                consumer.is_ready = false;
+                continue;
+            }
+            let (waiting, cursor) = route.store.take_for(key, consumer.cursor);
+            consumer.cursor = cursor;
+            let distribution = route.distribution;
+            match waiting {
+                Some(waiting) => {
+                    self.send(key, waiting, distribution);
+                    self.rejoin(route_id, key);
+                }
+                None => nothing_for.push_back(key),
+            }
+        }
+        if let Some(route) = self.routes.get_mut(route_id)
+            && !nothing_for.is_empty()
+        {
+            nothing_for.append(&mut route.ready);
+            route.ready = nothing_for;
+        }
+    }
+
+    fn rejoin(&mut self, route_id: usize, key: LinkKey) {
+        let can_take = self.links.can_take(key);
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        consumer.is_ready = can_take;
+        if let Some(route) = self.routes.get_mut(route_id)
+            && can_take
+        {
+            route.ready.push_back(key);
+        }
+    }
+
+    /// Shows a browser what it has not seen.
+    fn show(&mut self, key: LinkKey) {
+        while self.links.can_take(key)
+            && let Some(consumer) = self.links.consumer_mut(key)
+            && let Some(route) = self.routes.get(consumer.route)
+            && let Some(waiting) = route.store.look_at(consumer.cursor)
+        {
+            consumer.cursor = waiting.sequence + 1;
+            consumer.credit -= 1;
+            let settled = consumer.manner == Manner::Settled;
+            let message = waiting.message.clone();
+            self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket: Ticket::NONE });
+        }
+    }
+
+    fn drain_backlog(&mut self, key: LinkKey) {
+        while self.links.can_take(key)
+            && let Some(waiting) = self.links.consumer_mut(key).and_then(|consumer| consumer.backlog.pop())
+        {
+            self.stored_bytes -= waiting.cost();
+            self.send(key, waiting, Distribution::Multicast);
+        }
+        self.weigh_backlog(key);
+    }
+
+    /// Gives a message to a consumer that can take it. Except for copies, it comes out of its route's store.
+    fn send(&mut self, key: LinkKey, waiting: Waiting, distribution: Distribution) {
+        let cost = waiting.cost();
+        if distribution != Distribution::Multicast {
+            self.stored_bytes -= cost;
+        }
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        consumer.credit = consumer.credit.saturating_sub(1);
+        let settled = match consumer.manner {
+            Manner::Settled => true,
+            Manner::Unsettled => false,
+            // A queue wants to know what became of it.
+            Manner::Mixed => waiting.settled && distribution != Distribution::Queue,
+        };
+        let message = waiting.message.clone();
+        let origin = waiting.origin;
+        let outstanding = match (distribution, origin) {
+            _ if settled => None,
+            (Distribution::Queue, _) => Some(Outstanding::Queued(waiting)),
+            (_, Some(origin)) => Some(Outstanding::EndToEnd(origin)),
+            (_, None) => None,
+        };
+        if matches!(outstanding, Some(Outstanding::Queued(_))) {
+            // It still takes room until it is settled.
+            self.stored_bytes += cost;
+        }
+        let ticket = outstanding.map_or(Ticket::NONE, |outstanding| Ticket(consumer.outstanding.push(outstanding)));
+        if distribution == Distribution::Queue {
+            self.counts.topic += 1;
+        }
+        self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket });
+        if let (true, Some(origin)) = (settled, origin) {
+            self.resolve(origin, crate::event::Outcome::Accepted);
+        }
+    }
+
+    /// A message goes back to its place in a queue, for whoever may have it.
+    pub(super) fn put_back(&mut self, route_id: usize, waiting: Waiting) {
+        let Some(route) = self.routes.get_mut(route_id) else {
+            self.stored_bytes -= waiting.cost();
+            return;
+        };
+        route.has_shunned |= waiting.shunned_by.is_some();
+        if route.has_shunned {
+            for key in &route.consumers {
+                if let Some(consumer) = self.links.consumer_mut(*key) {
+                    consumer.cursor = consumer.cursor.min(waiting.sequence);
+                }
+            }
+        }
+        route.store.put_back(waiting);
+    }
+
+    /// After the store has grown or shrunk: is the route slow, or has it caught up?
+    fn weigh(&mut self, route_id: usize) {
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        // What a queue stores is not waiting for a slow receiver; the storage limit is what bounds it.
+        if route.distribution != Distribution::Queue && route.store.turned(self.config.backlog_limit) && !route.is_slow() {
+            self.release_held(route_id);
+        }
+    }
+
+    /// Likewise for one consumer's backlog.
+    fn weigh_backlog(&mut self, key: LinkKey) {
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        if !consumer.backlog.turned(self.config.backlog_limit) {
+            return;
+        }
+        let (route_id, is_slow) = (consumer.route, consumer.backlog.is_slow);
+        self.count_slow(route_id, is_slow);
+    }
+
+    fn count_slow(&mut self, route_id: usize, is_slow: bool) {
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        if is_slow {
+            route.slow_consumers += 1;
+        } else {
+            route.slow_consumers -= 1;
+            if !route.is_slow() {
+                self.release_held(route_id);
+            }
+        }
+    }
+
+    /// A consumer has left: what it had goes back or on to others, or is lost with it.
+    pub(super) fn consumer_gone(&mut self, key: LinkKey, mut consumer: Consumer) {
+        let route_id = consumer.route;
+        if let Some(route) = self.routes.get_mut(route_id) {
+            route.consumers.retain(|other| *other != key);
+            route.browsers.retain(|other| *other != key);
+            if consumer.is_ready {
+                route.ready.retain(|other| *other != key);
+            }
+        }
+        for outstanding in consumer.outstanding.drain() {
+            self.conclude(route_id, key, outstanding, consumer.default_outcome.clone());
+        }
+        while let Some(copy) = consumer.backlog.pop() {
+            self.stored_bytes -= copy.cost();
+            if let Some(origin) = copy.origin {
+                self.resolve(origin, crate::event::Outcome::Released);
+            }
+        }
+        if consumer.backlog.is_slow {
+            self.count_slow(route_id, false);
+        }
+        self.dispatch(route_id);
+        self.drop_unserved(route_id);
+        self.weigh(route_id);
+    }
+
+    /// What still waits at an address that its last consumer has left, and that does not store, is lost.
+    fn drop_unserved(&mut self, route_id: usize) {
+        while let Some(route) = self.routes.get_mut(route_id)
+            && !route.is_served()
+            && let (Some(waiting), _) = route.store.take_for(LinkKey::NOBODY, 0)
+        {
+            log::info!("dropped: the last receiver at {:?} left while it waited", route.address);
+            self.stored_bytes -= waiting.cost();
+            self.counts.dropped += 1;
+            if let Some(origin) = waiting.origin {
+                self.resolve(origin, crate::event::Outcome::Released);
+            }
+        }
+    }
+}

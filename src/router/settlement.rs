@@ -1,0 +1,105 @@
+//! Who is told what became of a message: the queue it came from, or the sender that waits for it.
+
+use super::links::Outstanding;
+use super::{Effect, LinkKey, Router};
+use crate::event::{DeliveryKey, Modified, Outcome, Ticket};
+
+/// A message whose sender waits for a receiver's outcome.
+#[derive(Debug)]
+pub(super) struct Origin {
+    producer: LinkKey,
+    delivery: DeliveryKey,
+    /// Copies whose receivers have not answered.
+    pending: usize,
+    /// The best answer so far.
+    best: Option<Outcome>,
+}
+
+impl Origin {
+    pub(super) fn new(producer: LinkKey, delivery: DeliveryKey, copies: usize) -> Origin {
+        Origin { producer, delivery, pending: copies, best: None }
+    }
+}
+
+/// Of several receivers' answers, the one that the sender is given: somebody has it, or why nobody has.
+fn better(a: Outcome, b: Outcome) -> Outcome {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Accepted => 3,
+        Outcome::Rejected(_) => 2,
+        Outcome::Modified(_) => 1,
+        Outcome::Released => 0,
+    };
+    if rank(&b) > rank(&a) { b } else { a }
+}
+
+impl Router {
+    /// A receiver answered a delivery.
+    pub(super) fn answer(&mut self, key: LinkKey, ticket: Ticket, outcome: Outcome) {
+        let counter = match &outcome {
+            Outcome::Accepted => &mut self.counts.accepted,
+            Outcome::Rejected(_) => &mut self.counts.rejected,
+            Outcome::Released => &mut self.counts.released,
+            Outcome::Modified(_) => &mut self.counts.modified,
+        };
+        *counter += 1;
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        let route_id = consumer.route;
+        let Some(outstanding) = consumer.outstanding.remove(ticket.0) else { return };
+        let goes_back = self.conclude(route_id, key, outstanding, outcome);
+        if goes_back {
+            self.dispatch(route_id);
+        }
+    }
+
+    /// Does what the outcome of a delivery asks for. True if the message went back to its queue.
+    pub(super) fn conclude(
+        &mut self,
+        route_id: usize,
+        consumer: LinkKey,
+        outstanding: Outstanding,
+        outcome: Outcome,
+    ) -> bool {
+        let mut waiting = match outstanding {
+            Outstanding::EndToEnd(origin) => {
+                self.resolve(origin, outcome);
+                return false;
+            }
+            Outstanding::Queued(waiting) => waiting,
+        };
+        match outcome {
+            Outcome::Accepted | Outcome::Rejected(_) => {
+                self.stored_bytes -= waiting.cost();
+                return false;
+            }
+            Outcome::Released => {}
+            Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
+                if delivery_failed || annotations.is_some() {
+                    waiting.message.history_mut().add(delivery_failed, annotations);
+                }
+                if undeliverable_here {
+                    let shunned_by = waiting.shunned_by.get_or_insert_default();
+                    shunned_by.retain(|key| self.links.consumer(*key).is_some());
+                    shunned_by.push(consumer);
+                }
+            }
+        }
+        self.put_back(route_id, waiting);
+        true
+    }
+
+    /// One copy of a message has its outcome; with the last the sender has its own.
+    pub(super) fn resolve(&mut self, origin_id: usize, outcome: Outcome) {
+        let Some(origin) = self.origins.get_mut(origin_id) else { return };
+        origin.pending = origin.pending.saturating_sub(1);
+        let best = match origin.best.take() {
+            Some(best) => better(best, outcome),
+            None => outcome,
+        };
+        if origin.pending > 0 {
+            origin.best = Some(best);
+            return;
+        }
+        let Origin { producer, delivery, .. } = self.origins.remove(origin_id);
+        self.effects.push_back(Effect::Settle { link: producer, delivery, outcome: best });
+    }
+}

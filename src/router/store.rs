@@ -1,0 +1,157 @@
+//! Messages that wait, in order, with places to go back to.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::event::LinkKey;
+use crate::message::Message;
+
+/// What a waiting message costs beside its bytes, about.
+const OVERHEAD: usize = 100;
+
+/// A message that waits, or that a consumer has and may give back.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    /// Its place in the order of its route.
+    pub(super) sequence: u64,
+    pub(super) message: Message,
+    /// It arrived settled.
+    pub(super) settled: bool,
+    /// Its sender waits for the outcome.
+    pub(super) origin: Option<usize>,
+    /// Consumers that shall not have it again: those that called it undeliverable there.
+    pub(super) shunned_by: Option<Box<Vec<LinkKey>>>,
+}
+
+impl Waiting {
+    pub(super) fn cost(&self) -> usize {
+        Waiting::cost_of(&self.message)
+    }
+
+    pub(super) fn cost_of(message: &Message) -> usize {
+        message.payload.len() + OVERHEAD
+    }
+
+    fn is_shunned_by(&self, consumer: LinkKey) -> bool {
+        self.shunned_by.as_ref().is_some_and(|by| by.contains(&consumer))
+    }
+}
+
+/// What waits for one consumer, and how much that is.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// Over its limit, and not yet back below half of it.
+    pub(super) is_slow: bool,
+}
+
+/// Bytes that may wait for a slow receiver before its producers are held back, whatever the number of messages.
+const SOFT_BYTES: usize = 64 * 1024 * 1024;
+
+impl Backlog {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.cost();
+        self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.bytes -= waiting.cost();
+        Some(waiting)
+    }
+
+    /// Whether it has just become slow or just caught up.
+    pub(super) fn turned(&mut self, limit: usize) -> bool {
+        let is_slow = is_slow(self.is_slow, self.waiting.len(), self.bytes, limit);
+        std::mem::replace(&mut self.is_slow, is_slow) != is_slow
+    }
+}
+
+/// Over the limit is slow, until half of it has gone.
+fn is_slow(was_slow: bool, len: usize, bytes: usize, limit: usize) -> bool {
+    if was_slow { len > limit / 2 || bytes > SOFT_BYTES / 2 } else { len > limit || bytes > SOFT_BYTES }
+}
+
+/// The messages of one route. Those that came back stand in their old places, before all that were never out.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    returned: BTreeMap<u64, Waiting>,
+    fresh: VecDeque<Waiting>,
+    next_sequence: u64,
+    bytes: usize,
+    pub(super) is_slow: bool,
+}
+
+impl Store {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.returned.len() + self.fresh.len()
+    }
+
+    /// A place for a message, at the end.
+    pub(super) fn take_number(&mut self) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        sequence
+    }
+
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.cost();
+        self.fresh.push_back(waiting);
+    }
+
+    /// Back to its place.
+    pub(super) fn put_back(&mut self, waiting: Waiting) {
+        self.bytes += waiting.cost();
+        self.returned.insert(waiting.sequence, waiting);
+    }
+
+    /// The first message that `consumer` may have, and from where on to look for it the next time: what it shuns is stepped
+    /// over once, not each time.
+    pub(super) fn take_for(&mut self, consumer: LinkKey, from: u64) -> (Option<Waiting>, u64) {
+        let mut next = from;
+        let mut found = None;
+        for (sequence, waiting) in self.returned.range(from..) {
+            if !waiting.is_shunned_by(consumer) {
+                found = Some(*sequence);
+                break;
+            }
+            next = sequence + 1;
+        }
+        let taken = match found {
+            Some(sequence) => self.returned.remove(&sequence),
+            None => self.fresh.pop_front(),
+        };
+        self.bytes -= taken.as_ref().map_or(0, Waiting::cost);
+        (taken, next)
+    }
+
+    /// The first message at or after a place, to look at.
+    pub(super) fn look_at(&self, from: u64) -> Option<&Waiting> {
+        self.returned.range(from..).next().map(|(_, waiting)| waiting).or_else(|| {
+            // Fresh ones have consecutive numbers.
+            let first = self.fresh.front()?.sequence;
+            self.fresh.get(usize::try_from(from.saturating_sub(first)).ok()?)
+        })
+    }
+
+    /// Whether it has just become slow or just caught up.
+    pub(super) fn turned(&mut self, limit: usize) -> bool {
+        let is_slow = is_slow(self.is_slow, self.len(), self.bytes, limit);
+        std::mem::replace(&mut self.is_slow, is_slow) != is_slow
+    }
+
+    /// Throws all away; returns what it cost.
+    pub(super) fn clear(&mut self) -> usize {
+        self.returned.clear();
+        self.fresh.clear();
+        std::mem::take(&mut self.bytes)
+    }
+}
