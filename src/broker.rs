@@ -51,7 +51,6 @@ impl Broker {
     }
 
     /// A broker with settings of your own.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

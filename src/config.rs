@@ -168,9 +168,8 @@ impl RoutingConfig {
             (&self.anycast_prefix, Distribution::Anycast),
             (&self.queue_prefix, Distribution::Queue),
         ];
-        let starts_with = |prefix: &str| {
-            address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(&self.separator))
-        };
+        let starts_with =
+            |prefix: &str| address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(&self.separator));
         by_prefix
             .into_iter()
             .find(|(prefix, _)| !prefix.is_empty() && starts_with(prefix))

@@ -21,7 +21,9 @@ pub(crate) struct Frontend {
 
 #[derive(Debug)]
 enum Engine {
-    AwaitHeader { until: Instant },
+    AwaitHeader {
+        until: Instant,
+    },
     Amqp10(Box<amqp10::Connection>),
     /// It spoke nothing that we do.
     Refused,
@@ -67,7 +69,11 @@ impl Frontend {
         };
         // 2.2: answered with the header that would do, then closed.
         let begun = input.get(..Header::SIZE).unwrap_or(input);
-        log::warn!("{}: closed: protocol header {:?} is not supported here", self.name, begun.escape_ascii().to_string());
+        log::warn!(
+            "{}: closed: protocol header {:?} is not supported here",
+            self.name,
+            begun.escape_ascii().to_string()
+        );
         nearest.put(out);
         Some(Engine::Refused)
     }

@@ -89,7 +89,10 @@ impl<T> Ledger<T> {
         let end = last.saturating_add(1).min(self.next());
         let start = first.max(self.base).min(end);
         let recent = (start..end).filter(|number| {
-            usize::try_from(number - self.base).ok().and_then(|index| self.recent.get(index)).is_some_and(Option::is_some)
+            usize::try_from(number - self.base)
+                .ok()
+                .and_then(|index| self.recent.get(index))
+                .is_some_and(Option::is_some)
         });
         old.chain(recent)
     }

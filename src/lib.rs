@@ -41,3 +41,8 @@ mod transport;
 pub use broker::{Bound, Broker, Builder, Handle};
 pub use config::{Distribution, Settlement, Unroutable};
 pub use counts::Counts;
+
+/// The README's examples are true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -212,7 +212,9 @@ fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkE
         }),
         Role::Receiver => {
             let default_outcome = match &attach.source {
-                Some(AnySource::Source(source)) => source.default_outcome.clone().map_or(Outcome::Released, Outcome::from),
+                Some(AnySource::Source(source)) => {
+                    source.default_outcome.clone().map_or(Outcome::Released, Outcome::from)
+                }
                 _ => Outcome::Released,
             };
             // 2.7.3: zero is no limit, like none.
@@ -274,14 +276,20 @@ fn shortened(answer: Attach) -> Attach {
     let source = answer.source.map(|source| match source {
         AnySource::Source(source) => {
             let Source { address, dynamic, .. } = *source;
-            AnySource::Source(Box::new(Source { address: address.filter(|_| answer.role == Role::Sender), dynamic, ..Source::default() }))
+            AnySource::Source(Box::new(Source {
+                address: address.filter(|_| answer.role == Role::Sender),
+                dynamic,
+                ..Source::default()
+            }))
         }
         unknown @ AnySource::Unknown(_) => unknown,
     });
     let target = answer.target.map(|target| match target {
-        AnyTarget::Target(Target { address, dynamic, .. }) => {
-            AnyTarget::Target(Target { address: address.filter(|_| answer.role == Role::Receiver), dynamic, ..Target::default() })
-        }
+        AnyTarget::Target(Target { address, dynamic, .. }) => AnyTarget::Target(Target {
+            address: address.filter(|_| answer.role == Role::Receiver),
+            dynamic,
+            ..Target::default()
+        }),
         other => other,
     });
     Attach { source, target, ..answer }

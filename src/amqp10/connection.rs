@@ -57,13 +57,23 @@ pub(crate) struct Connection {
 /// Any violation leads to `AwaitClose`, a failed authentication straight to `Closed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    AwaitHeader { until: Instant },
-    AwaitInit { until: Instant },
-    AwaitSecondHeader { until: Instant },
-    AwaitOpen { until: Instant },
+    AwaitHeader {
+        until: Instant,
+    },
+    AwaitInit {
+        until: Instant,
+    },
+    AwaitSecondHeader {
+        until: Instant,
+    },
+    AwaitOpen {
+        until: Instant,
+    },
     Opened,
     /// We have closed and wait for the peer's close; everything else is discarded.
-    AwaitClose { until: Instant },
+    AwaitClose {
+        until: Instant,
+    },
     Closed,
 }
 
@@ -276,7 +286,10 @@ impl Connection {
     /// 2.5.1: the peer begins a session, and we answer with our end of it.
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if begin.remote_channel.is_some() {
-            return Err(Violation::connection(Condition::InvalidField, "a begin with remote-channel answers none of ours"));
+            return Err(Violation::connection(
+                Condition::InvalidField,
+                "a begin with remote-channel answers none of ours",
+            ));
         }
         if self.session_on(channel).is_some() {
             return Err(Violation::connection(Condition::IllegalState, "a second begin on a channel"));
@@ -515,9 +528,7 @@ impl Connection {
             | Phase::AwaitSecondHeader { until }
             | Phase::AwaitOpen { until }
             | Phase::AwaitClose { until } => Some(until),
-            Phase::Opened => {
-                [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min()
-            }
+            Phase::Opened => [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min(),
             Phase::Closed => None,
         }
     }
@@ -538,7 +549,8 @@ impl Connection {
         }
         match self.phase {
             Phase::Opened if due(self.silence_deadline()) => {
-                let error = Error::new(Condition::ResourceLimitExceeded, "nothing was received within the idle-time-out");
+                let error =
+                    Error::new(Condition::ResourceLimitExceeded, "nothing was received within the idle-time-out");
                 self.fail(&error, now, out);
             }
             Phase::Opened => {

@@ -69,7 +69,10 @@ pub(crate) fn put(
     write(out);
     let size = set_size(out, start, 0);
     if size > max_frame_size {
-        return Err(Violation::session(Condition::FrameSizeTooSmall, "the answer does not fit the peer's max-frame-size"));
+        return Err(Violation::session(
+            Condition::FrameSizeTooSmall,
+            "the answer does not fit the peer's max-frame-size",
+        ));
     }
     Ok(())
 }

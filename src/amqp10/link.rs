@@ -144,7 +144,16 @@ impl Outgoing {
             Some(history) => super::section::with_history(&message.payload, history),
             None => message.payload,
         };
-        Outgoing { payload, format: message.format, settled, ticket, delivery_id: None, fragment: 0, offset: 0, sent: 0 }
+        Outgoing {
+            payload,
+            format: message.format,
+            settled,
+            ticket,
+            delivery_id: None,
+            fragment: 0,
+            offset: 0,
+            sent: 0,
+        }
     }
 
     pub(crate) fn is_begun(&self) -> bool {
@@ -206,8 +215,10 @@ impl Partial {
     /// 2.7.5: the first transfer of a delivery has an id and a tag.
     pub(crate) fn begin(transfer: &Transfer, handle: usize) -> Result<Partial, Violation> {
         let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
-        let delivery_id = transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
-        let tag = transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
+        let delivery_id =
+            transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
+        let tag =
+            transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
         if tag.is_too_long() {
             return Err(invalid("delivery-tag longer than 32 bytes"));
         }
@@ -230,7 +241,11 @@ impl Partial {
         if same {
             return Ok(());
         }
-        Err(Violation::link(handle, Condition::InvalidField, "transfer does not continue the delivery that is under way"))
+        Err(Violation::link(
+            handle,
+            Condition::InvalidField,
+            "transfer does not continue the delivery that is under way",
+        ))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -38,6 +38,7 @@ composite! {
 
 choice! {
     /// The body of a SASL frame.
+    #[expect(clippy::enum_variant_names, reason = "the specification's names")]
     SaslFrame { SaslMechanisms, SaslInit, SaslChallenge, SaslResponse, SaslOutcome }
 }
 
@@ -134,7 +135,8 @@ mod tests {
 
     #[test]
     fn users_shut_every_other_door() {
-        let init = |mechanism: &str| SaslInit { mechanism: Symbol::new(mechanism), initial_response: None, hostname: None };
+        let init =
+            |mechanism: &str| SaslInit { mechanism: Symbol::new(mechanism), initial_response: None, hostname: None };
         assert!(authenticate(&[], &init("ANONYMOUS")).is_some());
         assert!(authenticate(&[], &init("anonymous")).is_none());
         assert!(authenticate(&[], &init("PLAIN")).is_none());

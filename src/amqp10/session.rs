@@ -162,7 +162,11 @@ impl Session {
         self.remote_incoming_window = flow.incoming_window.saturating_sub(in_flight);
         match flow.handle {
             Some(remote_handle) => self.on_link_flow(remote_handle, flow, context)?,
-            None if flow.delivery_count.is_some() || flow.link_credit.is_some() || flow.available.is_some() || flow.drain => {
+            None if flow.delivery_count.is_some()
+                || flow.link_credit.is_some()
+                || flow.available.is_some()
+                || flow.drain =>
+            {
                 return Err(Violation::session(Condition::InvalidField, "flow with link fields and no handle"));
             }
             None => self.flow_due |= flow.echo,
@@ -242,13 +246,20 @@ impl Session {
             None => {
                 let mut partial = Partial::begin(transfer, handle)?;
                 if receiver.credit == 0 {
-                    return Err(Violation::link(handle, Condition::TransferLimitExceeded, "transfer beyond link-credit"));
+                    return Err(Violation::link(
+                        handle,
+                        Condition::TransferLimitExceeded,
+                        "transfer beyond link-credit",
+                    ));
                 }
                 receiver.credit -= 1;
                 receiver.delivery_count = receiver.delivery_count.next();
                 let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(partial.delivery_id.0.into()));
                 if SequenceNo::narrow(incoming.next()) != partial.delivery_id {
-                    return Err(Violation::session(Condition::InvalidField, "delivery-id does not follow the one before"));
+                    return Err(Violation::session(
+                        Condition::InvalidField,
+                        "delivery-id does not follow the one before",
+                    ));
                 }
                 // Settled and whole: nobody will ask for it again.
                 partial.number = if transfer.settled == Some(true) && !transfer.more {
@@ -313,7 +324,9 @@ impl Session {
         match disposition.role {
             Role::Receiver => {
                 let next = self.outgoing.next();
-                let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else { return Ok(()) };
+                let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else {
+                    return Ok(());
+                };
                 let outcome = disposition.state.and_then(DeliveryState::into_outcome).map(Outcome::from);
                 if outcome.is_none() && !disposition.settled {
                     return Ok(());
@@ -328,7 +341,9 @@ impl Session {
                 // The peer settles second, or has lost interest.
                 let Some(incoming) = &mut self.incoming else { return Ok(()) };
                 let next = incoming.next();
-                let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else { return Ok(()) };
+                let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else {
+                    return Ok(());
+                };
                 let numbers: Vec<u64> = incoming.numbers_in(first..=last).collect();
                 for number in numbers {
                     incoming.remove(number);

@@ -9,6 +9,7 @@ use crate::event::NodeKind;
 
 composite! {
     /// 3.5.3
+    #[derive(Default)]
     Source = 0x28 "amqp:source:list" {
         address: optional Arc<str>,
         durable: default u32 = 0,
@@ -24,6 +25,7 @@ composite! {
     }
 
     /// 3.5.4
+    #[derive(Default)]
     Target = 0x29 "amqp:target:list" {
         address: optional Arc<str>,
         durable: default u32 = 0,
@@ -37,38 +39,6 @@ composite! {
     /// 4.5.1: where transactions would be declared.
     Coordinator = 0x30 "amqp:coordinator:list" {
         capabilities: multiple Symbol,
-    }
-}
-
-impl Default for Source {
-    fn default() -> Self {
-        Source {
-            address: None,
-            durable: 0,
-            expiry_policy: None,
-            timeout: 0,
-            dynamic: false,
-            dynamic_node_properties: None,
-            distribution_mode: None,
-            filter: None,
-            default_outcome: None,
-            outcomes: Vec::new(),
-            capabilities: Vec::new(),
-        }
-    }
-}
-
-impl Default for Target {
-    fn default() -> Self {
-        Target {
-            address: None,
-            durable: 0,
-            expiry_policy: None,
-            timeout: 0,
-            dynamic: false,
-            dynamic_node_properties: None,
-            capabilities: Vec::new(),
-        }
     }
 }
 

@@ -215,9 +215,7 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_value(&mut self, depth: usize) -> Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(CodecError::Malformed("values nested too deep"));
-        }
+        check_depth(depth)?;
         let format_code = self.byte()?;
         if format_code == code::DESCRIBED {
             self.skip_value(depth + 1)?;
@@ -227,6 +225,8 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_body(&mut self, format_code: u8, depth: usize) -> Result<()> {
+        // An array of arrays gets here without a constructor in between.
+        check_depth(depth)?;
         match category(format_code)? {
             Category::Fixed(width) => {
                 let bytes = self.take(width)?;
@@ -287,6 +287,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn finish(&self) -> Result<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::Malformed("bytes left over after a value")) }
     }
+}
+
+fn check_depth(depth: usize) -> Result<()> {
+    if depth > MAX_DEPTH { Err(CodecError::Malformed("values nested too deep")) } else { Ok(()) }
 }
 
 fn check_fixed(format_code: u8, bytes: &[u8]) -> Result<()> {

@@ -24,7 +24,9 @@ use slab::Slab;
 
 use crate::config::{Distribution, RoutingConfig, Settlement};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Manner, Node, NodeKind, Outcome, Reason};
+use crate::event::{
+    ConnectionKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Manner, Node, NodeKind, Outcome, Reason,
+};
 use crate::message::Message;
 use links::{Consumer, Links, Producer};
 use route::Route;
@@ -159,7 +161,8 @@ impl Router {
             Node::Dynamic(kind) => {
                 self.generated += 1;
                 let RoutingConfig { generated_prefix, separator, .. } = &self.config;
-                let address = format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt as u32, self.generated);
+                let address =
+                    format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt >> 32, self.generated);
                 let distribution = match kind {
                     NodeKind::Queue => Some(Distribution::Queue),
                     NodeKind::Topic => Some(Distribution::Multicast),
@@ -247,14 +250,12 @@ impl Router {
         message: Message,
         delivery: Option<crate::event::DeliveryKey>,
     ) -> Option<Outcome> {
-        let Some(route) = self.routes.get(route_id) else { return None };
+        let route = self.routes.get(route_id)?;
         let distribution = route.distribution;
         let copies = route.consumers.len();
         let settled = delivery.is_none();
         let origin = match delivery {
-            Some(delivery)
-                if self.config.settlement == Settlement::EndToEnd && distribution != Distribution::Queue =>
-            {
+            Some(delivery) if self.config.settlement == Settlement::EndToEnd && distribution != Distribution::Queue => {
                 let copies = if distribution == Distribution::Multicast { copies } else { 1 };
                 Some(self.origins.insert(Origin::new(from, delivery, copies)))
             }
@@ -272,7 +273,9 @@ impl Router {
         }
         match distribution {
             Distribution::Multicast => self.copy_to_all(route_id, &waiting),
-            Distribution::Direct | Distribution::Anycast | Distribution::Queue => self.hand_out_or_keep(route_id, waiting),
+            Distribution::Direct | Distribution::Anycast | Distribution::Queue => {
+                self.hand_out_or_keep(route_id, waiting)
+            }
         }
         if self.routes.get(route_id).is_some_and(Route::is_slow) {
             self.hold(from, route_id);
@@ -353,9 +356,7 @@ impl Router {
         log::info!("dropped: {description}");
         self.counts.dropped += 1;
         match self.config.unroutable {
-            Unroutable::Rejected => {
-                Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description)))))
-            }
+            Unroutable::Rejected => Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description))))),
             Unroutable::Released => Some(Outcome::Released),
             Unroutable::Modified => {
                 Some(Outcome::Modified(crate::event::Modified { delivery_failed: true, ..Default::default() }))

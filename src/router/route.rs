@@ -100,12 +100,16 @@ impl Router {
         // Kept once, if anybody has to wait for it.
         let mut kept = None;
         for index in 0..route.consumers.len() {
-            let Some(key) = self.routes.get(route_id).and_then(|route| route.consumers.get(index)).copied() else { return };
-            if self.links.can_take(key) && self.links.consumer(key).is_some_and(|consumer| consumer.backlog.is_empty()) {
+            let Some(key) = self.routes.get(route_id).and_then(|route| route.consumers.get(index)).copied() else {
+                return;
+            };
+            if self.links.can_take(key) && self.links.consumer(key).is_some_and(|consumer| consumer.backlog.is_empty())
+            {
                 self.send(key, original.clone(), Distribution::Multicast);
                 continue;
             }
-            let kept = kept.get_or_insert_with(|| Waiting { message: original.message.clone().kept(), ..original.clone() });
+            let kept =
+                kept.get_or_insert_with(|| Waiting { message: original.message.clone().kept(), ..original.clone() });
             self.stored_bytes += kept.cost();
             if let Some(consumer) = self.links.consumer_mut(key) {
                 consumer.backlog.push(kept.clone());
@@ -296,7 +300,10 @@ impl Router {
     fn weigh(&mut self, route_id: usize) {
         let Some(route) = self.routes.get_mut(route_id) else { return };
         // What a queue stores is not waiting for a slow receiver; the storage limit is what bounds it.
-        if route.distribution != Distribution::Queue && route.store.turned(self.config.backlog_limit) && !route.is_slow() {
+        if route.distribution != Distribution::Queue
+            && route.store.turned(self.config.backlog_limit)
+            && !route.is_slow()
+        {
             self.release_held(route_id);
         }
     }

@@ -19,6 +19,7 @@ pub(super) struct Waiting {
     /// Its sender waits for the outcome.
     pub(super) origin: Option<usize>,
     /// Consumers that shall not have it again: those that called it undeliverable there.
+    #[expect(clippy::box_collection, reason = "nearly always none, and there may be millions of these")]
     pub(super) shunned_by: Option<Box<Vec<LinkKey>>>,
 }
 
