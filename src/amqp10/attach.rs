@@ -9,7 +9,7 @@ use super::performative::{Attach, Detach, End};
 use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
-use super::violation::Violation;
+use super::violation::{Scope, Violation};
 use crate::event::{Event, LinkId, Manner, Node, Outcome};
 
 impl Session {
@@ -88,7 +88,8 @@ impl Session {
         context.wire.send(self.channel, &answer).or_else(|_| context.wire.send(self.channel, &shortened(answer)))
     }
 
-    /// 2.6.3: an attach that does not hold is answered with the terminus null that could not be had, then detached.
+    /// 2.6.3: an attach that does not hold is answered with the terminus null that could not be had. That it is then
+    /// detached follows from the violation.
     fn refuse(
         &mut self,
         handle: usize,
@@ -103,7 +104,7 @@ impl Session {
             Role::Receiver => answer.target = None,
         }
         self.put_attach(answer, context)?;
-        self.detach(handle, error, context)
+        Err(Violation { scope: Scope::Link(handle), error })
     }
 
     /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.

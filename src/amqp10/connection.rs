@@ -232,10 +232,6 @@ impl Connection {
         }
         match (self.phase, performative) {
             (Phase::AwaitOpen { .. }, Performative::Open(open)) => self.on_open(&open, frame.channel, out),
-            (Phase::AwaitOpen { .. }, Performative::Close(close)) => {
-                self.put_open(out)?;
-                self.on_close(&close, out)
-            }
             (Phase::AwaitOpen { .. }, _) => {
                 Err(Violation::connection(Condition::IllegalState, "the first frame of a connection is an open"))
             }
@@ -331,7 +327,9 @@ impl Connection {
             end.error.iter().for_each(|error| log::info!("{}: session ended by the peer: {error}", self.name));
             return self.on_end(channel, ours, out);
         }
-        if let Performative::Attach(attach) = &performative {
+        if let Performative::Attach(attach) = &performative
+            && self.sessions.get(ours).is_some_and(|session| !session.ended)
+        {
             self.steal(attach, out)?;
         }
         let result = self.with_session(ours, out, |session, context| match performative {

@@ -20,7 +20,7 @@ composite! {
 }
 
 /// 3.2.2 to 3.2.4: the sections that come before the application's, with those that routing looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Section {
     Header,
     DeliveryAnnotations,
@@ -62,8 +62,14 @@ fn find_to(bytes: &Bytes) -> Result<Option<Text>> {
     if reader.is_empty() {
         return Err(CodecError::Malformed("message without a section"));
     }
+    let mut before = None;
     while !reader.is_empty() {
-        match Section::read(&mut reader)? {
+        let section = Section::read(&mut reader)?;
+        // 3.2: each at most once, in this order.
+        if before.replace(section).is_some_and(|before| before >= section) {
+            return Err(CodecError::Malformed("sections out of order"));
+        }
+        match section {
             Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations => reader.hop()?,
             Section::Properties => {
                 // message-id, user-id, to

@@ -207,11 +207,18 @@ impl<'a> Reader<'a> {
 
     /// Steps over one value by its size, without a look inside.
     pub(crate) fn hop(&mut self) -> Result<()> {
-        let width = match category(self.byte()?)? {
+        let size = match category(self.byte()?)? {
             Category::Fixed(width) => width,
-            Category::Variable(width) | Category::Compound(width) | Category::Array(width) => self.size(width)?,
+            Category::Variable(width) => self.size(width)?,
+            Category::Compound(width) | Category::Array(width) => {
+                let size = self.size(width)?;
+                if size < width {
+                    return Err(CodecError::Malformed("compound without room for its count"));
+                }
+                size
+            }
         };
-        self.take(width).map(drop)
+        self.take(size).map(drop)
     }
 
     fn skip_value(&mut self, depth: usize) -> Result<()> {

@@ -1,0 +1,245 @@
+//! The load: a sender and a receiver of raw frames, each a thread with a blocking socket, that do as little as they can.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use crate::process::Server;
+use crate::wire::{self, Template};
+
+/// What passes frames on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    Broker,
+    /// It answers nothing: no attach, no credit.
+    Relay,
+}
+
+/// A frame's performative and its body from the performative's fields on.
+pub(crate) struct Frame<'a> {
+    pub(crate) code: u8,
+    fields: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// The first fields as numbers; what is no uint and no boolean is none.
+    pub(crate) fn numbers<const N: usize>(&self) -> [Option<u32>; N] {
+        let mut rest = self.fields;
+        std::array::from_fn(|_| {
+            let (value, size) = match *rest {
+                [0x43, ..] => (Some(0), 1),
+                [0x52, value, ..] => (Some(value.into()), 2),
+                [0x70, a, b, c, d, ..] => (Some(u32::from_be_bytes([a, b, c, d])), 5),
+                [] => (None, 0),
+                _ => (None, 1),
+            };
+            rest = &rest[size..];
+            value
+        })
+    }
+}
+
+/// A stream of frames, read as many at a time as there are.
+pub(crate) struct Frames {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Frames {
+    pub(crate) fn new(stream: TcpStream) -> Frames {
+        Frames { stream, buffer: vec![0; 256 * 1024], filled: 0 }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("write");
+    }
+
+    /// Reads once and hands out each whole frame. False at the end of the stream.
+    pub(crate) fn read(&mut self, mut each: impl FnMut(Frame<'_>)) -> bool {
+        let count = self.stream.read(&mut self.buffer[self.filled..]).expect("read");
+        self.filled += count;
+        let mut start = 0;
+        while let Some(head) = self.buffer[start..self.filled].first_chunk::<8>() {
+            if head.starts_with(b"AMQP") {
+                start += 8;
+                continue;
+            }
+            let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            if start + size > self.filled {
+                break;
+            }
+            let body = &self.buffer[start + 8..start + size];
+            if let [0, 0x53, code, list, ..] = *body {
+                let head = 3 + if list == 0xd0 { 9 } else { 3 };
+                each(Frame { code, fields: body.get(head..).unwrap_or_default() });
+            }
+            start += size;
+        }
+        self.buffer.copy_within(start..self.filled, 0);
+        self.filled -= start;
+        count > 0
+    }
+
+    /// Reads until a frame with this code has come.
+    pub(crate) fn wait_for(&mut self, code: u8) {
+        let mut seen = false;
+        while !seen {
+            assert!(self.read(|frame| seen |= frame.code == code), "closed while waiting for {code:#x}");
+        }
+    }
+}
+
+const FLOW: u8 = 0x13;
+const TRANSFER: u8 = 0x14;
+const DISPOSITION: u8 = 0x15;
+const ATTACH: u8 = 0x12;
+
+/// Messages that a sender through the relay has under way, as many as the broker's credit would be.
+const WINDOW: u32 = 1000;
+
+/// One sender.
+pub(crate) struct Sender {
+    frames: Frames,
+    through: Through,
+    /// The delivery-count up to which it has credit.
+    limit: u32,
+    sent: u32,
+    settled: u32,
+}
+
+impl Sender {
+    pub(crate) fn new(server: &Server, through: Through, address: &str) -> Sender {
+        let mut sender = Sender { frames: Frames::new(server.connect()), through, limit: 0, sent: 0, settled: 0 };
+        if through == Through::Broker {
+            sender.frames.send(&wire::hello());
+            sender.frames.send(&wire::attach_sender(0, address));
+            while sender.limit == 0 {
+                sender.listen();
+            }
+        }
+        sender
+    }
+
+    fn listen(&mut self) {
+        let Sender { frames, limit, settled, .. } = self;
+        let open = frames.read(|frame| match frame.code {
+            FLOW => {
+                if let [_, _, _, _, Some(_), Some(count), Some(credit), ..] = frame.numbers::<7>() {
+                    *limit = count + credit;
+                }
+            }
+            DISPOSITION => {
+                let [_, first, last] = frame.numbers::<3>();
+                *settled = last.or(first).expect("a range") + 1;
+            }
+            _ => {}
+        });
+        assert!(open, "the sender was disconnected");
+    }
+
+    /// Sends `count` messages; unsettled ones until the last is settled.
+    pub(crate) fn run(&mut self, message: &Template, count: u32, settled: bool) {
+        let mut batch = Vec::with_capacity(64 * 1024 + message.bytes.len());
+        let end = self.sent + count;
+        while self.sent < end {
+            let limit = match (self.through, settled) {
+                (Through::Broker, _) => self.limit,
+                (Through::Relay, true) => end,
+                (Through::Relay, false) => self.settled + WINDOW,
+            };
+            batch.clear();
+            while self.sent < end.min(limit) && batch.len() < 64 * 1024 {
+                message.put(self.sent, &mut batch);
+                self.sent += 1;
+            }
+            if batch.is_empty() {
+                self.listen();
+            } else {
+                self.frames.send(&batch);
+            }
+        }
+        while !settled && self.settled < end {
+            self.listen();
+        }
+    }
+}
+
+/// One receiver, with all the credit that it may ever need.
+pub(crate) struct Receiver {
+    frames: Frames,
+    received: u32,
+}
+
+impl Receiver {
+    pub(crate) fn new(server: &Server, through: Through, address: &str) -> Receiver {
+        let mut receiver = Receiver::idle(server, through, address);
+        if through == Through::Broker {
+            receiver.grant();
+        }
+        receiver
+    }
+
+    /// One without credit.
+    pub(crate) fn idle(server: &Server, through: Through, address: &str) -> Receiver {
+        let mut frames = Frames::new(server.connect());
+        if through == Through::Broker {
+            frames.send(&wire::hello());
+            frames.send(&wire::attach_receiver(0, address));
+            frames.wait_for(ATTACH);
+        }
+        Receiver { frames, received: 0 }
+    }
+
+    pub(crate) fn grant(&mut self) {
+        self.frames.send(&wire::credit(0, 0, 2_000_000_000));
+    }
+
+    /// Receives `count` messages, and accepts them if they are not settled.
+    pub(crate) fn run(&mut self, count: u32, settled: bool) {
+        let end = self.received + count;
+        while self.received < end {
+            let first = self.received;
+            let Receiver { frames, received } = self;
+            let open = frames.read(|frame| {
+                // A delivery-id stands in the first transfer of each message only.
+                if frame.code == TRANSFER && frame.numbers::<2>()[1].is_some() {
+                    *received += 1;
+                }
+            });
+            assert!(open, "the receiver was disconnected");
+            if !settled && self.received > first {
+                self.frames.send(&wire::accept(first, self.received - 1));
+            }
+        }
+    }
+}
+
+/// What a run took.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    /// Seconds of the server's processor time, and of the clock.
+    pub(crate) cpu: f64,
+    pub(crate) wall: f64,
+}
+
+/// Sends `count` messages of `size` bytes from one sender to each of the receivers.
+pub(crate) fn run(
+    server: &Server,
+    sender: &mut Sender,
+    receivers: &mut [Receiver],
+    size: usize,
+    settled: bool,
+    count: u32,
+) -> Taken {
+    let message = wire::transfer(size, settled);
+    let cpu = server.cpu();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for receiver in receivers.iter_mut() {
+            scope.spawn(|| receiver.run(count, settled));
+        }
+        sender.run(&message, count, settled);
+    });
+    Taken { wall: start.elapsed().as_secs_f64(), cpu: server.cpu() - cpu }
+}

@@ -1,0 +1,67 @@
+//! Child processes under measurement: started, asked for their processor time and memory, stopped.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// A server in a process of its own.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    /// The command, as a user gets it.
+    pub(crate) fn broker(args: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fakebroker"));
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        Server::start(command)
+    }
+
+    /// A relay that connects pairs: see `relay.rs`.
+    pub(crate) fn relay() -> Server {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg("relay");
+        Server::start(command)
+    }
+
+    fn start(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().expect("start");
+        let out = child.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("ready line");
+        let addr = line.trim().rsplit('/').next().and_then(|addr| addr.parse().ok()).expect("an address");
+        Server { child, addr }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).expect("connect");
+        stream.set_nodelay(true).expect("nodelay");
+        stream
+    }
+
+    /// Seconds that its threads have been on a processor.
+    pub(crate) fn cpu(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("tasks");
+        let nanoseconds: u64 = tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok())
+            .sum();
+        nanoseconds as f64 / 1e9
+    }
+
+    /// Bytes of memory that are resident.
+    pub(crate) fn rss(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") * 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,71 @@
+//! The rows of the table, in groups.
+
+pub(crate) mod latency;
+mod scale;
+mod start;
+mod throughput;
+
+use crate::stats::Table;
+
+/// How much work each row does.
+pub(crate) struct Scale {
+    /// Repetitions of each pair.
+    pub(crate) rounds: usize,
+    /// Small messages in one repetition.
+    pub(crate) messages: u32,
+    /// Messages in a queue's backlog.
+    pub(crate) backlog: u32,
+    /// The most addresses, links and connections.
+    pub(crate) addresses: u32,
+    pub(crate) links: u32,
+    pub(crate) connections: u32,
+    /// Round trips.
+    pub(crate) trips: usize,
+    /// Starts and stops.
+    pub(crate) starts: usize,
+}
+
+impl Scale {
+    pub(crate) fn full() -> Scale {
+        Scale {
+            rounds: 9,
+            messages: 200_000,
+            backlog: 1_000_000,
+            addresses: 100_000,
+            links: 10_000,
+            connections: 9_000,
+            trips: 5_000,
+            starts: 200,
+        }
+    }
+
+    pub(crate) fn short() -> Scale {
+        Scale {
+            rounds: 2,
+            messages: 2_000,
+            backlog: 5_000,
+            addresses: 500,
+            links: 100,
+            connections: 50,
+            trips: 50,
+            starts: 5,
+        }
+    }
+}
+
+type Row = fn(&Scale, &mut Table);
+
+pub(crate) const ALL: &[(&str, Row)] = &[
+    ("settled", throughput::settled),
+    ("unsettled", throughput::unsettled),
+    ("large", throughput::large),
+    ("multicast", throughput::multicast),
+    ("latency", latency::row),
+    ("queue", throughput::queue),
+    ("start", start::in_process),
+    ("command", start::command),
+    ("idle", scale::idle),
+    ("addresses", scale::addresses),
+    ("links", scale::links),
+    ("connections", scale::connections),
+];
