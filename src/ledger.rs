@@ -158,8 +158,8 @@ mod tests {
         prop_oneof![
             6 => Just(Step::Push),
             6 => Just(Step::Skip),
-            6 => (0..4000u64).prop_map(Step::Remove),
-            1 => (0..4000u64, 0..4000u64).prop_map(|(a, b)| Step::List(a, b)),
+            6 => (0..2000u64).prop_map(Step::Remove),
+            1 => (0..2000u64, 0..2000u64).prop_map(|(a, b)| Step::List(a, b)),
             1 => (0..40u64, Just(u64::MAX)).prop_map(|(a, b)| Step::List(a, b)),
             1 => (1..9u64).prop_map(Step::KeepMultiplesOf),
             1 => Just(Step::Drain),
@@ -167,8 +167,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
-        fn behaves_like_a_map(steps in prop::collection::vec(step(), 0..4000)) {
+        fn behaves_like_a_map(steps in prop::collection::vec(step(), 0..2000)) {
             let mut ledger = Ledger::starting_at(7);
             let mut model = BTreeMap::new();
             let mut next = 7;

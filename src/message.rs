@@ -72,6 +72,13 @@ impl Payload {
         std::iter::once(&self.head).chain(self.tail.iter().flat_map(|tail| tail.iter()))
     }
 
+    pub(crate) fn fragment(&self, index: usize) -> Option<&Bytes> {
+        match index.checked_sub(1) {
+            None => Some(&self.head),
+            Some(index) => self.tail.as_ref()?.get(index),
+        }
+    }
+
     /// The first fragment: all of most messages, and the sections that routing needs of nearly all others.
     pub(crate) fn head(&self) -> &Bytes {
         &self.head

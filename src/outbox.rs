@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -54,13 +55,13 @@ impl Outbox {
     }
 
     /// Appends a piece of a delivery's payload.
-    pub(crate) fn append_payload(&mut self, piece: Bytes) {
-        if piece.len() < CHAIN_FROM {
-            self.open.extend_from_slice(&piece);
+    pub(crate) fn append_payload(&mut self, fragment: &Bytes, range: Range<usize>) {
+        if range.len() < CHAIN_FROM {
+            self.open.extend_from_slice(fragment.get(range).unwrap_or_default());
         } else {
             self.seal();
-            self.len += piece.len();
-            self.chained.push_back(piece);
+            self.len += range.len();
+            self.chained.push_back(fragment.slice(range));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::definitions::{Condition, Error, Role, SenderSettleMode, SequenceNo};
+use super::definitions::{Condition, Error, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo};
 use super::directory::Place;
 use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
 use super::performative::{Attach, Detach, End};
@@ -207,7 +207,6 @@ fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkE
         Role::Sender => LinkEnd::Receiver(Receiver {
             delivery_count: attach.initial_delivery_count.unwrap_or_default(),
             credit: 0,
-            rcv_settle_mode: attach.rcv_settle_mode,
             by_to: context.config.route_by_to || node == Some(&Node::Anonymous),
             partial: None,
         }),
@@ -248,7 +247,12 @@ fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -
         handle: saturate(handle),
         role,
         snd_settle_mode: attach.snd_settle_mode,
-        rcv_settle_mode: attach.rcv_settle_mode,
+        rcv_settle_mode: match role {
+            // 2.6.12: the receiver decides, and we settle with the outcome: azure-servicebus asks for second and then never
+            // settles.
+            Role::Receiver => ReceiverSettleMode::First,
+            Role::Sender => attach.rcv_settle_mode,
+        },
         source: attach.source,
         target: attach.target,
         // 2.6.13: we keep no state of links that were detached, so there is nothing to resume.

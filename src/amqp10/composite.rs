@@ -1,7 +1,8 @@
 //! 1.4: composite types: a described list whose fields may be left out from the end, or be null.
 //!
 //! [`composite!`] turns a definition that reads like the specification's own into a struct with its codec. A field is
-//! `mandatory`, `optional`, has a `default`, or is `multiple`.
+//! `mandatory`, `optional`, has a `default`, or is `multiple`; one that is `spelled` is optional, and written as a null rather
+//! than left out: some clients count on it.
 
 use bytes::{BufMut, BytesMut};
 
@@ -119,6 +120,12 @@ impl<'a> ListWriter<'a> {
         self.nulls += 1;
     }
 
+    /// A null that is not left out, even at the end.
+    pub(crate) fn spelled_null(&mut self) {
+        self.count += self.nulls + 1;
+        self.out.put_bytes(code::NULL, std::mem::take(&mut self.nulls) + 1);
+    }
+
     pub(crate) fn field(&mut self, value: &impl Encode) {
         self.count += self.nulls + 1;
         self.out.put_bytes(code::NULL, std::mem::take(&mut self.nulls));
@@ -200,6 +207,7 @@ macro_rules! composite {
     )*};
 
     (@type optional $type:ty) => { Option<$type> };
+    (@type spelled $type:ty) => { Option<$type> };
     (@type multiple $type:ty) => { Vec<$type> };
     (@type $kind:ident $type:ty) => { $type };
 
@@ -207,6 +215,7 @@ macro_rules! composite {
         $fields.next()?.ok_or($crate::amqp10::types::CodecError::Invalid($missing))?
     };
     (@take optional $fields:ident, $missing:expr) => { $fields.next()? };
+    (@take spelled $fields:ident, $missing:expr) => { $fields.next()? };
     (@take multiple $fields:ident, $missing:expr) => { $fields.next()?.unwrap_or_default() };
     (@take default($default:expr) $fields:ident, $missing:expr) => { $fields.next()?.unwrap_or($default) };
 
@@ -215,6 +224,12 @@ macro_rules! composite {
         match &$value {
             Some(value) => $list.field(value),
             None => $list.null(),
+        }
+    };
+    (@put spelled $list:ident, $value:expr) => {
+        match &$value {
+            Some(value) => $list.field(value),
+            None => $list.spelled_null(),
         }
     };
     (@put multiple $list:ident, $value:expr) => {

@@ -15,9 +15,10 @@ use super::definitions::{Condition, Error};
 use super::directory::Directory;
 use super::frame::{self, Frame, FrameType};
 use super::header::{Header, Protocol};
-use super::performative::{Attach, Begin, Close, Open, Performative};
+use super::performative::{Attach, Begin, Close, Open, Performative, Transfer};
 use super::sasl::{self, SaslFrame, SaslInit, SaslOutcome};
 use super::session::{Context, Session, Wire};
+use super::transfer;
 use super::types::{Decode, Encode, Reader, Symbol, saturate};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
@@ -224,6 +225,13 @@ impl Connection {
             // 2.4.5: a heartbeat.
             return Ok(());
         }
+        if self.phase == Phase::Opened
+            && let Some((transfer, payload_at)) = transfer::decode(&frame.body)
+        {
+            let mut payload = frame.body;
+            payload.advance(payload_at);
+            return self.on_transfer(&transfer, payload, frame.channel, out);
+        }
         let mut reader = Reader::new(&frame.body);
         let performative = Performative::decode(&mut reader)?;
         let payload = frame.body.slice_ref(reader.rest());
@@ -238,7 +246,8 @@ impl Connection {
             (_, Performative::Open(_)) => Err(Violation::connection(Condition::IllegalState, "a second open")),
             (_, Performative::Close(close)) => self.on_close(&close, out),
             (_, Performative::Begin(begin)) => self.on_begin(&begin, frame.channel, out),
-            (_, performative) => self.on_session_frame(performative, payload, frame.channel, out),
+            (_, Performative::Transfer(transfer)) => self.on_transfer(&transfer, payload, frame.channel, out),
+            (_, performative) => self.on_session_frame(performative, frame.channel, out),
         }
     }
 
@@ -313,16 +322,33 @@ impl Connection {
         self.channels.get(usize::from(channel)).copied().flatten().map(usize::from)
     }
 
-    fn on_session_frame(
+    fn on_transfer(
         &mut self,
-        performative: Performative,
+        transfer: &Transfer,
         payload: Bytes,
         channel: u16,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
-        let Some(ours) = self.session_on(channel) else {
-            return Err(Violation::connection(Condition::IllegalState, "frame on a channel without a session"));
-        };
+        let ours = self.session_of_frame(channel)?;
+        let result = self.with_session(ours, out, |session, context| match session.ended {
+            true => Ok(()),
+            false => session.on_transfer(transfer, payload, context),
+        });
+        self.contain(result, ours, out)
+    }
+
+    fn session_of_frame(&self, channel: u16) -> Result<usize, Violation> {
+        let none = || Violation::connection(Condition::IllegalState, "frame on a channel without a session");
+        self.session_on(channel).ok_or_else(none)
+    }
+
+    fn on_session_frame(
+        &mut self,
+        performative: Performative,
+        channel: u16,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
+        let ours = self.session_of_frame(channel)?;
         if let Performative::End(end) = &performative {
             end.error.iter().for_each(|error| log::info!("{}: session ended by the peer: {error}", self.name));
             return self.on_end(channel, ours, out);
@@ -337,11 +363,14 @@ impl Connection {
             _ if session.ended => Ok(()),
             Performative::Attach(attach) => session.on_attach(attach, context),
             Performative::Flow(flow) => session.on_flow(&flow, context),
-            Performative::Transfer(transfer) => session.on_transfer(&transfer, payload, context),
             Performative::Disposition(disposition) => session.on_disposition(disposition, context),
             Performative::Detach(detach) => session.on_detach(&detach, context),
-            // Dealt with before a session was looked for.
-            Performative::Open(_) | Performative::Begin(_) | Performative::End(_) | Performative::Close(_) => Ok(()),
+            // Dealt with before.
+            Performative::Open(_)
+            | Performative::Begin(_)
+            | Performative::Transfer(_)
+            | Performative::End(_)
+            | Performative::Close(_) => Ok(()),
         });
         self.contain(result, ours, out)
     }

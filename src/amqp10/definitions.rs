@@ -226,7 +226,8 @@ composite! {
     Error = 0x1d "amqp:error:list" {
         condition: mandatory Condition,
         description: optional Arc<str>,
-        info: optional RawMap,
+        // azure-servicebus looks at it without asking whether it is there.
+        info: spelled RawMap,
     }
 }
 

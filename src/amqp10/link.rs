@@ -3,11 +3,12 @@
 //! A link does not know its session's windows, nor who routes; `session.rs` moves its deliveries.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::definitions::{Condition, ReceiverSettleMode, Role, SequenceNo};
+use super::definitions::{Condition, Role, SequenceNo};
 use super::performative::{Attach, Transfer};
 use super::types::DeliveryTag;
 use super::violation::Violation;
@@ -165,25 +166,20 @@ impl Outgoing {
         self.payload.len() - self.sent
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.payload.len()
-    }
-
-    /// Hands the next `count` bytes to `put`, piece by piece.
-    pub(crate) fn take(&mut self, mut count: usize, mut put: impl FnMut(Bytes)) {
+    /// Hands the next `count` bytes to `put`, as ranges of fragments.
+    pub(crate) fn take(&mut self, mut count: usize, mut put: impl FnMut(&Bytes, Range<usize>)) {
         while count > 0 {
-            let Some(fragment) = self.payload.fragments().nth(self.fragment) else { return };
-            let rest = fragment.slice(self.offset..);
-            if rest.is_empty() {
+            let Some(fragment) = self.payload.fragment(self.fragment) else { return };
+            let end = fragment.len().min(self.offset + count);
+            if end == self.offset {
                 self.fragment += 1;
                 self.offset = 0;
                 continue;
             }
-            let piece = rest.slice(..count.min(rest.len()));
-            count -= piece.len();
-            self.offset += piece.len();
-            self.sent += piece.len();
-            put(piece);
+            put(fragment, self.offset..end);
+            count -= end - self.offset;
+            self.sent += end - self.offset;
+            self.offset = end;
         }
     }
 }
@@ -193,17 +189,20 @@ impl Outgoing {
 pub(crate) struct Receiver {
     pub(crate) delivery_count: SequenceNo,
     pub(crate) credit: u32,
-    pub(crate) rcv_settle_mode: ReceiverSettleMode,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
     pub(crate) partial: Option<Partial>,
+}
+
+pub(crate) fn too_large(handle: usize) -> Violation {
+    Violation::link(handle, Condition::MessageSizeExceeded, "message larger than max-message-size")
 }
 
 /// A delivery of which not all has arrived.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(crate) number: u64,
-    pub(crate) delivery_id: SequenceNo,
+    delivery_id: SequenceNo,
     tag: DeliveryTag,
     format: u32,
     pub(crate) settled: bool,
@@ -212,25 +211,17 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// 2.7.5: the first transfer of a delivery has an id and a tag.
-    pub(crate) fn begin(transfer: &Transfer, handle: usize) -> Result<Partial, Violation> {
-        let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
-        let delivery_id =
-            transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
-        let tag =
-            transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
-        if tag.is_too_long() {
-            return Err(invalid("delivery-tag longer than 32 bytes"));
-        }
-        Ok(Partial {
-            number: 0,
-            delivery_id,
-            tag,
+    /// For a first transfer that has been checked.
+    pub(crate) fn begin(transfer: &Transfer, number: u64) -> Partial {
+        Partial {
+            number,
+            delivery_id: transfer.delivery_id.unwrap_or_default(),
+            tag: transfer.delivery_tag.unwrap_or_else(|| DeliveryTag::new(&[])),
             format: transfer.message_format.unwrap_or(0),
             settled: false,
             payload: PayloadBuilder::default(),
             empty_transfers: 0,
-        })
+        }
     }
 
     /// 2.7.5: what a later transfer repeats has to be the same.
@@ -269,8 +260,7 @@ impl Partial {
         }
         self.payload.push(fragment);
         if self.payload.len() as u64 > max_message_size {
-            let what = "message larger than max-message-size";
-            return Err(Violation::link(handle, Condition::MessageSizeExceeded, what));
+            return Err(too_large(handle));
         }
         Ok(())
     }

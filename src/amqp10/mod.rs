@@ -7,9 +7,9 @@
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs` |
 //! | 2.4 connections | `connection.rs` |
-//! | 2.5 sessions | `session.rs` |
+//! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
-//! | 2.7 performatives | `performative.rs` |
+//! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
 //! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
 //! | 3.2 message sections | `section.rs` |
 //! | 3.4 delivery states | `delivery_state.rs` |
@@ -22,6 +22,7 @@ mod attach;
 mod composite;
 mod connection;
 mod definitions;
+mod deliveries;
 mod delivery_state;
 mod directory;
 mod frame;
@@ -33,6 +34,7 @@ mod sasl;
 mod section;
 mod session;
 mod terminus;
+mod transfer;
 mod types;
 mod violation;
 

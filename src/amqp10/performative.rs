@@ -77,7 +77,7 @@ composite! {
         settled: optional bool,
         more: default bool = false,
         rcv_settle_mode: optional ReceiverSettleMode,
-        state: optional DeliveryState,
+        state: optional Box<DeliveryState>,
         resume: default bool = false,
         aborted: default bool = false,
         batchable: default bool = false,

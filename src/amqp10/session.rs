@@ -2,36 +2,31 @@
 //!
 //! A session owns its links. It does not know the connection it runs over, nor who routes: what a peer did leaves as an
 //! [`Event`], what it is told comes in through [`Session::attached`], [`Session::grant`] and their like.
-//! `attach.rs` is the other half of it: how links come and go.
+//! Two more files are part of it: `deliveries.rs`, how messages come and go, and `attach.rs`, how links do.
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use slab::Slab;
 
-use super::definitions::{Condition, ReceiverSettleMode, Role, SequenceNo};
+use super::definitions::{Condition, Role, SequenceNo};
 use super::delivery_state::{self, DeliveryState};
 use super::directory::Directory;
 use super::frame::{self, FrameType};
 use super::handles::Handles;
-use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
-use super::performative::{Begin, Disposition, Flow, Transfer};
-use super::types::{DeliveryTag, Encode};
+use super::link::{Link, LinkEnd, LinkState};
+use super::performative::{Begin, Disposition, Flow};
+use super::types::Encode;
 use super::violation::Violation;
 use crate::config::EngineConfig;
-use crate::event::{DeliveryKey, Destination, Event, Modified, Outcome, Ticket};
+use crate::event::{DeliveryKey, Event, Outcome, Ticket};
 use crate::ledger::Ledger;
-use crate::message::Message;
 use crate::outbox::Outbox;
 
 /// Transfers that we let a peer send before we tell it to go on: 128 MiB in frames of 64 KiB.
-const INCOMING_WINDOW: u32 = 2048;
+pub(super) const INCOMING_WINDOW: u32 = 2048;
 
 /// Deliveries that may be unsettled in one direction of a session before it has to wait (outgoing) or is ended (incoming).
-const MAX_UNSETTLED: usize = 1 << 18;
-
-/// All that a transfer frame holds besides its payload fits in this, header included.
-const TRANSFER_OVERHEAD: usize = 64;
+pub(super) const MAX_UNSETTLED: usize = 1 << 18;
 
 /// What a session needs of its connection while it works.
 pub(crate) struct Context<'a> {
@@ -70,38 +65,36 @@ pub(crate) struct Session {
     /// It is on its connection's list for the end of the turn.
     pub(super) touched: bool,
     pub(super) remote_handle_max: u32,
-    next_incoming_id: SequenceNo,
-    incoming_window: u32,
-    next_outgoing_id: SequenceNo,
-    remote_incoming_window: u32,
+    pub(super) next_incoming_id: SequenceNo,
+    pub(super) incoming_window: u32,
+    pub(super) next_outgoing_id: SequenceNo,
+    pub(super) remote_incoming_window: u32,
     pub(super) links: Slab<Link>,
     pub(super) handles: Handles,
     /// Deliveries that we sent and that are not settled, by delivery-id.
-    outgoing: Ledger<Sent>,
+    pub(super) outgoing: Ledger<Sent>,
     /// Deliveries that came in and are not settled, by delivery-id. None until the first one says where ids begin.
-    incoming: Option<Ledger<Arrived>>,
+    pub(super) incoming: Option<Ledger<Arrived>>,
     /// Handles of links with deliveries that could not be written yet, in turn.
-    blocked: VecDeque<usize>,
+    pub(super) blocked: VecDeque<usize>,
     dispositions: Vec<Range>,
     /// Handles of links with a flow due, and whether the session has one due itself.
     flows: Vec<usize>,
-    flow_due: bool,
+    pub(super) flow_due: bool,
 }
 
 /// An unsettled delivery that we sent.
 #[derive(Debug)]
-struct Sent {
-    handle: usize,
-    link_serial: u32,
-    ticket: Ticket,
+pub(super) struct Sent {
+    pub(super) handle: usize,
+    pub(super) link_serial: u32,
+    pub(super) ticket: Ticket,
 }
 
 /// An unsettled delivery that came in.
 #[derive(Debug)]
-struct Arrived {
-    link_serial: u32,
-    /// 2.6.12: the peer settles after us.
-    second: bool,
+pub(super) struct Arrived {
+    pub(super) link_serial: u32,
 }
 
 /// Deliveries with one fate, to be told in one disposition.
@@ -196,7 +189,7 @@ impl Session {
         Ok(())
     }
 
-    fn flow_is_due(&mut self, handle: usize) {
+    pub(super) fn flow_is_due(&mut self, handle: usize) {
         if let Some(link) = self.links.get_mut(handle)
             && !link.flow_due
         {
@@ -209,106 +202,6 @@ impl Session {
     pub(super) fn local_handle(&self, remote_handle: u32) -> Result<usize, Violation> {
         let unattached = || Violation::session(Condition::UnattachedHandle, "no link is attached to this handle");
         self.handles.get(remote_handle).ok_or_else(unattached)
-    }
-
-    /// 2.7.5
-    pub(crate) fn on_transfer(
-        &mut self,
-        transfer: &Transfer,
-        payload: Bytes,
-        context: &mut Context<'_>,
-    ) -> Result<(), Violation> {
-        // 2.5.6: every transfer frame takes one place in the window, whatever becomes of it.
-        self.next_incoming_id = self.next_incoming_id.next();
-        self.incoming_window = self
-            .incoming_window
-            .checked_sub(1)
-            .ok_or_else(|| Violation::session(Condition::WindowViolation, "transfer beyond the incoming window"))?;
-        self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
-
-        let handle = self.local_handle(transfer.handle)?;
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
-        if !matches!(link.state, LinkState::Attached) {
-            return Ok(());
-        }
-        let LinkEnd::Receiver(receiver) = &mut link.end else {
-            return Err(Violation::link(handle, Condition::NotAllowed, "transfer on a link that the peer receives on"));
-        };
-        if matches!(transfer.state, Some(DeliveryState::TransactionalState(_))) {
-            return Err(Violation::link(handle, Condition::NotImplemented, "transactions are not supported"));
-        }
-        let mut partial = match receiver.partial.take() {
-            Some(partial) => {
-                context.directory.partial_bytes -= partial.len();
-                partial.check_continuation(transfer, handle)?;
-                partial
-            }
-            None => {
-                let mut partial = Partial::begin(transfer, handle)?;
-                if receiver.credit == 0 {
-                    return Err(Violation::link(
-                        handle,
-                        Condition::TransferLimitExceeded,
-                        "transfer beyond link-credit",
-                    ));
-                }
-                receiver.credit -= 1;
-                receiver.delivery_count = receiver.delivery_count.next();
-                let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(partial.delivery_id.0.into()));
-                if SequenceNo::narrow(incoming.next()) != partial.delivery_id {
-                    return Err(Violation::session(
-                        Condition::InvalidField,
-                        "delivery-id does not follow the one before",
-                    ));
-                }
-                // Settled and whole: nobody will ask for it again.
-                partial.number = if transfer.settled == Some(true) && !transfer.more {
-                    incoming.skip()
-                } else {
-                    let mode = transfer.rcv_settle_mode.unwrap_or(receiver.rcv_settle_mode);
-                    if mode == ReceiverSettleMode::Second && receiver.rcv_settle_mode == ReceiverSettleMode::First {
-                        let what = "rcv-settle-mode second on a link that settles first";
-                        return Err(Violation::link(handle, Condition::InvalidField, what));
-                    }
-                    let second = mode == ReceiverSettleMode::Second;
-                    incoming.push(Arrived { link_serial: link.id.serial, second })
-                };
-                if incoming.len() > MAX_UNSETTLED {
-                    let what = "too many unsettled deliveries";
-                    return Err(Violation::session(Condition::ResourceLimitExceeded, what));
-                }
-                partial
-            }
-        };
-        let incoming = self.incoming.get_or_insert_default();
-        if transfer.aborted {
-            // 2.6.14: as if it had never been sent; the credit it took is given again.
-            incoming.remove(partial.number);
-            receiver.credit += 1;
-            self.flow_is_due(handle);
-            return Ok(());
-        }
-        partial.push(payload, transfer, handle, context.config.max_message_size)?;
-        if transfer.more {
-            context.directory.partial_bytes += partial.len();
-            let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
-            receiver.partial = Some(partial);
-            if context.directory.partial_bytes > limit {
-                let what = "too much in deliveries that are still arriving";
-                return Err(Violation::connection(Condition::ResourceLimitExceeded, what));
-            }
-            return Ok(());
-        }
-        if partial.settled {
-            incoming.remove(partial.number);
-        }
-        // The peer may have settled it with a disposition before its last transfer.
-        let settled = partial.settled || incoming.get_mut(partial.number).is_none();
-        let delivery = DeliveryKey(partial.number);
-        let message = partial.finish();
-        let to = if receiver.by_to { super::section::destination(&message.payload) } else { Destination::Link };
-        context.events.push_back(Event::Message { link: link.id, delivery, settled, to, message });
-        Ok(())
     }
 
     /// 2.7.6
@@ -338,7 +231,7 @@ impl Session {
                 self.pump_blocked(context);
             }
             Role::Sender if disposition.settled => {
-                // The peer settles second, or has lost interest.
+                // The peer has lost interest.
                 let Some(incoming) = &mut self.incoming else { return Ok(()) };
                 let next = incoming.next();
                 let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else {
@@ -399,37 +292,8 @@ impl Session {
     /// The router has an outcome for a producer's delivery.
     pub(crate) fn settle(&mut self, delivery: DeliveryKey, outcome: Outcome) {
         let Some(incoming) = &mut self.incoming else { return };
-        let Some(second) = incoming.get_mut(delivery.0).map(|arrived| arrived.second) else { return };
-        if !second {
-            incoming.remove(delivery.0);
-        }
-        self.tell(Role::Receiver, SequenceNo::narrow(delivery.0), !second, outcome);
-    }
-
-    /// The router has a message for a consumer.
-    pub(crate) fn deliver(
-        &mut self,
-        handle: usize,
-        message: Message,
-        settled: bool,
-        ticket: Ticket,
-        context: &mut Context<'_>,
-    ) {
-        let Some(link) = self.links.get_mut(handle) else { return };
-        let id = link.id;
-        let LinkEnd::Sender(sender) = &mut link.end else { return };
-        let delivery = Outgoing::new(message, settled, ticket);
-        if sender.max_message_size.is_some_and(|max| delivery.len() as u64 > max) {
-            // 2.7.3: larger than this consumer takes. Another one may take it.
-            let outcome = Outcome::Modified(Modified { undeliverable_here: true, ..Modified::default() });
-            context.events.push_back(Event::Answer { link: id, ticket, outcome });
-            return;
-        }
-        let was_idle = sender.outgoing.is_empty();
-        context.directory.blocked_bytes += delivery.remaining();
-        sender.outgoing.push_back(delivery);
-        if was_idle && !self.pump(handle, context) {
-            self.blocked.push_back(handle);
+        if incoming.remove(delivery.0).is_some() {
+            self.tell(Role::Receiver, SequenceNo::narrow(delivery.0), true, outcome);
         }
     }
 
@@ -441,76 +305,6 @@ impl Session {
             sender.drained = true;
             if sender.finish_drain() {
                 self.flow_is_due(handle);
-            }
-        }
-    }
-
-    /// Writes what waits, a link at a time, as far as the peer's window reaches.
-    fn pump_blocked(&mut self, context: &mut Context<'_>) {
-        while let Some(handle) = self.blocked.pop_front() {
-            if !self.pump(handle, context) {
-                self.blocked.push_front(handle);
-                return;
-            }
-        }
-    }
-
-    /// Writes the deliveries of one link. False if the window closed before the last.
-    fn pump(&mut self, handle: usize, context: &mut Context<'_>) -> bool {
-        let Some(link) = self.links.get_mut(handle) else { return true };
-        let serial = link.id.serial;
-        let LinkEnd::Sender(sender) = &mut link.end else { return true };
-        while let Some(delivery) = sender.outgoing.front_mut() {
-            loop {
-                if self.remote_incoming_window == 0 {
-                    return false;
-                }
-                let first = !delivery.is_begun();
-                if first {
-                    if self.outgoing.len() >= MAX_UNSETTLED {
-                        return false;
-                    }
-                    // Numbered only now: a delivery that waits must not hold up those of other links.
-                    let number = if delivery.settled {
-                        self.outgoing.skip()
-                    } else {
-                        self.outgoing.push(Sent { handle, link_serial: serial, ticket: delivery.ticket })
-                    };
-                    delivery.delivery_id = Some(SequenceNo::narrow(number));
-                    sender.delivery_count = sender.delivery_count.next();
-                }
-                let written = put_transfer(&mut context.wire, self.channel, handle, delivery, first);
-                context.directory.blocked_bytes -= written;
-                self.next_outgoing_id = self.next_outgoing_id.next();
-                self.remote_incoming_window -= 1;
-                if delivery.remaining() == 0 {
-                    break;
-                }
-            }
-            sender.outgoing.pop_front();
-        }
-        if sender.finish_drain() {
-            self.flow_is_due(handle);
-        }
-        true
-    }
-
-    /// Forgets the deliveries of a link that goes, in both directions.
-    pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) {
-        let Some(link) = self.links.get_mut(handle) else { return };
-        let serial = link.id.serial;
-        match &mut link.end {
-            LinkEnd::Sender(sender) => {
-                let waiting = std::mem::take(&mut sender.outgoing);
-                directory.blocked_bytes -= waiting.iter().map(Outgoing::remaining).sum::<usize>();
-                self.blocked.retain(|blocked| *blocked != handle);
-                self.outgoing.retain(|sent| sent.link_serial != serial);
-            }
-            LinkEnd::Receiver(receiver) => {
-                directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
-                if let Some(incoming) = &mut self.incoming {
-                    incoming.retain(|arrived| arrived.link_serial != serial);
-                }
             }
         }
     }
@@ -598,33 +392,4 @@ impl Session {
 
 fn link_id(links: &Slab<Link>, sent: &Sent) -> Option<crate::event::LinkId> {
     links.get(sent.handle).map(|link| link.id).filter(|id| id.serial == sent.link_serial)
-}
-
-/// Writes one transfer frame of a delivery with as much payload as fits; returns how much that was.
-fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut Outgoing, first: bool) -> usize {
-    let room = (wire.max_frame_size as usize).saturating_sub(TRANSFER_OVERHEAD);
-    let count = delivery.remaining().min(room);
-    let more = count < delivery.remaining();
-    let id = delivery.delivery_id.filter(|_| first);
-    let transfer = Transfer {
-        handle: super::types::saturate(handle),
-        delivery_id: id,
-        // Unique among the unsettled of the link, since the ids are.
-        delivery_tag: id.map(|id| DeliveryTag::new(&id.0.to_be_bytes())),
-        message_format: id.map(|_| delivery.format),
-        settled: Some(delivery.settled).filter(|settled| *settled),
-        more,
-        rcv_settle_mode: None,
-        state: None,
-        resume: false,
-        aborted: false,
-        batchable: false,
-    };
-    wire.out.append_delivery(|out| {
-        let start = frame::put_header(out, FrameType::Amqp, channel);
-        transfer.encode(out);
-        frame::set_size(out, start, count);
-    });
-    delivery.take(count, |piece| wire.out.append_payload(piece));
-    count
 }

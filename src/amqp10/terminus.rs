@@ -11,7 +11,8 @@ composite! {
     /// 3.5.3
     #[derive(Default)]
     Source = 0x28 "amqp:source:list" {
-        address: optional Arc<str>,
+        // azure-servicebus takes a terminus without any field for none at all.
+        address: spelled Arc<str>,
         durable: default u32 = 0,
         expiry_policy: optional Symbol,
         timeout: default u32 = 0,
@@ -27,7 +28,7 @@ composite! {
     /// 3.5.4
     #[derive(Default)]
     Target = 0x29 "amqp:target:list" {
-        address: optional Arc<str>,
+        address: spelled Arc<str>,
         durable: default u32 = 0,
         expiry_policy: optional Symbol,
         timeout: default u32 = 0,

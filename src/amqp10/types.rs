@@ -530,6 +530,18 @@ impl Encode for DeliveryTag {
     }
 }
 
+impl<T: Decode> Decode for Box<T> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        T::decode(reader).map(Box::new)
+    }
+}
+
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, out: &mut BytesMut) {
+        (**self).encode(out);
+    }
+}
+
 impl Decode for Raw {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         reader.any().map(|bytes| Raw(Bytes::copy_from_slice(bytes)))

@@ -64,34 +64,71 @@ impl Route {
 }
 
 impl Router {
-    /// Whether a message for the route would go out at once, so that no room is needed for it.
-    pub(super) fn passes_through(&self, route_id: usize) -> bool {
-        let Some(route) = self.routes.get(route_id) else { return false };
-        match route.distribution {
-            Distribution::Multicast => route.consumers.iter().all(|key| self.links.can_take(*key)),
-            Distribution::Direct => {
-                route.store.is_empty() && route.consumers.first().is_some_and(|key| self.links.can_take(*key))
+    /// Who is given the next message of a direct, anycast or queue address, if it goes out at once: nothing waits before it
+    /// and somebody can take it.
+    pub(super) fn next_taker(&mut self, route_id: usize) -> Option<LinkKey> {
+        let route = self.routes.get_mut(route_id).filter(|route| route.store.is_empty())?;
+        if route.distribution == Distribution::Direct {
+            return route.consumers.first().copied().filter(|key| self.links.can_take(*key));
+        }
+        while let Some(key) = route.ready.front().copied() {
+            if self.links.can_take(key) {
+                return Some(key);
             }
-            Distribution::Anycast | Distribution::Queue => {
-                route.store.is_empty() && route.ready.iter().any(|key| self.links.can_take(*key))
+            // It joins the row again when it can.
+            route.ready.pop_front();
+            if let Some(consumer) = self.links.consumer_mut(key) {
+                consumer.is_ready = false;
             }
+        }
+        None
+    }
+
+    /// Whether a message for the route needs no room, because it goes out at once.
+    pub(super) fn passes_through(&mut self, route_id: usize) -> bool {
+        match self.routes.get(route_id) {
+            Some(route) if route.distribution == Distribution::Multicast => {
+                route.consumers.iter().all(|key| self.links.can_take(*key))
+            }
+            _ => self.next_taker(route_id).is_some(),
         }
     }
 
     /// For direct, anycast and queue addresses.
     pub(super) fn hand_out_or_keep(&mut self, route_id: usize, mut waiting: Waiting) {
-        let passes = self.passes_through(route_id);
+        let taker = self.next_taker(route_id);
         let Some(route) = self.routes.get_mut(route_id) else { return };
+        let distribution = route.distribution;
         waiting.sequence = route.store.take_number();
-        if !passes || route.distribution == Distribution::Queue {
+        if taker.is_none() || distribution == Distribution::Queue {
             waiting.message = waiting.message.kept();
+        }
+        if let Some(taker) = taker {
+            self.send(taker, waiting, distribution);
+            if distribution != Distribution::Direct {
+                self.next_turn(route_id);
+            }
+            return;
         }
         self.stored_bytes += waiting.cost();
         route.store.push(waiting);
-        if passes || !route.browsers.is_empty() {
-            self.dispatch(route_id);
+        if !route.browsers.is_empty() {
+            self.show_all(route_id);
         }
         self.weigh(route_id);
+    }
+
+    /// Who has just been given a message goes to the end of the row, or leaves it if its credit is used up.
+    fn next_turn(&mut self, route_id: usize) {
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        let Some(key) = route.ready.pop_front() else { return };
+        let can_take = self.links.can_take(key);
+        if let Some(consumer) = self.links.consumer_mut(key) {
+            consumer.is_ready = can_take;
+            if can_take {
+                route.ready.push_back(key);
+            }
+        }
     }
 
     /// For multicast addresses.
@@ -160,8 +197,14 @@ impl Router {
             Distribution::Anycast | Distribution::Queue => self.dispatch_in_turn(route_id),
             Distribution::Multicast => {}
         }
-        let browsers = self.routes.get(route_id).map(|route| route.browsers.clone()).unwrap_or_default();
-        browsers.into_iter().for_each(|key| self.show(key));
+        self.show_all(route_id);
+    }
+
+    fn show_all(&mut self, route_id: usize) {
+        for index in 0.. {
+            let Some(key) = self.routes.get(route_id).and_then(|route| route.browsers.get(index)) else { return };
+            self.show(*key);
+        }
     }
 
     fn dispatch_direct(&mut self, route_id: usize) {
@@ -170,6 +213,7 @@ impl Router {
             && self.links.can_take(first)
             && let (Some(waiting), _) = route.store.take_for(first, 0)
         {
+            self.stored_bytes -= waiting.cost();
             self.send(first, waiting, Distribution::Direct);
         }
     }
@@ -180,41 +224,34 @@ impl Router {
         let mut nothing_for = VecDeque::new();
         while let Some(route) = self.routes.get_mut(route_id)
             && !route.store.is_empty()
-            && let Some(key) = route.ready.pop_front()
+            && let Some(key) = route.ready.front().copied()
         {
             let can_take = self.links.can_take(key);
-            let Some(consumer) = self.links.consumer_mut(key) else { continue };
+            let Some(consumer) = self.links.consumer_mut(key) else {
+                route.ready.pop_front();
+                continue;
+            };
             if !can_take {
                 consumer.is_ready = false;
+                route.ready.pop_front();
                 continue;
             }
             let (waiting, cursor) = route.store.take_for(key, consumer.cursor);
             consumer.cursor = cursor;
             let distribution = route.distribution;
-            match waiting {
-                Some(waiting) => {
-                    self.send(key, waiting, distribution);
-                    self.rejoin(route_id, key);
-                }
-                None => nothing_for.push_back(key),
-            }
+            let Some(waiting) = waiting else {
+                nothing_for.extend(route.ready.pop_front());
+                continue;
+            };
+            self.stored_bytes -= waiting.cost();
+            self.send(key, waiting, distribution);
+            self.next_turn(route_id);
         }
         if let Some(route) = self.routes.get_mut(route_id)
             && !nothing_for.is_empty()
         {
             nothing_for.append(&mut route.ready);
             route.ready = nothing_for;
-        }
-    }
-
-    fn rejoin(&mut self, route_id: usize, key: LinkKey) {
-        let can_take = self.links.can_take(key);
-        let Some(consumer) = self.links.consumer_mut(key) else { return };
-        consumer.is_ready = can_take;
-        if let Some(route) = self.routes.get_mut(route_id)
-            && can_take
-        {
-            route.ready.push_back(key);
         }
     }
 
@@ -243,12 +280,8 @@ impl Router {
         self.weigh_backlog(key);
     }
 
-    /// Gives a message to a consumer that can take it. Except for copies, it comes out of its route's store.
+    /// Gives a message to a consumer that can take it.
     fn send(&mut self, key: LinkKey, waiting: Waiting, distribution: Distribution) {
-        let cost = waiting.cost();
-        if distribution != Distribution::Multicast {
-            self.stored_bytes -= cost;
-        }
         let Some(consumer) = self.links.consumer_mut(key) else { return };
         consumer.credit = consumer.credit.saturating_sub(1);
         let settled = match consumer.manner {
@@ -257,18 +290,16 @@ impl Router {
             // A queue wants to know what became of it.
             Manner::Mixed => waiting.settled && distribution != Distribution::Queue,
         };
-        let message = waiting.message.clone();
         let origin = waiting.origin;
-        let outstanding = match (distribution, origin) {
-            _ if settled => None,
-            (Distribution::Queue, _) => Some(Outstanding::Queued(waiting)),
-            (_, Some(origin)) => Some(Outstanding::EndToEnd(origin)),
-            (_, None) => None,
+        let (message, outstanding) = match (distribution, origin) {
+            (Distribution::Queue, _) if !settled => {
+                // It still takes room until it is settled.
+                self.stored_bytes += waiting.cost();
+                (waiting.message.clone(), Some(Outstanding::Queued(waiting)))
+            }
+            (_, Some(origin)) if !settled => (waiting.message, Some(Outstanding::EndToEnd(origin))),
+            _ => (waiting.message, None),
         };
-        if matches!(outstanding, Some(Outstanding::Queued(_))) {
-            // It still takes room until it is settled.
-            self.stored_bytes += cost;
-        }
         let ticket = outstanding.map_or(Ticket::NONE, |outstanding| Ticket(consumer.outstanding.push(outstanding)));
         if distribution == Distribution::Queue {
             self.counts.topic += 1;

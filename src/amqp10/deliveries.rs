@@ -1,0 +1,284 @@
+//! 2.6.12 to 2.6.14: deliveries on their way in and out, a transfer at a time. A part of `session.rs`.
+//!
+//! A message that comes in one transfer, as nearly all do, passes without being put together; one that goes out is written
+//! at once if the peer's window is open, and waits at its link otherwise.
+
+use bytes::Bytes;
+
+use super::definitions::{Condition, ReceiverSettleMode, SequenceNo};
+use super::delivery_state::DeliveryState;
+use super::directory::Directory;
+use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
+use super::performative::Transfer;
+use super::session::{Arrived, Context, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
+use super::transfer;
+use super::violation::Violation;
+use crate::event::{DeliveryKey, Destination, Event, Modified, Outcome, Ticket};
+use crate::ledger::Ledger;
+use crate::message::Message;
+
+impl Session {
+    /// 2.7.5: a transfer came in.
+    pub(crate) fn on_transfer(
+        &mut self,
+        transfer: &Transfer,
+        payload: Bytes,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        // 2.5.6: every transfer frame takes one place in the window, whatever becomes of it.
+        self.next_incoming_id = self.next_incoming_id.next();
+        self.incoming_window = self
+            .incoming_window
+            .checked_sub(1)
+            .ok_or_else(|| Violation::session(Condition::WindowViolation, "transfer beyond the incoming window"))?;
+        self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
+
+        let handle = self.local_handle(transfer.handle)?;
+        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        if !matches!(link.state, LinkState::Attached) {
+            return Ok(());
+        }
+        let LinkEnd::Receiver(receiver) = &mut link.end else {
+            return Err(Violation::link(handle, Condition::NotAllowed, "transfer on a link that the peer receives on"));
+        };
+        if matches!(transfer.state.as_deref(), Some(DeliveryState::TransactionalState(_))) {
+            return Err(Violation::link(handle, Condition::NotImplemented, "transactions are not supported"));
+        }
+        match receiver.partial.take() {
+            Some(mut partial) => {
+                context.directory.partial_bytes -= partial.len();
+                partial.check_continuation(transfer, handle)?;
+                if transfer.aborted {
+                    self.abort(handle, partial.number);
+                    return Ok(());
+                }
+                partial.push(payload, transfer, handle, context.config.max_message_size)?;
+                if transfer.more {
+                    return self.wait_for_more(handle, partial, context);
+                }
+                let (number, settled) = (partial.number, partial.settled);
+                self.arrived(handle, number, settled, partial.finish(), context);
+            }
+            None => {
+                let settled = transfer.settled.unwrap_or(false);
+                let number = self.begin_delivery(handle, transfer)?;
+                if transfer.aborted {
+                    self.abort(handle, number);
+                } else if transfer.more {
+                    let mut partial = Partial::begin(transfer, number);
+                    partial.push(payload, transfer, handle, context.config.max_message_size)?;
+                    return self.wait_for_more(handle, partial, context);
+                } else if payload.len() as u64 > context.config.max_message_size {
+                    return Err(super::link::too_large(handle));
+                } else {
+                    let format = transfer.message_format.unwrap_or(0);
+                    let message = Message { payload: payload.into(), format, history: None };
+                    self.arrived(handle, number, settled, message, context);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.
+    fn begin_delivery(&mut self, handle: usize, transfer: &Transfer) -> Result<u64, Violation> {
+        let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
+        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) else { return Ok(0) };
+        let delivery_id =
+            transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
+        let tag =
+            transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
+        if tag.is_too_long() {
+            return Err(invalid("delivery-tag longer than 32 bytes"));
+        }
+        if transfer.rcv_settle_mode == Some(ReceiverSettleMode::Second) {
+            // Illegal where the link settles first, as all do that we receive on.
+            return Err(invalid("rcv-settle-mode second on a link that settles first"));
+        }
+        // 2.6.7
+        if receiver.credit == 0 {
+            return Err(Violation::link(handle, Condition::TransferLimitExceeded, "transfer beyond link-credit"));
+        }
+        receiver.credit -= 1;
+        receiver.delivery_count = receiver.delivery_count.next();
+        let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
+        if SequenceNo::narrow(incoming.next()) != delivery_id {
+            let what = "delivery-id does not follow the one before";
+            return Err(Violation::session(Condition::InvalidField, what));
+        }
+        if transfer.settled == Some(true) && !transfer.more {
+            // Settled and whole: nobody will ask for it again.
+            return Ok(incoming.skip());
+        }
+        if incoming.len() >= MAX_UNSETTLED {
+            let what = "too many unsettled deliveries";
+            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+        }
+        Ok(incoming.push(Arrived { link_serial: id.serial }))
+    }
+
+    /// 2.6.14: as if it had never been sent; the credit it took is given again.
+    fn abort(&mut self, handle: usize, number: u64) {
+        self.incoming.get_or_insert_default().remove(number);
+        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
+            receiver.credit += 1;
+            self.flow_is_due(handle);
+        }
+    }
+
+    fn wait_for_more(&mut self, handle: usize, partial: Partial, context: &mut Context<'_>) -> Result<(), Violation> {
+        context.directory.partial_bytes += partial.len();
+        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
+            receiver.partial = Some(partial);
+        }
+        let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
+        if context.directory.partial_bytes > limit {
+            let what = "too much in deliveries that are still arriving";
+            return Err(Violation::connection(Condition::ResourceLimitExceeded, what));
+        }
+        Ok(())
+    }
+
+    /// A delivery is all there.
+    fn arrived(&mut self, handle: usize, number: u64, mut settled: bool, message: Message, context: &mut Context<'_>) {
+        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) else { return };
+        if let Some(incoming) = &mut self.incoming {
+            if settled {
+                incoming.remove(number);
+            } else {
+                // The peer may have settled it with a disposition before its last transfer.
+                settled = incoming.get_mut(number).is_none();
+            }
+        }
+        let to = if receiver.by_to { super::section::destination(&message.payload) } else { Destination::Link };
+        let delivery = DeliveryKey(number);
+        context.events.push_back(Event::Message { link: *id, delivery, settled, to, message });
+    }
+
+    /// The router has a message for a consumer.
+    pub(crate) fn deliver(
+        &mut self,
+        handle: usize,
+        message: Message,
+        settled: bool,
+        ticket: Ticket,
+        context: &mut Context<'_>,
+    ) {
+        let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return };
+        let id = *id;
+        let mut delivery = Outgoing::new(message, settled, ticket);
+        if sender.max_message_size.is_some_and(|max| delivery.remaining() as u64 > max) {
+            // 2.7.3: larger than this consumer takes. Another one may take it.
+            let outcome = Outcome::Modified(Modified { undeliverable_here: true, ..Modified::default() });
+            context.events.push_back(Event::Answer { link: id, ticket, outcome });
+            return;
+        }
+        context.directory.blocked_bytes += delivery.remaining();
+        if sender.outgoing.is_empty() {
+            if self.put_delivery(handle, id.serial, &mut delivery, context) {
+                return;
+            }
+            self.blocked.push_back(handle);
+        }
+        if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
+            sender.outgoing.push_back(delivery);
+        }
+    }
+
+    /// Writes what waits, a link at a time, as far as the peer's window reaches.
+    pub(super) fn pump_blocked(&mut self, context: &mut Context<'_>) {
+        while let Some(handle) = self.blocked.pop_front() {
+            if !self.pump(handle, context) {
+                self.blocked.push_front(handle);
+                return;
+            }
+        }
+    }
+
+    /// Writes the deliveries of one link. False if the window closed before the last.
+    fn pump(&mut self, handle: usize, context: &mut Context<'_>) -> bool {
+        loop {
+            let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return true };
+            let serial = id.serial;
+            let Some(mut delivery) = sender.outgoing.pop_front() else {
+                if sender.finish_drain() {
+                    self.flow_is_due(handle);
+                }
+                return true;
+            };
+            if !self.put_delivery(handle, serial, &mut delivery, context) {
+                if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
+                    sender.outgoing.push_front(delivery);
+                }
+                return false;
+            }
+        }
+    }
+
+    /// Writes a delivery, or what is left of it. False if the window closed before its end.
+    fn put_delivery(
+        &mut self,
+        handle: usize,
+        link_serial: u32,
+        delivery: &mut Outgoing,
+        context: &mut Context<'_>,
+    ) -> bool {
+        loop {
+            let first = !delivery.is_begun();
+            if self.remote_incoming_window == 0 || (first && self.outgoing.len() >= MAX_UNSETTLED) {
+                return false;
+            }
+            if first {
+                // Numbered only now: a delivery that waits must not hold up those of other links.
+                let number = if delivery.settled {
+                    self.outgoing.skip()
+                } else {
+                    self.outgoing.push(Sent { handle, link_serial, ticket: delivery.ticket })
+                };
+                delivery.delivery_id = Some(SequenceNo::narrow(number));
+                if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
+                    sender.delivery_count = sender.delivery_count.next();
+                }
+            }
+            let written = put_transfer(&mut context.wire, self.channel, handle, delivery, first);
+            context.directory.blocked_bytes -= written;
+            self.next_outgoing_id = self.next_outgoing_id.next();
+            self.remote_incoming_window -= 1;
+            if delivery.remaining() == 0 {
+                return true;
+            }
+        }
+    }
+
+    /// Forgets the deliveries of a link that goes, in both directions.
+    pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) {
+        let Some(link) = self.links.get_mut(handle) else { return };
+        let serial = link.id.serial;
+        match &mut link.end {
+            LinkEnd::Sender(sender) => {
+                let waiting = std::mem::take(&mut sender.outgoing);
+                directory.blocked_bytes -= waiting.iter().map(Outgoing::remaining).sum::<usize>();
+                self.blocked.retain(|blocked| *blocked != handle);
+                self.outgoing.retain(|sent| sent.link_serial != serial);
+            }
+            LinkEnd::Receiver(receiver) => {
+                directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.retain(|arrived| arrived.link_serial != serial);
+                }
+            }
+        }
+    }
+}
+
+/// Writes one transfer frame of a delivery with as much payload as fits; returns how much that was.
+fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut Outgoing, first: bool) -> usize {
+    let room = (wire.max_frame_size as usize).saturating_sub(transfer::OVERHEAD);
+    let count = delivery.remaining().min(room);
+    let more = count < delivery.remaining();
+    let start = delivery.delivery_id.filter(|_| first);
+    let start = start.map(|delivery_id| transfer::Start { delivery_id, message_format: delivery.format });
+    wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, delivery.settled, more, count));
+    delivery.take(count, |fragment, range| wire.out.append_payload(fragment, range));
+    count
+}

@@ -1,0 +1,59 @@
+//! A broker with somebody else on it, who must not notice anything.
+
+use std::time::{Duration, Instant};
+
+use fakebroker::{Broker, Builder};
+
+use crate::support::{Bystander, Peer};
+
+pub(crate) struct Scene {
+    pub(crate) broker: Broker,
+    pub(crate) bystander: Bystander,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Scene {
+        Scene::of(Broker::builder())
+    }
+
+    pub(crate) fn of(builder: Builder) -> Scene {
+        let broker = builder.start().unwrap();
+        let bystander = Bystander::new(&broker);
+        Scene { broker, bystander }
+    }
+
+    /// A broker that gives nobody credit, not even the bystander.
+    pub(crate) fn without_credit() -> Scene {
+        let broker = Broker::builder().credit_window(0).start().unwrap();
+        let bystander = Bystander::without_credit(&broker);
+        Scene { broker, bystander }
+    }
+
+    /// A peer with a session on channel 0.
+    #[track_caller]
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::opened(&self.broker)
+    }
+
+    #[track_caller]
+    pub(crate) fn undisturbed(&mut self) {
+        self.bystander.undisturbed();
+    }
+
+    /// Waits until the broker has no connection left but the bystander's, who keeps using its own meanwhile.
+    #[track_caller]
+    pub(crate) fn until_alone(&mut self) {
+        self.until("only the bystander is connected", |broker| broker.counts().connections == 1);
+    }
+
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, mut happened: impl FnMut(&Broker) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !happened(&self.broker) {
+            assert!(Instant::now() < deadline, "waited in vain until {what}: {:?}", self.broker.counts());
+            // Each message is a turn of the loop, so this waits by the broker's own clock.
+            self.bystander.undisturbed();
+        }
+        self.bystander.undisturbed();
+    }
+}

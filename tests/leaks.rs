@@ -1,0 +1,79 @@
+//! Starting and stopping leaves no thread and no descriptor behind. Alone in its process, since it counts what the process has.
+#![cfg(target_os = "linux")]
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use fakebroker::Broker;
+use support::*;
+
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+fn threads_and_descriptors() -> (usize, usize) {
+    (count("/proc/self/task"), count("/proc/self/fd"))
+}
+
+/// All the ways in which a broker comes and goes, in turn.
+fn come_and_go(turn: u32) {
+    match turn % 8 {
+        0 => {
+            let broker = Broker::start().unwrap();
+            let mut client = Peer::opened(&broker);
+            client.attach_receiver("r", 0, "a", 1);
+            let silent = Peer::connect(&broker);
+            broker.stop();
+            drop((client, silent));
+        }
+        1 => Broker::start().unwrap().stop_clean(),
+        2 => drop(Broker::builder().listen("127.0.0.1:0").listen("127.0.0.1:0").start().unwrap()),
+        3 => drop(Broker::builder().bind().unwrap()),
+        4 => {
+            let bound = Broker::builder().bind().unwrap();
+            bound.handle().stop();
+            bound.run().unwrap();
+        }
+        5 => {
+            let broker = Broker::builder().linger(Duration::from_millis(1)).start().unwrap();
+            let mut never_answers = Peer::opened(&broker);
+            broker.stop_clean();
+            never_answers.expect_close_with(CONNECTION_FORCED);
+        }
+        6 => {
+            // A handle that is kept longer than the broker.
+            let handle = Broker::start().unwrap().handle();
+            handle.stop();
+        }
+        _ => {
+            let broker = Broker::start().unwrap();
+            let address = broker.addr().to_string();
+            Broker::builder().listen("127.0.0.1:0").listen(address).start().unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn a_thousand_brokers_leave_nothing() {
+    (0..16).for_each(come_and_go);
+    let before = threads_and_descriptors();
+    // While one runs, there is more of both: the measure measures.
+    let broker = Broker::start().unwrap();
+    let running = threads_and_descriptors();
+    assert!(running.0 > before.0 && running.1 > before.1, "{running:?}, {before:?} before");
+    drop(broker);
+
+    (0..1000).for_each(come_and_go);
+    // A thread that was joined is still seen for a moment.
+    let give_up = Instant::now() + Duration::from_secs(10);
+    loop {
+        let after = threads_and_descriptors();
+        if after.0 <= before.0 && after.1 <= before.1 {
+            return;
+        }
+        assert!(Instant::now() < give_up, "threads and descriptors: {after:?}, {before:?} before");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,103 @@
+//! Several messages at a time: sent, settled and received by their texts.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use fakebroker::{Broker, Counts};
+
+use super::peer::Peer;
+use super::performative::*;
+use super::section::text;
+use super::wire::Value;
+
+impl Peer {
+    /// Sends unsettled messages of one data section each, in one segment; their delivery-ids.
+    #[track_caller]
+    pub fn send_texts(&mut self, handle: u32, texts: &[&str]) -> Range<u32> {
+        let first = self.next_delivery_id();
+        let frames = texts
+            .iter()
+            .zip(first..)
+            .map(|(text, id)| transfer(handle, id).with_payload(super::section::message(text)).bytes());
+        let frames: Vec<u8> = frames.flatten().collect();
+        self.send(frames);
+        first..first.wrapping_add(texts.len() as u32)
+    }
+
+    /// The same, and waits until all of them are accepted.
+    #[track_caller]
+    pub fn send_accepted(&mut self, handle: u32, texts: &[&str]) {
+        let ids = self.send_texts(handle, texts);
+        for outcome in self.outcomes_of(ids) {
+            if outcome.state() != ACCEPTED || !outcome.flag("settled") {
+                self.fail(&format!("accepted and settled was expected; came {outcome:?}"));
+            }
+        }
+    }
+
+    /// The dispositions of a row of deliveries of ours, in the order of the deliveries, however they are put together on
+    /// the wire. Each delivery must have exactly one.
+    #[track_caller]
+    pub fn outcomes_of(&mut self, ids: Range<u32>) -> Vec<Performative> {
+        let mut outcomes = BTreeMap::new();
+        while outcomes.len() < ids.len() {
+            let disposition = self.expect_disposition();
+            if !disposition.flag("role") {
+                self.fail("the broker is the receiver of these deliveries");
+            }
+            for id in covered(&disposition) {
+                if !ids.contains(&id) || outcomes.insert(id, disposition.clone()).is_some() {
+                    self.fail(&format!("one outcome for each of {ids:?} was expected; came another of {id}"));
+                }
+            }
+        }
+        outcomes.into_values().collect()
+    }
+
+    /// The texts of the next transfers, which must be whole messages.
+    #[track_caller]
+    pub fn receive_texts(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| text(&self.expect_transfer().payload)).collect()
+    }
+
+    /// The texts of all that has arrived by now.
+    #[track_caller]
+    pub fn arrived_texts(&mut self) -> Vec<String> {
+        let heard = self.round_trip();
+        heard.iter().filter(|frame| frame.code() == TRANSFER).map(|frame| text(&frame.payload)).collect()
+    }
+
+    /// Settles a delivery that came in.
+    #[track_caller]
+    pub fn settle(&mut self, delivery: &Performative, state: Value) {
+        self.send(disposition(RECEIVER, delivery.number("delivery-id") as u32, state));
+    }
+}
+
+/// The delivery-ids that a disposition covers (2.7.6: without `last`, its first alone).
+pub fn covered(disposition: &Performative) -> Vec<u32> {
+    let first = disposition.number("first") as u32;
+    let last = match disposition.get("last") {
+        Value::Uint(last) => last,
+        _ => first,
+    };
+    (0..=last.wrapping_sub(first)).map(|step| first.wrapping_add(step)).collect()
+}
+
+/// Waits until the counters say so. The connection that it asks on is one of them.
+#[track_caller]
+pub fn until(broker: &Broker, what: &str, happened: impl Fn(&Counts) -> bool) {
+    let mut peer = Peer::opened(broker);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !happened(&broker.counts()) {
+        assert!(Instant::now() < deadline, "waited in vain until {what}: {:?}", broker.counts());
+        // A question is a turn of the loop, so this waits by the broker's own clock.
+        peer.round_trip();
+    }
+}
+
+/// The counters that are not zero, by name: what a test compares with what it did.
+pub fn counted(broker: &Broker) -> Vec<(&'static str, u64)> {
+    broker.counts().iter().filter(|(_, count)| *count > 0).collect()
+}

@@ -1,0 +1,463 @@
+//! One blocking socket to the broker, with everything said on it remembered.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use fakebroker::{Bound, Broker};
+
+use super::performative::*;
+use super::rows::row;
+use super::section::message;
+use super::wire::{Value, decode};
+
+/// How many lines of the conversation a failure shows.
+const REMEMBERED: usize = 60;
+
+/// Where to connect.
+pub trait At {
+    fn at(&self) -> SocketAddr;
+}
+
+impl At for Broker {
+    fn at(&self) -> SocketAddr {
+        self.addr()
+    }
+}
+
+impl At for Bound {
+    fn at(&self) -> SocketAddr {
+        self.addr()
+    }
+}
+
+impl At for SocketAddr {
+    fn at(&self) -> SocketAddr {
+        *self
+    }
+}
+
+/// What can be sent.
+pub trait Wire {
+    fn wire(&self) -> Vec<u8>;
+    fn shown(&self) -> String {
+        hex(&self.wire())
+    }
+}
+
+impl Wire for Performative {
+    fn wire(&self) -> Vec<u8> {
+        self.bytes()
+    }
+    fn shown(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl<T: Wire + ?Sized> Wire for &T {
+    fn wire(&self) -> Vec<u8> {
+        (*self).wire()
+    }
+    fn shown(&self) -> String {
+        (*self).shown()
+    }
+}
+
+impl Wire for Vec<u8> {
+    fn wire(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+impl Wire for [u8] {
+    fn wire(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl<const N: usize> Wire for [u8; N] {
+    fn wire(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+/// What came from the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    Header([u8; 8]),
+    EmptyFrame,
+    Frame(Performative),
+    /// The end of the stream, by FIN or by a reset.
+    Eof,
+}
+
+/// A client under the test's control. Ids and windows of the session on channel 0 are kept; other sessions
+/// keep their own.
+pub struct Peer {
+    /// How long an `expect_*` waits.
+    pub patience: Duration,
+    stream: TcpStream,
+    unread: Vec<u8>,
+    ended: bool,
+    conversation: Vec<String>,
+    /// What our open allowed the broker; no frame of its may be larger (2.3.1).
+    max_frame_size: u64,
+    /// For `round_trip`: as high as the broker allows, up to 999.
+    pub(super) spare_channel: u16,
+    next_outgoing_id: u32,
+    next_incoming_id: u32,
+    next_delivery_id: u32,
+}
+
+impl Peer {
+    /// A TCP connection on which nothing is said yet.
+    #[track_caller]
+    pub fn connect(broker: &impl At) -> Peer {
+        let patience = Duration::from_secs(5);
+        let stream = TcpStream::connect_timeout(&broker.at(), patience)
+            .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(patience)).unwrap();
+        Peer {
+            patience,
+            stream,
+            unread: Vec::new(),
+            ended: false,
+            conversation: Vec::new(),
+            max_frame_size: u32::MAX.into(),
+            spare_channel: 999,
+            next_outgoing_id: 0,
+            next_incoming_id: 0,
+            next_delivery_id: 0,
+        }
+    }
+
+    /// Header, open and begin without SASL, each answered.
+    #[track_caller]
+    pub fn opened(broker: &impl At) -> Peer {
+        Peer::opened_with(broker, open(), begin())
+    }
+
+    /// The same with an open and a begin of the test's own.
+    #[track_caller]
+    pub fn opened_with(broker: &impl At, open: Performative, begin: Performative) -> Peer {
+        let mut peer = Peer::greeted(broker);
+        peer.send(open);
+        peer.expect_open();
+        peer.begin(begin);
+        peer
+    }
+
+    /// Only the protocol headers are exchanged, without SASL.
+    #[track_caller]
+    pub fn greeted(broker: &impl At) -> Peer {
+        let mut peer = Peer::connect(broker);
+        peer.send(AMQP_HEADER);
+        peer.expect_header(AMQP_HEADER);
+        peer
+    }
+
+    /// The SASL headers are exchanged and the mechanisms are heard.
+    #[track_caller]
+    pub fn offered_mechanisms(broker: &impl At) -> (Peer, Performative) {
+        let mut peer = Peer::connect(broker);
+        peer.send(SASL_HEADER);
+        peer.expect_header(SASL_HEADER);
+        let mechanisms = peer.expect(SASL_MECHANISMS);
+        (peer, mechanisms)
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    // Sending.
+
+    #[track_caller]
+    pub fn send(&mut self, what: impl Wire) {
+        if let Err(error) = self.put(&what) {
+            self.fail(&format!("cannot send {}: {error}", what.shown()));
+        }
+    }
+
+    /// False where the broker is gone or takes no more.
+    pub fn try_send(&mut self, what: impl Wire) -> bool {
+        self.put(&what).is_ok()
+    }
+
+    /// Each byte in a segment of its own (as far as the kernel lets it be).
+    #[track_caller]
+    pub fn send_byte_by_byte(&mut self, what: impl Wire) {
+        self.note("->", &format!("byte by byte: {}", what.shown()));
+        for byte in what.wire() {
+            if let Err(error) = self.stream.write_all(&[byte]) {
+                self.fail(&format!("cannot send: {error}"));
+            }
+        }
+    }
+
+    fn put(&mut self, what: &impl Wire) -> std::io::Result<()> {
+        let bytes = what.wire();
+        self.note("->", &what.shown());
+        self.note_sent(&bytes);
+        self.stream.write_all(&bytes)
+    }
+
+    /// Keeps the session's ids by what is really sent, hostile frames included.
+    fn note_sent(&mut self, mut bytes: &[u8]) {
+        if bytes.starts_with(b"AMQP") {
+            bytes = &bytes[8.min(bytes.len())..];
+        }
+        while let Ok(Some((Heard::Frame(frame), used))) = parse(bytes) {
+            match frame.code() {
+                OPEN => {
+                    if let Value::Uint(size) = frame.get("max-frame-size") {
+                        self.max_frame_size = size.max(512).into();
+                    }
+                }
+                BEGIN if frame.channel == 0 => {
+                    if let Value::Uint(id) = frame.get("next-outgoing-id") {
+                        self.next_outgoing_id = id;
+                    }
+                }
+                TRANSFER if frame.channel == 0 => {
+                    self.next_outgoing_id = self.next_outgoing_id.wrapping_add(1);
+                    if let Value::Uint(id) = frame.get("delivery-id") {
+                        self.next_delivery_id = id.wrapping_add(1);
+                    }
+                }
+                _ => {}
+            }
+            bytes = &bytes[used..];
+        }
+    }
+
+    /// FIN: nothing more will come from here, but the answers are read.
+    pub fn hang_up(&mut self) {
+        self.note("->", "FIN");
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// RST, as when the process at this end is gone.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Begins a session and awaits the answer; the broker's begin.
+    #[track_caller]
+    pub fn begin(&mut self, begin: Performative) -> Performative {
+        let channel = begin.channel;
+        self.send(begin);
+        let answer = self.expect(BEGIN);
+        if answer.get("remote-channel") != Value::Ushort(channel) {
+            self.fail(&format!("a begin that answers channel {channel}"));
+        }
+        if channel == 0 {
+            self.next_incoming_id = answer.number("next-outgoing-id") as u32;
+        }
+        answer
+    }
+
+    /// Attaches a sender, awaits the answer and the first credit; the broker's attach.
+    #[track_caller]
+    pub fn attach_sender(&mut self, name: &str, handle: u32, address: &str) -> Performative {
+        let answer = self.attach(attach_sender(name, handle, address));
+        self.expect_credit();
+        answer
+    }
+
+    /// Attaches a receiver with credit and awaits the answer; the broker's attach.
+    #[track_caller]
+    pub fn attach_receiver(&mut self, name: &str, handle: u32, address: &str, credit: u32) -> Performative {
+        let answer = self.attach(attach_receiver(name, handle, address));
+        self.grant(handle, 0, credit);
+        answer
+    }
+
+    /// Sends any attach and awaits the answer by its name.
+    #[track_caller]
+    pub fn attach(&mut self, attach: Performative) -> Performative {
+        let name = attach.get("name");
+        self.send(attach);
+        let answer = self.expect(ATTACH);
+        if answer.get("name") != name {
+            self.fail(&format!("an attach that answers {name:?}"));
+        }
+        answer
+    }
+
+    /// Gives a sender at the broker credit, counted from `delivery_count`.
+    #[track_caller]
+    pub fn grant(&mut self, handle: u32, delivery_count: u32, credit: u32) {
+        let flow = self.link_flow(handle, delivery_count, credit);
+        self.send(flow);
+    }
+
+    /// A flow with the state of the session on channel 0 as it is.
+    pub fn flow(&self) -> Performative {
+        flow().with("next-incoming-id", self.next_incoming_id).with("next-outgoing-id", self.next_outgoing_id)
+    }
+
+    /// The same with the state of one link.
+    pub fn link_flow(&self, handle: u32, delivery_count: u32, credit: u32) -> Performative {
+        self.flow().with("handle", handle).with("delivery-count", delivery_count).with("link-credit", credit)
+    }
+
+    /// The delivery-id that `send_message` takes next.
+    pub fn next_delivery_id(&self) -> u32 {
+        self.next_delivery_id
+    }
+
+    /// Sends an unsettled message of one data section; its delivery-id.
+    #[track_caller]
+    pub fn send_message(&mut self, handle: u32, text: &str) -> u32 {
+        self.send_payload(handle, message(text))
+    }
+
+    /// The same with any payload.
+    #[track_caller]
+    pub fn send_payload(&mut self, handle: u32, payload: impl Into<Vec<u8>>) -> u32 {
+        let delivery_id = self.next_delivery_id;
+        self.send(transfer(handle, delivery_id).with_payload(payload));
+        delivery_id
+    }
+
+    /// The next thing from the broker, whatever it is.
+    #[track_caller]
+    pub fn hear(&mut self) -> Heard {
+        let deadline = self.deadline();
+        self.hear_by(deadline)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    #[track_caller]
+    pub(super) fn hear_by(&mut self, deadline: Instant) -> Heard {
+        match self.hear_until(deadline) {
+            Some(heard) => heard,
+            None => self.fail(&format!("what was expected did not come in {:?}", self.patience)),
+        }
+    }
+
+    /// The next thing from the broker, or None at the deadline.
+    #[track_caller]
+    pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard> {
+        loop {
+            match parse(&self.unread) {
+                Ok(Some((heard, used))) => {
+                    self.unread.drain(..used);
+                    self.note_heard(&heard, used as u64);
+                    return Some(heard);
+                }
+                Ok(None) if self.ended && self.unread.is_empty() => return Some(Heard::Eof),
+                Ok(None) if self.ended => {
+                    self.fail(&format!("the stream ended in mid-frame, after {}", hex(&self.unread)))
+                }
+                Ok(None) => {}
+                Err(reason) => self.fail(&format!("cannot decode {}: {reason}", hex(&self.unread))),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            let mut buffer = [0; 65536];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.note("<-", "FIN");
+                    // As a client does that sees the end; the broker need not wait for it.
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                }
+                Ok(n) => self.unread.extend(&buffer[..n]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    // The rest of a frame that a reset cut off will never come.
+                    _ => {
+                        self.ended = true;
+                        self.unread.clear();
+                        self.note("<-", &format!("reset ({error})"));
+                    }
+                },
+            }
+        }
+    }
+
+    #[track_caller]
+    fn note_heard(&mut self, heard: &Heard, size: u64) {
+        match heard {
+            Heard::Header(header) => self.note("<-", &hex(header)),
+            Heard::EmptyFrame => self.note("<-", "empty frame"),
+            Heard::Eof => {}
+            Heard::Frame(frame) => {
+                self.note("<-", &format!("{frame:?}"));
+                if size > self.max_frame_size {
+                    self.fail(&format!("a frame of {size} bytes where {} are allowed", self.max_frame_size));
+                }
+                match frame.code() {
+                    OPEN => {
+                        if let Value::Ushort(channel_max) = frame.get("channel-max") {
+                            self.spare_channel = channel_max.min(999);
+                        }
+                    }
+                    TRANSFER => self.next_incoming_id = self.next_incoming_id.wrapping_add(1),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, direction: &str, what: &str) {
+        if self.conversation.len() == REMEMBERED {
+            self.conversation.remove(0);
+            self.conversation[0] = "(what was said before is forgotten)".into();
+        }
+        self.conversation.push(format!("{direction} {what}"));
+    }
+
+    /// Fails the test with the conversation.
+    #[track_caller]
+    pub fn fail(&self, what: &str) -> ! {
+        panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
+    }
+}
+
+/// Takes a header or a frame off the front: what it is and its length, or None where more bytes are needed.
+fn parse(bytes: &[u8]) -> Result<Option<(Heard, usize)>, String> {
+    if bytes.len() < 8 {
+        return Ok(None);
+    }
+    if bytes.starts_with(b"AMQP") {
+        return Ok(Some((Heard::Header(bytes[..8].try_into().unwrap()), 8)));
+    }
+    let size = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let doff = bytes[4] as usize * 4;
+    if doff < 8 || size < doff {
+        return Err(format!("a frame of size {size} and data offset {doff}"));
+    }
+    if bytes.len() < size {
+        return Ok(None);
+    }
+    if size == doff {
+        return Ok(Some((Heard::EmptyFrame, size)));
+    }
+    let mut body = &bytes[doff..size];
+    let value = decode(&mut body)?;
+    let composite = Composite::of(&value).ok_or_else(|| format!("a frame body that is no composite: {value:?}"))?;
+    let sasl = (SASL_MECHANISMS..=SASL_OUTCOME).contains(&composite.code);
+    if bytes[5] != sasl as u8 {
+        return Err(format!("{} in a frame of type {}", composite.name(), bytes[5]));
+    }
+    // 5.3.1: bytes 6 and 7 of a SASL frame mean nothing.
+    let channel = if sasl { 0 } else { u16::from_be_bytes([bytes[6], bytes[7]]) };
+    if !body.is_empty() && composite.code != TRANSFER {
+        return Err(format!("{} bytes after {}", body.len(), composite.name()));
+    }
+    Ok(Some((Heard::Frame(Performative { composite, channel, payload: body.to_vec() }), size)))
+}

@@ -1,0 +1,30 @@
+//! Named rows of a table of cases: every failure says in which row it happened.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static ROW: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The row that this thread is in, for a failure message: `in the row "...": `, or nothing.
+pub fn row() -> String {
+    ROW.with_borrow(|row| if row.is_empty() { String::new() } else { format!("in the row {row:?}: ") })
+}
+
+/// Runs `check` for each row, the failing ones too, then fails with the names of those.
+pub fn each_row<R>(rows: impl IntoIterator<Item = (&'static str, R)>, mut check: impl FnMut(R)) {
+    let mut failed = Vec::new();
+    let mut count = 0;
+    for (name, row) in rows {
+        count += 1;
+        ROW.set(name.to_owned());
+        if catch_unwind(AssertUnwindSafe(|| check(row))).is_err() {
+            eprintln!("that was in the row {name:?}\n");
+            failed.push(name);
+        }
+        ROW.set(String::new());
+    }
+    assert!(count > 0, "a table without rows");
+    assert!(failed.is_empty(), "{} of {count} rows failed: {failed:?}", failed.len());
+}
