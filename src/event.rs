@@ -30,14 +30,6 @@ pub(crate) struct LinkKey {
     pub(crate) link: LinkId,
 }
 
-impl LinkKey {
-    /// No link has this key.
-    pub(crate) const NOBODY: LinkKey = LinkKey {
-        connection: ConnectionKey { slot: u32::MAX, serial: u32::MAX },
-        link: LinkId { slot: u32::MAX, serial: u32::MAX },
-    };
-}
-
 /// The engine's name for a delivery that came in; it means something to nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryKey(pub(crate) u64);
@@ -154,8 +146,8 @@ pub(crate) struct Modified {
 pub(crate) enum Event {
     /// It wants to send to a node.
     AttachProducer { link: LinkId, node: Node },
-    /// It wants to receive from a node. What it leaves unanswered when it goes ends in `default_outcome`.
-    AttachConsumer { link: LinkId, node: Node, manner: Manner, browse: bool, default_outcome: Outcome },
+    /// It wants to receive from a node.
+    AttachConsumer(Box<ConsumerRequest>),
     /// A consumer takes `credit` more messages from now, no matter what it said before. With `drain` it wants those that
     /// are there now, and then to be told that there are no more.
     Credit { link: LinkId, credit: u32, drain: bool },
@@ -163,8 +155,32 @@ pub(crate) enum Event {
     Message { link: LinkId, delivery: DeliveryKey, settled: bool, to: Destination, message: Message },
     /// A consumer answered a delivery.
     Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
-    /// The link is no more.
-    Detach { link: LinkId },
+    /// A settled delivery with a ticket has been written: nobody will answer it.
+    Sent { link: LinkId, ticket: Ticket },
+    /// These links are no more. Those that go together come together, so that none of them is given what another had.
+    Detach { gone: Vec<Gone> },
+}
+
+/// A link that a peer wants to receive on.
+#[derive(Debug)]
+pub(crate) struct ConsumerRequest {
+    pub(crate) link: LinkId,
+    pub(crate) node: Node,
+    pub(crate) manner: Manner,
+    /// Take copies and leave what is stored in its place.
+    pub(crate) browse: bool,
+    /// The outcome of what it leaves unanswered when it goes.
+    pub(crate) default_outcome: Outcome,
+    /// Larger messages, in bytes, are not for it.
+    pub(crate) max_message_size: u64,
+}
+
+/// A link that is no more.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub(crate) link: LinkId,
+    /// Deliveries that were handed to it and of which nothing has been sent.
+    pub(crate) unsent: Vec<Ticket>,
 }
 
 /// What the router wants done to a link.

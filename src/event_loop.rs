@@ -475,6 +475,10 @@ impl EventLoop {
     fn drop_peer(&mut self, mut peer: Peer) {
         log::debug!("{}: disconnected", peer.frontend.name());
         let _ = self.poll.registry().deregister(peer.transport.stream_mut());
+        peer.frontend.abandon();
+        while let Some(event) = peer.frontend.poll_event() {
+            self.router.handle(peer.key, event);
+        }
         self.router.connection_gone(peer.key);
         self.apply_effects();
     }

@@ -108,6 +108,13 @@ impl Frontend {
         }
     }
 
+    /// The connection is gone: its links go too, as events say.
+    pub(crate) fn abandon(&mut self) {
+        if let Engine::Amqp10(connection) = &mut self.engine {
+            connection.abandon();
+        }
+    }
+
     /// Bytes of deliveries that wait inside the engine for the peer to make room.
     pub(crate) fn blocked_bytes(&self) -> usize {
         match &self.engine {

@@ -10,7 +10,7 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
-use crate::event::{Event, LinkId, Manner, Node, Outcome};
+use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome};
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
@@ -109,19 +109,25 @@ impl Session {
 
     /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.
     pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
-        self.let_go(handle, context);
+        let gone = self.let_go(handle, context).into_iter().collect();
+        context.events.push_back(Event::Detach { gone });
         let error = error.shortened(context.wire.description_limit());
         context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error: Some(error) })
     }
 
-    /// Router and directory forget the link, and we its deliveries.
-    fn let_go(&mut self, handle: usize, context: &mut Context<'_>) {
-        self.forget_deliveries(handle, context.directory);
-        let Some(link) = self.links.get_mut(handle) else { return };
-        if matches!(std::mem::replace(&mut link.state, LinkState::AwaitDetach), LinkState::Attached) {
-            context.events.push_back(Event::Detach { link: link.id });
-        }
+    /// Directory and session forget the link; what the router has to know of that.
+    fn let_go(&mut self, handle: usize, context: &mut Context<'_>) -> Option<Gone> {
+        let unsent = self.forget_deliveries(handle, context.directory);
+        let link = self.links.get_mut(handle)?;
         context.directory.remove(link.id, &link.name, link.role());
+        let was_attached = matches!(std::mem::replace(&mut link.state, LinkState::AwaitDetach), LinkState::Attached);
+        was_attached.then_some(Gone { link: link.id, unsent })
+    }
+
+    /// All links go, without a word each.
+    pub(crate) fn let_all_go(&mut self, context: &mut Context<'_>) -> Vec<Gone> {
+        let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
+        handles.into_iter().filter_map(|handle| self.let_go(handle, context)).collect()
     }
 
     /// 2.7.7: the peer detaches a link, or answers our detach.
@@ -129,7 +135,8 @@ impl Session {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.links.get(handle) else { return Ok(()) };
         if !matches!(link.state, LinkState::AwaitDetach) {
-            self.let_go(handle, context);
+            let gone = self.let_go(handle, context).into_iter().collect();
+            context.events.push_back(Event::Detach { gone });
             // What the link is owed comes before its detach.
             self.finish_turn(&mut context.wire)?;
             // 2.6.6: closed if the peer closes. One that only detaches may attach again, to a fresh link: we keep no state.
@@ -143,23 +150,12 @@ impl Session {
 
     /// 2.5.5: all links go with the session, and the peer is told why if it was us who ended it.
     pub(crate) fn end(&mut self, error: Option<Error>, context: &mut Context<'_>) -> Result<(), Violation> {
-        let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
-        for handle in handles {
-            self.let_go(handle, context);
-        }
+        let gone = self.let_all_go(context);
+        context.events.push_back(Event::Detach { gone });
         self.finish_turn(&mut context.wire)?;
         self.ended = true;
         let error = error.map(|error| error.shortened(context.wire.description_limit()));
         context.wire.send(self.channel, &End { error })
-    }
-
-    /// The session ended without a word: its connection is going.
-    pub(crate) fn abandon(&mut self, context: &mut Context<'_>) {
-        let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
-        for handle in handles {
-            self.let_go(handle, context);
-        }
-        self.ended = true;
     }
 }
 
@@ -217,8 +213,7 @@ fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkE
                 }
                 _ => Outcome::Released,
             };
-            // 2.7.3: zero is no limit, like none.
-            LinkEnd::Sender(Sender::new(attach.max_message_size.filter(|max| *max > 0), default_outcome))
+            LinkEnd::Sender(Sender::new(default_outcome))
         }
     }
 }
@@ -226,7 +221,7 @@ fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkE
 fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event {
     match end {
         LinkEnd::Receiver(_) => Event::AttachProducer { link, node },
-        LinkEnd::Sender(sender) => Event::AttachConsumer {
+        LinkEnd::Sender(sender) => Event::AttachConsumer(Box::new(ConsumerRequest {
             link,
             node,
             manner: match attach.snd_settle_mode {
@@ -236,7 +231,9 @@ fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event 
             },
             browse: matches!(&attach.source, Some(AnySource::Source(source)) if source.browses() == Ok(true)),
             default_outcome: sender.default_outcome.clone(),
-        },
+            // 2.7.3: zero is no limit, like none.
+            max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
+        })),
     }
 }
 

@@ -445,7 +445,7 @@ impl Connection {
             Some(error) => log::info!("{}: closed by the peer: {error}", self.name),
             None => log::debug!("{}: closed by the peer", self.name),
         }
-        self.abandon(out);
+        self.abandon();
         self.phase = Phase::Closed;
         self.wire(out).send(0, &Close { error: None })
     }
@@ -474,7 +474,7 @@ impl Connection {
             }
             Phase::AwaitClose { .. } | Phase::Closed => return,
         };
-        self.abandon(out);
+        self.abandon();
         let mut wire = self.wire(out);
         let error = error.shortened(wire.description_limit());
         let closed = opened.and_then(|()| wire.send(0, &Close { error: Some(error) }));
@@ -485,15 +485,19 @@ impl Connection {
     }
 
     /// The links go with the connection, without a word each.
-    fn abandon(&mut self, out: &mut Outbox) {
+    pub(crate) fn abandon(&mut self) {
+        // Nothing is written.
+        let mut out = Outbox::default();
+        let mut gone = Vec::new();
         let sessions: Vec<usize> = self.sessions.iter().map(|(ours, _)| ours).collect();
         for ours in sessions {
-            // Nothing is written, so nothing can fail.
-            let _ = self.with_session(ours, out, |session, context| {
-                session.abandon(context);
+            let _ = self.with_session(ours, &mut out, |session, context| {
+                session.ended = true;
+                gone.extend(session.let_all_go(context));
                 Ok(())
             });
         }
+        self.events.push_back(Event::Detach { gone });
     }
 
     /// What the router wants done to a link of this connection. One that is gone needs nothing.

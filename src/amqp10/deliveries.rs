@@ -13,7 +13,7 @@ use super::performative::Transfer;
 use super::session::{Arrived, Context, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
 use super::transfer;
 use super::violation::Violation;
-use crate::event::{DeliveryKey, Destination, Event, Modified, Outcome, Ticket};
+use crate::event::{DeliveryKey, Destination, Event, Ticket};
 use crate::ledger::Ledger;
 use crate::message::Message;
 
@@ -165,17 +165,11 @@ impl Session {
         context: &mut Context<'_>,
     ) {
         let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return };
-        let id = *id;
+        let serial = id.serial;
         let mut delivery = Outgoing::new(message, settled, ticket);
-        if sender.max_message_size.is_some_and(|max| delivery.remaining() as u64 > max) {
-            // 2.7.3: larger than this consumer takes. Another one may take it.
-            let outcome = Outcome::Modified(Modified { undeliverable_here: true, ..Modified::default() });
-            context.events.push_back(Event::Answer { link: id, ticket, outcome });
-            return;
-        }
         context.directory.blocked_bytes += delivery.remaining();
         if sender.outgoing.is_empty() {
-            if self.put_delivery(handle, id.serial, &mut delivery, context) {
+            if self.put_delivery(handle, serial, &mut delivery, context) {
                 return;
             }
             self.blocked.push_back(handle);
@@ -245,19 +239,30 @@ impl Session {
             self.next_outgoing_id = self.next_outgoing_id.next();
             self.remote_incoming_window -= 1;
             if delivery.remaining() == 0 {
+                if delivery.settled && delivery.ticket != Ticket::NONE {
+                    self.sent(handle, delivery.ticket, context);
+                }
                 return true;
             }
         }
     }
 
-    /// Forgets the deliveries of a link that goes, in both directions.
-    pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) {
-        let Some(link) = self.links.get_mut(handle) else { return };
+    fn sent(&self, handle: usize, ticket: Ticket, context: &mut Context<'_>) {
+        if let Some(link) = self.links.get(handle) {
+            context.events.push_back(Event::Sent { link: link.id, ticket });
+        }
+    }
+
+    /// Forgets the deliveries of a link that goes, in both directions; returns those of which nothing was sent.
+    pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) -> Vec<Ticket> {
+        let mut unsent = Vec::new();
+        let Some(link) = self.links.get_mut(handle) else { return unsent };
         let serial = link.id.serial;
         match &mut link.end {
             LinkEnd::Sender(sender) => {
                 let waiting = std::mem::take(&mut sender.outgoing);
                 directory.blocked_bytes -= waiting.iter().map(Outgoing::remaining).sum::<usize>();
+                unsent.extend(waiting.iter().filter(|delivery| !delivery.is_begun()).map(|delivery| delivery.ticket));
                 self.blocked.retain(|blocked| *blocked != handle);
                 self.outgoing.retain(|sent| sent.link_serial != serial);
             }
@@ -268,6 +273,7 @@ impl Session {
                 }
             }
         }
+        unsent
     }
 }
 

@@ -69,21 +69,18 @@ pub(crate) struct Sender {
     /// The router has no more for a peer that drains; credit goes when the last of `outgoing` has gone.
     pub(crate) drained: bool,
     pub(crate) outgoing: VecDeque<Outgoing>,
-    /// What the peer takes at most; none: anything.
-    pub(crate) max_message_size: Option<u64>,
     /// 3.5.3: of a delivery that is settled without an outcome.
     pub(crate) default_outcome: Outcome,
 }
 
 impl Sender {
-    pub(crate) fn new(max_message_size: Option<u64>, default_outcome: Outcome) -> Sender {
+    pub(crate) fn new(default_outcome: Outcome) -> Sender {
         Sender {
             delivery_count: SequenceNo::default(),
             limit: SequenceNo::default(),
             drain: false,
             drained: false,
             outgoing: VecDeque::new(),
-            max_message_size,
             default_outcome,
         }
     }

@@ -10,6 +10,7 @@ use crate::message::{History, Payload};
 
 composite! {
     /// 3.2.1
+    #[derive(Default)]
     Header = 0x70 "amqp:header:list" {
         durable: default bool = false,
         priority: optional u8,
@@ -100,14 +101,14 @@ pub(crate) fn with_history(payload: &Payload, history: &History) -> Payload {
 
 fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
     let mut reader = Reader::new(whole);
-    let mut header = Header { durable: false, priority: None, ttl: None, first_acquirer: false, delivery_count: 0 };
+    let mut header = None;
     let mut delivery_annotations: &[u8] = &[];
     let mut annotations = Entries::default();
     while !reader.is_empty() {
         let start = reader.rest();
         let mut ahead = reader.clone();
         match Section::read(&mut ahead)? {
-            Section::Header => header = Header::decode_list(&mut ahead)?,
+            Section::Header => header = Some(Header::decode_list(&mut ahead)?),
             Section::DeliveryAnnotations => {
                 ahead.hop()?;
                 delivery_annotations = start.get(..start.len() - ahead.rest().len()).unwrap_or_default();
@@ -120,11 +121,17 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
     for more in &history.annotations {
         annotations.merge(&mut Reader::new(more))?;
     }
-    header.first_acquirer = false;
-    header.delivery_count = header.delivery_count.saturating_add(history.failures);
-
+    let says_first = header.as_ref().is_some_and(|header: &Header| header.first_acquirer);
+    if history.failures == 0 && history.annotations.is_empty() && !says_first {
+        return Ok(whole.clone());
+    }
     let mut out = BytesMut::with_capacity(whole.len() + 64);
-    header.encode(&mut out);
+    if header.is_some() || history.failures > 0 {
+        let mut header = header.unwrap_or_default();
+        header.first_acquirer = false;
+        header.delivery_count = header.delivery_count.saturating_add(history.failures);
+        header.encode(&mut out);
+    }
     out.put_slice(delivery_annotations);
     annotations.put_section(&mut out);
     out.put_slice(reader.rest());

@@ -1,7 +1,8 @@
 //! What the router knows of each link, found by its key without hashing: connections and links have dense slots.
 
-use crate::event::{ConnectionKey, LinkId, LinkKey, Manner, Outcome};
+use crate::event::{ConnectionKey, ConsumerRequest, LinkId, LinkKey, Manner, Outcome};
 use crate::ledger::Ledger;
+use crate::message::Message;
 
 use super::store::{Backlog, Waiting};
 
@@ -29,6 +30,7 @@ pub(super) struct Consumer {
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
     pub(super) default_outcome: Outcome,
+    max_message_size: u64,
     pub(super) credit: u32,
     pub(super) drain: bool,
     /// It stands in its route's `ready` row.
@@ -46,17 +48,20 @@ pub(super) struct Consumer {
 pub(super) enum Outstanding {
     /// Taken from a queue, and to go back there unless it is accepted or rejected.
     Queued(Waiting),
+    /// Likewise, on its way out settled, and to go back if it is not sent.
+    Unsent(Waiting),
     /// Its sender waits for the outcome.
     EndToEnd(usize),
 }
 
 impl Consumer {
-    pub(super) fn new(route: usize, manner: Manner, browse: bool, default_outcome: Outcome) -> Consumer {
+    pub(super) fn new(route: usize, browse: bool, request: ConsumerRequest) -> Consumer {
         Consumer {
             route,
-            manner,
+            manner: request.manner,
             browse,
-            default_outcome,
+            default_outcome: request.default_outcome,
+            max_message_size: request.max_message_size,
             credit: 0,
             drain: false,
             is_ready: false,
@@ -65,10 +70,15 @@ impl Consumer {
             cursor: 0,
         }
     }
+
+    pub(super) fn fits(&self, message: &Message) -> bool {
+        message.payload.len() as u64 <= self.max_message_size
+    }
 }
 
+/// Either kind of link.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     Producer(Producer),
     Consumer(Box<Consumer>),
 }
@@ -171,23 +181,8 @@ impl Links {
         connection
     }
 
-    pub(super) fn remove_producer(&mut self, key: LinkKey) -> Option<Producer> {
-        self.producer_mut(key)?;
-        match self.remove(key)? {
-            End::Producer(producer) => Some(producer),
-            End::Consumer(_) => None,
-        }
-    }
-
-    pub(super) fn remove_consumer(&mut self, key: LinkKey) -> Option<Consumer> {
-        self.consumer(key)?;
-        match self.remove(key)? {
-            End::Consumer(consumer) => Some(*consumer),
-            End::Producer(_) => None,
-        }
-    }
-
-    fn remove(&mut self, key: LinkKey) -> Option<End> {
+    pub(super) fn remove(&mut self, key: LinkKey) -> Option<End> {
+        self.end_mut(key)?;
         let connection = self.0.get_mut(key.connection.slot as usize)?;
         connection.links.get_mut(key.link.slot as usize)?.take().map(|(_, end)| end)
     }

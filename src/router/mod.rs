@@ -25,10 +25,11 @@ use slab::Slab;
 use crate::config::{Distribution, RoutingConfig, Settlement};
 use crate::counts::Counts;
 use crate::event::{
-    ConnectionKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Manner, Node, NodeKind, Outcome, Reason,
+    ConnectionKey, ConsumerRequest, DeliveryKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Modified, Node,
+    NodeKind, Outcome, Reason, Ticket,
 };
 use crate::message::Message;
-use links::{Consumer, Links, Producer};
+use links::{Consumer, End, Links, Producer};
 use route::Route;
 use settlement::Origin;
 use store::Waiting;
@@ -83,9 +84,7 @@ impl Router {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
             Event::AttachProducer { link, node } => self.attach_producer(key(link), node),
-            Event::AttachConsumer { link, node, manner, browse, default_outcome } => {
-                self.attach_consumer(key(link), node, manner, browse, default_outcome);
-            }
+            Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
             Event::Message { link, delivery, settled, to, message } => {
                 let outcome = self.route(key(link), to, message, (!settled).then_some(delivery));
@@ -95,15 +94,16 @@ impl Router {
                 self.top_up(key(link));
             }
             Event::Answer { link, ticket, outcome } => self.answer(key(link), ticket, outcome),
-            Event::Detach { link } => self.detach(key(link)),
+            Event::Sent { link, ticket } => self.sent(key(link), ticket),
+            Event::Detach { gone } => {
+                self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
+            }
         }
     }
 
     /// A connection is gone, and all its links with it.
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
-        for link in self.links.of(connection) {
-            self.detach(link);
-        }
+        self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
         self.links.forget(connection);
     }
 
@@ -138,18 +138,18 @@ impl Router {
         self.top_up(key);
     }
 
-    fn attach_consumer(&mut self, key: LinkKey, node: Node, manner: Manner, browse: bool, default_outcome: Outcome) {
-        let route_id = self.route_for(node, key);
+    fn attach_consumer(&mut self, key: LinkKey, request: ConsumerRequest) {
+        let route_id = self.route_for(request.node.clone(), key);
         let Some(route) = self.routes.get_mut(route_id) else { return };
         // Only what is stored can be looked at without being taken.
-        let browse = browse && route.distribution == Distribution::Queue;
+        let browse = request.browse && route.distribution == Distribution::Queue;
         if browse {
             route.browsers.push(key);
         } else {
             route.consumers.push(key);
         }
         let address = Some(route.address.clone());
-        self.links.add_consumer(key, Consumer::new(route_id, manner, browse, default_outcome));
+        self.links.add_consumer(key, Consumer::new(route_id, browse, request));
         self.counts.receiver_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address });
     }
@@ -195,7 +195,7 @@ impl Router {
         from: LinkKey,
         to: Destination,
         message: Message,
-        delivery: Option<crate::event::DeliveryKey>,
+        delivery: Option<DeliveryKey>,
     ) -> Option<Outcome> {
         let own = self.links.producer_mut(from).and_then(|producer| {
             producer.credit = producer.credit.saturating_sub(1);
@@ -221,8 +221,12 @@ impl Router {
             }
             Err(address) => return self.unroutable(address),
         };
+        if !self.fits_somebody(route, &message) {
+            let too_large = Reason::Other("amqp:link:message-size-exceeded".into());
+            return Some(self.drop_message(too_large, "the message is larger than its receiver takes"));
+        }
         let cost = Waiting::cost_of(&message);
-        if self.stored_bytes + cost > self.config.storage_limit && !self.passes_through(route) {
+        if self.stored_bytes + cost > self.config.storage_limit && !self.passes_through(route, &message) {
             return Some(self.drop_message(Reason::ResourceLimitExceeded, "the broker's storage limit is reached"));
         }
         self.forward(from, route, message, delivery)
@@ -248,15 +252,17 @@ impl Router {
         from: LinkKey,
         route_id: usize,
         message: Message,
-        delivery: Option<crate::event::DeliveryKey>,
+        delivery: Option<DeliveryKey>,
     ) -> Option<Outcome> {
         let route = self.routes.get(route_id)?;
         let distribution = route.distribution;
-        let copies = route.consumers.len();
+        let copies = match distribution {
+            Distribution::Multicast => self.fitting(route, &message).count(),
+            Distribution::Direct | Distribution::Anycast | Distribution::Queue => 1,
+        };
         let settled = delivery.is_none();
         let origin = match delivery {
             Some(delivery) if self.config.settlement == Settlement::EndToEnd && distribution != Distribution::Queue => {
-                let copies = if distribution == Distribution::Multicast { copies } else { 1 };
                 Some(self.origins.insert(Origin::new(from, delivery, copies)))
             }
             _ => None,
@@ -284,35 +290,61 @@ impl Router {
         origin.is_none().then_some(Outcome::Accepted)
     }
 
-    fn detach(&mut self, key: LinkKey) {
-        if let Some(producer) = self.links.remove_producer(key) {
-            self.counts.sender_links -= 1;
-            if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
-                route.producers -= 1;
+    /// Links are gone. All of them leave their routes before what they had is given to others.
+    fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
+        let mut routes = Vec::new();
+        let mut consumers = Vec::new();
+        for (key, unsent) in gone {
+            match self.links.remove(key) {
+                Some(End::Producer(producer)) => {
+                    self.counts.sender_links -= 1;
+                    if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
+                        route.producers -= 1;
+                    }
+                    routes.extend(producer.route.map(|route| (route, key)));
+                }
+                Some(End::Consumer(consumer)) => {
+                    self.counts.receiver_links -= 1;
+                    self.strike_off(key, &consumer);
+                    routes.push((consumer.route, key));
+                    consumers.push((key, consumer, unsent));
+                }
+                None => {}
             }
-            if let Some(route) = producer.route {
-                self.tidy(route, key);
-            }
-        } else if let Some(consumer) = self.links.remove_consumer(key) {
-            self.counts.receiver_links -= 1;
-            let route = consumer.route;
-            self.consumer_gone(key, consumer);
-            self.tidy(route, key);
+        }
+        for (key, consumer, unsent) in consumers {
+            self.take_back(key, *consumer, &unsent);
+        }
+        for (route, key) in routes {
+            self.end_dynamic_node(route, key);
+            self.carry_on(route);
+            self.tidy(route);
         }
     }
 
-    /// Forgets a route that nobody uses, after `gone` has left it.
-    fn tidy(&mut self, route_id: usize, gone: LinkKey) {
-        let Some(route) = self.routes.get_mut(route_id) else { return };
-        if route.owner == Some(gone) {
-            // A dynamic node ends with the link that made it.
-            route.owner = None;
-            self.stored_bytes -= route.store.clear();
-        }
-        let Some(route) = self.routes.get(route_id) else { return };
-        if route.is_unused() {
-            self.addresses.remove(&route.address);
+    /// A dynamic node ends with the link that made it.
+    fn end_dynamic_node(&mut self, route_id: usize, gone: LinkKey) {
+        let Some(route) = self.routes.get_mut(route_id).filter(|route| route.owner == Some(gone)) else { return };
+        route.owner = None;
+        route.ended = true;
+        self.stored_bytes -= route.store.clear();
+        self.forget_address(route_id);
+    }
+
+    /// Forgets a route that nobody uses.
+    fn tidy(&mut self, route_id: usize) {
+        if self.routes.get(route_id).is_some_and(Route::is_unused) {
+            self.forget_address(route_id);
             self.routes.remove(route_id);
+        }
+    }
+
+    fn forget_address(&mut self, route_id: usize) {
+        // Another route may have the address by now, if a dynamic node had it before.
+        if let Some(route) = self.routes.get(route_id)
+            && self.addresses.get(&route.address) == Some(&route_id)
+        {
+            self.addresses.remove(&route.address);
         }
     }
 
@@ -358,9 +390,7 @@ impl Router {
         match self.config.unroutable {
             Unroutable::Rejected => Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description))))),
             Unroutable::Released => Some(Outcome::Released),
-            Unroutable::Modified => {
-                Some(Outcome::Modified(crate::event::Modified { delivery_failed: true, ..Default::default() }))
-            }
+            Unroutable::Modified => Some(Outcome::Modified(Modified { delivery_failed: true, ..Default::default() })),
             Unroutable::Silent => None,
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::links::{Consumer, Outstanding};
+use super::links::{Consumer, Links, Outstanding};
 use super::store::{Store, Waiting};
-use super::{Distribution, Effect, LinkKey, Manner, Router};
-use crate::event::Ticket;
+use super::{Distribution, Effect, LinkKey, Router};
+use crate::event::{Manner, Outcome, Ticket};
+use crate::message::Message;
 
 /// See `mod.rs`.
 #[derive(Debug)]
@@ -27,7 +28,9 @@ pub(super) struct Route {
     pub(super) held: Vec<LinkKey>,
     /// The link that a dynamic node lives and dies with.
     pub(super) owner: Option<LinkKey>,
-    /// Some message is shunned by some consumer.
+    /// It was a dynamic node's, and its link is gone: nothing is done with messages any more.
+    pub(super) ended: bool,
+    /// Some message is not for some consumer.
     has_shunned: bool,
 }
 
@@ -44,13 +47,14 @@ impl Route {
             slow_consumers: 0,
             held: Vec::new(),
             owner,
+            ended: false,
             has_shunned: false,
         }
     }
 
     /// Somebody is there for a message, or it can be stored.
     pub(super) fn is_served(&self) -> bool {
-        self.distribution == Distribution::Queue || !self.consumers.is_empty()
+        !self.ended && (self.distribution == Distribution::Queue || !self.consumers.is_empty())
     }
 
     /// More waits than should.
@@ -64,16 +68,18 @@ impl Route {
 }
 
 impl Router {
-    /// Who is given the next message of a direct, anycast or queue address, if it goes out at once: nothing waits before it
-    /// and somebody can take it.
-    pub(super) fn next_taker(&mut self, route_id: usize) -> Option<LinkKey> {
+    /// Who is given a message of a direct, anycast or queue address, if it goes out at once: nothing waits before it and
+    /// somebody can take it, whose turn it is.
+    pub(super) fn next_taker(&mut self, route_id: usize, message: &Message) -> Option<LinkKey> {
         let route = self.routes.get_mut(route_id).filter(|route| route.store.is_empty())?;
+        let fits = |links: &Links, key| links.consumer(key).is_some_and(|consumer| consumer.fits(message));
         if route.distribution == Distribution::Direct {
-            return route.consumers.first().copied().filter(|key| self.links.can_take(*key));
+            let first = route.consumers.first().copied();
+            return first.filter(|key| self.links.can_take(*key) && fits(&self.links, *key));
         }
         while let Some(key) = route.ready.front().copied() {
             if self.links.can_take(key) {
-                return Some(key);
+                return Some(key).filter(|key| fits(&self.links, *key));
             }
             // It joins the row again when it can.
             route.ready.pop_front();
@@ -84,19 +90,35 @@ impl Router {
         None
     }
 
+    /// The consumers of a route that take messages as large as this one.
+    pub(super) fn fitting<'a>(&'a self, route: &'a Route, message: &Message) -> impl Iterator<Item = LinkKey> {
+        let fits = |key: &LinkKey| self.links.consumer(*key).is_some_and(|consumer| consumer.fits(message));
+        route.consumers.iter().copied().filter(fits)
+    }
+
+    /// Whether a message is not too large for whoever could be given it. A queue waits for somebody else.
+    pub(super) fn fits_somebody(&self, route_id: usize, message: &Message) -> bool {
+        let Some(route) = self.routes.get(route_id) else { return false };
+        match route.distribution {
+            Distribution::Queue => true,
+            Distribution::Direct => self.fitting(route, message).next() == route.consumers.first().copied(),
+            Distribution::Anycast | Distribution::Multicast => self.fitting(route, message).next().is_some(),
+        }
+    }
+
     /// Whether a message for the route needs no room, because it goes out at once.
-    pub(super) fn passes_through(&mut self, route_id: usize) -> bool {
+    pub(super) fn passes_through(&mut self, route_id: usize, message: &Message) -> bool {
         match self.routes.get(route_id) {
             Some(route) if route.distribution == Distribution::Multicast => {
                 route.consumers.iter().all(|key| self.links.can_take(*key))
             }
-            _ => self.next_taker(route_id).is_some(),
+            _ => self.next_taker(route_id, message).is_some(),
         }
     }
 
     /// For direct, anycast and queue addresses.
     pub(super) fn hand_out_or_keep(&mut self, route_id: usize, mut waiting: Waiting) {
-        let taker = self.next_taker(route_id);
+        let taker = self.next_taker(route_id, &waiting.message);
         let Some(route) = self.routes.get_mut(route_id) else { return };
         let distribution = route.distribution;
         waiting.sequence = route.store.take_number();
@@ -112,8 +134,9 @@ impl Router {
         }
         self.stored_bytes += waiting.cost();
         route.store.push(waiting);
-        if !route.browsers.is_empty() {
-            self.show_all(route_id);
+        // Whose turn it is may be too small for it, and another not.
+        if !route.browsers.is_empty() || !route.ready.is_empty() {
+            self.dispatch(route_id);
         }
         self.weigh(route_id);
     }
@@ -211,7 +234,7 @@ impl Router {
         while let Some(route) = self.routes.get_mut(route_id)
             && let Some(first) = route.consumers.first().copied()
             && self.links.can_take(first)
-            && let (Some(waiting), _) = route.store.take_for(first, 0)
+            && let Some(waiting) = route.store.take()
         {
             self.stored_bytes -= waiting.cost();
             self.send(first, waiting, Distribution::Direct);
@@ -236,7 +259,9 @@ impl Router {
                 route.ready.pop_front();
                 continue;
             }
-            let (waiting, cursor) = route.store.take_for(key, consumer.cursor);
+            let is_for = |waiting: &Waiting| consumer.fits(&waiting.message) && !waiting.is_shunned_by(key);
+            let (waiting, cursor) = route.store.take_for(is_for, consumer.cursor);
+            route.has_shunned |= cursor != consumer.cursor;
             consumer.cursor = cursor;
             let distribution = route.distribution;
             let Some(waiting) = waiting else {
@@ -292,10 +317,11 @@ impl Router {
         };
         let origin = waiting.origin;
         let (message, outstanding) = match (distribution, origin) {
-            (Distribution::Queue, _) if !settled => {
+            (Distribution::Queue, _) => {
                 // It still takes room until it is settled.
                 self.stored_bytes += waiting.cost();
-                (waiting.message.clone(), Some(Outstanding::Queued(waiting)))
+                let message = waiting.message.clone();
+                (message, Some(if settled { Outstanding::Unsent(waiting) } else { Outstanding::Queued(waiting) }))
             }
             (_, Some(origin)) if !settled => (waiting.message, Some(Outstanding::EndToEnd(origin))),
             _ => (waiting.message, None),
@@ -306,7 +332,7 @@ impl Router {
         }
         self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket });
         if let (true, Some(origin)) = (settled, origin) {
-            self.resolve(origin, crate::event::Outcome::Accepted);
+            self.resolve(origin, Outcome::Accepted);
         }
     }
 
@@ -361,14 +387,22 @@ impl Router {
         }
     }
 
-    /// A consumer has left: what it had goes back or on to others, or is lost with it.
-    pub(super) fn consumer_gone(&mut self, key: LinkKey, mut consumer: Consumer) {
+    /// A consumer leaves its route.
+    pub(super) fn strike_off(&mut self, key: LinkKey, consumer: &Consumer) {
+        let Some(route) = self.routes.get_mut(consumer.route) else { return };
+        route.consumers.retain(|other| *other != key);
+        route.browsers.retain(|other| *other != key);
+        if consumer.is_ready {
+            route.ready.retain(|other| *other != key);
+        }
+    }
+
+    /// What a consumer that has left had goes back or on to others, or is lost with it.
+    pub(super) fn take_back(&mut self, key: LinkKey, mut consumer: Consumer, unsent: &[Ticket]) {
         let route_id = consumer.route;
-        if let Some(route) = self.routes.get_mut(route_id) {
-            route.consumers.retain(|other| *other != key);
-            route.browsers.retain(|other| *other != key);
-            if consumer.is_ready {
-                route.ready.retain(|other| *other != key);
+        for ticket in unsent {
+            if let Some(outstanding) = consumer.outstanding.remove(ticket.0) {
+                self.conclude(route_id, key, outstanding, Outcome::Released);
             }
         }
         for outstanding in consumer.outstanding.drain() {
@@ -377,12 +411,16 @@ impl Router {
         while let Some(copy) = consumer.backlog.pop() {
             self.stored_bytes -= copy.cost();
             if let Some(origin) = copy.origin {
-                self.resolve(origin, crate::event::Outcome::Released);
+                self.resolve(origin, Outcome::Released);
             }
         }
         if consumer.backlog.is_slow {
             self.count_slow(route_id, false);
         }
+    }
+
+    /// After consumers have left a route: what they left is handed out, or lost if nobody is there.
+    pub(super) fn carry_on(&mut self, route_id: usize) {
         self.dispatch(route_id);
         self.drop_unserved(route_id);
         self.weigh(route_id);
@@ -392,13 +430,13 @@ impl Router {
     fn drop_unserved(&mut self, route_id: usize) {
         while let Some(route) = self.routes.get_mut(route_id)
             && !route.is_served()
-            && let (Some(waiting), _) = route.store.take_for(LinkKey::NOBODY, 0)
+            && let Some(waiting) = route.store.take()
         {
             log::info!("dropped: the last receiver at {:?} left while it waited", route.address);
             self.stored_bytes -= waiting.cost();
             self.counts.dropped += 1;
             if let Some(origin) = waiting.origin {
-                self.resolve(origin, crate::event::Outcome::Released);
+                self.resolve(origin, Outcome::Released);
             }
         }
     }

@@ -51,6 +51,15 @@ impl Router {
         }
     }
 
+    /// A settled delivery from a queue has been written.
+    pub(super) fn sent(&mut self, key: LinkKey, ticket: Ticket) {
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        if let Some(Outstanding::Unsent(waiting) | Outstanding::Queued(waiting)) = consumer.outstanding.remove(ticket.0)
+        {
+            self.stored_bytes -= waiting.cost();
+        }
+    }
+
     /// Does what the outcome of a delivery asks for. True if the message went back to its queue.
     pub(super) fn conclude(
         &mut self,
@@ -65,7 +74,13 @@ impl Router {
                 return false;
             }
             Outstanding::Queued(waiting) => waiting,
+            Outstanding::Unsent(waiting) => {
+                self.put_back(route_id, waiting);
+                return true;
+            }
         };
+        // 3.2.1: whoever has it next is not the first, and is told so.
+        let history = waiting.message.history_mut();
         match outcome {
             Outcome::Accepted | Outcome::Rejected(_) => {
                 self.stored_bytes -= waiting.cost();
@@ -73,9 +88,7 @@ impl Router {
             }
             Outcome::Released => {}
             Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
-                if delivery_failed || annotations.is_some() {
-                    waiting.message.history_mut().add(delivery_failed, annotations);
-                }
+                history.add(delivery_failed, annotations);
                 if undeliverable_here {
                     let shunned_by = waiting.shunned_by.get_or_insert_default();
                     shunned_by.retain(|key| self.links.consumer(*key).is_some());

@@ -32,7 +32,7 @@ impl Waiting {
         message.payload.len() + OVERHEAD
     }
 
-    fn is_shunned_by(&self, consumer: LinkKey) -> bool {
+    pub(super) fn is_shunned_by(&self, consumer: LinkKey) -> bool {
         self.shunned_by.as_ref().is_some_and(|by| by.contains(&consumer))
     }
 }
@@ -114,24 +114,36 @@ impl Store {
         self.returned.insert(waiting.sequence, waiting);
     }
 
-    /// The first message that `consumer` may have, and from where on to look for it the next time: what it shuns is stepped
-    /// over once, not each time.
-    pub(super) fn take_for(&mut self, consumer: LinkKey, from: u64) -> (Option<Waiting>, u64) {
+    /// The first message that is for a consumer, and from where on to look for it the next time: what is not is stepped over
+    /// once, not each time.
+    pub(super) fn take_for(&mut self, is_for: impl Fn(&Waiting) -> bool, from: u64) -> (Option<Waiting>, u64) {
         let mut next = from;
         let mut found = None;
         for (sequence, waiting) in self.returned.range(from..) {
-            if !waiting.is_shunned_by(consumer) {
+            if is_for(waiting) {
                 found = Some(*sequence);
                 break;
             }
             next = sequence + 1;
         }
-        let taken = match found {
-            Some(sequence) => self.returned.remove(&sequence),
-            None => self.fresh.pop_front(),
-        };
+        let mut taken = found.and_then(|sequence| self.returned.remove(&sequence));
+        while taken.is_none()
+            && let Some(fresh) = self.fresh.pop_front()
+        {
+            if is_for(&fresh) {
+                taken = Some(fresh);
+            } else {
+                next = fresh.sequence + 1;
+                self.returned.insert(fresh.sequence, fresh);
+            }
+        }
         self.bytes -= taken.as_ref().map_or(0, Waiting::cost);
         (taken, next)
+    }
+
+    /// The first message of all.
+    pub(super) fn take(&mut self) -> Option<Waiting> {
+        self.take_for(|_| true, 0).0
     }
 
     /// The first message at or after a place, to look at.

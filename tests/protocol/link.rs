@@ -239,9 +239,8 @@ fn an_attach_says_what_it_has() {
     assert!(!receiver.flag("role"));
     assert_eq!(receiver.address("source").as_deref(), Some("queue.a"));
     assert_eq!(receiver.address("target").as_deref(), Some("queue.a"), "2.6.3: the peer's own end as it said");
-    let sender = peer.attach(attach_sender("s", 1, "queue.a").with("rcv-settle-mode", 1u8));
+    let sender = peer.attach(attach_sender("s", 1, "queue.a"));
     assert!(sender.flag("role"));
     assert_eq!(sender.number("max-message-size"), 1_000_000);
-    assert_eq!(sender.number("rcv-settle-mode"), 1);
     assert_eq!(sender.address("target").as_deref(), Some("queue.a"));
 }
