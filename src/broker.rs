@@ -230,6 +230,11 @@ impl Bound {
     fn listen(self) -> io::Result<EventLoop> {
         let mut listeners = Vec::with_capacity(self.sockets.len());
         for socket in self.sockets {
+            // Its connections inherit this, and after a stop the address can be taken again at once. Elsewhere than on Unix it
+            // would let two brokers share one.
+            if cfg!(unix) {
+                socket.set_reuse_address(true)?;
+            }
             socket.listen(BACKLOG)?;
             listeners.push(TcpListener::from_std(socket.into()));
         }
@@ -465,11 +470,19 @@ fn bind(address: &str) -> io::Result<Socket> {
     Err(last)
 }
 
+/// Nobody else can have an address that is held, unless it had to be taken over from connections that linger.
 fn bind_resolved(address: SocketAddr) -> io::Result<Socket> {
+    match bind_socket(address, false) {
+        Err(error) if cfg!(unix) && error.kind() == io::ErrorKind::AddrInUse => bind_socket(address, true),
+        result => result,
+    }
+}
+
+fn bind_socket(address: SocketAddr, reuse: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // On Unix: take a port again at once after a stop. Elsewhere it would let two brokers share one.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    if reuse {
+        socket.set_reuse_address(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -12,7 +12,7 @@ use fakebroker::{Broker, Builder, Distribution, Settlement, Unroutable};
 #[command(version, max_term_width = 100)]
 pub(super) struct Args {
     /// Listen here; port 0 takes a free one. Can be given several times. [default: 127.0.0.1:5672; with --control 127.0.0.1:0]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Vec<String>,
 
     /// Let this user in, by SASL PLAIN, and nobody else. Can be given several times. [default: everybody]
@@ -151,6 +151,13 @@ impl From<SettlementArg> for Settlement {
             SettlementArg::EndToEnd => Settlement::EndToEnd,
         }
     }
+}
+
+/// Whether the host exists is seen when it is bound.
+fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT expected")?;
+    port.parse::<u16>().map_err(|_| format!("{port:?} is not a port"))?;
+    if host.is_empty() { Err("HOST:PORT expected".into()) } else { Ok(text.into()) }
 }
 
 fn user(text: &str) -> Result<(String, String), String> {

@@ -4,77 +4,67 @@
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc::Sender;
 
-use fakebroker::{Bound, Broker, Handle};
+use fakebroker::{Bound, Handle};
 use serde_json::{Map, Value, json};
 
-use super::Stop;
+use super::News;
 
-/// Says where the broker is and takes commands from then on, in a thread of their own. With `hold` returns only when the
-/// broker has been started; None if it never was.
-pub(super) fn serve(bound: Bound, hold: bool, stops: Sender<Stop>) -> io::Result<Option<Broker>> {
-    let broker = if hold {
+/// Says where the broker is and takes commands from then on, in a thread of their own. With `hold` nothing listens before
+/// the command to start.
+pub(super) fn serve(bound: Bound, hold: bool, news: Sender<News>) -> io::Result<()> {
+    let handle = bound.handle();
+    let mut held = None;
+    if hold {
         print(&json!({"event": "bound", "url": bound.url()}))?;
-        let Some(broker) = wait_for_start(bound)? else { return Ok(None) };
-        broker
+        held = Some(bound);
     } else {
         let broker = bound.start()?;
         print(&json!({"event": "listening", "url": broker.url()}))?;
-        broker
-    };
-    let handle = broker.handle();
-    std::thread::Builder::new().name("control".into()).spawn(move || {
-        let stop = obey(&handle).unwrap_or(Stop::Now);
-        let _ = stops.send(stop);
-    })?;
-    Ok(Some(broker))
-}
-
-/// Commands while the address is held. None if the input ended or the command was to stop.
-fn wait_for_start(bound: Bound) -> io::Result<Option<Broker>> {
-    let handle = bound.handle();
-    for line in io::stdin().lock().lines() {
-        match command(&line?).as_deref() {
-            Ok("start") => {
-                let broker = bound.start()?;
-                print(&json!({"ok": true, "url": broker.url()}))?;
-                return Ok(Some(broker));
-            }
-            Ok("stop" | "stop_clean") => {
-                print(&json!({"ok": true}))?;
-                return Ok(None);
-            }
-            Ok("counts") => print(&counts(&handle))?,
-            Ok(unknown) => print(&error(&format!("unknown command {unknown:?} before start")))?,
-            Err(reason) => print(&error(reason))?,
-        }
+        let _ = news.send(News::Started(broker));
     }
-    Ok(None)
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        let last = obey(&handle, held, &news).unwrap_or_else(News::Failed);
+        let _ = news.send(last);
+    })?;
+    Ok(())
 }
 
-/// Commands while the broker runs, until one of them or the end of the input stops it.
-fn obey(handle: &Handle) -> io::Result<Stop> {
-    for line in io::stdin().lock().lines() {
-        match command(&line?).as_deref() {
-            Ok("counts") => print(&counts(handle))?,
+/// Commands, until one of them or the end of the input ends it all.
+fn obey(handle: &Handle, mut held: Option<Bound>, news: &Sender<News>) -> io::Result<News> {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let answer = match command(&line).as_deref() {
+            Ok("counts") => counts(handle),
+            Ok("start") => match held.take() {
+                Some(bound) => {
+                    let broker = bound.start()?;
+                    let answer = json!({"ok": true, "url": broker.url()});
+                    let _ = news.send(News::Started(broker));
+                    answer
+                }
+                None => error("it has been started"),
+            },
             Ok("stop") => {
                 print(&json!({"ok": true}))?;
-                return Ok(Stop::Now);
+                return Ok(News::Stop);
             }
             Ok("stop_clean") => {
                 print(&json!({"ok": true}))?;
-                return Ok(Stop::Clean);
+                return Ok(News::StopClean);
             }
-            Ok("start") => print(&error("it has been started"))?,
-            Ok(unknown) => print(&error(&format!("unknown command {unknown:?}")))?,
-            Err(reason) => print(&error(reason))?,
-        }
+            Ok(unknown) => error(&format!("unknown command {unknown:?}")),
+            Err(reason) => error(reason),
+        };
+        print(&answer)?;
+        line.clear();
     }
-    Ok(Stop::Now)
+    Ok(News::Stop)
 }
 
 /// The name of the command that a line holds.
-fn command(line: &str) -> Result<String, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+fn command(line: &[u8]) -> Result<String, String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
     match value.get("cmd") {
         Some(Value::String(name)) => Ok(name.clone()),
         _ => Err("a command is an object with a string \"cmd\"".into()),

@@ -19,12 +19,16 @@ use signal_hook::iterator::Signals;
 
 use args::Args;
 
-/// What ends the command.
-enum Stop {
-    /// At once, like a crash.
-    Now,
-    /// With a close for every client.
-    Clean,
+/// What the main thread waits for.
+enum News {
+    /// The broker runs; what was held until now.
+    Started(Broker),
+    /// It could not.
+    Failed(io::Error),
+    /// End at once: to the clients, a crash.
+    Stop,
+    /// End with a close for every client.
+    StopClean,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -40,18 +44,30 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<()> {
-    let (sender, stops) = channel();
+    let (sender, news) = channel();
     // Before anybody is told that we are ready: from then on a signal is expected to be handled.
     watch_signals(sender.clone())?;
     let bound = args.builder().bind()?;
-    let broker = if args.control() {
-        let Some(broker) = control::serve(bound, args.hold(), sender)? else { return Ok(()) };
-        broker
+    let mut broker = None;
+    if args.control() {
+        control::serve(bound, args.hold(), sender)?;
     } else {
-        plain(bound)?
-    };
-    wait(&broker, stops);
-    Ok(())
+        broker = Some(plain(bound)?);
+    }
+    loop {
+        match news.recv() {
+            Ok(News::Started(started)) => broker = Some(started),
+            Ok(News::Failed(error)) => return Err(error),
+            Ok(News::StopClean) => {
+                if let Some(broker) = &broker {
+                    stop_clean(broker, news);
+                }
+                return Ok(());
+            }
+            // Dropping the broker stops it.
+            Ok(News::Stop) | Err(_) => return Ok(()),
+        }
+    }
 }
 
 fn plain(bound: Bound) -> io::Result<Broker> {
@@ -64,26 +80,22 @@ fn plain(bound: Bound) -> io::Result<Broker> {
     Ok(broker)
 }
 
-/// Until something stops it. Whoever asks twice means at once.
-fn wait(broker: &Broker, stops: Receiver<Stop>) {
-    if let Ok(Stop::Clean) = stops.recv() {
-        let handle = broker.handle();
-        std::thread::spawn(move || {
-            if stops.recv().is_ok() {
-                handle.stop();
-            }
-        });
-        broker.stop_clean();
-    } else {
-        broker.stop();
-    }
+/// Whoever asks twice means at once.
+fn stop_clean(broker: &Broker, news: Receiver<News>) {
+    let handle = broker.handle();
+    std::thread::spawn(move || {
+        if news.recv().is_ok() {
+            handle.stop();
+        }
+    });
+    broker.stop_clean();
 }
 
-fn watch_signals(stops: Sender<Stop>) -> io::Result<()> {
+fn watch_signals(news: Sender<News>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
-            if stops.send(Stop::Clean).is_err() {
+            if news.send(News::StopClean).is_err() {
                 return;
             }
         }

@@ -105,6 +105,7 @@ fn heeds_signals() {
     program.signal("TERM");
     peer.expect_close_with(CONNECTION_FORCED);
     peer.send(close());
+    peer.expect_eof();
     program.expect_exit(0);
 }
 

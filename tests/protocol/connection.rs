@@ -40,7 +40,8 @@ fn what_open_says_can_be_chosen() {
 #[test]
 fn every_field_of_open_and_begin_is_taken() {
     let broker = Broker::start().unwrap();
-    let properties = Value::Map(vec![(symbol("product"), "peer".into()), (symbol("nested"), Value::List(vec![Value::Null]))]);
+    let properties =
+        Value::Map(vec![(symbol("product"), "peer".into()), (symbol("nested"), Value::List(vec![Value::Null]))]);
     let capabilities = Value::Array(vec![symbol("ANONYMOUS-RELAY"), symbol("x-more")]);
     let open = open()
         .with("hostname", "vhost:any")

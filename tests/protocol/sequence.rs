@@ -119,10 +119,11 @@ fn delivery_count_of_the_broker() {
     sender.attach_sender("s", 0, "queue.a");
     let mut receiver = Peer::opened(&broker);
     receiver.attach_receiver("r", 0, "queue.a", 0);
-    // 2.6.7: a drain moves the delivery-count on by all the credit that was left; three such go round the circle.
+    // 2.6.7: a drain moves the delivery-count on by all the credit that was left; five such go round the circle
+    // twice.
     const STEP: u32 = (1 << 31) - 1;
     let mut count = 0u32;
-    for _ in 0..3 {
+    for _ in 0..5 {
         let drain = receiver.link_flow(0, count, STEP).with("drain", true);
         receiver.send(drain);
         let flow = receiver.expect_link_flow();
@@ -136,7 +137,6 @@ fn delivery_count_of_the_broker() {
         assert_eq!(receiver.arrived_texts(), ["3", "4", "5"]);
         count = count.wrapping_add(5);
     }
-    assert!(count < STEP, "it went round");
 }
 
 #[test]

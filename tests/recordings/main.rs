@@ -197,9 +197,9 @@ recordings! {
     // The recorded broker sent as unsettled what had come settled; the client's dispositions of it are of no delivery here.
     oslo_messaging_patterns_unsettled: oslo(), gives_again: false;
     oslo_notification: oslo(), gives_again: false;
-    oslo_notification_modified: oslo(), gives_again: false;
+    oslo_notification_modified: oslo().unroutable(Unroutable::Modified), gives_again: false;
     oslo_notification_released: oslo().unroutable(Unroutable::Released), gives_again: false;
-    oslo_auth_plain_ok: oslo().user("joe", "secreT"), gives_again: false;
+    oslo_auth_plain_ok: oslo().user("joe", "secret"), gives_again: false;
     // Ends with outcome code 1, as recorded.
     oslo_auth_plain_fail: oslo().user("joe", "secret"), gives_again: false;
     // The client asks for a heartbeat every half second.
@@ -208,8 +208,8 @@ recordings! {
     // Both receive what they send while they send it and give some of it back, which proton's example broker forgets. So does
     // a direct address; a queue would deliver it again, and count the deliveries otherwise from then on.
     proton_blocking: Broker::builder(), gives_again: false;
-    rhea: stores(), gives_again: false;
+    rhea: Broker::builder(), gives_again: false;
     // Here the receiver comes when all is sent. What it releases and modifies, at its end, comes once more.
     azure_pyamqp: stores(), gives_again: true;
-    uamqp: oslo(), gives_again: true;
+    uamqp: stores(), gives_again: true;
 }

@@ -74,8 +74,14 @@ fn to_is_found_behind_any_sections_and_in_any_encoding() {
         ("after a header", [header.clone(), properties(&short), message("1")].concat()),
         (
             "after everything that may come before",
-            [header, annotations(DELIVERY_ANNOTATIONS), annotations(MESSAGE_ANNOTATIONS), properties(&short), message("1")]
-                .concat(),
+            [
+                header,
+                annotations(DELIVERY_ANNOTATIONS),
+                annotations(MESSAGE_ANNOTATIONS),
+                properties(&short),
+                message("1"),
+            ]
+            .concat(),
         ),
         ("without a body", properties(&short)),
         (

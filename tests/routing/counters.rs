@@ -12,10 +12,13 @@ fn receiver(broker: &Broker, address: &str) -> Peer {
     peer
 }
 
+/// An address, and what is counted there.
+type Counted = (&'static str, &'static [(&'static str, u64)]);
+
 #[test]
 fn each_distribution_has_its_counters() {
     // The address, and what three messages to two receivers are counted as.
-    let rows: [(&str, (&str, &[(&str, u64)])); 5] = [
+    let rows: [(&str, Counted); 5] = [
         ("plain", ("plain", &[("direct", 3)])),
         ("exclusive", ("exclusive.a", &[("direct", 3)])),
         ("anycast", ("unicast.a", &[("topic", 3)])),
@@ -36,7 +39,7 @@ fn each_distribution_has_its_counters() {
 
 #[test]
 fn without_receivers_only_a_queue_counts_more_than_dropped() {
-    let rows: [(&str, (&str, &[(&str, u64)])); 4] = [
+    let rows: [(&str, Counted); 4] = [
         ("direct", ("plain", &[("dropped", 1)])),
         ("anycast", ("unicast.a", &[("dropped", 1)])),
         ("multicast", ("broadcast.a", &[("dropped", 1)])),
@@ -177,7 +180,8 @@ fn a_reply_finds_its_request_and_itself_counted() {
     let broker = Broker::start().unwrap();
     let mut server = receiver(&broker, "unicast.service");
     let mut client = Peer::opened(&broker);
-    let reply_to = client.attach(attach_receiver("r", 0, "").with("source", dynamic(SOURCE))).address("source").unwrap();
+    let reply_to =
+        client.attach(attach_receiver("r", 0, "").with("source", dynamic(SOURCE))).address("source").unwrap();
     client.grant(0, 0, 100);
     client.attach_sender("s", 1, "unicast.service");
     server.attach(attach_sender("replies", 1, "").with("target", terminus(TARGET, Value::Null)));

@@ -4,6 +4,9 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
+/// A name, and what a receiver does to leave.
+type Leaving = (&'static str, fn(Peer));
+
 /// A peer that receives at an address; the broker has its credit.
 #[track_caller]
 fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
@@ -50,7 +53,7 @@ fn the_first_without_credit_is_waited_for() {
 fn when_the_first_leaves_the_next_takes_over() {
     let broker = Broker::start().unwrap();
     // What each does to leave.
-    let rows: [(&str, fn(Peer)); 4] = [
+    let rows: [Leaving; 4] = [
         ("detach", |mut peer| {
             peer.send(detach(0));
             peer.expect_detach();
@@ -82,7 +85,7 @@ fn when_the_first_leaves_the_next_takes_over() {
 #[test]
 fn links_that_leave_together_are_not_given_what_waited_for_one_of_them() {
     let broker = Broker::start().unwrap();
-    let rows: [(&str, fn(Peer)); 3] = [
+    let rows: [Leaving; 3] = [
         ("end", |mut peer| {
             peer.send(end());
             peer.expect_end();

@@ -4,6 +4,9 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
+/// A name, and what a receiver does to leave.
+type Leaving = (&'static str, fn(Peer));
+
 fn dynamic_with(code: u64, capability: &str) -> Value {
     composite(code, &[("dynamic", true.into()), ("capabilities", symbol(capability))])
 }
@@ -155,7 +158,7 @@ fn a_temporary_topic_is_a_topic() {
 #[test]
 fn a_dynamic_address_ends_with_its_link() {
     let broker = Broker::start().unwrap();
-    let rows: [(&str, fn(Peer)); 4] = [
+    let rows: [Leaving; 4] = [
         ("detach", |mut peer| {
             peer.send(detach(0));
             peer.expect_detach();

@@ -62,7 +62,12 @@ fn a_delivery_keeps_its_manner_unless_its_receiver_chose() {
 #[test]
 fn a_queue_delivers_unsettled_unless_asked_for_settled() {
     let broker = Broker::start().unwrap();
-    let rows = [("not said", None, false), ("mixed", MIXED, false), ("unsettled", UNSETTLED, false), ("settled", SETTLED, true)];
+    let rows = [
+        ("not said", None, false),
+        ("mixed", MIXED, false),
+        ("unsettled", UNSETTLED, false),
+        ("settled", SETTLED, true),
+    ];
     each_row(rows.map(|(name, mode, expected)| (name, (mode, expected))), |(mode, expected)| {
         let mut sender = Peer::opened(&broker);
         sender.attach_sender("s", 0, "queue.a");
@@ -91,7 +96,9 @@ fn a_producer_may_mix_or_choose() {
     let mut receiver = Peer::opened(&broker);
     receiver.attach_receiver("r", 0, "a", 100);
     receiver.expect_nothing();
-    for (name, mode, settled) in [("unsettled", 0u8, false), ("settled", 1, true), ("mixed", 2, true), ("mixed", 2, false)] {
+    for (name, mode, settled) in
+        [("unsettled", 0u8, false), ("settled", 1, true), ("mixed", 2, true), ("mixed", 2, false)]
+    {
         let mut sender = Peer::opened(&broker);
         let answer = sender.attach(attach_sender(name, 0, "a").with("snd-settle-mode", mode));
         assert_eq!(snd_settle_mode(&answer), mode);

@@ -29,8 +29,6 @@ fn expect_drained(peer: &mut Peer, handle: u64, delivery_count: u64) {
     assert!(flow.flag("drain"), "{flow:?}");
 }
 
-
-
 #[test]
 fn what_is_sent_before_any_receiver_is_stored() {
     let broker = Broker::start().unwrap();

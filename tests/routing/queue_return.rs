@@ -5,6 +5,9 @@ use fakebroker::Broker;
 use crate::support::Value::{Bool, List, Map, Ubyte, Uint};
 use crate::support::*;
 
+/// A name, and what a receiver does to leave.
+type Leaving = (&'static str, fn(Peer));
+
 #[track_caller]
 fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
     let mut peer = Peer::opened(broker);
@@ -60,11 +63,7 @@ fn delivery_count(payload: &[u8]) -> u32 {
 #[test]
 fn what_is_given_back_stands_in_its_old_place() {
     let broker = Broker::start().unwrap();
-    let rows = [
-        ("released", released()),
-        ("modified", modified()),
-        ("modified, delivery-failed", delivery_failed()),
-    ];
+    let rows = [("released", released()), ("modified", modified()), ("modified, delivery-failed", delivery_failed())];
     each_row(rows, |state| {
         store_texts(&broker, "queue.a", &["0", "1", "2", "3", "4"]);
         let mut first = receiver(&broker, "queue.a", 3);
@@ -87,7 +86,7 @@ fn what_is_given_back_stands_in_its_old_place() {
 #[test]
 fn what_is_lost_with_its_receiver_stands_in_its_old_place() {
     let broker = Broker::start().unwrap();
-    let rows: [(&str, fn(Peer)); 5] = [
+    let rows: [Leaving; 5] = [
         ("detach", |mut peer| {
             peer.send(detach(0));
             peer.expect_detach();
@@ -151,7 +150,7 @@ fn links_that_leave_together_do_not_lose_what_one_of_them_had_to_one_that_takes_
 /// Two receivers of one session leave, the first with a message, the other with credit and this snd-settle-mode.
 #[track_caller]
 fn leave_together(snd_settle_mode: u8) {
-    let rows: [(&str, fn(Peer)); 3] = [
+    let rows: [Leaving; 3] = [
         ("end", |mut peer| {
             peer.send(end());
             peer.expect_end();
@@ -203,7 +202,8 @@ fn only_a_failed_delivery_raises_the_delivery_count() {
     let footer = section(FOOTER, annotations(&[("x-foot", 1)]));
     let delivery_annotations = section(DELIVERY_ANNOTATIONS, annotations(&[("x-delivery", 1)]));
     // A message, what its first receiver says, and the delivery-count that its second one finds.
-    let with_header = [section(HEADER, header(2)), delivery_annotations.clone(), bare_message(), footer.clone()].concat();
+    let with_header =
+        [section(HEADER, header(2)), delivery_annotations.clone(), bare_message(), footer.clone()].concat();
     let without = [delivery_annotations.clone(), bare_message(), footer.clone()].concat();
     let rows = [
         ("released, with header", (with_header.clone(), released(), 2)),
@@ -228,7 +228,11 @@ fn only_a_failed_delivery_raises_the_delivery_count() {
         if let Some((_, List(fields))) = sections(&delivery.payload).into_iter().find(|(code, _)| *code == HEADER) {
             let durable_to_ttl = &fields[..3.min(fields.len())];
             if had_header {
-                assert_eq!(durable_to_ttl, [Bool(true), Ubyte(7), Uint(60_000)], "of the header only the count changes");
+                assert_eq!(
+                    durable_to_ttl,
+                    [Bool(true), Ubyte(7), Uint(60_000)],
+                    "of the header only the count changes"
+                );
             }
         }
         // All that is not the header comes as it went, byte for byte.
@@ -352,15 +356,17 @@ fn undeliverable_here_comes_back_after_being_lost_elsewhere() {
     assert_eq!(receiver(&broker, "queue.a", 1).receive_texts(1), ["1"]);
 }
 
+/// The default-outcome of a source, how its receiver ends, and the delivery-count that the next one finds, if it finds any.
+type Unanswered = (Value, fn(&mut Peer), Option<u32>);
+
 #[test]
 fn a_source_says_what_becomes_of_what_it_leaves_unanswered() {
     let broker = Broker::start().unwrap();
-    // The default-outcome of the source, how its receiver ends, and what the next one finds: the count, or nothing.
     let settle_without_state = |peer: &mut Peer| {
         peer.send(disposition(RECEIVER, 0, Value::Null));
         peer.expect_nothing();
     };
-    let rows: [(&str, (Value, fn(&mut Peer), Option<u32>)); 7] = [
+    let rows: [(&str, Unanswered); 7] = [
         ("none, lost", (Value::Null, |_| {}, Some(0))),
         ("released, lost", (released(), |_| {}, Some(0))),
         ("modified, lost", (modified(), |_| {}, Some(0))),

@@ -42,7 +42,9 @@ fn rejected_names_the_address() {
                 assert_eq!(outcome.condition(), NOT_FOUND);
                 let error = Composite::of(&outcome.inner("state").unwrap().get("error")).unwrap();
                 match error.get("description") {
-                    Value::Text(description) => assert!(description.contains(address), "{description:?} names {address}"),
+                    Value::Text(description) => {
+                        assert!(description.contains(address), "{description:?} names {address}")
+                    }
                     other => panic!("a description of {other:?}"),
                 }
             }
