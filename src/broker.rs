@@ -229,13 +229,13 @@ impl Bound {
 
     fn listen(self) -> io::Result<EventLoop> {
         let mut listeners = Vec::with_capacity(self.sockets.len());
-        for socket in self.sockets {
+        for (socket, addr) in self.sockets.into_iter().zip(self.handle.addrs.iter()) {
             // Its connections inherit this, and after a stop the address can be taken again at once. Elsewhere than on Unix it
             // would let two brokers share one.
             if cfg!(unix) {
                 socket.set_reuse_address(true)?;
             }
-            socket.listen(BACKLOG)?;
+            socket.listen(BACKLOG).map_err(|error| io::Error::new(error.kind(), format!("{addr}: {error}")))?;
             listeners.push(TcpListener::from_std(socket.into()));
         }
         EventLoop::new(self.poll, listeners, self.config, self.salt, self.commands, self.handle.shared.clone())

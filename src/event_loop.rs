@@ -501,7 +501,8 @@ impl EventLoop {
             if peer.outbox.is_empty() {
                 peer.transport.shut_down();
             }
-            if until <= now {
+            // A broker that stops does not wait for a peer that has nothing to say or to hear any more.
+            if until <= now || (self.stop == Stop::WhenClosed && peer.outbox.is_empty()) {
                 return false;
             }
         }

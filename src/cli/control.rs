@@ -2,6 +2,7 @@
 //! line back; the end of the input stops the broker, so that it never outlives the test that started it.
 
 use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 use fakebroker::{Bound, Handle};
@@ -15,11 +16,11 @@ pub(super) fn serve(bound: Bound, hold: bool, news: Sender<News>) -> io::Result<
     let handle = bound.handle();
     let mut held = None;
     if hold {
-        print(&json!({"event": "bound", "url": bound.url()}))?;
+        print(&event("bound", bound.addrs()))?;
         held = Some(bound);
     } else {
         let broker = bound.start()?;
-        print(&json!({"event": "listening", "url": broker.url()}))?;
+        print(&event("listening", broker.addrs()))?;
         let _ = news.send(News::Started(broker));
     }
     std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -27,6 +28,15 @@ pub(super) fn serve(bound: Bound, hold: bool, news: Sender<News>) -> io::Result<
         let _ = news.send(last);
     })?;
     Ok(())
+}
+
+/// With several addresses all of them, beside the first.
+fn event(name: &str, addrs: &[SocketAddr]) -> Value {
+    let urls: Vec<String> = addrs.iter().map(|addr| format!("amqp://{addr}")).collect();
+    match urls.as_slice() {
+        [url] => json!({"event": name, "url": url}),
+        urls => json!({"event": name, "url": urls.first(), "urls": urls}),
+    }
 }
 
 /// Commands, until one of them or the end of the input ends it all.

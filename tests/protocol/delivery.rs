@@ -36,8 +36,8 @@ fn two_links_of_a_session_interleave_their_deliveries() {
     let mut frames = Vec::new();
     let (first, second) = (parts(0, 0, &longer, 20), parts(1, 1, &long, 20));
     assert!(first.len() > second.len());
-    for turn in 0..first.len() {
-        frames.extend([first[turn].clone(), second.get(turn).cloned().unwrap_or_default()].concat());
+    for (turn, part) in first.iter().enumerate() {
+        frames.extend([part.clone(), second.get(turn).cloned().unwrap_or_default()].concat());
     }
     sender.send(frames);
     for outcome in sender.outcomes_of(0..2) {

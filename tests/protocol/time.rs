@@ -20,6 +20,16 @@ fn heartbeats_come_at_half_the_peers_time_out() {
 }
 
 #[test]
+fn a_heartbeat_comes_before_the_peers_time_out() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened_with(&broker, open().with("idle-time-out", 4000u32), begin());
+    let start = Instant::now();
+    peer.expect_empty_frame();
+    // At half of it, with the other half for a slow test machine.
+    assert!(start.elapsed() < Duration::from_millis(4000), "after {:?}", start.elapsed());
+}
+
+#[test]
 fn without_a_time_out_there_are_no_heartbeats() {
     let broker = Broker::start().unwrap();
     let mut with = Peer::opened_with(&broker, open().with("idle-time-out", 200u32), begin());
