@@ -55,53 +55,67 @@ impl Message {
     }
 }
 
-/// Bytes in one or more fragments, in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Payload {
-    head: Bytes,
-    tail: Option<Arc<[Bytes]>>,
+/// Bytes in one or more fragments, in order. No larger than one `Bytes`: it is moved often.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// All of nearly every message.
+    One(Bytes),
+    Many(Arc<Fragments>),
+}
+
+/// See [`Payload`].
+#[derive(Debug)]
+pub(crate) struct Fragments {
+    fragments: Vec<Bytes>,
     len: usize,
 }
 
 impl Payload {
     pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn fragments(&self) -> impl Iterator<Item = &Bytes> {
-        std::iter::once(&self.head).chain(self.tail.iter().flat_map(|tail| tail.iter()))
-    }
-
-    pub(crate) fn fragment(&self, index: usize) -> Option<&Bytes> {
-        match index.checked_sub(1) {
-            None => Some(&self.head),
-            Some(index) => self.tail.as_ref()?.get(index),
+        match self {
+            Payload::One(bytes) => bytes.len(),
+            Payload::Many(many) => many.len,
         }
     }
 
-    /// The first fragment: all of most messages, and the sections that routing needs of nearly all others.
-    pub(crate) fn head(&self) -> &Bytes {
-        &self.head
+    pub(crate) fn fragment(&self, index: usize) -> Option<&Bytes> {
+        match self {
+            Payload::One(bytes) => (index == 0).then_some(bytes),
+            Payload::Many(many) => many.fragments.get(index),
+        }
     }
 
     pub(crate) fn is_one_fragment(&self) -> bool {
-        self.tail.is_none()
+        matches!(self, Payload::One(_))
+    }
+
+    /// The first fragment: it has the sections that routing needs of nearly all messages.
+    pub(crate) fn head(&self) -> Bytes {
+        self.fragment(0).cloned().unwrap_or_default()
     }
 
     /// All bytes in one piece; copies only if there is more than one fragment.
     pub(crate) fn contiguous(&self) -> Bytes {
-        if self.is_one_fragment() {
-            return self.head.clone();
+        match self {
+            Payload::One(bytes) => bytes.clone(),
+            Payload::Many(many) => {
+                let mut whole = BytesMut::with_capacity(many.len);
+                many.fragments.iter().for_each(|fragment| whole.extend_from_slice(fragment));
+                whole.freeze()
+            }
         }
-        let mut whole = BytesMut::with_capacity(self.len);
-        self.fragments().for_each(|fragment| whole.extend_from_slice(fragment));
-        whole.freeze()
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Payload {
+        Payload::One(Bytes::new())
     }
 }
 
 impl From<Bytes> for Payload {
-    fn from(head: Bytes) -> Payload {
-        Payload { len: head.len(), head, tail: None }
+    fn from(bytes: Bytes) -> Payload {
+        Payload::One(bytes)
     }
 }
 
@@ -139,9 +153,10 @@ impl PayloadBuilder {
 
     pub(crate) fn finish(mut self) -> Payload {
         self.close_open();
-        let mut fragments = self.done.into_iter();
-        let head = fragments.next().unwrap_or_default();
-        let tail: Vec<Bytes> = fragments.collect();
-        Payload { head, tail: (!tail.is_empty()).then(|| tail.into()), len: self.len }
+        match <[Bytes; 1]>::try_from(self.done) {
+            Ok([one]) => Payload::One(one),
+            Err(fragments) if fragments.is_empty() => Payload::default(),
+            Err(fragments) => Payload::Many(Arc::new(Fragments { fragments, len: self.len })),
+        }
     }
 }

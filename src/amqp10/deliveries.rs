@@ -36,12 +36,16 @@ impl Session {
         let handle = self.local_handle(transfer.handle)?;
         let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
         if !matches!(link.state, LinkState::Attached) {
+            // 2.6.5: what was under way when we detached is discarded.
+            self.count_discarded(transfer);
             return Ok(());
         }
         let LinkEnd::Receiver(receiver) = &mut link.end else {
+            self.count_discarded(transfer);
             return Err(Violation::link(handle, Condition::NotAllowed, "transfer on a link that the peer receives on"));
         };
         if matches!(transfer.state.as_deref(), Some(DeliveryState::TransactionalState(_))) {
+            self.count_discarded(transfer);
             return Err(Violation::link(handle, Condition::NotImplemented, "transactions are not supported"));
         }
         match receiver.partial.take() {
@@ -86,6 +90,22 @@ impl Session {
         let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) else { return Ok(0) };
         let delivery_id =
             transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
+        // 2.8.7: ids are the session's. They count on whatever else is wrong with a delivery: that concerns its link alone.
+        let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
+        if SequenceNo::narrow(incoming.next()) != delivery_id {
+            let what = "delivery-id does not follow the one before";
+            return Err(Violation::session(Condition::InvalidField, what));
+        }
+        let number = if transfer.settled == Some(true) && !transfer.more {
+            // Settled and whole: nobody will ask for it again.
+            incoming.skip()
+        } else {
+            incoming.push(Arrived { link_serial: id.serial })
+        };
+        if incoming.len() > MAX_UNSETTLED {
+            let what = "too many unsettled deliveries";
+            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+        }
         let tag =
             transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
         if tag.is_too_long() {
@@ -101,20 +121,17 @@ impl Session {
         }
         receiver.credit -= 1;
         receiver.delivery_count = receiver.delivery_count.next();
+        Ok(number)
+    }
+
+    /// The ids of deliveries that are discarded count as well.
+    fn count_discarded(&mut self, transfer: &Transfer) {
+        let Some(delivery_id) = transfer.delivery_id else { return };
         let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
-        if SequenceNo::narrow(incoming.next()) != delivery_id {
-            let what = "delivery-id does not follow the one before";
-            return Err(Violation::session(Condition::InvalidField, what));
+        // One that goes on has been counted.
+        if SequenceNo::narrow(incoming.next()) == delivery_id {
+            incoming.skip();
         }
-        if transfer.settled == Some(true) && !transfer.more {
-            // Settled and whole: nobody will ask for it again.
-            return Ok(incoming.skip());
-        }
-        if incoming.len() >= MAX_UNSETTLED {
-            let what = "too many unsettled deliveries";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
-        }
-        Ok(incoming.push(Arrived { link_serial: id.serial }))
     }
 
     /// 2.6.14: as if it had never been sent; the credit it took is given again.

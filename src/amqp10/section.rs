@@ -47,7 +47,7 @@ impl Section {
 
 /// 3.2.4: where the message's properties say it goes.
 pub(crate) fn destination(payload: &Payload) -> Destination {
-    let mut found = find_to(payload.head());
+    let mut found = find_to(&payload.head());
     if found.is_err() && !payload.is_one_fragment() {
         found = find_to(&payload.contiguous());
     }

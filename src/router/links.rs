@@ -134,9 +134,20 @@ impl Links {
         }
     }
 
+    /// The consumer, if it can be given a message now.
+    pub(super) fn taker(&self, key: LinkKey) -> Option<&Consumer> {
+        let connection = self.connection(key.connection).filter(|connection| !connection.congested)?;
+        match connection.links.get(key.link.slot as usize)? {
+            Some((serial, End::Consumer(consumer))) if *serial == key.link.serial && consumer.credit > 0 => {
+                Some(consumer)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a consumer can be given a message now.
     pub(super) fn can_take(&self, key: LinkKey) -> bool {
-        self.consumer(key).is_some_and(|consumer| consumer.credit > 0) && !self.is_congested(key.connection)
+        self.taker(key).is_some()
     }
 
     pub(super) fn is_congested(&self, key: ConnectionKey) -> bool {

@@ -50,7 +50,13 @@ pub(crate) struct Router {
     generated: u64,
     salt: u64,
     effects: VecDeque<Effect>,
+    /// Consumers that can be given more, when what they were given has been written: see [`BATCH`].
+    unfinished: VecDeque<LinkKey>,
 }
+
+/// Effects that may gather before they are carried out. Until then nobody knows whether a peer keeps up: a backlog goes out
+/// in batches, not at one go.
+const BATCH: usize = 64;
 
 impl Router {
     /// `salt` should differ between brokers.
@@ -66,6 +72,7 @@ impl Router {
             generated: 0,
             salt,
             effects: VecDeque::new(),
+            unfinished: VecDeque::new(),
         }
     }
 
@@ -76,7 +83,13 @@ impl Router {
 
     /// The next thing to be done to a link.
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                return Some(effect);
+            }
+            let key = self.unfinished.pop_front()?;
+            self.serve(key);
+        }
     }
 
     /// What a peer did.
@@ -214,22 +227,36 @@ impl Router {
             }
         };
         let route = match route {
-            Ok(route) if self.routes.get(route).is_some_and(Route::is_served) => route,
-            Ok(route) => {
-                let address = self.routes.get(route).map(|route| route.address.clone()).unwrap_or_default();
-                return self.unroutable(&address);
-            }
+            Ok(route) => route,
             Err(address) => return self.unroutable(address),
         };
-        if !self.fits_somebody(route, &message) {
+        // Nearly always somebody waits for just this message. If not, there is more to think of.
+        let taker = self.next_taker(route, &message);
+        if taker.is_none()
+            && let Err(outcome) = self.admit(route, &message)
+        {
+            return outcome;
+        }
+        self.forward(from, route, taker, message, delivery)
+    }
+
+    /// Whether a message that nobody takes at once can be taken over; if not, what its sender is told.
+    fn admit(&mut self, route_id: usize, message: &Message) -> Result<(), Option<Outcome>> {
+        let Some(route) = self.routes.get(route_id).filter(|route| route.is_served()) else {
+            let address = self.routes.get(route_id).map(|route| route.address.clone()).unwrap_or_default();
+            return Err(self.unroutable(&address));
+        };
+        if !self.fits_somebody(route, message) {
             let too_large = Reason::Other("amqp:link:message-size-exceeded".into());
-            return Some(self.drop_message(too_large, "the message is larger than its receiver takes"));
+            return Err(Some(self.drop_message(too_large, "the message is larger than its receiver takes")));
         }
-        let cost = Waiting::cost_of(&message);
-        if self.stored_bytes + cost > self.config.storage_limit && !self.passes_through(route, &message) {
-            return Some(self.drop_message(Reason::ResourceLimitExceeded, "the broker's storage limit is reached"));
+        let copied_to_all = route.distribution == Distribution::Multicast
+            && route.consumers.iter().all(|key| self.links.taker(*key).is_some());
+        if self.stored_bytes + Waiting::cost_of(message) > self.config.storage_limit && !copied_to_all {
+            let what = "the broker's storage limit is reached";
+            return Err(Some(self.drop_message(Reason::ResourceLimitExceeded, what)));
         }
-        self.forward(from, route, message, delivery)
+        Ok(())
     }
 
     /// The route of an address that a message names. A queue needs nobody to be there.
@@ -251,18 +278,19 @@ impl Router {
         &mut self,
         from: LinkKey,
         route_id: usize,
+        taker: Option<LinkKey>,
         message: Message,
         delivery: Option<DeliveryKey>,
     ) -> Option<Outcome> {
         let route = self.routes.get(route_id)?;
         let distribution = route.distribution;
-        let copies = match distribution {
-            Distribution::Multicast => self.fitting(route, &message).count(),
-            Distribution::Direct | Distribution::Anycast | Distribution::Queue => 1,
-        };
         let settled = delivery.is_none();
         let origin = match delivery {
             Some(delivery) if self.config.settlement == Settlement::EndToEnd && distribution != Distribution::Queue => {
+                let copies = match distribution {
+                    Distribution::Multicast => self.fitting(route, &message).count(),
+                    Distribution::Direct | Distribution::Anycast | Distribution::Queue => 1,
+                };
                 Some(self.origins.insert(Origin::new(from, delivery, copies)))
             }
             _ => None,
@@ -272,15 +300,12 @@ impl Router {
             Distribution::Direct => self.counts.direct += 1,
             Distribution::Anycast => self.counts.topic += 1,
             Distribution::Queue => self.counts.queued += 1,
-            Distribution::Multicast => {
-                self.counts.fanout += 1;
-                self.counts.fanout_sent += copies as u64;
-            }
+            Distribution::Multicast => self.counts.fanout += 1,
         }
         match distribution {
             Distribution::Multicast => self.copy_to_all(route_id, &waiting),
             Distribution::Direct | Distribution::Anycast | Distribution::Queue => {
-                self.hand_out_or_keep(route_id, waiting)
+                self.hand_out_or_keep(route_id, taker, waiting);
             }
         }
         if self.routes.get(route_id).is_some_and(Route::is_slow) {

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::links::{Consumer, Links, Outstanding};
+use super::links::{Consumer, Outstanding};
 use super::store::{Store, Waiting};
-use super::{Distribution, Effect, LinkKey, Router};
+use super::{BATCH, Distribution, Effect, LinkKey, Router};
 use crate::event::{Manner, Outcome, Ticket};
 use crate::message::Message;
 
@@ -71,15 +71,14 @@ impl Router {
     /// Who is given a message of a direct, anycast or queue address, if it goes out at once: nothing waits before it and
     /// somebody can take it, whose turn it is.
     pub(super) fn next_taker(&mut self, route_id: usize, message: &Message) -> Option<LinkKey> {
-        let route = self.routes.get_mut(route_id).filter(|route| route.store.is_empty())?;
-        let fits = |links: &Links, key| links.consumer(key).is_some_and(|consumer| consumer.fits(message));
+        let route = self.routes.get_mut(route_id).filter(|route| route.store.is_empty() && !route.ended)?;
         if route.distribution == Distribution::Direct {
-            let first = route.consumers.first().copied();
-            return first.filter(|key| self.links.can_take(*key) && fits(&self.links, *key));
+            let first = *route.consumers.first()?;
+            return self.links.taker(first).filter(|consumer| consumer.fits(message)).map(|_| first);
         }
         while let Some(key) = route.ready.front().copied() {
-            if self.links.can_take(key) {
-                return Some(key).filter(|key| fits(&self.links, *key));
+            if let Some(consumer) = self.links.taker(key) {
+                return consumer.fits(message).then_some(key);
             }
             // It joins the row again when it can.
             route.ready.pop_front();
@@ -97,8 +96,7 @@ impl Router {
     }
 
     /// Whether a message is not too large for whoever could be given it. A queue waits for somebody else.
-    pub(super) fn fits_somebody(&self, route_id: usize, message: &Message) -> bool {
-        let Some(route) = self.routes.get(route_id) else { return false };
+    pub(super) fn fits_somebody(&self, route: &Route, message: &Message) -> bool {
         match route.distribution {
             Distribution::Queue => true,
             Distribution::Direct => self.fitting(route, message).next() == route.consumers.first().copied(),
@@ -106,19 +104,8 @@ impl Router {
         }
     }
 
-    /// Whether a message for the route needs no room, because it goes out at once.
-    pub(super) fn passes_through(&mut self, route_id: usize, message: &Message) -> bool {
-        match self.routes.get(route_id) {
-            Some(route) if route.distribution == Distribution::Multicast => {
-                route.consumers.iter().all(|key| self.links.can_take(*key))
-            }
-            _ => self.next_taker(route_id, message).is_some(),
-        }
-    }
-
-    /// For direct, anycast and queue addresses.
-    pub(super) fn hand_out_or_keep(&mut self, route_id: usize, mut waiting: Waiting) {
-        let taker = self.next_taker(route_id, &waiting.message);
+    /// For direct, anycast and queue addresses: to whom it goes at once, if there is somebody.
+    pub(super) fn hand_out_or_keep(&mut self, route_id: usize, taker: Option<LinkKey>, mut waiting: Waiting) {
         let Some(route) = self.routes.get_mut(route_id) else { return };
         let distribution = route.distribution;
         waiting.sequence = route.store.take_number();
@@ -156,25 +143,29 @@ impl Router {
 
     /// For multicast addresses.
     pub(super) fn copy_to_all(&mut self, route_id: usize, original: &Waiting) {
-        let Some(route) = self.routes.get(route_id) else { return };
+        let Some(route) = self.routes.get_mut(route_id) else { return };
+        let consumers = std::mem::take(&mut route.consumers);
         // Kept once, if anybody has to wait for it.
         let mut kept = None;
-        for index in 0..route.consumers.len() {
-            let Some(key) = self.routes.get(route_id).and_then(|route| route.consumers.get(index)).copied() else {
-                return;
+        for key in &consumers {
+            let can_take = self.links.can_take(*key);
+            let Some(consumer) = self.links.consumer_mut(*key).filter(|consumer| consumer.fits(&original.message))
+            else {
+                continue;
             };
-            if self.links.can_take(key) && self.links.consumer(key).is_some_and(|consumer| consumer.backlog.is_empty())
-            {
-                self.send(key, original.clone(), Distribution::Multicast);
+            self.counts.fanout_sent += 1;
+            if can_take && consumer.backlog.is_empty() {
+                self.send(*key, original.clone(), Distribution::Multicast);
                 continue;
             }
             let kept =
                 kept.get_or_insert_with(|| Waiting { message: original.message.clone().kept(), ..original.clone() });
             self.stored_bytes += kept.cost();
-            if let Some(consumer) = self.links.consumer_mut(key) {
-                consumer.backlog.push(kept.clone());
-            }
-            self.weigh_backlog(key);
+            consumer.backlog.push(kept.clone());
+            self.weigh_backlog(*key);
+        }
+        if let Some(route) = self.routes.get_mut(route_id) {
+            route.consumers = consumers;
         }
     }
 
@@ -196,7 +187,15 @@ impl Router {
                 self.weigh(route_id);
             }
         }
-        self.finish_drain(key);
+        if self.batch_is_full() {
+            self.unfinished.push_back(key);
+        } else {
+            self.finish_drain(key);
+        }
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.effects.len() >= BATCH
     }
 
     /// A consumer that drains, and that nothing is left for, is told so.
@@ -221,6 +220,10 @@ impl Router {
             Distribution::Multicast => {}
         }
         self.show_all(route_id);
+        if self.batch_is_full() {
+            let route = self.routes.get(route_id);
+            self.unfinished.extend(route.and_then(|route| route.ready.front().or(route.consumers.first())));
+        }
     }
 
     fn show_all(&mut self, route_id: usize) {
@@ -231,7 +234,8 @@ impl Router {
     }
 
     fn dispatch_direct(&mut self, route_id: usize) {
-        while let Some(route) = self.routes.get_mut(route_id)
+        while !self.batch_is_full()
+            && let Some(route) = self.routes.get_mut(route_id)
             && let Some(first) = route.consumers.first().copied()
             && self.links.can_take(first)
             && let Some(waiting) = route.store.take()
@@ -245,7 +249,8 @@ impl Router {
     /// the end when it has some.
     fn dispatch_in_turn(&mut self, route_id: usize) {
         let mut nothing_for = VecDeque::new();
-        while let Some(route) = self.routes.get_mut(route_id)
+        while !self.batch_is_full()
+            && let Some(route) = self.routes.get_mut(route_id)
             && !route.store.is_empty()
             && let Some(key) = route.ready.front().copied()
         {
@@ -282,7 +287,8 @@ impl Router {
 
     /// Shows a browser what it has not seen.
     fn show(&mut self, key: LinkKey) {
-        while self.links.can_take(key)
+        while !self.batch_is_full()
+            && self.links.can_take(key)
             && let Some(consumer) = self.links.consumer_mut(key)
             && let Some(route) = self.routes.get(consumer.route)
             && let Some(waiting) = route.store.look_at(consumer.cursor)
@@ -296,7 +302,8 @@ impl Router {
     }
 
     fn drain_backlog(&mut self, key: LinkKey) {
-        while self.links.can_take(key)
+        while !self.batch_is_full()
+            && self.links.can_take(key)
             && let Some(waiting) = self.links.consumer_mut(key).and_then(|consumer| consumer.backlog.pop())
         {
             self.stored_bytes -= waiting.cost();

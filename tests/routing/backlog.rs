@@ -238,5 +238,5 @@ fn what_is_beyond_the_storage_limit_is_rejected_and_the_rest_is_kept() {
     assert_eq!(sender.expect_outcome_of(id).condition(), RESOURCE_LIMIT_EXCEEDED);
     receiver.send(disposition(RECEIVER, 0, accepted()).with("last", accepted_texts.len() as u32));
     receiver.expect_nothing();
-    sender.send_accepted(0, &["there is room again"]);
+    sender.send_accepted(0, &vec!["x".repeat(KIB).as_str(); accepted_texts.len()]);
 }

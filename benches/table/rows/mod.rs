@@ -56,7 +56,7 @@ impl Scale {
 type Row = fn(&Scale, &mut Table);
 
 pub(crate) const ALL: &[(&str, Row)] = &[
-    ("settled", throughput::settled),
+    ("pre-settled", throughput::settled),
     ("unsettled", throughput::unsettled),
     ("large", throughput::large),
     ("multicast", throughput::multicast),
