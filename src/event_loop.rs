@@ -45,6 +45,9 @@ const MAX_ANSWERS: usize = 1024 * 1024;
 /// After an accept that failed, for want of descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Outboxes' buffers that are kept for the next who needs one.
+const SPARE_BUFFERS: usize = 64;
+
 pub(crate) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 
@@ -139,6 +142,8 @@ pub(crate) struct EventLoop {
     /// Events that effects led to.
     events: VecDeque<(ConnectionKey, Event)>,
     buffer: Box<[u8]>,
+    /// Outboxes' buffers that nobody uses now: an idle connection has none, a busy one need not make its own.
+    spare: Vec<BytesMut>,
     /// Bytes of the connection that is being read, while it has no beginning of a frame from before.
     inbox: BytesMut,
     published: Counts,
@@ -183,6 +188,7 @@ impl EventLoop {
             relieved: Vec::new(),
             events: VecDeque::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            spare: Vec::new(),
             inbox: BytesMut::new(),
             published: Counts::default(),
             now: Instant::now(),
@@ -414,6 +420,11 @@ impl EventLoop {
                 let key = effect.link().connection;
                 let slot = key.slot as usize;
                 let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
+                if peer.outbox.is_bare()
+                    && let Some(buffer) = self.spare.pop()
+                {
+                    peer.outbox.borrow(buffer);
+                }
                 peer.frontend.apply(effect, self.now, &mut peer.outbox);
                 while let Some(event) = peer.frontend.poll_event() {
                     self.events.push_back((key, event));
@@ -422,7 +433,10 @@ impl EventLoop {
                     peer.congested = true;
                     self.router.set_congested(key, true);
                 }
-                self.touch(slot);
+                if !peer.is_touched {
+                    peer.is_touched = true;
+                    self.touched.push(slot);
+                }
             }
             let Some((key, event)) = self.events.pop_front() else { return };
             self.router.handle(key, event);
@@ -492,7 +506,11 @@ impl EventLoop {
         if peer.transport.write(&mut peer.outbox).is_err() {
             return false;
         }
-        peer.outbox.shrink();
+        if let Some(buffer) = peer.outbox.lend()
+            && self.spare.len() < SPARE_BUFFERS
+        {
+            self.spare.push(buffer);
+        }
         if peer.ended {
             return false;
         }

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// A piece from this size up is chained instead of copied.
 const CHAIN_FROM: usize = 4 * 1024;
 
-/// What an empty outbox may keep of its buffer.
+/// A buffer no larger than this is not worth handing round.
 const KEEP_CAPACITY: usize = 1024;
 
 /// See the module.
@@ -105,10 +105,20 @@ impl Outbox {
         }
     }
 
-    /// Gives back the memory of a buffer that has grown and is not needed now.
-    pub(crate) fn shrink(&mut self) {
-        if self.is_empty() && self.open.capacity() > KEEP_CAPACITY {
-            *self = Outbox::default();
+    /// Hands over its buffer for others to use, if it is empty and the buffer has grown large.
+    pub(crate) fn lend(&mut self) -> Option<BytesMut> {
+        (self.is_empty() && self.open.capacity() > KEEP_CAPACITY).then(|| std::mem::take(&mut self.open))
+    }
+
+    /// Whether a buffer would be welcome.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.open.capacity() == 0
+    }
+
+    /// Takes a buffer that another outbox has lent.
+    pub(crate) fn borrow(&mut self, buffer: BytesMut) {
+        if self.is_bare() {
+            self.open = buffer;
         }
     }
 }

@@ -26,7 +26,7 @@ impl Producer {
 #[derive(Debug)]
 pub(super) struct Consumer {
     pub(super) route: usize,
-    pub(super) manner: Manner,
+    manner: Manner,
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
     pub(super) default_outcome: Outcome,
@@ -68,6 +68,15 @@ impl Consumer {
             backlog: Backlog::default(),
             outstanding: Ledger::default(),
             cursor: 0,
+        }
+    }
+
+    /// Whether a delivery goes out settled that came in so or not.
+    pub(super) fn settles(&self, came_settled: bool) -> bool {
+        match self.manner {
+            Manner::Settled => true,
+            Manner::Unsettled => false,
+            Manner::Mixed => came_settled,
         }
     }
 

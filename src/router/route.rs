@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::links::{Consumer, Outstanding};
 use super::store::{Store, Waiting};
 use super::{BATCH, Distribution, Effect, LinkKey, Router};
-use crate::event::{Manner, Outcome, Ticket};
+use crate::event::{Outcome, Ticket};
 use crate::message::Message;
 
 /// See `mod.rs`.
@@ -155,7 +155,16 @@ impl Router {
             };
             self.counts.fanout_sent += 1;
             if can_take && consumer.backlog.is_empty() {
-                self.send(*key, original.clone(), Distribution::Multicast);
+                consumer.credit -= 1;
+                let settled = consumer.settles(original.settled);
+                let answer_to = original.origin.filter(|_| !settled);
+                let ticket = answer_to
+                    .map_or(Ticket::NONE, |origin| Ticket(consumer.outstanding.push(Outstanding::EndToEnd(origin))));
+                let message = original.message.clone();
+                self.effects.push_back(Effect::Deliver { link: *key, message, settled, ticket });
+                if let (true, Some(origin)) = (settled, original.origin) {
+                    self.resolve(origin, Outcome::Accepted);
+                }
                 continue;
             }
             let kept =
@@ -295,7 +304,7 @@ impl Router {
         {
             consumer.cursor = waiting.sequence + 1;
             consumer.credit -= 1;
-            let settled = consumer.manner == Manner::Settled;
+            let settled = consumer.settles(false);
             let message = waiting.message.clone();
             self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket: Ticket::NONE });
         }
@@ -316,12 +325,8 @@ impl Router {
     fn send(&mut self, key: LinkKey, waiting: Waiting, distribution: Distribution) {
         let Some(consumer) = self.links.consumer_mut(key) else { return };
         consumer.credit = consumer.credit.saturating_sub(1);
-        let settled = match consumer.manner {
-            Manner::Settled => true,
-            Manner::Unsettled => false,
-            // A queue wants to know what became of it.
-            Manner::Mixed => waiting.settled && distribution != Distribution::Queue,
-        };
+        // A queue wants to know what became of it.
+        let settled = consumer.settles(waiting.settled && distribution != Distribution::Queue);
         let origin = waiting.origin;
         let (message, outstanding) = match (distribution, origin) {
             (Distribution::Queue, _) => {
