@@ -1,0 +1,84 @@
+//! A connection that floods the broker does not keep another one waiting for longer than its share of a turn, in bytes. No
+//! clock: the broker is stopped while both write, and one receiver sees in which order it then took them up.
+#![cfg(all(unix, feature = "cli"))]
+
+mod support;
+
+use std::io::{ErrorKind, Write};
+use std::process;
+
+use socket2::SockRef;
+use support::{Command, Peer, message, transfer};
+
+/// What README says: bytes that one connection may be read in one turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Frames of about a kilobyte, fewer than a session's window takes.
+const FLOOD: u32 = 1000;
+
+fn signal(name: &str, broker: &Command) {
+    let status = process::Command::new("kill").args([name, &broker.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
+    let broker = Command::start(&["--credit-window", "1000000"]);
+    let mut receiver = Peer::opened(&broker);
+    receiver.attach_receiver("flood", 0, "flood", 1_000_000);
+    receiver.attach_receiver("ping", 1, "ping", 1_000_000);
+    let mut flood = Peer::opened(&broker);
+    flood.attach_sender("flood", 0, "flood");
+    SockRef::from(flood.stream()).set_send_buffer_size(4 * 1024 * 1024).unwrap();
+    let mut ping = Peer::opened(&broker);
+    ping.attach_sender("ping", 0, "ping");
+    let flood_handle = 0;
+
+    let mut id = 0;
+    for _ in 0..20 {
+        let mut bytes = Vec::new();
+        for _ in 0..FLOOD {
+            let frame = transfer(0, id).with("settled", true).with_payload(message(&"x".repeat(1000)));
+            bytes.extend(frame.bytes());
+            id += 1;
+        }
+        let frame = bytes.len() / FLOOD as usize;
+
+        signal("-STOP", &broker);
+        let waiting = write_what_fits(&flood, &bytes);
+        assert!(waiting > 3 * TURN_BYTES / 2, "only {waiting} bytes fit the socket: no flood");
+        ping.send_message(0, "ping");
+        signal("-CONT", &broker);
+        flood.stream().write_all(&bytes[waiting..]).unwrap();
+
+        let mut before = 0;
+        let mut after = 0;
+        let mut seen = false;
+        while !seen || before + after < FLOOD {
+            let transfer = receiver.expect_transfer();
+            match (transfer.number("handle") == flood_handle, seen) {
+                (true, false) => before += 1,
+                (true, true) => after += 1,
+                (false, _) => seen = true,
+            }
+        }
+        let kept_waiting = before as usize * frame;
+        assert!(kept_waiting <= TURN_BYTES, "the ping came after {kept_waiting} bytes of the flood");
+    }
+}
+
+/// Writes without waiting; returns how much that was.
+fn write_what_fits(peer: &Peer, bytes: &[u8]) -> usize {
+    let mut stream = peer.stream();
+    stream.set_nonblocking(true).unwrap();
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    stream.set_nonblocking(false).unwrap();
+    written
+}
