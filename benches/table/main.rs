@@ -1,5 +1,6 @@
 //! `cargo bench`: how far the broker is from a plain TCP relay, row by row, each a ratio of two medians that were measured in
-//! turn in the same run. `cargo bench -- --short` only shows that everything still runs.
+//! turn in the same run. `cargo bench -- --short` only shows that everything still runs; `-- --instructions` counts
+//! instructions instead; words choose rows.
 //!
 //! Broker and relay are processes of their own; what is measured of them is the time their threads were on a processor, as
 //! the kernel counts it. The load comes from this process, in frames put together by hand (`load.rs`).
@@ -20,6 +21,9 @@ fn main() {
         Some("relay") => return relay::run(),
         Some("echo") => return rows::latency::echo(&args[1..]),
         _ => {}
+    }
+    if args.iter().any(|arg| arg == "--instructions") {
+        return rows::instructions::print();
     }
     let short = args.iter().any(|arg| arg == "--short");
     let only: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();

@@ -1,6 +1,6 @@
 //! Child processes under measurement: started, asked for their processor time and memory, stopped.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -26,7 +26,25 @@ impl Server {
     }
 
     fn start(mut command: Command) -> Server {
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().expect("start");
+        Server::ready(command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().expect("start"))
+    }
+
+    /// The same with its standard error kept for [`Server::terminate`].
+    pub(crate) fn start_logged(mut command: Command) -> Server {
+        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped());
+        Server::ready(command.spawn().expect("valgrind is installed"))
+    }
+
+    /// Lets it end by itself; returns what it said on standard error.
+    pub(crate) fn terminate(mut self) -> String {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill");
+        let mut log = String::new();
+        self.child.stderr.take().expect("kept").read_to_string(&mut log).expect("its log");
+        log
+    }
+
+    fn ready(mut child: Child) -> Server {
         let out = child.stdout.take().expect("a pipe");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("ready line");

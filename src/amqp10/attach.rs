@@ -104,7 +104,7 @@ impl Session {
             Role::Receiver => answer.target = None,
         }
         self.put_attach(answer, context)?;
-        Err(Violation { scope: Scope::Link(handle), error })
+        Err(Violation { scope: Scope::Link(handle), error: Box::new(error) })
     }
 
     /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.

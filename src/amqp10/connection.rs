@@ -427,12 +427,12 @@ impl Connection {
             Scope::Connection => return Err(violation),
             Scope::Session => {
                 log::warn!("{}: session ended: {}", self.name, violation.error);
-                self.with_session(ours, out, |session, context| session.end(Some(violation.error), context))
+                self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
                 log::warn!("{}: link detached: {}", self.name, violation.error);
                 let result =
-                    self.with_session(ours, out, |session, context| session.detach(handle, violation.error, context));
+                    self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
             }
         };

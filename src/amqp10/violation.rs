@@ -18,20 +18,21 @@ pub(crate) enum Scope {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) scope: Scope,
-    pub(crate) error: Error,
+    /// Boxed, so that a result in which there is none is small: there is one for every frame.
+    pub(crate) error: Box<Error>,
 }
 
 impl Violation {
     pub(crate) fn connection(condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Connection, error: Error::new(condition, description) }
+        Violation { scope: Scope::Connection, error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn session(condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Session, error: Error::new(condition, description) }
+        Violation { scope: Scope::Session, error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn link(handle: usize, condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Link(handle), error: Error::new(condition, description) }
+        Violation { scope: Scope::Link(handle), error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn framing(description: &str) -> Violation {

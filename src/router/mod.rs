@@ -232,6 +232,12 @@ impl Router {
         };
         // Nearly always somebody waits for just this message. If not, there is more to think of.
         let taker = self.next_taker(route, &message);
+        if let Some(taker) = taker
+            && self.keeps_nothing(route)
+        {
+            self.pass_on(route, taker, message, delivery.is_none());
+            return Some(Outcome::Accepted);
+        }
         if taker.is_none()
             && let Err(outcome) = self.admit(route, &message)
         {

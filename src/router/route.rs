@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::links::{Consumer, Outstanding};
 use super::store::{Store, Waiting};
-use super::{BATCH, Distribution, Effect, LinkKey, Router};
+use super::{BATCH, Distribution, Effect, LinkKey, Router, Settlement};
 use crate::event::{Outcome, Ticket};
 use crate::message::Message;
 
@@ -101,6 +101,26 @@ impl Router {
             Distribution::Queue => true,
             Distribution::Direct => self.fitting(route, message).next() == route.consumers.first().copied(),
             Distribution::Anycast | Distribution::Multicast => self.fitting(route, message).next().is_some(),
+        }
+    }
+
+    /// Whether a message that goes out at once is forgotten then: nobody will give it back or wait for its outcome.
+    pub(super) fn keeps_nothing(&self, route_id: usize) -> bool {
+        self.config.settlement == Settlement::Immediate
+            && self.routes.get(route_id).is_some_and(|route| route.distribution != Distribution::Queue)
+    }
+
+    /// Passes such a message on to who takes it, at a direct or anycast address.
+    pub(super) fn pass_on(&mut self, route_id: usize, taker: LinkKey, message: Message, settled: bool) {
+        let Some(consumer) = self.links.consumer_mut(taker) else { return };
+        consumer.credit = consumer.credit.saturating_sub(1);
+        let settled = consumer.settles(settled);
+        self.effects.push_back(Effect::Deliver { link: taker, message, settled, ticket: Ticket::NONE });
+        if self.routes.get(route_id).is_some_and(|route| route.distribution == Distribution::Direct) {
+            self.counts.direct += 1;
+        } else {
+            self.counts.topic += 1;
+            self.next_turn(route_id);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The rows of the table, in groups.
 
+pub(crate) mod instructions;
 pub(crate) mod latency;
 mod scale;
 mod start;
