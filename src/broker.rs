@@ -100,8 +100,9 @@ impl Broker {
     }
 
     fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match thread.map(JoinHandle::join) {
+        // Held until it has ended: whoever else stops it waits here.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        match thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => {}
             Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
             Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
@@ -222,7 +223,7 @@ impl Bound {
     /// # Errors
     /// When listening or polling fails.
     pub fn run(self) -> io::Result<()> {
-        // Otherwise the loop would outlive the last handle by none, and end before its first turn.
+        // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
         let _handle = self.handle();
         self.listen()?.run()
     }
@@ -385,13 +386,13 @@ impl Builder {
     /// Within this time clients must send something. It is what the broker's open says; a client is closed after twice as
     /// long, as section 2.4.5 recommends. Zero: off. Default: off.
     pub fn idle_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.idle_time_out = (!time_out.is_zero()).then_some(time_out);
+        self.config.engine.idle_time_out = (!time_out.is_zero()).then_some(bounded(time_out));
         self
     }
 
-    /// Bytes of the largest message that clients may send. Default: 128 MiB.
+    /// Bytes of the largest message that clients may send. 0: no limit. Default: 128 MiB.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
-        self.config.engine.max_message_size = bytes;
+        self.config.engine.max_message_size = if bytes == 0 { u64::MAX } else { bytes };
         self
     }
 
@@ -410,14 +411,14 @@ impl Builder {
 
     /// Time that a client has from its connect to its open. Default: 10 s.
     pub fn handshake_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.handshake_time_out = time_out;
+        self.config.engine.handshake_time_out = bounded(time_out);
         self
     }
 
     /// Time that a client has to answer a close before its socket is dropped; also the bound of [`Broker::stop_clean`].
     /// Default: 5 s.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.config.engine.linger = linger;
+        self.config.engine.linger = bounded(linger);
         self
     }
 
@@ -455,6 +456,11 @@ impl Builder {
     pub fn start(self) -> io::Result<Broker> {
         self.bind()?.start()
     }
+}
+
+/// Times that are as good as never are never: an `Instant` has an end.
+fn bounded(time: Duration) -> Duration {
+    time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))
 }
 
 /// Binds the first address of those that `address` resolves to that can be had.

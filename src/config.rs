@@ -81,7 +81,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_frame_size: u32,
     /// 1023 (that is 1024 sessions): oslo.messaging takes a session a link.
     pub(crate) channel_max: u16,
-    /// 65,535: what a handle costs us is a table entry of four bytes.
+    /// 65,535: as many links as a session of ours could have.
     pub(crate) handle_max: u32,
     /// Links of one connection, all its sessions together: 65,536.
     pub(crate) max_links: usize,

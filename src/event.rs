@@ -106,6 +106,7 @@ pub(crate) enum Reason {
     DecodeError,
     InvalidField,
     ResourceLimitExceeded,
+    MessageSizeExceeded,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }

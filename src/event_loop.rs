@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::event::{ConnectionKey, Event};
 use crate::frontend::Frontend;
 use crate::outbox::Outbox;
 use crate::router::Router;
-use crate::timers::Timers;
+use crate::timers::{Timer, Timers};
 use crate::transport::{Received, Transport};
 
 /// Bytes that one connection may be read in one turn. With the time they take to be routed, this is how long one busy
@@ -38,6 +38,10 @@ const TURN_ACCEPTS: usize = 64;
 /// Bytes that wait for one socket before the router is told to give it no more, and before it is told to go on.
 const CONGESTED_ABOVE: usize = 1024 * 1024;
 const RELIEVED_BELOW: usize = 256 * 1024;
+
+/// Likewise for deliveries that wait for a session's window. The session takes no more by itself then; this is for a peer
+/// that has very many of them.
+const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
 
 /// Answers (everything but deliveries) that a peer may leave unread before it is not listened to any more.
 const MAX_ANSWERS: usize = 1024 * 1024;
@@ -94,8 +98,8 @@ struct Peer {
     ended: bool,
     /// The protocol is done; by then the socket goes, whether or not the peer has read the last words.
     linger_until: Option<Instant>,
-    /// The earliest wake-up that the timers hold for it.
-    wakes_at: Option<Instant>,
+    /// Its wake-up; it may come too early, and is set again then.
+    timer: Option<Timer>,
 }
 
 impl Peer {
@@ -104,8 +108,12 @@ impl Peer {
         self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
     }
 
-    fn queued_bytes(&self) -> usize {
-        self.outbox.len() + self.frontend.blocked_bytes()
+    fn is_congested(&self) -> bool {
+        self.outbox.len() > CONGESTED_ABOVE || self.frontend.blocked_bytes() > BLOCKED_ABOVE
+    }
+
+    fn is_relieved(&self) -> bool {
+        self.outbox.len() < RELIEVED_BELOW && self.frontend.blocked_bytes() <= BLOCKED_ABOVE / 2
     }
 }
 
@@ -129,6 +137,8 @@ pub(crate) struct EventLoop {
     first_peer: usize,
     /// Listeners that may have connections to accept.
     unaccepted: Vec<usize>,
+    /// Accepting failed, and is tried again when a timer says so.
+    accept_paused: bool,
     peers: Slab<Peer>,
     next_serial: u32,
     router: Router,
@@ -179,6 +189,7 @@ impl EventLoop {
             unaccepted: (0..listeners.len()).collect(),
             first_peer: FIRST_LISTENER + listeners.len(),
             listeners,
+            accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
             router: Router::new(config.routing, salt),
@@ -209,7 +220,8 @@ impl EventLoop {
         }
         self.listeners.clear();
         self.peers.clear();
-        self.publish();
+        // Nobody is there any more; what has been counted stays.
+        self.shared.publish(Counts { connections: 0, sender_links: 0, receiver_links: 0, ..self.router.counts() });
         Ok(())
     }
 
@@ -249,12 +261,7 @@ impl EventLoop {
             match self.commands.try_recv() {
                 Ok(Command::Stop) => self.stop = Stop::Now,
                 Ok(Command::StopClean) => self.stop_clean(),
-                // Every handle is gone: nobody could ever stop it.
-                Err(TryRecvError::Disconnected) => {
-                    self.stop = Stop::Now;
-                    return;
-                }
-                Err(TryRecvError::Empty) => return,
+                Err(_) => return,
             }
         }
     }
@@ -318,8 +325,10 @@ impl EventLoop {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
-                        log::warn!("cannot accept connections for now: {error}");
-                        self.timers.set(self.now + ACCEPT_PAUSE, Wake::Listeners);
+                        if !std::mem::replace(&mut self.accept_paused, true) {
+                            log::warn!("cannot accept connections for now: {error}");
+                            self.timers.set(self.now + ACCEPT_PAUSE, Wake::Listeners);
+                        }
                         break;
                     }
                 }
@@ -352,7 +361,7 @@ impl EventLoop {
             congested: false,
             ended: false,
             linger_until: None,
-            wakes_at: None,
+            timer: None,
         });
         self.unread.push_back(slot);
         self.touch(slot);
@@ -429,7 +438,7 @@ impl EventLoop {
                 while let Some(event) = peer.frontend.poll_event() {
                     self.events.push_back((key, event));
                 }
-                if !peer.congested && peer.queued_bytes() > CONGESTED_ABOVE {
+                if !peer.congested && peer.is_congested() {
                     peer.congested = true;
                     self.router.set_congested(key, true);
                 }
@@ -446,12 +455,15 @@ impl EventLoop {
     fn fire_timers(&mut self) {
         while let Some(wake) = self.timers.pop(self.now) {
             match wake {
-                Wake::Listeners => self.unaccepted = (0..self.listeners.len()).collect(),
+                Wake::Listeners => {
+                    self.accept_paused = false;
+                    self.unaccepted = (0..self.listeners.len()).collect();
+                }
                 Wake::Stop => self.stop = Stop::Now,
                 Wake::Connection(key) => {
                     let slot = key.slot as usize;
                     let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
-                    peer.wakes_at = None;
+                    peer.timer = None;
                     peer.frontend.handle_timeout(self.now, &mut peer.outbox);
                     while let Some(event) = peer.frontend.poll_event() {
                         self.events.push_back((key, event));
@@ -480,6 +492,8 @@ impl EventLoop {
                     && let Some(peer) = self.peers.try_remove(slot)
                 {
                     self.drop_peer(peer);
+                    // What it had may go on to a peer whose turn is next here.
+                    self.publish();
                 }
             }
         }
@@ -489,6 +503,9 @@ impl EventLoop {
     fn drop_peer(&mut self, mut peer: Peer) {
         log::debug!("{}: disconnected", peer.frontend.name());
         let _ = self.poll.registry().deregister(peer.transport.stream_mut());
+        if let Some(timer) = peer.timer {
+            self.timers.cancel(timer);
+        }
         peer.frontend.abandon();
         while let Some(event) = peer.frontend.poll_event() {
             self.router.handle(peer.key, event);
@@ -503,6 +520,11 @@ impl EventLoop {
         let Some(peer) = self.peers.get_mut(slot) else { return true };
         peer.is_touched = false;
         peer.frontend.finish_turn(now, &mut peer.outbox);
+        while let Some(event) = peer.frontend.poll_event() {
+            self.events.push_back((peer.key, event));
+        }
+        self.apply_effects();
+        let Some(peer) = self.peers.get_mut(slot) else { return true };
         if peer.transport.write(&mut peer.outbox).is_err() {
             return false;
         }
@@ -511,10 +533,10 @@ impl EventLoop {
         {
             self.spare.push(buffer);
         }
-        if peer.ended {
+        if peer.frontend.is_dropped() || (peer.ended && peer.outbox.is_empty()) {
             return false;
         }
-        if peer.frontend.is_closed() {
+        if peer.frontend.is_closed() || peer.ended {
             let until = *peer.linger_until.get_or_insert(now + self.config.linger);
             if peer.outbox.is_empty() {
                 peer.transport.shut_down();
@@ -524,7 +546,7 @@ impl EventLoop {
                 return false;
             }
         }
-        if peer.congested && peer.queued_bytes() < RELIEVED_BELOW {
+        if peer.congested && peer.is_relieved() {
             peer.congested = false;
             self.relieved.push(peer.key);
         }
@@ -534,10 +556,12 @@ impl EventLoop {
         }
         let deadline = [peer.frontend.deadline(), peer.linger_until].into_iter().flatten().min();
         if let Some(at) = deadline
-            && peer.wakes_at.is_none_or(|wakes_at| at < wakes_at)
+            && peer.timer.is_none_or(|timer| at < timer.at)
         {
-            peer.wakes_at = Some(at);
-            self.timers.set(at, Wake::Connection(peer.key));
+            if let Some(timer) = peer.timer {
+                self.timers.cancel(timer);
+            }
+            peer.timer = Some(self.timers.set(at, Wake::Connection(peer.key)));
         }
         true
     }

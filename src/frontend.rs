@@ -132,6 +132,11 @@ impl Frontend {
         }
     }
 
+    /// The peer has had its time to say goodbye.
+    pub(crate) fn is_dropped(&self) -> bool {
+        matches!(&self.engine, Engine::Amqp10(connection) if connection.is_dropped())
+    }
+
     /// When [`Frontend::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.engine {

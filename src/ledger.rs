@@ -78,6 +78,7 @@ impl<T> Ledger<T> {
         if entry.is_some() {
             self.live -= 1;
             self.trim();
+            self.tidy();
         }
         entry
     }
@@ -110,6 +111,7 @@ impl<T> Ledger<T> {
         }
         self.live = self.old.len() + self.recent.iter().flatten().count();
         self.trim();
+        self.tidy();
     }
 
     /// Takes all entries out, oldest first. Numbering goes on.
@@ -204,6 +206,14 @@ mod tests {
                 prop_assert_eq!(ledger.next(), next);
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_of_many_does_not_keep_their_slots() {
+        let mut ledger = Ledger::default();
+        (0..100_000).for_each(|number| drop(ledger.push(number)));
+        (1..100_000).for_each(|number| drop(ledger.remove(number)));
+        assert!(ledger.recent.len() <= TIDY_FROM, "{} slots for one entry", ledger.recent.len());
     }
 
     #[test]

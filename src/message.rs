@@ -30,22 +30,28 @@ impl History {
     /// Annotations that are kept at most, in bytes: what a receiver adds each time it gives a message back is not endless.
     const MAX_ANNOTATIONS: usize = 64 * 1024;
 
+    /// Likewise, in number of times.
+    const MAX_TIMES: usize = 64;
+
     /// Adds a failure, annotations, or both. The oldest annotations go when there are too many.
     pub(crate) fn add(&mut self, failed: bool, annotations: Option<Bytes>) {
         self.failures = self.failures.saturating_add(u32::from(failed));
         self.annotations.extend(annotations);
-        while self.annotations.iter().map(Bytes::len).sum::<usize>() > Self::MAX_ANNOTATIONS {
+        while self.annotations.len() > Self::MAX_TIMES || self.len() > Self::MAX_ANNOTATIONS {
             self.annotations.remove(0);
         }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.annotations.iter().map(Bytes::len).sum()
     }
 }
 
 impl Message {
     /// The message, holding no more memory than it needs: for one that will wait.
     pub(crate) fn kept(mut self) -> Message {
-        if self.payload.len() < KEEP_BY_COPY {
-            self.payload = Payload::from(Bytes::copy_from_slice(&self.payload.contiguous()));
-        }
+        self.payload = self.payload.kept();
         self
     }
 
@@ -89,6 +95,14 @@ impl Payload {
         matches!(self, Payload::One(_))
     }
 
+    /// The same bytes, pinning no more memory than a few times their size.
+    pub(crate) fn kept(self) -> Payload {
+        if self.len() >= KEEP_BY_COPY {
+            return self;
+        }
+        Payload::from(Bytes::copy_from_slice(&self.contiguous()))
+    }
+
     /// The first fragment: it has the sections that routing needs of nearly all messages.
     pub(crate) fn head(&self) -> Bytes {
         self.fragment(0).cloned().unwrap_or_default()
@@ -129,7 +143,7 @@ pub(crate) struct PayloadBuilder {
 }
 
 impl PayloadBuilder {
-    const JOIN_BELOW: usize = 4 * 1024;
+    const JOIN_BELOW: usize = KEEP_BY_COPY;
 
     pub(crate) fn len(&self) -> usize {
         self.len

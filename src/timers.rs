@@ -1,41 +1,53 @@
-//! The timer heap: who wants to be woken when. No clock of its own.
+//! The timers: who wants to be woken when, the next one first. No clock of its own.
 //!
-//! A deadline that moves later is not touched here (an entry that fires early is set again by its owner), so a busy
-//! connection costs nothing, however often its idle time-out is put off.
+//! A deadline that moves later is not touched here (a timer that fires early is set again by its owner), so a busy
+//! connection costs nothing, however often its idle time-out is put off. An ordered map instead of a heap, since one that is
+//! no longer wanted has to go at once: an owner may be gone long before its time is.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// Names a timer that has been set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) at: Instant,
+    serial: u64,
+}
 
 /// See the module. `K` names whom to wake.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
-    heap: BinaryHeap<Reverse<(Instant, u64)>>,
-    keys: slab::Slab<K>,
+    set: BTreeMap<Timer, K>,
+    next_serial: u64,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers { heap: BinaryHeap::new(), keys: slab::Slab::new() }
+        Timers { set: BTreeMap::new(), next_serial: 0 }
     }
 }
 
 impl<K> Timers<K> {
     /// Wakes `key` at `at`.
-    pub(crate) fn set(&mut self, at: Instant, key: K) {
-        let index = self.keys.insert(key);
-        self.heap.push(Reverse((at, index as u64)));
+    pub(crate) fn set(&mut self, at: Instant, key: K) -> Timer {
+        let timer = Timer { at, serial: self.next_serial };
+        self.next_serial += 1;
+        self.set.insert(timer, key);
+        timer
+    }
+
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        self.set.remove(&timer);
     }
 
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.set.keys().next().map(|timer| timer.at)
     }
 
     /// The next one that is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         self.next().filter(|at| *at <= now)?;
-        let Reverse((_, index)) = self.heap.pop()?;
-        usize::try_from(index).ok().and_then(|index| self.keys.try_remove(index))
+        self.set.pop_first().map(|(_, key)| key)
     }
 }

@@ -29,7 +29,13 @@ impl Session {
         let name = attach.name.clone();
         // 2.8.1: its end decides ours.
         let role = attach.role.other();
-        let too_many = context.directory.len() >= context.config.max_links;
+        // Links that are refused take a place too, until the peer has detached them.
+        if context.directory.attached >= context.config.max_links.saturating_mul(2) {
+            let what = "too many links on this connection, the refused ones included";
+            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+        }
+        let too_many = context.directory.attached >= context.config.max_links;
+        context.directory.attached += 1;
         let place = Place { channel: self.channel.into(), handle };
         let id = context.directory.add(name.clone(), role, place);
         let request = if too_many {
@@ -43,6 +49,8 @@ impl Session {
             state: LinkState::AwaitDetach,
             end: our_end(&attach, request.as_ref().ok(), context),
             flow_due: false,
+            is_blocked: false,
+            unsettled: 0,
         };
         let event = request.map(|node| event_for(&attach, id, node, &link.end));
         self.handles.set(attach.handle, handle);
@@ -126,6 +134,7 @@ impl Session {
 
     /// All links go, without a word each.
     pub(crate) fn let_all_go(&mut self, context: &mut Context<'_>) -> Vec<Gone> {
+        self.forget_unsettled();
         let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
         handles.into_iter().filter_map(|handle| self.let_go(handle, context)).collect()
     }
@@ -144,7 +153,11 @@ impl Session {
             context.wire.send(self.channel, &answer)?;
         }
         self.handles.clear(detach.handle);
-        self.links.try_remove(handle);
+        if self.links.try_remove(handle).is_some() {
+            context.directory.attached -= 1;
+        }
+        // What it held may have been what others waited for.
+        self.pump_blocked(context);
         Ok(())
     }
 

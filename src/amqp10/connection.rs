@@ -76,6 +76,8 @@ enum Phase {
         until: Instant,
     },
     Closed,
+    /// It did not answer our close in time.
+    Dropped,
 }
 
 impl Connection {
@@ -139,7 +141,7 @@ impl Connection {
                     Ok(true)
                 }
             },
-            Phase::Closed => {
+            Phase::Closed | Phase::Dropped => {
                 input.clear();
                 Ok(false)
             }
@@ -392,7 +394,9 @@ impl Connection {
             true => Ok(()),
             false => session.end(None, context),
         });
-        self.sessions.try_remove(ours);
+        if let Some(session) = self.sessions.try_remove(ours) {
+            self.directory.attached -= session.links.len();
+        }
         if let Some(slot) = self.channels.get_mut(usize::from(channel)) {
             *slot = None;
         }
@@ -445,6 +449,7 @@ impl Connection {
             Some(error) => log::info!("{}: closed by the peer: {error}", self.name),
             None => log::debug!("{}: closed by the peer", self.name),
         }
+        self.say_what_is_owed(out);
         self.abandon();
         self.phase = Phase::Closed;
         self.wire(out).send(0, &Close { error: None })
@@ -472,8 +477,9 @@ impl Connection {
                 self.phase = Phase::Closed;
                 return;
             }
-            Phase::AwaitClose { .. } | Phase::Closed => return,
+            Phase::AwaitClose { .. } | Phase::Closed | Phase::Dropped => return,
         };
+        self.say_what_is_owed(out);
         self.abandon();
         let mut wire = self.wire(out);
         let error = error.shortened(wire.description_limit());
@@ -482,6 +488,14 @@ impl Connection {
             Ok(()) => Phase::AwaitClose { until: now + self.config.linger },
             Err(_) => Phase::Closed,
         };
+    }
+
+    /// Outcomes that have gathered come before our close.
+    fn say_what_is_owed(&mut self, out: &mut Outbox) {
+        for (_, session) in &mut self.sessions {
+            // Whatever is wrong with it, the connection goes anyway.
+            let _ = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
+        }
     }
 
     /// The links go with the connection, without a word each.
@@ -548,7 +562,12 @@ impl Connection {
 
     /// Nothing more will be read or written, beyond what is in the outbox.
     pub(crate) fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
+        matches!(self.phase, Phase::Closed | Phase::Dropped)
+    }
+
+    /// The peer has had its time to answer our close.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.phase == Phase::Dropped
     }
 
     /// When [`Connection::handle_timeout`] is due.
@@ -560,7 +579,7 @@ impl Connection {
             | Phase::AwaitOpen { until }
             | Phase::AwaitClose { until } => Some(until),
             Phase::Opened => [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min(),
-            Phase::Closed => None,
+            Phase::Closed | Phase::Dropped => None,
         }
     }
 
@@ -585,8 +604,10 @@ impl Connection {
                 self.fail(&error, now, out);
             }
             Phase::Opened => {
-                // 2.4.5: an empty frame.
-                let _ = out.append(|body| frame::put(body, FrameType::Amqp, 0, self.max_frame_size, |_| {}));
+                // 2.4.5: an empty frame, unless what is under way is as good.
+                if out.is_empty() {
+                    let _ = out.append(|body| frame::put(body, FrameType::Amqp, 0, self.max_frame_size, |_| {}));
+                }
                 self.last_sent = now;
             }
             Phase::AwaitOpen { .. } => {
@@ -600,9 +621,9 @@ impl Connection {
             }
             Phase::AwaitClose { .. } => {
                 log::debug!("{}: dropped: it did not answer our close", self.name);
-                self.phase = Phase::Closed;
+                self.phase = Phase::Dropped;
             }
-            Phase::Closed => {}
+            Phase::Closed | Phase::Dropped => {}
         }
     }
 

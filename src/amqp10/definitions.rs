@@ -262,6 +262,7 @@ impl From<Fault> for Error {
             Reason::DecodeError => Condition::DecodeError,
             Reason::InvalidField => Condition::InvalidField,
             Reason::ResourceLimitExceeded => Condition::ResourceLimitExceeded,
+            Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         };
         Error { condition, description: fault.description, info: fault.info.map(RawMap) }

@@ -87,7 +87,9 @@ impl Session {
     /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.
     fn begin_delivery(&mut self, handle: usize, transfer: &Transfer) -> Result<u64, Violation> {
         let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
-        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) else { return Ok(0) };
+        let Some(Link { id, end: LinkEnd::Receiver(receiver), unsettled, .. }) = self.links.get_mut(handle) else {
+            return Ok(0);
+        };
         let delivery_id =
             transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
         // 2.8.7: ids are the session's. They count on whatever else is wrong with a delivery: that concerns its link alone.
@@ -100,7 +102,8 @@ impl Session {
             // Settled and whole: nobody will ask for it again.
             incoming.skip()
         } else {
-            incoming.push(Arrived { link_serial: id.serial })
+            *unsettled += 1;
+            incoming.push(Arrived { handle, link_serial: id.serial })
         };
         if incoming.len() > MAX_UNSETTLED {
             let what = "too many unsettled deliveries";
@@ -136,7 +139,7 @@ impl Session {
 
     /// 2.6.14: as if it had never been sent; the credit it took is given again.
     fn abort(&mut self, handle: usize, number: u64) {
-        self.incoming.get_or_insert_default().remove(number);
+        self.remove_incoming(number);
         if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
             receiver.credit += 1;
             self.flow_is_due(handle);
@@ -158,15 +161,13 @@ impl Session {
 
     /// A delivery is all there.
     fn arrived(&mut self, handle: usize, number: u64, mut settled: bool, message: Message, context: &mut Context<'_>) {
-        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) else { return };
-        if let Some(incoming) = &mut self.incoming {
-            if settled {
-                incoming.remove(number);
-            } else {
-                // The peer may have settled it with a disposition before its last transfer.
-                settled = incoming.get_mut(number).is_none();
-            }
+        if settled {
+            self.remove_incoming(number);
+        } else {
+            // The peer may have settled it with a disposition before its last transfer.
+            settled = self.incoming.as_mut().is_none_or(|incoming| incoming.get_mut(number).is_none());
         }
+        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) else { return };
         let to = if receiver.by_to { super::section::destination(&message.payload) } else { Destination::Link };
         let delivery = DeliveryKey(number);
         context.events.push_back(Event::Message { link: *id, delivery, settled, to, message });
@@ -184,15 +185,32 @@ impl Session {
         let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return };
         let serial = id.serial;
         let mut delivery = Outgoing::new(message, settled, ticket);
-        context.directory.blocked_bytes += delivery.remaining();
-        if sender.outgoing.is_empty() {
-            if self.put_delivery(handle, serial, &mut delivery, context) {
-                return;
-            }
-            self.blocked.push_back(handle);
+        if sender.outgoing.is_empty() && self.put_delivery(handle, serial, &mut delivery, context) {
+            return;
         }
+        let delivery = delivery.kept();
+        context.directory.blocked_bytes += delivery.weight();
         if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
             sender.outgoing.push_back(delivery);
+        }
+        self.block(handle, context);
+    }
+
+    /// The link waits for the window; meanwhile the router gives it no more.
+    fn block(&mut self, handle: usize, context: &mut Context<'_>) {
+        if let Some(link) = self.links.get_mut(handle)
+            && !std::mem::replace(&mut link.is_blocked, true)
+        {
+            self.blocked.push_back(handle);
+            context.events.push_back(Event::Credit { link: link.id, credit: 0, drain: false });
+        }
+    }
+
+    /// Looks after the deliveries of a link that wait, when its peer has given credit.
+    pub(super) fn pump_link(&mut self, handle: usize, context: &mut Context<'_>) {
+        let waits = |link: &Link| matches!(&link.end, LinkEnd::Sender(sender) if !sender.outgoing.is_empty());
+        if self.links.get(handle).is_some_and(waits) {
+            self.block(handle, context);
         }
     }
 
@@ -209,15 +227,24 @@ impl Session {
     /// Writes the deliveries of one link. False if the window closed before the last.
     fn pump(&mut self, handle: usize, context: &mut Context<'_>) -> bool {
         loop {
-            let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return true };
-            let serial = id.serial;
-            let Some(mut delivery) = sender.outgoing.pop_front() else {
+            let Some(link) = self.links.get_mut(handle) else { return true };
+            let (id, LinkEnd::Sender(sender)) = (link.id, &mut link.end) else { return true };
+            // 2.6.7: credit that was taken back holds up what has not begun, until there is some again.
+            let next = sender.outgoing.front().filter(|next| next.is_begun() || sender.credit() > 0);
+            if next.is_none() {
+                link.is_blocked = false;
+                let (credit, drain) = (sender.free_credit(), sender.drain);
                 if sender.finish_drain() {
                     self.flow_is_due(handle);
+                } else {
+                    context.events.push_back(Event::Credit { link: id, credit, drain });
                 }
                 return true;
-            };
-            if !self.put_delivery(handle, serial, &mut delivery, context) {
+            }
+            let Some(mut delivery) = sender.outgoing.pop_front() else { return true };
+            context.directory.blocked_bytes -= delivery.weight();
+            if !self.put_delivery(handle, id.serial, &mut delivery, context) {
+                context.directory.blocked_bytes += delivery.weight();
                 if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
                     sender.outgoing.push_front(delivery);
                 }
@@ -236,7 +263,8 @@ impl Session {
     ) -> bool {
         loop {
             let first = !delivery.is_begun();
-            if self.remote_incoming_window == 0 || (first && self.outgoing.len() >= MAX_UNSETTLED) {
+            let too_many = first && !delivery.settled && self.outgoing.len() >= MAX_UNSETTLED;
+            if self.remote_incoming_window == 0 || too_many {
                 return false;
             }
             if first {
@@ -247,12 +275,12 @@ impl Session {
                     self.outgoing.push(Sent { handle, link_serial, ticket: delivery.ticket })
                 };
                 delivery.delivery_id = Some(SequenceNo::narrow(number));
-                if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
+                if let Some(Link { end: LinkEnd::Sender(sender), unsettled, .. }) = self.links.get_mut(handle) {
+                    *unsettled += usize::from(!delivery.settled);
                     sender.delivery_count = sender.delivery_count.next();
                 }
             }
-            let written = put_transfer(&mut context.wire, self.channel, handle, delivery, first);
-            context.directory.blocked_bytes -= written;
+            put_transfer(&mut context.wire, self.channel, handle, delivery, first);
             self.next_outgoing_id = self.next_outgoing_id.next();
             self.remote_incoming_window -= 1;
             if delivery.remaining() == 0 {
@@ -270,32 +298,61 @@ impl Session {
         }
     }
 
+    /// Takes a delivery that came in out of the ledger. True if it was there.
+    pub(super) fn remove_incoming(&mut self, number: u64) -> bool {
+        let Some(arrived) = self.incoming.as_mut().and_then(|incoming| incoming.remove(number)) else { return false };
+        if let Some(link) = self.links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial) {
+            link.unsettled -= 1;
+        }
+        true
+    }
+
     /// Forgets the deliveries of a link that goes, in both directions; returns those of which nothing was sent.
     pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) -> Vec<Ticket> {
         let mut unsent = Vec::new();
         let Some(link) = self.links.get_mut(handle) else { return unsent };
         let serial = link.id.serial;
+        let unsettled = std::mem::take(&mut link.unsettled);
         match &mut link.end {
             LinkEnd::Sender(sender) => {
                 let waiting = std::mem::take(&mut sender.outgoing);
-                directory.blocked_bytes -= waiting.iter().map(Outgoing::remaining).sum::<usize>();
+                directory.blocked_bytes -= waiting.iter().map(Outgoing::weight).sum::<usize>();
                 unsent.extend(waiting.iter().filter(|delivery| !delivery.is_begun()).map(|delivery| delivery.ticket));
-                self.blocked.retain(|blocked| *blocked != handle);
-                self.outgoing.retain(|sent| sent.link_serial != serial);
+                if std::mem::take(&mut link.is_blocked) {
+                    self.blocked.retain(|blocked| *blocked != handle);
+                }
+                if unsettled > 0 {
+                    self.outgoing.retain(|sent| sent.link_serial != serial);
+                }
             }
             LinkEnd::Receiver(receiver) => {
                 directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
-                if let Some(incoming) = &mut self.incoming {
+                if let Some(incoming) = &mut self.incoming
+                    && unsettled > 0
+                {
                     incoming.retain(|arrived| arrived.link_serial != serial);
                 }
             }
         }
         unsent
     }
+
+    /// Forgets the unsettled deliveries of all links at once.
+    pub(super) fn forget_unsettled(&mut self) {
+        drop(self.outgoing.drain());
+        if let Some(incoming) = &mut self.incoming {
+            drop(incoming.drain());
+        }
+        self.blocked.clear();
+        for (_, link) in &mut self.links {
+            link.unsettled = 0;
+            link.is_blocked = false;
+        }
+    }
 }
 
-/// Writes one transfer frame of a delivery with as much payload as fits; returns how much that was.
-fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut Outgoing, first: bool) -> usize {
+/// Writes one transfer frame of a delivery with as much payload as fits.
+fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut Outgoing, first: bool) {
     let room = (wire.max_frame_size as usize).saturating_sub(transfer::OVERHEAD);
     let count = delivery.remaining().min(room);
     let more = count < delivery.remaining();
@@ -303,5 +360,4 @@ fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut
     let start = start.map(|delivery_id| transfer::Start { delivery_id, message_format: delivery.format });
     wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, delivery.settled, more, count));
     delivery.take(count, |fragment, range| wire.out.append_payload(fragment, range));
-    count
 }

@@ -51,13 +51,10 @@ choice! {
 }
 
 impl DeliveryState {
-    /// The same state without what its receiver added in words.
+    /// The same state without what its receiver added.
     pub(crate) fn without_details(self) -> DeliveryState {
         match self {
-            DeliveryState::Rejected(Rejected { error: Some(error) }) => {
-                let error = Some(Error { description: None, info: None, ..error });
-                DeliveryState::Rejected(Rejected { error })
-            }
+            DeliveryState::Rejected(_) => DeliveryState::Rejected(Rejected { error: None }),
             DeliveryState::Modified(modified) => {
                 DeliveryState::Modified(Modified { message_annotations: None, ..modified })
             }

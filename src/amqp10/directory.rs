@@ -25,6 +25,8 @@ pub(crate) struct Directory {
     /// 2.6.1: a name belongs to one link in each direction.
     names: HashMap<(Arc<str>, Role), LinkId>,
     next_serial: u32,
+    /// Links that take a place in some session, those included that wait for the peer's detach.
+    pub(crate) attached: usize,
     /// Bytes of deliveries that are still arriving, on all links together.
     pub(crate) partial_bytes: usize,
     /// Bytes of deliveries that wait for the windows of sessions.
@@ -32,10 +34,6 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     pub(crate) fn add(&mut self, name: Arc<str>, role: Role, place: Place) -> LinkId {
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);

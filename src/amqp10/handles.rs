@@ -1,28 +1,83 @@
 //! 2.6.2: handles. The peer's handle of a link leads to ours; neither side chooses the other's.
 
-/// See the module. As long as the largest handle that the peer has used, which `handle-max` bounds.
+use std::collections::BTreeMap;
+
+/// See the module. Handles that are given out one after the other, as nearly all peers do, stand in a row; the others, which
+/// may be as large as the peer likes, in a map, so that memory follows the number of links.
 #[derive(Debug, Default)]
-pub(crate) struct Handles(Vec<Option<u32>>);
+pub(crate) struct Handles {
+    row: Vec<Option<u32>>,
+    others: BTreeMap<u32, u32>,
+    count: usize,
+}
 
 impl Handles {
     pub(crate) fn get(&self, remote: u32) -> Option<usize> {
-        let local = self.0.get(usize::try_from(remote).ok()?).copied().flatten()?;
+        let in_row = usize::try_from(remote).ok().and_then(|index| self.row.get(index));
+        let local = match in_row {
+            Some(local) => (*local)?,
+            None => *self.others.get(&remote)?,
+        };
         usize::try_from(local).ok()
     }
 
+    /// For a handle that is not in use.
     pub(crate) fn set(&mut self, remote: u32, local: usize) {
-        let Ok(index) = usize::try_from(remote) else { return };
-        if self.0.len() <= index {
-            self.0.resize(index + 1, None);
+        let (Ok(index), Ok(local)) = (usize::try_from(remote), u32::try_from(local)) else { return };
+        self.count += 1;
+        if index >= self.row.len() {
+            if index > 8 + 2 * self.count {
+                self.others.insert(remote, local);
+                return;
+            }
+            self.row.resize(index + 1, None);
+            // Those that have a place in the row now.
+            let beyond = self.others.split_off(&remote);
+            for (remote, local) in std::mem::replace(&mut self.others, beyond) {
+                if let Some(slot) = usize::try_from(remote).ok().and_then(|index| self.row.get_mut(index)) {
+                    *slot = Some(local);
+                }
+            }
         }
-        if let Some(slot) = self.0.get_mut(index) {
-            *slot = u32::try_from(local).ok();
+        if let Some(slot) = self.row.get_mut(index) {
+            *slot = Some(local);
         }
     }
 
     pub(crate) fn clear(&mut self, remote: u32) {
-        if let Some(slot) = usize::try_from(remote).ok().and_then(|index| self.0.get_mut(index)) {
-            *slot = None;
+        let in_row = usize::try_from(remote).ok().and_then(|index| self.row.get_mut(index));
+        let was = match in_row {
+            Some(slot) => slot.take(),
+            None => self.others.remove(&remote),
+        };
+        self.count -= usize::from(was.is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), prop_oneof![0..40u32, 0..400u32, any::<u32>()]), 0..400)) {
+            let mut handles = Handles::default();
+            let mut model = BTreeMap::new();
+            for (local, (add, remote)) in steps.into_iter().enumerate() {
+                if add && !model.contains_key(&remote) {
+                    handles.set(remote, local);
+                    model.insert(remote, local);
+                } else {
+                    handles.clear(remote);
+                    model.remove(&remote);
+                }
+                prop_assert_eq!(handles.get(remote), model.get(&remote).copied());
+                prop_assert!(handles.row.len() <= 8 + 2 * 400 + 1);
+            }
+            for (remote, local) in model {
+                prop_assert_eq!(handles.get(remote), Some(local));
+            }
         }
     }
 }

@@ -27,6 +27,10 @@ pub(crate) struct Link {
     pub(crate) end: LinkEnd,
     /// A flow of ours is due at the end of the turn.
     pub(crate) flow_due: bool,
+    /// It is in its session's `blocked`: it has deliveries that wait for the window.
+    pub(crate) is_blocked: bool,
+    /// Its deliveries in its session's ledger.
+    pub(crate) unsettled: usize,
 }
 
 /// ```text
@@ -113,7 +117,7 @@ impl Sender {
 
     /// 2.6.7: a drained peer is told that its credit is used up. True if that just happened.
     pub(crate) fn finish_drain(&mut self) -> bool {
-        if self.drained && self.outgoing.is_empty() {
+        if self.drained && (self.outgoing.is_empty() || self.credit() == 0) {
             self.drained = false;
             self.delivery_count = if self.credit() > 0 { self.limit } else { self.delivery_count };
             return true;
@@ -152,6 +156,19 @@ impl Outgoing {
             offset: 0,
             sent: 0,
         }
+    }
+
+    /// The same, fit to wait: it pins no buffer much larger than itself.
+    pub(crate) fn kept(mut self) -> Outgoing {
+        if !self.is_begun() {
+            self.payload = self.payload.kept();
+        }
+        self
+    }
+
+    /// What it costs to let it wait, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.remaining() + 128
     }
 
     pub(crate) fn is_begun(&self) -> bool {

@@ -1,6 +1,8 @@
 //! 3.2: the sections of a message. Finds what routing needs and never decodes the body; shows in the header what befell a
 //! message that is delivered again. Everything else passes through as it came.
 
+use std::collections::HashMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::composite::{Composite, Descriptor, composite};
@@ -48,7 +50,7 @@ impl Section {
 /// 3.2.4: where the message's properties say it goes.
 pub(crate) fn destination(payload: &Payload) -> Destination {
     let mut found = find_to(&payload.head());
-    if found.is_err() && !payload.is_one_fragment() {
+    if !matches!(found, Ok(Some(_))) && !payload.is_one_fragment() {
         found = find_to(&payload.contiguous());
     }
     match found {
@@ -103,6 +105,8 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
     let mut reader = Reader::new(whole);
     let mut header = None;
     let mut delivery_annotations: &[u8] = &[];
+    // As they are, if there is nothing to merge in.
+    let mut own_annotations: &[u8] = &[];
     let mut annotations = Entries::default();
     while !reader.is_empty() {
         let start = reader.rest();
@@ -112,6 +116,10 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
             Section::DeliveryAnnotations => {
                 ahead.hop()?;
                 delivery_annotations = start.get(..start.len() - ahead.rest().len()).unwrap_or_default();
+            }
+            Section::MessageAnnotations if history.annotations.is_empty() => {
+                ahead.hop()?;
+                own_annotations = start.get(..start.len() - ahead.rest().len()).unwrap_or_default();
             }
             Section::MessageAnnotations => annotations.merge(&mut ahead)?,
             Section::Properties | Section::Later => break,
@@ -133,14 +141,31 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
         header.encode(&mut out);
     }
     out.put_slice(delivery_annotations);
+    out.put_slice(own_annotations);
     annotations.put_section(&mut out);
     out.put_slice(reader.rest());
     Ok(out.freeze())
 }
 
-/// The entries of an annotations map, each key and value as they were encoded.
+/// The entries of an annotations map, each key and value as they were encoded, in the order in which keys came first.
 #[derive(Default)]
-struct Entries<'a>(Vec<(&'a [u8], &'a [u8])>);
+struct Entries<'a> {
+    entries: Vec<(&'a [u8], &'a [u8])>,
+    places: HashMap<Key<'a>, usize>,
+}
+
+/// 3.2.10: annotation keys are symbols (or reserved ulongs); one may be encoded short here and long there.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Symbol(&'a str),
+    Other(&'a [u8]),
+}
+
+impl<'a> Key<'a> {
+    fn of(encoded: &'a [u8]) -> Key<'a> {
+        Reader::new(encoded).symbol().map_or(Key::Other(encoded), Key::Symbol)
+    }
+}
 
 impl<'a> Entries<'a> {
     /// Adds the entries of the map that follows; one with a known key takes the old one's place.
@@ -148,33 +173,28 @@ impl<'a> Entries<'a> {
         let (count, mut body) = reader.map()?;
         for _ in 0..count / 2 {
             let (key, value) = (body.any()?, body.any()?);
-            match self.0.iter_mut().find(|(known, _)| same_key(known, key)) {
+            let place = *self.places.entry(Key::of(key)).or_insert(self.entries.len());
+            match self.entries.get_mut(place) {
                 Some(entry) => entry.1 = value,
-                None => self.0.push((key, value)),
+                None => self.entries.push((key, value)),
             }
         }
         Ok(())
     }
 
     fn put_section(&self, out: &mut BytesMut) {
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return;
         }
-        let size: usize = self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let size: usize = self.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
         out.put_u8(code::DESCRIBED);
         0x72_u64.encode(out);
         out.put_u8(code::MAP32);
         out.put_u32(saturate(4 + size));
-        out.put_u32(saturate(2 * self.0.len()));
-        for (key, value) in &self.0 {
+        out.put_u32(saturate(2 * self.entries.len()));
+        for (key, value) in &self.entries {
             out.put_slice(key);
             out.put_slice(value);
         }
     }
-}
-
-/// 3.2.10: annotation keys are symbols (or reserved ulongs); one may be encoded short here and long there.
-fn same_key(a: &[u8], b: &[u8]) -> bool {
-    let symbol = |bytes| Reader::new(bytes).symbol().ok();
-    a == b || symbol(a).is_some_and(|name| Some(name) == symbol(b))
 }

@@ -25,6 +25,9 @@ use crate::outbox::Outbox;
 /// Transfers that we let a peer send before we tell it to go on: 128 MiB in frames of 64 KiB.
 pub(super) const INCOMING_WINDOW: u32 = 2048;
 
+/// What we say of our own: as much as the peer lets us.
+const OUTGOING_WINDOW: u32 = u32::MAX >> 1;
+
 /// Deliveries that may be unsettled in one direction of a session before it has to wait (outgoing) or is ended (incoming).
 pub(super) const MAX_UNSETTLED: usize = 1 << 18;
 
@@ -94,6 +97,7 @@ pub(super) struct Sent {
 /// An unsettled delivery that came in.
 #[derive(Debug)]
 pub(super) struct Arrived {
+    pub(super) handle: usize,
     pub(super) link_serial: u32,
 }
 
@@ -136,7 +140,7 @@ impl Session {
             remote_channel: Some(self.remote_channel),
             next_outgoing_id: self.next_outgoing_id,
             incoming_window: self.incoming_window,
-            outgoing_window: u32::MAX >> 1,
+            outgoing_window: OUTGOING_WINDOW,
             handle_max,
             offered_capabilities: Vec::new(),
             desired_capabilities: Vec::new(),
@@ -179,8 +183,13 @@ impl Session {
                 sender.grant(flow.delivery_count, credit);
             }
             sender.drain = flow.drain;
+            let waits = !sender.outgoing.is_empty();
             let (credit, drain) = (sender.free_credit(), flow.drain);
-            context.events.push_back(Event::Credit { link: link.id, credit, drain });
+            if waits {
+                self.pump_link(handle, context);
+            } else {
+                context.events.push_back(Event::Credit { link: link.id, credit, drain });
+            }
         }
         // A sender may send link state too; credit is not its to give, so there is nothing to take from it.
         if flow.echo {
@@ -239,7 +248,7 @@ impl Session {
                 };
                 let numbers: Vec<u64> = incoming.numbers_in(first..=last).collect();
                 for number in numbers {
-                    incoming.remove(number);
+                    self.remove_incoming(number);
                 }
             }
             Role::Sender => {}
@@ -250,19 +259,20 @@ impl Session {
     /// A receiver ended a delivery of ours.
     fn answer(&mut self, number: u64, outcome: Option<Outcome>, settled: bool, context: &mut Context<'_>) {
         let Some(sent) = self.outgoing.remove(number) else { return };
-        let link = self.links.get(sent.handle).filter(|link| link.id.serial == sent.link_serial);
-        let default = match link.map(|link| &link.end) {
-            Some(LinkEnd::Sender(sender)) => sender.default_outcome.clone(),
-            _ => Outcome::Released,
+        let link = self.links.get_mut(sent.handle).filter(|link| link.id.serial == sent.link_serial);
+        let Some(link) = link else { return };
+        link.unsettled -= 1;
+        let id = link.id;
+        let outcome = match (&link.end, outcome) {
+            (_, Some(outcome)) => outcome,
+            (LinkEnd::Sender(sender), None) => sender.default_outcome.clone(),
+            (LinkEnd::Receiver(_), None) => Outcome::Released,
         };
-        let outcome = outcome.unwrap_or(default);
         if !settled {
             // 2.6.12: it has told its outcome and waits for us to settle.
             self.tell(Role::Sender, SequenceNo::narrow(number), true, outcome.clone());
         }
-        if let Some(link) = link_id(&self.links, &sent) {
-            context.events.push_back(Event::Answer { link, ticket: sent.ticket, outcome });
-        }
+        context.events.push_back(Event::Answer { link: id, ticket: sent.ticket, outcome });
     }
 
     /// Queues a disposition, in one range with the one before if it says the same of the next delivery.
@@ -291,8 +301,7 @@ impl Session {
 
     /// The router has an outcome for a producer's delivery.
     pub(crate) fn settle(&mut self, delivery: DeliveryKey, outcome: Outcome) {
-        let Some(incoming) = &mut self.incoming else { return };
-        if incoming.remove(delivery.0).is_some() {
+        if self.remove_incoming(delivery.0) {
             self.tell(Role::Receiver, SequenceNo::narrow(delivery.0), true, outcome);
         }
     }
@@ -378,7 +387,7 @@ impl Session {
             next_incoming_id: Some(self.next_incoming_id),
             incoming_window: self.incoming_window,
             next_outgoing_id: self.next_outgoing_id,
-            outgoing_window: u32::MAX >> 1,
+            outgoing_window: OUTGOING_WINDOW,
             handle: None,
             delivery_count: None,
             link_credit: None,
@@ -388,8 +397,4 @@ impl Session {
             properties: None,
         }
     }
-}
-
-fn link_id(links: &Slab<Link>, sent: &Sent) -> Option<crate::event::LinkId> {
-    links.get(sent.handle).map(|link| link.id).filter(|id| id.serial == sent.link_serial)
 }

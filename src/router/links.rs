@@ -30,11 +30,13 @@ pub(super) struct Consumer {
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
     pub(super) default_outcome: Outcome,
-    max_message_size: u64,
+    pub(super) max_message_size: u64,
     pub(super) credit: u32,
     pub(super) drain: bool,
     /// It stands in its route's `ready` row.
     pub(super) is_ready: bool,
+    /// It stands in `Router::unfinished`.
+    pub(super) is_unfinished: bool,
     /// What waits for this one alone: copies of what was multicast.
     pub(super) backlog: Backlog,
     /// Deliveries whose answer matters to more than the counters.
@@ -65,6 +67,7 @@ impl Consumer {
             credit: 0,
             drain: false,
             is_ready: false,
+            is_unfinished: false,
             backlog: Backlog::default(),
             outstanding: Ledger::default(),
             cursor: 0,
@@ -164,7 +167,11 @@ impl Links {
     }
 
     pub(super) fn set_congested(&mut self, key: ConnectionKey, congested: bool) {
-        self.slot_of(key).congested = congested;
+        // A stale name is dropped.
+        if let Some(connection) = self.0.get_mut(key.slot as usize).filter(|connection| connection.serial == key.serial)
+        {
+            connection.congested = congested;
+        }
     }
 
     pub(super) fn add_producer(&mut self, key: LinkKey, producer: Producer) {

@@ -17,7 +17,7 @@ mod route;
 mod settlement;
 mod store;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -88,6 +88,9 @@ impl Router {
                 return Some(effect);
             }
             let key = self.unfinished.pop_front()?;
+            if let Some(consumer) = self.links.consumer_mut(key) {
+                consumer.is_unfinished = false;
+            }
             self.serve(key);
         }
     }
@@ -238,9 +241,11 @@ impl Router {
             self.pass_on(route, taker, message, delivery.is_none());
             return Some(Outcome::Accepted);
         }
-        if taker.is_none()
+        // A queue needs room for it even then, until it is settled.
+        if (taker.is_none() || self.is_queue(route))
             && let Err(outcome) = self.admit(route, &message)
         {
+            self.tidy(route);
             return outcome;
         }
         self.forward(from, route, taker, message, delivery)
@@ -248,19 +253,20 @@ impl Router {
 
     /// Whether a message that nobody takes at once can be taken over; if not, what its sender is told.
     fn admit(&mut self, route_id: usize, message: &Message) -> Result<(), Option<Outcome>> {
-        let Some(route) = self.routes.get(route_id).filter(|route| route.is_served()) else {
-            let address = self.routes.get(route_id).map(|route| route.address.clone()).unwrap_or_default();
+        let Some(route) = self.routes.get(route_id) else { return Err(None) };
+        let address = route.address.clone();
+        if !route.is_served() {
             return Err(self.unroutable(&address));
-        };
+        }
         if !self.fits_somebody(route, message) {
-            let too_large = Reason::Other("amqp:link:message-size-exceeded".into());
-            return Err(Some(self.drop_message(too_large, "the message is larger than its receiver takes")));
+            let why = format!("the message is larger than the receiver at {address:?} takes");
+            return Err(Some(self.drop_message(Reason::MessageSizeExceeded, why)));
         }
         let copied_to_all = route.distribution == Distribution::Multicast
             && route.consumers.iter().all(|key| self.links.taker(*key).is_some());
         if self.stored_bytes + Waiting::cost_of(message) > self.config.storage_limit && !copied_to_all {
-            let what = "the broker's storage limit is reached";
-            return Err(Some(self.drop_message(Reason::ResourceLimitExceeded, what)));
+            let why = format!("no room for it at {address:?}: the broker's storage limit is reached");
+            return Err(Some(self.drop_message(Reason::ResourceLimitExceeded, why)));
         }
         Ok(())
     }
@@ -325,6 +331,7 @@ impl Router {
     fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
+        let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
         for (key, unsent) in gone {
             match self.links.remove(key) {
                 Some(End::Producer(producer)) => {
@@ -332,15 +339,25 @@ impl Router {
                     if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
                         route.producers -= 1;
                     }
+                    for route in producer.held_by {
+                        if let Some(route) = self.routes.get_mut(route) {
+                            route.held.remove(&key);
+                        }
+                    }
                     routes.extend(producer.route.map(|route| (route, key)));
                 }
                 Some(End::Consumer(consumer)) => {
                     self.counts.receiver_links -= 1;
-                    self.strike_off(key, &consumer);
+                    leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
                 }
                 None => {}
+            }
+        }
+        for (route, leaving) in leaving {
+            if let Some(route) = self.routes.get_mut(route) {
+                route.strike_off(&leaving);
             }
         }
         for (key, consumer, unsent) in consumers {
@@ -357,9 +374,13 @@ impl Router {
     fn end_dynamic_node(&mut self, route_id: usize, gone: LinkKey) {
         let Some(route) = self.routes.get_mut(route_id).filter(|route| route.owner == Some(gone)) else { return };
         route.owner = None;
+        // What waits is dropped with the next look at it.
         route.ended = true;
-        self.stored_bytes -= route.store.clear();
         self.forget_address(route_id);
+    }
+
+    fn is_queue(&self, route_id: usize) -> bool {
+        self.routes.get(route_id).is_some_and(|route| route.distribution == Distribution::Queue)
     }
 
     /// Forgets a route that nobody uses.
@@ -397,7 +418,7 @@ impl Router {
         }
         producer.held_by.push(route_id);
         if let Some(route) = self.routes.get_mut(route_id) {
-            route.held.push(key);
+            route.held.insert(key);
         }
     }
 
@@ -426,7 +447,8 @@ impl Router {
         }
     }
 
-    fn drop_message(&mut self, reason: Reason, why: &str) -> Outcome {
+    fn drop_message(&mut self, reason: Reason, why: impl Into<Arc<str>>) -> Outcome {
+        let why = why.into();
         log::info!("dropped: {why}");
         self.counts.dropped += 1;
         Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))

@@ -1,6 +1,6 @@
 //! One address, and how what waits there is handed out.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::links::{Consumer, Outstanding};
@@ -25,13 +25,13 @@ pub(super) struct Route {
     /// Consumers whose own backlog is slow.
     slow_consumers: usize,
     /// Producers that get no more credit until the route has caught up.
-    pub(super) held: Vec<LinkKey>,
+    pub(super) held: HashSet<LinkKey>,
     /// The link that a dynamic node lives and dies with.
     pub(super) owner: Option<LinkKey>,
     /// It was a dynamic node's, and its link is gone: nothing is done with messages any more.
     pub(super) ended: bool,
-    /// Some message is not for some consumer.
-    has_shunned: bool,
+    /// Consumers that have stepped over messages which are not for them.
+    choosy: Vec<LinkKey>,
 }
 
 impl Route {
@@ -45,11 +45,18 @@ impl Route {
             producers: 0,
             store: Store::default(),
             slow_consumers: 0,
-            held: Vec::new(),
+            held: HashSet::new(),
             owner,
             ended: false,
-            has_shunned: false,
+            choosy: Vec::new(),
         }
+    }
+
+    /// Consumers leave.
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
+        self.consumers.retain(|key| !leaving.contains(key));
+        self.browsers.retain(|key| !leaving.contains(key));
+        self.ready.retain(|key| !leaving.contains(key));
     }
 
     /// Somebody is there for a message, or it can be stored.
@@ -217,9 +224,18 @@ impl Router {
             }
         }
         if self.batch_is_full() {
-            self.unfinished.push_back(key);
+            self.go_on_later(key);
         } else {
             self.finish_drain(key);
+        }
+    }
+
+    /// Gives the consumer its turn again when what has gathered has been carried out.
+    fn go_on_later(&mut self, key: LinkKey) {
+        if let Some(consumer) = self.links.consumer_mut(key)
+            && !std::mem::replace(&mut consumer.is_unfinished, true)
+        {
+            self.unfinished.push_back(key);
         }
     }
 
@@ -251,14 +267,21 @@ impl Router {
         self.show_all(route_id);
         if self.batch_is_full() {
             let route = self.routes.get(route_id);
-            self.unfinished.extend(route.and_then(|route| route.ready.front().or(route.consumers.first())));
+            if let Some(key) = route.and_then(|route| route.ready.front().or(route.consumers.first())).copied() {
+                self.go_on_later(key);
+            }
         }
     }
 
     fn show_all(&mut self, route_id: usize) {
         for index in 0.. {
-            let Some(key) = self.routes.get(route_id).and_then(|route| route.browsers.get(index)) else { return };
-            self.show(*key);
+            let Some(key) = self.routes.get(route_id).and_then(|route| route.browsers.get(index)).copied() else {
+                return;
+            };
+            self.show(key);
+            if self.batch_is_full() {
+                self.go_on_later(key);
+            }
         }
     }
 
@@ -266,8 +289,8 @@ impl Router {
         while !self.batch_is_full()
             && let Some(route) = self.routes.get_mut(route_id)
             && let Some(first) = route.consumers.first().copied()
-            && self.links.can_take(first)
-            && let Some(waiting) = route.store.take()
+            && let Some(consumer) = self.links.taker(first)
+            && let (Some(waiting), _) = route.store.take_for(|waiting| consumer.fits(&waiting.message), 0)
         {
             self.stored_bytes -= waiting.cost();
             self.send(first, waiting, Distribution::Direct);
@@ -295,7 +318,9 @@ impl Router {
             }
             let is_for = |waiting: &Waiting| consumer.fits(&waiting.message) && !waiting.is_shunned_by(key);
             let (waiting, cursor) = route.store.take_for(is_for, consumer.cursor);
-            route.has_shunned |= cursor != consumer.cursor;
+            if consumer.cursor == 0 && cursor > 0 {
+                route.choosy.push(key);
+            }
             consumer.cursor = cursor;
             let distribution = route.distribution;
             let Some(waiting) = waiting else {
@@ -374,14 +399,13 @@ impl Router {
             self.stored_bytes -= waiting.cost();
             return;
         };
-        route.has_shunned |= waiting.shunned_by.is_some();
-        if route.has_shunned {
-            for key in &route.consumers {
-                if let Some(consumer) = self.links.consumer_mut(*key) {
-                    consumer.cursor = consumer.cursor.min(waiting.sequence);
-                }
-            }
-        }
+        // It may be for those that have looked further by now.
+        route.choosy.retain(|key| {
+            self.links.consumer_mut(*key).is_some_and(|consumer| {
+                consumer.cursor = consumer.cursor.min(waiting.sequence);
+                consumer.cursor > 0
+            })
+        });
         route.store.put_back(waiting);
     }
 
@@ -419,16 +443,6 @@ impl Router {
         }
     }
 
-    /// A consumer leaves its route.
-    pub(super) fn strike_off(&mut self, key: LinkKey, consumer: &Consumer) {
-        let Some(route) = self.routes.get_mut(consumer.route) else { return };
-        route.consumers.retain(|other| *other != key);
-        route.browsers.retain(|other| *other != key);
-        if consumer.is_ready {
-            route.ready.retain(|other| *other != key);
-        }
-    }
-
     /// What a consumer that has left had goes back or on to others, or is lost with it.
     pub(super) fn take_back(&mut self, key: LinkKey, mut consumer: Consumer, unsent: &[Ticket]) {
         let route_id = consumer.route;
@@ -455,6 +469,7 @@ impl Router {
     pub(super) fn carry_on(&mut self, route_id: usize) {
         self.dispatch(route_id);
         self.drop_unserved(route_id);
+        self.drop_unfit(route_id);
         self.weigh(route_id);
     }
 
@@ -464,12 +479,39 @@ impl Router {
             && !route.is_served()
             && let Some(waiting) = route.store.take()
         {
-            log::info!("dropped: the last receiver at {:?} left while it waited", route.address);
-            self.stored_bytes -= waiting.cost();
-            self.counts.dropped += 1;
-            if let Some(origin) = waiting.origin {
-                self.resolve(origin, Outcome::Released);
-            }
+            let address = route.address.clone();
+            self.drop_waiting(&address, waiting, "the last receiver left while it waited");
+        }
+    }
+
+    /// So is what is too large for all who are left.
+    fn drop_unfit(&mut self, route_id: usize) {
+        let Some(route) = self.routes.get(route_id) else { return };
+        if route.store.is_empty() || route.distribution == Distribution::Queue {
+            return;
+        }
+        let address = route.address.clone();
+        let largest = match route.distribution {
+            Distribution::Direct => route.consumers.first().and_then(|key| self.links.consumer(*key)),
+            _ => route
+                .consumers
+                .iter()
+                .filter_map(|key| self.links.consumer(*key))
+                .max_by_key(|consumer| consumer.max_message_size),
+        };
+        let largest = largest.map_or(0, |consumer| consumer.max_message_size);
+        let unfit = |waiting: &Waiting| waiting.message.payload.len() as u64 > largest;
+        while let Some(waiting) = self.routes.get_mut(route_id).and_then(|route| route.store.take_for(unfit, 0).0) {
+            self.drop_waiting(&address, waiting, "too large for the receivers that are left");
+        }
+    }
+
+    fn drop_waiting(&mut self, address: &str, waiting: Waiting, why: &str) {
+        log::info!("dropped at {address:?}: {why}");
+        self.stored_bytes -= waiting.cost();
+        self.counts.dropped += 1;
+        if let Some(origin) = waiting.origin {
+            self.resolve(origin, Outcome::Released);
         }
     }
 }

@@ -79,13 +79,14 @@ impl Router {
                 return true;
             }
         };
+        self.stored_bytes -= waiting.cost();
+        if matches!(outcome, Outcome::Accepted | Outcome::Rejected(_)) {
+            return false;
+        }
         // 3.2.1: whoever has it next is not the first, and is told so.
         let history = waiting.message.history_mut();
         match outcome {
-            Outcome::Accepted | Outcome::Rejected(_) => {
-                self.stored_bytes -= waiting.cost();
-                return false;
-            }
+            Outcome::Accepted | Outcome::Rejected(_) => {}
             Outcome::Released => {}
             Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
                 history.add(delivery_failed, annotations);
@@ -96,6 +97,7 @@ impl Router {
                 }
             }
         }
+        self.stored_bytes += waiting.cost();
         self.put_back(route_id, waiting);
         true
     }

@@ -25,7 +25,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn cost(&self) -> usize {
-        Waiting::cost_of(&self.message)
+        let history = self.message.history.as_ref().map_or(0, |history| history.len());
+        Waiting::cost_of(&self.message) + history
     }
 
     pub(super) fn cost_of(message: &Message) -> usize {
@@ -159,12 +160,5 @@ impl Store {
     pub(super) fn turned(&mut self, limit: usize) -> bool {
         let is_slow = is_slow(self.is_slow, self.len(), self.bytes, limit);
         std::mem::replace(&mut self.is_slow, is_slow) != is_slow
-    }
-
-    /// Throws all away; returns what it cost.
-    pub(super) fn clear(&mut self) -> usize {
-        self.returned.clear();
-        self.fresh.clear();
-        std::mem::take(&mut self.bytes)
     }
 }
