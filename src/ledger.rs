@@ -211,8 +211,12 @@ mod tests {
     #[test]
     fn what_is_left_of_many_does_not_keep_their_slots() {
         let mut ledger = Ledger::default();
-        (0..100_000).for_each(|number| drop(ledger.push(number)));
-        (1..100_000).for_each(|number| drop(ledger.remove(number)));
+        for number in 0..100_000 {
+            assert_eq!(ledger.push(number), number);
+        }
+        for number in 1..100_000 {
+            assert_eq!(ledger.remove(number), Some(number));
+        }
         assert!(ledger.recent.len() <= TIDY_FROM, "{} slots for one entry", ledger.recent.len());
     }
 

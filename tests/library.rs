@@ -480,3 +480,25 @@ fn starting_takes_no_time() {
     let best = best.min().unwrap();
     assert!(best < Duration::from_millis(1), "{best:?}");
 }
+
+#[test]
+fn time_outs_that_never_end_are_fine() {
+    let broker = Broker::builder()
+        .handshake_time_out(Duration::MAX)
+        .linger(Duration::MAX)
+        .idle_time_out(Duration::MAX)
+        .start()
+        .unwrap();
+    let mut peer = Peer::opened(&broker);
+    peer.close();
+}
+
+#[test]
+fn after_a_stop_nobody_is_there() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    peer.attach_sender("s", 0, "queue.a");
+    broker.stop();
+    let counts = broker.counts();
+    assert_eq!((counts.connections, counts.sender_links), (0, 0));
+}

@@ -269,7 +269,7 @@ fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -
         unsettled: None,
         incomplete_unsettled: false,
         initial_delivery_count: (role == Role::Sender).then(SequenceNo::default),
-        max_message_size: (role == Role::Receiver).then_some(max_message_size),
+        max_message_size: Some(max_message_size).filter(|max| role == Role::Receiver && *max < u64::MAX),
         offered_capabilities: Vec::new(),
         desired_capabilities: Vec::new(),
         properties: None,

@@ -6,6 +6,7 @@
 mod support;
 
 mod attach;
+mod cost;
 mod disposition;
 mod flow;
 mod framing;

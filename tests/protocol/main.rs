@@ -8,6 +8,7 @@ mod support;
 mod connection;
 mod credit;
 mod delivery;
+mod edges;
 mod frame_size;
 mod link;
 mod message;

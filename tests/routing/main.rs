@@ -11,6 +11,7 @@ mod backlog;
 mod counters;
 mod direct;
 mod dynamic;
+mod edges;
 mod end_to_end;
 mod manner;
 mod multicast;
