@@ -489,14 +489,14 @@ fn time_outs_that_never_end_are_fine() {
         .idle_time_out(Duration::MAX)
         .start()
         .unwrap();
-    let mut peer = Peer::opened(&broker);
+    let peer = Peer::opened(&broker);
     peer.close();
 }
 
 #[test]
 fn after_a_stop_nobody_is_there() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
+    let peer = Peer::opened(&broker);
     peer.attach_sender("s", 0, "queue.a");
     broker.stop();
     let counts = broker.counts();

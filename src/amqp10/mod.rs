@@ -3,10 +3,10 @@
 //! | section | file |
 //! |---|---|
 //! | 1.4 composite types | `composite.rs` |
-//! | 1.6 primitive types | `types.rs` |
+//! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type) |
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs` |
-//! | 2.4 connections | `connection.rs` |
+//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open) |
 //! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
 //! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
@@ -25,8 +25,10 @@ mod definitions;
 mod deliveries;
 mod delivery_state;
 mod directory;
+mod encodings;
 mod frame;
 mod handles;
+mod handshake;
 mod header;
 mod link;
 mod performative;

@@ -34,7 +34,7 @@ impl Scale {
             backlog: 1_000_000,
             addresses: 100_000,
             links: 10_000,
-            connections: 9_000,
+            connections: 10_000,
             trips: 5_000,
             starts: 200,
         }

@@ -1,0 +1,119 @@
+//! 2.2 and 5.3.2: protocol headers and SASL, up to where the open is awaited. A part of `connection.rs`; knows no session.
+
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+
+use super::connection::{Connection, Phase};
+use super::definitions::Condition;
+use super::frame::{self, Frame, FrameType};
+use super::header::{Header, Protocol};
+use super::sasl::{self, SaslFrame, SaslInit, SaslOutcome};
+use super::types::{Decode, Encode, Reader};
+use super::violation::Violation;
+use crate::outbox::Outbox;
+
+impl Connection {
+    /// 2.2: `frontend.rs` has seen that the header is one of ours.
+    pub(super) fn on_first_header(
+        &mut self,
+        input: &mut BytesMut,
+        until: Instant,
+        out: &mut Outbox,
+    ) -> Result<bool, Violation> {
+        let Header::Known(protocol) = Header::read(input) else { return Ok(false) };
+        input.advance(Header::SIZE);
+        match protocol {
+            Protocol::Amqp => {
+                Protocol::Amqp.put(out);
+                self.phase = Phase::AwaitOpen { until };
+            }
+            Protocol::Sasl => {
+                Protocol::Sasl.put(out);
+                put_sasl(out, &sasl::mechanisms(&self.config.users))?;
+                self.phase = Phase::AwaitInit { until };
+            }
+        }
+        Ok(true)
+    }
+
+    /// 5.3.2: after SASL the AMQP header, and no other.
+    pub(super) fn on_second_header(
+        &mut self,
+        input: &mut BytesMut,
+        until: Instant,
+        out: &mut Outbox,
+    ) -> Result<bool, Violation> {
+        match Header::read(input) {
+            Header::Partial => Ok(false),
+            Header::Known(Protocol::Amqp) => {
+                input.advance(Header::SIZE);
+                Protocol::Amqp.put(out);
+                self.phase = Phase::AwaitOpen { until };
+                Ok(true)
+            }
+            Header::Known(Protocol::Sasl) | Header::Unknown(_) => {
+                log::warn!("{}: closed: the header after SASL is not that of AMQP 1.0.0", self.name);
+                Protocol::Amqp.put(out);
+                self.phase = Phase::Closed;
+                Ok(true)
+            }
+        }
+    }
+
+    /// 5.3.2: there is no close in this layer, so every violation just ends it.
+    pub(super) fn on_sasl_bytes(
+        &mut self,
+        input: &mut BytesMut,
+        until: Instant,
+        out: &mut Outbox,
+    ) -> Result<bool, Violation> {
+        let init = match frame::split(input, sasl::MAX_SASL_FRAME_SIZE) {
+            Ok(None) => return Ok(false),
+            Ok(Some(frame)) => read_init(&frame).map_err(|violation| violation.error),
+            Err(violation) => Err(violation.error),
+        };
+        self.phase = match init {
+            Ok(init) => {
+                let user = sasl::authenticate(&self.config.users, &init);
+                let code = if user.is_some() { sasl::CODE_OK } else { sasl::CODE_AUTH };
+                put_sasl(out, &SaslOutcome { code, additional_data: None })?;
+                match user {
+                    Some(user) => {
+                        log::debug!("{}: sasl {}: {user} is in", self.name, init.mechanism.as_str());
+                        Phase::AwaitSecondHeader { until }
+                    }
+                    None => {
+                        log::info!("{}: sasl {}: refused, outcome code {code}", self.name, init.mechanism.as_str());
+                        Phase::Closed
+                    }
+                }
+            }
+            Err(error) => {
+                log::warn!("{}: closed during SASL: {error}", self.name);
+                Phase::Closed
+            }
+        };
+        Ok(true)
+    }
+}
+
+/// 5.3.3.2: the one thing that a client may say in this layer.
+fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
+    let illegal = |what| Violation::connection(Condition::IllegalState, what);
+    if frame.frame_type != FrameType::Sasl {
+        return Err(illegal("AMQP frame before the end of SASL"));
+    }
+    let mut reader = Reader::new(&frame.body);
+    match SaslFrame::decode(&mut reader)? {
+        SaslFrame::SaslInit(init) => {
+            reader.finish()?;
+            Ok(init)
+        }
+        _ => Err(illegal("sasl-init expected")),
+    }
+}
+
+fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
+    out.append(|out| frame::put(out, FrameType::Sasl, 0, frame::MIN_MAX_FRAME_SIZE, |frame| body.encode(frame)))
+}
