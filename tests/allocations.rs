@@ -1,5 +1,6 @@
 //! What a message costs in allocations once everything has grown to its size: none. A process of its own, since it counts
 //! those of every thread; the peers here make all their frames beforehand.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "../benches/table/wire.rs"]
 #[allow(dead_code)]

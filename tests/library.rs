@@ -496,7 +496,7 @@ fn time_outs_that_never_end_are_fine() {
 #[test]
 fn after_a_stop_nobody_is_there() {
     let broker = Broker::start().unwrap();
-    let peer = Peer::opened(&broker);
+    let mut peer = Peer::opened(&broker);
     peer.attach_sender("s", 0, "queue.a");
     broker.stop();
     let counts = broker.counts();
