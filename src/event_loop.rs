@@ -1,4 +1,5 @@
-//! The event loop: the only `Poll`, the only clock. Owns every connection and the router, as siblings.
+//! The event loop: the only `Poll`, the only clock. Owns every connection and the router, as siblings. It knows no protocol and
+//! no address: it carries events one way and effects the other.
 //!
 //! One turn: poll; read from each socket that is ready, a bounded amount; the engine turns bytes into events, the router
 //! each event into effects on links, until there are none left; timers; counters are published; every connection that has

@@ -1,4 +1,5 @@
 //! Which protocol is this? One enum over the protocol engines, so that the event loop has to know none of them.
+//! It has no socket and has never heard of the router.
 
 use std::sync::Arc;
 use std::time::Instant;

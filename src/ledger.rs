@@ -1,4 +1,5 @@
-//! Things that are numbered in order as they are added and taken out in any order: unsettled deliveries, above all.
+//! Things that are numbered in order as they are added and taken out in any order: unsettled deliveries, above all. What
+//! they are is not known here.
 //!
 //! Taking out is what makes a plain queue wrong and a map slow. A ledger is a queue with holes; when one old entry keeps a
 //! long row of holes alive, the few entries there move aside into a map, so that memory follows what is live.

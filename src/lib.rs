@@ -21,8 +21,9 @@
 //! 2. `event_loop.rs`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
 //! 3. `frontend.rs`: which protocol is this?
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
-//! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through;
-//! 6. `router/`: addresses, and who gets what.
+//! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
+//!    is not settled yet, on both sides;
+//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it.
 
 mod amqp10;
 mod broker;

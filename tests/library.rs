@@ -468,20 +468,6 @@ fn a_builder_can_be_used_again() {
 }
 
 #[test]
-fn starting_takes_no_time() {
-    // The promise is less than a millisecond; this is the best of some, on a machine that is busy with other tests.
-    let best = (0..50).map(|_| {
-        let begun = Instant::now();
-        let broker = Broker::start().unwrap();
-        let took = begun.elapsed();
-        drop(broker);
-        took
-    });
-    let best = best.min().unwrap();
-    assert!(best < Duration::from_millis(1), "{best:?}");
-}
-
-#[test]
 fn time_outs_that_never_end_are_fine() {
     let broker = Broker::builder()
         .handshake_time_out(Duration::MAX)

@@ -1,6 +1,6 @@
 //! 2.6: links. One end each: credit, the deliveries that wait to go out, the one that is coming in piece by piece.
 //!
-//! A link does not know its session's windows, nor who routes; `session.rs` moves its deliveries.
+//! A link does not know its session's windows, nor who routes; `deliveries.rs` moves its deliveries.
 
 use std::collections::VecDeque;
 use std::ops::Range;

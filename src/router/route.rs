@@ -1,4 +1,4 @@
-//! One address, and how what waits there is handed out.
+//! One address, and how what waits there is handed out. To whom an answer matters is `settlement.rs`.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

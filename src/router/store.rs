@@ -1,4 +1,4 @@
-//! Messages that wait, in order, with places to go back to.
+//! Messages that wait, in order, with places to go back to. Who gets them is not decided here.
 
 use std::collections::{BTreeMap, VecDeque};
 
