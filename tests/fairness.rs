@@ -1,12 +1,13 @@
 //! A connection that floods the broker does not keep another one waiting for longer than its share of a turn, in bytes. No
 //! clock: the broker is stopped while both write, and one receiver sees in which order it then took them up.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(target_os = "linux", feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
 use std::io::{ErrorKind, Write};
 use std::process;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use support::{Command, Peer, message, transfer};
@@ -20,6 +21,25 @@ const FLOOD: u32 = 1000;
 fn signal(name: &str, broker: &Command) {
     let status = process::Command::new("kill").args([name, &broker.id().to_string()]).status().unwrap();
     assert!(status.success());
+}
+
+/// Stops the broker; a signal is only under way when `kill` returns.
+fn stop(broker: &Command) {
+    signal("-STOP", broker);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !all_threads_stopped(broker) {
+        assert!(Instant::now() < deadline, "the broker does not stop");
+        std::thread::yield_now();
+    }
+}
+
+fn all_threads_stopped(broker: &Command) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", broker.id())).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap();
+        // The state follows the name, which is in brackets.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 #[test]
@@ -45,9 +65,9 @@ fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
         }
         let frame = bytes.len() / FLOOD as usize;
 
-        signal("-STOP", &broker);
+        stop(&broker);
         let waiting = write_what_fits(&flood, &bytes);
-        assert!(waiting > 3 * TURN_BYTES / 2, "only {waiting} bytes fit the socket: no flood");
+        assert!(waiting > 3 * TURN_BYTES, "only {waiting} bytes fit the socket: no flood");
         ping.send_message(0, "ping");
         signal("-CONT", &broker);
         flood.stream().write_all(&bytes[waiting..]).unwrap();
@@ -64,7 +84,8 @@ fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
             }
         }
         let kept_waiting = before as usize * frame;
-        assert!(kept_waiting <= TURN_BYTES, "the ping came after {kept_waiting} bytes of the flood");
+        // Its share of the turn, and of one that may have been under way.
+        assert!(kept_waiting <= 2 * TURN_BYTES, "the ping came after {kept_waiting} bytes of the flood");
     }
 }
 
