@@ -196,21 +196,13 @@ impl Session {
         self.block(handle, context);
     }
 
-    /// The link waits for the window; meanwhile the router gives it no more.
-    fn block(&mut self, handle: usize, context: &mut Context<'_>) {
+    /// The link has deliveries that wait; until they are written the router gives it no more.
+    pub(super) fn block(&mut self, handle: usize, context: &mut Context<'_>) {
         if let Some(link) = self.links.get_mut(handle)
             && !std::mem::replace(&mut link.is_blocked, true)
         {
             self.blocked.push_back(handle);
             context.events.push_back(Event::Credit { link: link.id, credit: 0, drain: false });
-        }
-    }
-
-    /// Looks after the deliveries of a link that wait, when its peer has given credit.
-    pub(super) fn pump_link(&mut self, handle: usize, context: &mut Context<'_>) {
-        let waits = |link: &Link| matches!(&link.end, LinkEnd::Sender(sender) if !sender.outgoing.is_empty());
-        if self.links.get(handle).is_some_and(waits) {
-            self.block(handle, context);
         }
     }
 

@@ -186,7 +186,7 @@ impl Session {
             let waits = !sender.outgoing.is_empty();
             let (credit, drain) = (sender.free_credit(), flow.drain);
             if waits {
-                self.pump_link(handle, context);
+                self.block(handle, context);
             } else {
                 context.events.push_back(Event::Credit { link: link.id, credit, drain });
             }

@@ -80,16 +80,12 @@ impl Router {
             }
         };
         self.stored_bytes -= waiting.cost();
-        if matches!(outcome, Outcome::Accepted | Outcome::Rejected(_)) {
-            return false;
-        }
-        // 3.2.1: whoever has it next is not the first, and is told so.
-        let history = waiting.message.history_mut();
         match outcome {
-            Outcome::Accepted | Outcome::Rejected(_) => {}
-            Outcome::Released => {}
+            Outcome::Accepted | Outcome::Rejected(_) => return false,
+            // Even then whoever has it next is not the first, and is told so.
+            Outcome::Released => waiting.message.history_mut().add(false, None),
             Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
-                history.add(delivery_failed, annotations);
+                waiting.message.history_mut().add(delivery_failed, annotations);
                 if undeliverable_here {
                     let shunned_by = waiting.shunned_by.get_or_insert_default();
                     shunned_by.retain(|key| self.links.consumer(*key).is_some());
