@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use crate::amqp10;
 use crate::config::EngineConfig;
-use crate::event::{Effect, Event};
+use crate::event::{Effect, Event, Fault, LinkId};
 use crate::outbox::Outbox;
 
 /// One connection's protocol engine, once its first bytes have said which.
@@ -101,10 +101,10 @@ impl Frontend {
         }
     }
 
-    /// The broker is stopping: close in the protocol's own way.
-    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
+    /// Closes in the protocol's own way, for a reason that is not the peer's.
+    pub(crate) fn close(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
-            Engine::Amqp10(connection) => connection.stop(now, out),
+            Engine::Amqp10(connection) => connection.close_with(fault, now, out),
             Engine::AwaitHeader { .. } | Engine::Refused => self.engine = Engine::Refused,
         }
     }
@@ -113,6 +113,14 @@ impl Frontend {
     pub(crate) fn abandon(&mut self) {
         if let Engine::Amqp10(connection) = &mut self.engine {
             connection.abandon();
+        }
+    }
+
+    /// Deliveries of a link that are not settled.
+    pub(crate) fn unsettled(&self, link: LinkId) -> usize {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.unsettled(link),
+            Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
 

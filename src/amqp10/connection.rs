@@ -20,7 +20,7 @@ use super::transfer;
 use super::types::{Decode, Reader, Symbol, saturate};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Effect, Event};
+use crate::event::{Effect, Event, Fault, LinkId, Opened};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     /// Who it is, for the log.
     pub(super) name: Arc<str>,
     pub(super) phase: Phase,
+    /// As whom the peer was let in by SASL.
+    pub(super) user: Option<Arc<str>>,
     last_received: Instant,
     last_sent: Instant,
     /// From the peer's open.
@@ -84,6 +86,7 @@ impl Connection {
             config,
             name,
             phase: Phase::AwaitHeader { until },
+            user: None,
             last_received: now,
             last_sent: now,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
@@ -193,6 +196,12 @@ impl Connection {
         self.put_open(out)?;
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
+        self.events.push_back(Event::Opened(Box::new(Opened {
+            protocol: "AMQP 1.0",
+            container: Some(open.container_id.clone()),
+            host: open.hostname.clone(),
+            user: self.user.clone(),
+        })));
         match open.idle_time_out.filter(|time_out| *time_out > 0) {
             Some(time_out) if time_out < MIN_IDLE_TIME_OUT => {
                 Err(Violation::connection(Condition::InvalidField, "idle-time-out below 100 ms cannot be kept"))
@@ -391,9 +400,9 @@ impl Connection {
         self.close(error.clone(), now, out);
     }
 
-    /// The broker is stopping.
-    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
-        self.close(Error::new(Condition::ConnectionForced, "the broker is stopping"), now, out);
+    /// Closes for a reason that is not the peer's.
+    pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
+        self.close(Error::from(fault), now, out);
     }
 
     /// 2.4.3: closes with an error and waits a while for the peer's close.
@@ -451,6 +460,8 @@ impl Connection {
         let result = self.with_session(place.channel, out, |session, context| {
             match effect {
                 Effect::Attached { address, .. } => return session.attached(handle, address, context),
+                Effect::Refused { fault, .. } => return session.refused(handle, Error::from(*fault), context),
+                Effect::Detach { fault, .. } => return session.detach_attached(handle, Error::from(*fault), context),
                 Effect::Grant { credit, .. } => session.grant(handle, credit),
                 Effect::Deliver { message, settled, ticket, .. } => {
                     session.deliver(handle, message, settled, ticket, context);
@@ -483,6 +494,13 @@ impl Connection {
         if !out.is_empty() {
             self.last_sent = now;
         }
+    }
+
+    /// Deliveries of a link, in its one direction, that are not settled.
+    pub(crate) fn unsettled(&self, link: LinkId) -> usize {
+        let place = self.directory.place(link);
+        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
+        session.and_then(|(session, handle)| session.links.get(handle)).map_or(0, |link| link.unsettled)
     }
 
     /// Bytes of deliveries that wait for the windows of sessions.

@@ -81,6 +81,7 @@ impl Connection {
                 match user {
                     Some(user) => {
                         log::debug!("{}: sasl {}: {user} is in", self.name, init.mechanism.as_str());
+                        self.user = Some(user.into());
                         Phase::AwaitSecondHeader { until }
                     }
                     None => {
