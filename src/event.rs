@@ -108,6 +108,7 @@ pub(crate) enum Reason {
     ResourceLimitExceeded,
     MessageSizeExceeded,
     ConnectionForced,
+    NotImplemented,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }
@@ -124,6 +125,15 @@ impl Fault {
     pub(crate) fn new(reason: Reason, description: impl Into<Arc<str>>) -> Fault {
         Fault { reason, description: Some(description.into()), info: None }
     }
+}
+
+/// What a peer did against the rules of its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    /// Where the specification demands otherwise.
+    pub(crate) section: &'static str,
+    /// What it was told.
+    pub(crate) fault: Fault,
 }
 
 /// How a delivery ended.

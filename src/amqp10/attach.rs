@@ -16,15 +16,15 @@ impl Session {
     /// 2.7.3: the peer attaches a link.
     pub(crate) fn on_attach(&mut self, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         if attach.handle > context.config.handle_max {
-            return Err(Violation::framing("handle above handle-max"));
+            return Err(Violation::framing("2.7.2", "handle above handle-max"));
         }
         if self.handles.get(attach.handle).is_some() {
-            return Err(Violation::session(Condition::HandleInUse, "a link is attached to this handle"));
+            return Err(Violation::session("2.6.2", Condition::HandleInUse, "a link is attached to this handle"));
         }
         let handle = self.links.vacant_key();
         if saturate(handle) > self.remote_handle_max {
             let what = "no handle left below the peer's handle-max";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::session("2.7.2", Condition::ResourceLimitExceeded, what));
         }
         let name = attach.name.clone();
         // 2.8.1: its end decides ours.
@@ -32,7 +32,7 @@ impl Session {
         // Links that are refused take a place too, until the peer has detached them.
         if context.directory.attached >= context.config.max_links.saturating_mul(2) {
             let what = "too many links on this connection, the refused ones included";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::session("2.6.3", Condition::ResourceLimitExceeded, what));
         }
         let too_many = context.directory.attached >= context.config.max_links;
         context.directory.attached += 1;
@@ -116,7 +116,7 @@ impl Session {
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         self.put_refusal(handle, attach, context)?;
-        Err(Violation { scope: Scope::Link(handle), error: Box::new(error) })
+        Err(Violation { scope: Scope::Link(handle), section: "2.7.3", error: Box::new(error) })
     }
 
     /// 2.6.3: the terminus is null that could not be had.

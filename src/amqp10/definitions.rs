@@ -264,6 +264,7 @@ impl From<Fault> for Error {
             Reason::ResourceLimitExceeded => Condition::ResourceLimitExceeded,
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
             Reason::ConnectionForced => Condition::ConnectionForced,
+            Reason::NotImplemented => Condition::NotImplemented,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         };
         Error { condition, description: fault.description, info: fault.info.map(RawMap) }
