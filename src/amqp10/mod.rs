@@ -41,4 +41,6 @@ mod types;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use definitions::spelled;
+pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
