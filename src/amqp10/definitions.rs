@@ -277,11 +277,7 @@ impl From<Reason> for Condition {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
-        Error {
-            condition: fault.reason.into(),
-            description: fault.description,
-            info: fault.info.map(RawMap),
-        }
+        Error { condition: fault.reason.into(), description: fault.description, info: fault.info.map(RawMap) }
     }
 }
 

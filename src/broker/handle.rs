@@ -196,7 +196,7 @@ impl Handle {
     pub fn inject(&self, address: &str, message: Message) -> Option<Outcome> {
         let address = Text::from(address);
         let message = crate::message::Message {
-            payload: crate::amqp10::write_message(&message).into(),
+            payload: crate::amqp10::content::encode(&message).into(),
             ..crate::message::Message::default()
         };
         self.ask(move |event_loop| {

@@ -555,7 +555,7 @@ impl Builder {
     /// # Errors
     /// When an address cannot be resolved or is in use: with a port other than 0 there can be only one broker.
     pub fn group(self, count: usize) -> io::Result<Group> {
-        Group::new((0..count).map(|_| self.clone().bind().map(Bound::held)).collect::<io::Result<_>>()?)
+        (0..count).map(|_| self.clone().bind().map(Bound::held)).collect::<io::Result<_>>().map(Group::new)
     }
 
     /// Takes the address, listens and serves on a thread of its own. When this returns, clients can connect.

@@ -40,9 +40,8 @@ impl fmt::Debug for Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "verified at {}:", self.at)?;
-        let mut all = |name: &str, items: &[&dyn fmt::Display]| {
-            items.iter().try_for_each(|item| write!(f, "\n  {name}: {item}"))
-        };
+        let mut all =
+            |name: &str, items: &[&dyn fmt::Display]| items.iter().try_for_each(|item| write!(f, "\n  {name}: {item}"));
         fn of<T: fmt::Display>(items: &[T]) -> Vec<&dyn fmt::Display> {
             items.iter().map(|item| item as &dyn fmt::Display).collect()
         }
@@ -58,8 +57,16 @@ impl fmt::Display for Report {
 
 impl Report {
     fn is_empty(&self) -> bool {
-        let Report { at: _, violations, hook_panics, unsettled, open_connections, open_links, unclosed_connections, is_in_hook } =
-            self;
+        let Report {
+            at: _,
+            violations,
+            hook_panics,
+            unsettled,
+            open_connections,
+            open_links,
+            unclosed_connections,
+            is_in_hook,
+        } = self;
         violations.is_empty()
             && hook_panics.is_empty()
             && unsettled.is_empty()

@@ -90,11 +90,7 @@ impl Handle {
     /// When they do not within `timeout`; the error tells what happened instead. At once when a hook has panicked, or when it
     /// is called from a hook, which could not see anything happen.
     #[track_caller]
-    pub fn wait_for(
-        &self,
-        timeout: Duration,
-        mut condition: impl FnMut(&Counts) -> bool,
-    ) -> Result<Counts, WaitError> {
+    pub fn wait_for(&self, timeout: Duration, mut condition: impl FnMut(&Counts) -> bool) -> Result<Counts, WaitError> {
         let at = Location::caller();
         self.wait("the counters to be as asked", timeout, at, || Some(self.counts()).filter(|counts| condition(counts)))
     }

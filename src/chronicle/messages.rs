@@ -190,7 +190,8 @@ impl Messages {
 
 impl Entry {
     fn seen(&self, number: u64) -> Seen {
-        let raw = self.whole.as_ref().map_or_else(|| self.small.clone(), |message| message.payload.contiguous().to_vec());
+        let raw =
+            self.whole.as_ref().map_or_else(|| self.small.clone(), |message| message.payload.contiguous().to_vec());
         let fate = match &self.state {
             State::Undecided => Fate::Undecided,
             State::Waiting => Fate::Waiting,

@@ -14,8 +14,8 @@ use crate::message::Message;
 use crate::seen::Seen;
 use crate::snapshot::ConnectionId;
 
-pub(crate) use messages::Party;
 use messages::Messages;
+pub(crate) use messages::Party;
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
 pub(crate) use trace::Describe;

@@ -245,7 +245,9 @@ impl TraceEvent {
         use fmt::Write;
         let mut line = format!("{{\"at\":{:.6}", self.at.as_secs_f64());
         // Writing to a string does not fail.
-        let mut put = |arguments: fmt::Arguments<'_>| drop(line.write_fmt(arguments));
+        let mut put = |arguments: fmt::Arguments<'_>| {
+            let _ = line.write_fmt(arguments);
+        };
         if let Some(id) = self.connection {
             put(format_args!(",\"connection\":{}", id.get()));
         }

@@ -150,7 +150,7 @@ impl EventLoop {
 
     /// The counters, for whoever reads them.
     pub(super) fn publish(&mut self) {
-        let counts = Counts { connections: self.peers.len() as u64, ..self.router.counts() };
+        let counts = self.counts();
         if counts != self.published
             && let Some(shared) = self.shared.upgrade()
         {

@@ -188,6 +188,12 @@ enum Stop {
     Now,
 }
 
+impl std::fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLoop").field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}
+
 impl EventLoop {
     /// Sets up everything but the listeners.
     pub(crate) fn new(
@@ -199,6 +205,7 @@ impl EventLoop {
         shared: Weak<Shared>,
     ) -> EventLoop {
         let now = Instant::now();
+        let max_delayed_bytes = config.routing.storage_limit;
         EventLoop {
             poll,
             commands,
@@ -224,7 +231,7 @@ impl EventLoop {
             published: Counts::default(),
             hooks: Hooks::default(),
             delayed_bytes: 0,
-            max_delayed_bytes: config.routing.storage_limit,
+            max_delayed_bytes,
             paused: false,
             stirred: false,
             violations: Vec::new(),
@@ -265,7 +272,7 @@ impl EventLoop {
         self.held.clear();
         self.now = Instant::now();
         self.router.chronicle_mut().set_now(self.now);
-        for mut peer in std::mem::take(&mut self.peers) .into_iter().map(|(_, peer)| peer) {
+        for mut peer in std::mem::take(&mut self.peers).into_iter().map(|(_, peer)| peer) {
             peer.is_ours = true;
             self.drop_peer(peer);
         }

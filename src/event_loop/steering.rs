@@ -4,6 +4,7 @@
 use std::io;
 
 use super::{EventLoop, Peer, Wake};
+use crate::counts::Counts;
 use crate::event::{ConnectionKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text};
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
 use crate::router::Router;
@@ -29,8 +30,12 @@ impl Peer {
 
 impl EventLoop {
     pub(crate) fn router(&mut self) -> &mut Router {
-        self.stirred = true;
         &mut self.router
+    }
+
+    /// The counters as they are now.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { connections: self.peers.len() as u64, ..self.router.counts() }
     }
 
     pub(crate) fn hooks(&mut self) -> &mut Hooks {
@@ -127,7 +132,9 @@ impl EventLoop {
                     return self.router.rule(link, to, message, delivery, ruling);
                 }
                 self.delayed_bytes += size;
-                self.router.chronicle_mut().noted(Some(ConnectionId::of(key)), &format!("a hook delays a message by {time:?}"));
+                self.router
+                    .chronicle_mut()
+                    .noted(Some(ConnectionId::of(key)), &format!("a hook delays a message by {time:?}"));
                 let at = self.now + time;
                 // Its link may be gone by then.
                 let event = addressed(event, &address);

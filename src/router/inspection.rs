@@ -1,13 +1,11 @@
 //! What a test sees of the router's state, and what it may change: asked by the event loop between two events, never by an
 //! engine.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::links::End;
 use super::{Router, address_of, count_past};
 use crate::chronicle::{Chronicle, Party};
-use crate::config::Distribution;
 use crate::event::{DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
 use crate::hooks::Ruling;
 use crate::message::Message;
@@ -224,8 +222,6 @@ impl Router {
             self.top_up(key);
         }
     }
-
-
 
     /// Whether a link is attached.
     pub(crate) fn has(&self, key: LinkKey) -> bool {

@@ -24,13 +24,13 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::chronicle::{Chronicle, Party};
 use crate::config::{Distribution, RoutingConfig, Settlement};
 use crate::counts::Counts;
 use crate::event::{
     ConnectionKey, ConsumerRequest, DeliveryKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Modified, Node,
     NodeKind, Outcome, Reason, Ticket,
 };
-use crate::chronicle::{Chronicle, Party};
 use crate::message::Message;
 use links::{Consumer, End, Links, Producer};
 use route::Route;
@@ -470,7 +470,11 @@ impl Router {
     fn top_up(&mut self, key: LinkKey) {
         let window = self.config.credit_window;
         let Some(producer) = self.links.producer_mut(key) else { return };
-        if producer.held_by.is_empty() && !producer.withheld && producer.credit <= window / 2 && producer.credit < window {
+        if producer.held_by.is_empty()
+            && !producer.withheld
+            && producer.credit <= window / 2
+            && producer.credit < window
+        {
             producer.credit = window;
             self.effects.push_back(Effect::Grant { link: key, credit: window });
         }
@@ -530,7 +534,11 @@ impl Router {
         let routes = self.routes.iter().take(GLANCE).map(|(_, route)| route);
         let served = routes.filter(|route| !route.consumers.is_empty() && !route.ended).take(SHOWN);
         let names: Vec<String> = served.map(|route| format!("{:?}", route.address)).collect();
-        if names.is_empty() { "; nobody receives anywhere".into() } else { format!("; receivers exist at {}", names.join(", ")) }
+        if names.is_empty() {
+            "; nobody receives anywhere".into()
+        } else {
+            format!("; receivers exist at {}", names.join(", "))
+        }
     }
 
     fn drop_message(&mut self, number: u64, address: &str, reason: Reason, why: impl Into<Arc<str>>) -> Outcome {
