@@ -35,6 +35,7 @@ mod event;
 mod event_loop;
 mod frontend;
 mod ledger;
+mod line;
 mod message;
 mod outbox;
 mod router;
