@@ -15,6 +15,7 @@
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
 //! | 5.3 SASL | `sasl.rs` |
+//! | all of them, for a person to read | `describe.rs` |
 //!
 //! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
 
