@@ -107,7 +107,7 @@ impl Handle {
             let mut resting = self.shared.resting();
             if let Some(event_loop) = resting.as_mut() {
                 let _at_work = AtWork::begin(&self.shared);
-                return question(event_loop);
+                return event_loop.at_rest(question);
             }
             self.send(Command::Do(Box::new(move |event_loop| {
                 // It fails when the asker is gone.
