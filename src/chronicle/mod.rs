@@ -128,6 +128,13 @@ impl Chronicle {
         }
     }
 
+    /// A copy of it that waited for one consumer is lost. If nobody has it then, it is dropped.
+    pub(crate) fn lost(&mut self, number: u64, address: &str, why: &str) {
+        if self.messages.lost(number) {
+            self.dropped(number, address, why.into());
+        }
+    }
+
     /// A hook decided what becomes of it.
     pub(crate) fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
         self.messages.ruled(number);

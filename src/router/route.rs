@@ -10,6 +10,9 @@ use super::{BATCH, Distribution, Effect, LinkKey, Router, Settlement};
 use crate::event::{Outcome, Ticket};
 use crate::message::Message;
 
+/// Why what waited is lost.
+const LEFT: &str = "the last receiver left while it waited";
+
 /// See `mod.rs`.
 #[derive(Debug)]
 pub(super) struct Route {
@@ -499,6 +502,9 @@ impl Router {
         }
         while let Some(copy) = consumer.backlog.pop() {
             self.stored_bytes -= copy.cost();
+            if let Some(route) = self.routes.get(route_id) {
+                self.chronicle.lost(copy.number, &route.address, LEFT);
+            }
             if let Some(origin) = copy.origin {
                 self.resolve(origin, Outcome::Released);
             }
@@ -523,7 +529,7 @@ impl Router {
             && let Some(waiting) = route.store.take()
         {
             let address = route.address.clone();
-            self.drop_waiting(&address, waiting, "the last receiver left while it waited");
+            self.drop_waiting(&address, waiting, LEFT);
         }
     }
 
