@@ -270,12 +270,8 @@ impl EventLoop {
     fn halt(&mut self) {
         self.close_listeners();
         self.held.clear();
-        self.now = Instant::now();
-        self.router.chronicle_mut().set_now(self.now);
-        for mut peer in std::mem::take(&mut self.peers).into_iter().map(|(_, peer)| peer) {
-            peer.is_ours = true;
-            self.drop_peer(peer);
-        }
+        self.set_now(Instant::now());
+        self.drop_all();
         self.timers = Timers::default();
         self.unread.clear();
         self.touched.clear();
@@ -287,6 +283,12 @@ impl EventLoop {
         self.stop = Stop::No;
         self.router.chronicle_mut().flush();
         self.publish();
+    }
+
+    /// The time of all that happens next.
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        self.router.chronicle_mut().set_now(now);
     }
 
     /// How long the next poll may wait.
@@ -301,8 +303,7 @@ impl EventLoop {
     }
 
     fn turn(&mut self, ready: &Events) {
-        self.now = Instant::now();
-        self.router.chronicle_mut().set_now(self.now);
+        self.set_now(Instant::now());
         for event in ready {
             match event.token() {
                 WAKER => self.obey(),
@@ -549,18 +550,41 @@ impl EventLoop {
     }
 
     fn drop_peer(&mut self, mut peer: Peer) {
-        log::debug!("{}: disconnected", peer.frontend.name());
-        self.note_end(&mut peer);
-        let _ = self.poll.registry().deregister(peer.transport.stream_mut());
-        if let Some(timer) = peer.timer {
-            self.timers.cancel(timer);
-        }
-        peer.frontend.abandon();
+        self.let_go(&mut peer);
         while let Some(event) = peer.frontend.poll_event() {
             self.on_event(peer.key, event);
         }
         self.router.connection_gone(peer.key);
         self.apply_effects();
+    }
+
+    /// Drops all peers at once, so that none is given what another had; how many there were.
+    fn drop_all(&mut self) -> usize {
+        let peers = std::mem::take(&mut self.peers);
+        let (mut connections, mut gone) = (Vec::new(), Vec::new());
+        for (_, mut peer) in peers {
+            peer.is_ours = true;
+            self.let_go(&mut peer);
+            connections.push(peer.key);
+            while let Some(event) = peer.frontend.poll_event() {
+                gone.extend(event.into_gone(peer.key));
+            }
+        }
+        let count = connections.len();
+        self.router.connections_gone(connections, gone);
+        self.apply_effects();
+        count
+    }
+
+    /// The socket is nobody's concern any more; the engine says what was on it.
+    fn let_go(&mut self, peer: &mut Peer) {
+        log::debug!("{}: disconnected", peer.frontend.name());
+        self.note_end(peer);
+        let _ = self.poll.registry().deregister(peer.transport.stream_mut());
+        if let Some(timer) = peer.timer {
+            self.timers.cancel(timer);
+        }
+        peer.frontend.abandon();
     }
 
     /// Writes, and sees what comes next for a peer. False if nothing does.

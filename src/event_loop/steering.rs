@@ -2,6 +2,7 @@
 //! events.
 
 use std::io;
+use std::time::Instant;
 
 use super::{EventLoop, Peer, Wake};
 use crate::counts::Counts;
@@ -31,6 +32,14 @@ impl Peer {
 impl EventLoop {
     pub(crate) fn router(&mut self) -> &mut Router {
         &mut self.router
+    }
+
+    /// Answers a question while it does not run; who waits is told if something is different then.
+    pub(crate) fn at_rest<R>(&mut self, question: impl FnOnce(&mut EventLoop) -> R) -> R {
+        self.set_now(Instant::now());
+        let answer = question(self);
+        self.announce();
+        answer
     }
 
     /// The counters as they are now.
@@ -189,14 +198,35 @@ impl EventLoop {
 
     /// Closes a connection in its protocol's own way.
     pub(super) fn close_peer(&mut self, slot: usize, fault: Fault) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(key) = self.peers.get(slot).map(|peer| peer.key) else { return };
+        let events = self.say_goodbye(slot, fault);
+        self.events.extend(events.into_iter().map(|event| (key, event)));
+    }
+
+    /// The close; what it leads to.
+    fn say_goodbye(&mut self, slot: usize, fault: Fault) -> Vec<Event> {
+        let Some(peer) = self.peers.get_mut(slot) else { return Vec::new() };
         peer.is_ours = true;
-        let key = peer.key;
         peer.frontend.close(fault, self.now, &mut peer.outbox);
-        while let Some(event) = peer.frontend.poll_event() {
-            self.events.push_back((key, event));
-        }
+        let events = std::iter::from_fn(|| peer.frontend.poll_event()).collect();
         self.touch(slot);
+        events
+    }
+
+    /// Closes all connections at once, so that none is given what another had.
+    pub(super) fn close_all(&mut self, fault: &Fault) {
+        let slots: Vec<(usize, ConnectionKey)> = self.peers.iter().map(|(slot, peer)| (slot, peer.key)).collect();
+        let mut gone = Vec::new();
+        for (slot, key) in slots {
+            for event in self.say_goodbye(slot, fault.clone()) {
+                match event {
+                    Event::Detach { .. } => gone.extend(event.into_gone(key)),
+                    other => self.events.push_back((key, other)),
+                }
+            }
+        }
+        self.router.detach(gone);
+        self.apply_effects();
     }
 
     fn slot_of(&self, id: ConnectionId) -> Option<usize> {
@@ -232,8 +262,9 @@ impl EventLoop {
 
     /// Drops all connections. How many there were.
     pub(crate) fn disconnect_all(&mut self) -> usize {
-        let ids: Vec<ConnectionId> = self.connections().into_iter().map(|connection| connection.id).collect();
-        ids.into_iter().filter(|id| self.disconnect(*id)).count()
+        let count = self.drop_all();
+        self.settle_in();
+        count
     }
 
     /// Serves nobody until [`EventLoop::resume`].

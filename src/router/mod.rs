@@ -140,17 +140,24 @@ impl Router {
             }
             Event::Purge { link, address } => self.purge_queue(key(link), &address),
             Event::Leave => self.connection_gone(connection),
-            Event::Detach { gone } => {
-                self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
-            }
+            event @ Event::Detach { .. } => self.detach(event.into_gone(connection)),
         }
     }
 
     /// A connection is gone, and all its links with it.
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
-        self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
-        self.links.forget(connection);
-        self.end_owned(connection);
+        self.connections_gone(vec![connection], Vec::new());
+    }
+
+    /// Connections are gone together. Of some links it is known which deliveries have not been sent.
+    pub(crate) fn connections_gone(&mut self, connections: Vec<ConnectionKey>, mut gone: Vec<(LinkKey, Vec<Ticket>)>) {
+        let links = connections.iter().flat_map(|connection| self.links.of(*connection));
+        gone.extend(links.map(|link| (link, Vec::new())));
+        self.detach(gone);
+        for connection in connections {
+            self.links.forget(connection);
+            self.end_owned(connection);
+        }
     }
 
     /// The address of a queue that is no more, for who remembers it.
@@ -434,7 +441,7 @@ impl Router {
     }
 
     /// Links are gone. All of them leave their routes before what they had is given to others.
-    fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
+    pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
         let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
