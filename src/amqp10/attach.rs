@@ -245,12 +245,10 @@ fn named(address: &Arc<str>) -> Result<Node, Error> {
 
 fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkEnd {
     match attach.role {
-        Role::Sender => LinkEnd::Receiver(Receiver {
-            delivery_count: attach.initial_delivery_count.unwrap_or_default(),
-            credit: 0,
-            by_to: context.config.route_by_to || node == Some(&Node::Anonymous),
-            partial: None,
-        }),
+        Role::Sender => LinkEnd::Receiver(Receiver::new(
+            attach.initial_delivery_count.unwrap_or_default(),
+            context.config.route_by_to || node == Some(&Node::Anonymous),
+        )),
         Role::Receiver => {
             let default_outcome = match &attach.source {
                 Some(AnySource::Source(source)) => {

@@ -205,7 +205,41 @@ pub(crate) struct Receiver {
     pub(crate) credit: u32,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
+    /// Deliveries beyond its credit that are borne: credit was taken back, and the peer may not know yet.
+    overdraft: u32,
     pub(crate) partial: Option<Partial>,
+}
+
+impl Receiver {
+    pub(crate) fn new(delivery_count: SequenceNo, by_to: bool) -> Receiver {
+        Receiver { delivery_count, credit: 0, by_to, overdraft: 0, partial: None }
+    }
+
+    /// 2.6.7: a flow of ours gives `credit`. What the peer had before it may still use until it has seen that.
+    pub(crate) fn grant(&mut self, credit: u32) {
+        self.overdraft = self.credit.saturating_add(self.overdraft).saturating_sub(credit);
+        self.credit = credit;
+    }
+
+    /// 2.6.7: the peer's own account of the link shows whether it has seen ours.
+    pub(crate) fn compare(&mut self, delivery_count: SequenceNo, credit: u32) {
+        if delivery_count.plus(credit) == self.delivery_count.plus(self.credit) {
+            self.overdraft = 0;
+        }
+    }
+
+    /// A delivery begins. False if there is no credit for it.
+    pub(crate) fn use_credit(&mut self) -> bool {
+        if let Some(credit) = self.credit.checked_sub(1) {
+            self.credit = credit;
+        } else if let Some(overdraft) = self.overdraft.checked_sub(1) {
+            self.overdraft = overdraft;
+        } else {
+            return false;
+        }
+        self.delivery_count = self.delivery_count.next();
+        true
+    }
 }
 
 pub(crate) fn too_large(handle: usize) -> Violation {

@@ -186,6 +186,12 @@ impl Session {
         if !matches!(link.state, LinkState::Attached) {
             return Ok(());
         }
+        // A sender may send link state too; credit is not its to give, so there is nothing to take from it.
+        if let LinkEnd::Receiver(receiver) = &mut link.end
+            && let (Some(delivery_count), Some(credit)) = (flow.delivery_count, flow.link_credit)
+        {
+            receiver.compare(delivery_count, credit);
+        }
         if let LinkEnd::Sender(sender) = &mut link.end {
             if let Some(credit) = flow.link_credit {
                 sender.grant(flow.delivery_count, credit);
@@ -199,7 +205,6 @@ impl Session {
                 context.events.push_back(Event::Credit { link: link.id, credit, drain });
             }
         }
-        // A sender may send link state too; credit is not its to give, so there is nothing to take from it.
         if flow.echo {
             self.flow_is_due(handle);
         }
@@ -303,7 +308,7 @@ impl Session {
         if let Some(link) = self.links.get_mut(handle)
             && let LinkEnd::Receiver(receiver) = &mut link.end
         {
-            receiver.credit = credit;
+            receiver.grant(credit);
             self.flow_is_due(handle);
         }
     }
