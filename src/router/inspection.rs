@@ -164,9 +164,28 @@ impl Router {
     /// Takes out what waits at an address. How many messages that was.
     pub(crate) fn purge(&mut self, address: &str) -> usize {
         let Some(route_id) = self.addresses.get(address).copied() else { return 0 };
-        let purged = self.empty(route_id);
+        let purged = self.empty(route_id) + self.empty_backlogs(route_id);
         self.carry_on(route_id);
         self.tidy(route_id);
+        purged
+    }
+
+    /// Takes out the copies that wait for single consumers. How many that was.
+    fn empty_backlogs(&mut self, route_id: usize) -> usize {
+        let Some(route) = self.routes.get(route_id) else { return 0 };
+        let (address, consumers) = (route.address.clone(), route.consumers.clone());
+        let mut purged = 0;
+        for key in consumers {
+            while let Some(copy) = self.links.consumer_mut(key).and_then(|consumer| consumer.backlog.pop()) {
+                purged += 1;
+                self.stored_bytes -= copy.cost();
+                self.chronicle.lost(copy.number, &address, "purged");
+                if let Some(origin) = copy.origin {
+                    self.resolve(origin, Outcome::Released);
+                }
+            }
+            self.weigh_backlog(key);
+        }
         purged
     }
 

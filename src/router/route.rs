@@ -468,7 +468,7 @@ impl Router {
     }
 
     /// Likewise for one consumer's backlog.
-    fn weigh_backlog(&mut self, key: LinkKey) {
+    pub(super) fn weigh_backlog(&mut self, key: LinkKey) {
         let Some(consumer) = self.links.consumer_mut(key) else { return };
         if !consumer.backlog.turned(self.config.backlog_limit) {
             return;
