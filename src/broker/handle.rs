@@ -181,7 +181,8 @@ impl Handle {
         self.ask(|event_loop| event_loop.router().routes())
     }
 
-    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them.
+    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them, nor are copies of
+    /// what was multicast: those wait for their receivers, see [`Link::waiting`].
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, address: &str) -> usize {
@@ -206,7 +207,8 @@ impl Handle {
         })
     }
 
-    /// Takes out what waits at an address. Returns how many messages that was.
+    /// Takes out what waits at an address, copies for slow receivers of a multicast included. Returns how many messages and
+    /// copies that was. In the log they are dropped, `dropped` does not count them.
     #[track_caller]
     pub fn purge(&self, address: &str) -> usize {
         let address = address.to_owned();
@@ -280,6 +282,7 @@ impl Handle {
     }
 
     /// Refuses new connections, or accepts them again. The port stays the broker's. Who is connected stays so.
+    /// It holds until the broker stops; one that does not run refuses them anyway.
     ///
     /// # Errors
     /// When the port cannot be listened on again.

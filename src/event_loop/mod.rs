@@ -169,6 +169,8 @@ pub(crate) struct EventLoop {
     /// Bytes of messages that hooks hold up.
     delayed_bytes: usize,
     max_delayed_bytes: usize,
+    /// Between start and stop.
+    is_running: bool,
     /// Nobody is served.
     paused: bool,
     /// Something may be different from what those who wait have seen.
@@ -232,6 +234,7 @@ impl EventLoop {
             hooks: Hooks::default(),
             delayed_bytes: 0,
             max_delayed_bytes,
+            is_running: false,
             paused: false,
             stirred: false,
             violations: Vec::new(),
@@ -253,6 +256,13 @@ impl EventLoop {
 
     /// Takes turns until it is told to stop. Fails only if polling does.
     pub(crate) fn run(&mut self) -> io::Result<()> {
+        self.is_running = true;
+        let result = self.take_turns();
+        self.halt();
+        result
+    }
+
+    fn take_turns(&mut self) -> io::Result<()> {
         let mut ready = Events::with_capacity(256);
         while !(self.stop == Stop::Now || self.stop == Stop::WhenClosed && self.peers.is_empty()) {
             let wait = self.wait();
@@ -262,12 +272,12 @@ impl EventLoop {
             }
             self.turn(&ready);
         }
-        self.halt();
         Ok(())
     }
 
     /// Everybody is gone. What is stored and what happened stays, for whoever asks.
     fn halt(&mut self) {
+        self.is_running = false;
         self.close_listeners();
         self.held.clear();
         self.set_now(Instant::now());

@@ -297,8 +297,11 @@ impl EventLoop {
         self.unaccepted.clear();
     }
 
-    /// Refuses connections, holding on to the addresses, or accepts them again.
+    /// Refuses connections, holding on to the addresses, or accepts them again. While it does not run they are refused anyway.
     pub(crate) fn refuse_connections(&mut self, refuse: bool) -> io::Result<()> {
+        if !self.is_running {
+            return Ok(());
+        }
         if refuse && !self.listeners.is_empty() {
             self.router.chronicle_mut().noted(None, "connections are refused");
             // Those that nobody has accepted yet are refused as well.
