@@ -38,6 +38,10 @@ mod ledger;
 mod line;
 mod message;
 mod outbox;
+#[cfg_attr(not(test), expect(dead_code, reason = "its callers come with the trace"))]
+mod pcap;
+#[cfg(test)]
+mod recordings;
 mod router;
 mod timers;
 mod transport;
