@@ -143,6 +143,10 @@ fn sasl_without_its_secrets() {
         (composite(0x43, &[b"\xa0\x06s3cr3t"]), "sasl-response response=***"),
         (composite(0x44, &[b"\x50\x00"]), "sasl-outcome code=ok"),
     ];
+    for body in [&b"\0\x53\x41\xc1\x0c\x02\xa1\x01p\xa1\x06s3cr3t"[..], b"\0\x53\x49\xa0\x06s3cr3t"] {
+        let expected = format!("undecodable (SASL frame of an unknown kind) ({} bytes)", body.len());
+        assert_eq!(describe(&frame(1, 0, body)).to_string(), expected);
+    }
     for (body, expected) in rows {
         let piece = frame(1, 0, &body);
         assert_eq!(describe(&piece).to_string(), expected);
@@ -206,6 +210,9 @@ fn a_line_has_an_end() {
     let long = [&b"\0\x53\x10\xd0\0\0\x75\x34\0\0\x27\x10"[..], &b"\xa1\x01x".repeat(10_000)].concat();
     let line = describe(&frame(0, 0, &long)).to_string();
     assert!(line.ends_with('…') && line.len() < 5000, "{} bytes", line.len());
+    let descriptor = [&b"\0\xf0\0\0\0\x05\0\0\x27\x10\x40"[..], b"\x45"].concat();
+    let line = describe(&frame(0, 0, &descriptor)).to_string();
+    assert!(line.contains("null, null") && line.len() < 5000, "{} bytes", line.len());
 }
 
 /// The headers and frames of a stream, each with its line.
