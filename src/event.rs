@@ -107,6 +107,8 @@ pub(crate) enum Reason {
     InvalidField,
     ResourceLimitExceeded,
     MessageSizeExceeded,
+    ConnectionForced,
+    NotImplemented,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }
@@ -123,6 +125,15 @@ impl Fault {
     pub(crate) fn new(reason: Reason, description: impl Into<Arc<str>>) -> Fault {
         Fault { reason, description: Some(description.into()), info: None }
     }
+}
+
+/// What a peer did against the rules of its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    /// Where the specification demands otherwise.
+    pub(crate) section: &'static str,
+    /// What it was told.
+    pub(crate) fault: Fault,
 }
 
 /// How a delivery ended.
@@ -142,11 +153,26 @@ pub(crate) struct Modified {
     pub(crate) annotations: Option<Bytes>,
 }
 
+/// Who a peer is, once its connection is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// The protocol with its version, as one says it.
+    pub(crate) protocol: &'static str,
+    /// What it calls itself.
+    pub(crate) container: Option<Arc<str>>,
+    /// What it calls us: the virtual host.
+    pub(crate) host: Option<Arc<str>>,
+    /// As whom it was let in, if it had to say.
+    pub(crate) user: Option<Arc<str>>,
+}
+
 /// What a peer did.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// It wants to send to a node.
-    AttachProducer { link: LinkId, node: Node },
+    /// Its connection is open. Nothing that the router does depends on it.
+    Opened(Box<Opened>),
+    /// It wants to send to a node, on a link that it calls `name`.
+    AttachProducer { link: LinkId, name: Arc<str>, node: Node },
     /// It wants to receive from a node.
     AttachConsumer(Box<ConsumerRequest>),
     /// A consumer takes `credit` more messages from now, no matter what it said before. With `drain` it wants those that
@@ -166,6 +192,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct ConsumerRequest {
     pub(crate) link: LinkId,
+    /// What the peer calls it.
+    pub(crate) name: Arc<str>,
     pub(crate) node: Node,
     pub(crate) manner: Manner,
     /// Take copies and leave what is stored in its place.
@@ -189,6 +217,8 @@ pub(crate) struct Gone {
 pub(crate) enum Effect {
     /// The attach holds; `address` is where, none for an anonymous one.
     Attached { link: LinkKey, address: Option<Arc<str>> },
+    /// The attach does not hold.
+    Refused { link: LinkKey, fault: Box<Fault> },
     /// A producer may send `credit` messages from now.
     Grant { link: LinkKey, credit: u32 },
     /// A message goes out to a consumer.
@@ -197,6 +227,8 @@ pub(crate) enum Effect {
     Drained { link: LinkKey },
     /// A producer's delivery ended.
     Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
+    /// The link ends, and its peer is told why. That it has gone is an event, as always.
+    Detach { link: LinkKey, fault: Box<Fault> },
 }
 
 impl Effect {
@@ -204,10 +236,12 @@ impl Effect {
     pub(crate) fn link(&self) -> LinkKey {
         match self {
             Effect::Attached { link, .. }
+            | Effect::Refused { link, .. }
             | Effect::Grant { link, .. }
             | Effect::Deliver { link, .. }
             | Effect::Drained { link }
-            | Effect::Settle { link, .. } => *link,
+            | Effect::Settle { link, .. }
+            | Effect::Detach { link, .. } => *link,
         }
     }
 }

@@ -263,6 +263,8 @@ impl From<Fault> for Error {
             Reason::InvalidField => Condition::InvalidField,
             Reason::ResourceLimitExceeded => Condition::ResourceLimitExceeded,
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
+            Reason::ConnectionForced => Condition::ConnectionForced,
+            Reason::NotImplemented => Condition::NotImplemented,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         };
         Error { condition, description: fault.description, info: fault.info.map(RawMap) }

@@ -1,5 +1,7 @@
 //! What the router knows of each link, found by its key without hashing: connections and links have dense slots.
 
+use std::sync::Arc;
+
 use crate::event::{ConnectionKey, ConsumerRequest, LinkId, LinkKey, Manner, Outcome};
 use crate::ledger::Ledger;
 use crate::message::Message;
@@ -9,6 +11,8 @@ use super::store::{Backlog, Waiting};
 /// A link that a peer sends on.
 #[derive(Debug)]
 pub(super) struct Producer {
+    /// What its peer calls it.
+    pub(super) name: Arc<str>,
     /// None: each message says where it goes.
     pub(super) route: Option<usize>,
     pub(super) credit: u32,
@@ -17,14 +21,16 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(route: Option<usize>) -> Producer {
-        Producer { route, credit: 0, held_by: Vec::new() }
+    pub(super) fn new(name: Arc<str>, route: Option<usize>) -> Producer {
+        Producer { name, route, credit: 0, held_by: Vec::new() }
     }
 }
 
 /// A link that a peer receives on.
 #[derive(Debug)]
 pub(super) struct Consumer {
+    /// What its peer calls it.
+    pub(super) name: Arc<str>,
     pub(super) route: usize,
     manner: Manner,
     /// It takes copies and leaves what is stored in its place.
@@ -59,6 +65,7 @@ pub(super) enum Outstanding {
 impl Consumer {
     pub(super) fn new(route: usize, browse: bool, request: ConsumerRequest) -> Consumer {
         Consumer {
+            name: request.name,
             route,
             manner: request.manner,
             browse,

@@ -99,7 +99,8 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::AttachProducer { link, node } => self.attach_producer(key(link), node),
+            Event::Opened(_) => {}
+            Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
             Event::Message { link, delivery, settled, to, message } => {
@@ -134,7 +135,7 @@ impl Router {
         }
     }
 
-    fn attach_producer(&mut self, key: LinkKey, node: Node) {
+    fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
         let route = match node {
             Node::Anonymous => None,
             named => Some(self.route_for(named, key)),
@@ -143,7 +144,7 @@ impl Router {
         if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
             route.producers += 1;
         }
-        self.links.add_producer(key, Producer::new(route));
+        self.links.add_producer(key, Producer::new(name, route));
         self.counts.sender_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address });
         if let Some(route) = route

@@ -19,7 +19,7 @@ use slab::Slab;
 
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Event};
+use crate::event::{ConnectionKey, Event, Fault, Reason};
 use crate::frontend::Frontend;
 use crate::outbox::Outbox;
 use crate::router::Router;
@@ -280,7 +280,8 @@ impl EventLoop {
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             if let Some(peer) = self.peers.get_mut(slot) {
-                peer.frontend.stop(self.now, &mut peer.outbox);
+                let fault = Fault::new(Reason::ConnectionForced, "the broker is stopping");
+                peer.frontend.close(fault, self.now, &mut peer.outbox);
             }
             self.touch(slot);
         }
