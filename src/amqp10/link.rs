@@ -31,17 +31,23 @@ pub(crate) struct Link {
     pub(crate) is_blocked: bool,
     /// Its deliveries in its session's ledger.
     pub(crate) unsettled: usize,
+    /// Our end attached it.
+    pub(crate) ours: bool,
 }
 
 /// ```text
 ///   attach from peer      the router says yes         either side detaches
 /// ────────────────▶ AwaitRoute ────────────▶ Attached ─────────▶ AwaitDetach ──▶ (freed)
-///                        └──────── refused, detached ────────────────▲
+///                        ├──────── refused, detached ────────────────▲
+/// ────────────────▶ AwaitAttach ───────────▶ Attached
+///   attach of ours        attach from peer
 /// ```
 #[derive(Debug)]
 pub(crate) enum LinkState {
     /// The router has been asked; the peer's attach is kept for the answer.
     AwaitRoute(Box<Attach>),
+    /// We have attached, and the peer has not answered, or refused and not detached yet.
+    AwaitAttach,
     Attached,
     /// We have detached; what still comes for it is discarded.
     AwaitDetach,
@@ -205,7 +211,25 @@ pub(crate) struct Receiver {
     pub(crate) credit: u32,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
+    /// 2.6.7: we have asked for what is there now, and to be told when that was all.
+    pub(crate) drain: bool,
     pub(crate) partial: Option<Partial>,
+}
+
+impl Receiver {
+    pub(crate) fn new(delivery_count: SequenceNo, by_to: bool) -> Receiver {
+        Receiver { delivery_count, credit: 0, by_to, drain: false, partial: None }
+    }
+
+    /// 2.6.7: the peer's delivery-count while we drain. True if it has used up all credit.
+    pub(crate) fn on_drained(&mut self, delivery_count: Option<SequenceNo>) -> bool {
+        let ahead = delivery_count.and_then(|count| count.ahead_of(self.delivery_count)).unwrap_or(0);
+        let used = ahead.min(self.credit);
+        self.credit -= used;
+        self.delivery_count = self.delivery_count.plus(used);
+        self.drain = self.credit > 0;
+        !self.drain
+    }
 }
 
 pub(crate) fn too_large(handle: usize) -> Violation {
