@@ -23,11 +23,13 @@
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
 //! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
 //!    is not settled yet, on both sides;
-//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it.
+//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
+//! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
 
 mod amqp10;
 mod broker;
 mod config;
+mod content;
 mod counts;
 mod event;
 mod event_loop;
@@ -38,10 +40,13 @@ mod outbox;
 mod router;
 mod timers;
 mod transport;
+mod value;
 
 pub use broker::{Bound, Broker, Builder, Handle};
 pub use config::{Distribution, Settlement, Unroutable};
+pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
+pub use value::Value;
 
 /// The README's examples are true.
 #[cfg(doctest)]
