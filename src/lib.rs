@@ -29,6 +29,7 @@
 mod amqp10;
 mod broker;
 mod config;
+pub mod connector;
 mod content;
 mod counts;
 mod event;
@@ -44,6 +45,7 @@ mod value;
 
 pub use broker::{Bound, Broker, Builder, Handle};
 pub use config::{Distribution, Settlement, Unroutable};
+pub use connector::Connector;
 pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
 pub use value::Value;

@@ -353,13 +353,7 @@ impl Connection {
     }
 
     /// 2.5.5: the peer ends a session, or answers our end.
-    fn on_end(
-        &mut self,
-        error: &Option<Error>,
-        channel: u16,
-        ours: usize,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
+    fn on_end(&mut self, error: &Option<Error>, channel: u16, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
         let result = self.with_session(ours, out, |session, context| match session.ended {
             true => Ok(()),
             false => session.end(None, context),
@@ -399,7 +393,12 @@ impl Connection {
     }
 
     /// Detaches the link or ends the session that a violation concerns; hands on what concerns the connection.
-    pub(super) fn contain(&mut self, result: Result<(), Violation>, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
+    pub(super) fn contain(
+        &mut self,
+        result: Result<(), Violation>,
+        ours: usize,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
         let Err(violation) = result else { return Ok(()) };
         let contained = match violation.scope {
             Scope::Connection => return Err(violation),

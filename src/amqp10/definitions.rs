@@ -255,9 +255,9 @@ impl std::fmt::Display for Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        let condition = match fault.reason {
+impl From<Reason> for Condition {
+    fn from(reason: Reason) -> Condition {
+        match reason {
             Reason::NotFound => Condition::NotFound,
             Reason::DecodeError => Condition::DecodeError,
             Reason::InvalidField => Condition::InvalidField,
@@ -266,7 +266,18 @@ impl From<Fault> for Error {
             Reason::ConnectionForced => Condition::ConnectionForced,
             Reason::NotImplemented => Condition::NotImplemented,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
-        };
+        }
+    }
+}
+
+/// How this protocol spells it.
+pub(crate) fn condition_of(reason: Reason) -> String {
+    Condition::from(reason).as_str().to_owned()
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        let condition = Condition::from(fault.reason);
         Error { condition, description: fault.description, info: fault.info.map(RawMap) }
     }
 }

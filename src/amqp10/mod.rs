@@ -22,7 +22,6 @@
 mod attach;
 mod composite;
 mod connection;
-#[cfg_attr(not(test), expect(dead_code, reason = "its callers come with the API that sends and shows messages"))]
 pub(crate) mod content;
 mod definitions;
 mod deliveries;
@@ -47,6 +46,6 @@ mod value;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use definitions::condition_of;
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
-

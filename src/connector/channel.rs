@@ -56,6 +56,8 @@ pub struct Channel {
     /// For [`Channel::request`].
     pub(super) requesters: HashMap<Arc<str>, Sender>,
     pub(super) replies: Option<Receiver>,
+    /// A request has a time-out for all of its steps.
+    pub(super) limit: Option<(Instant, Duration)>,
     peer: Peer,
     opened: bool,
     /// Sessions that have begun and those that have ended, by the peer's word.
@@ -89,6 +91,7 @@ impl Channel {
             named: 0,
             requesters: HashMap::new(),
             replies: None,
+            limit: None,
             peer,
             opened: false,
             begun: Vec::new(),
@@ -149,7 +152,8 @@ impl Channel {
             return Err(Error::new(step, dead.again()));
         }
         let now = Instant::now();
-        Ok((now, after(now, self.connector.time_out_for(step))))
+        let deadline = after(now, self.connector.time_out_for(step));
+        Ok((now, self.limit.map_or(deadline, |(limit, _)| limit.min(deadline))))
     }
 
     pub(super) fn key(&self, link: LinkId) -> LinkKey {
@@ -167,9 +171,12 @@ impl Channel {
         deadline: Instant,
         done: impl FnMut(&mut Channel) -> Option<Result<T, ErrorKind>>,
     ) -> Result<T, Error> {
-        let late = || Error::new(step, ErrorKind::TimedOut(self.connector.time_out_for(step)));
-        let late = late();
-        self.wait(step, deadline, done)?.ok_or(late)
+        if let Some(result) = self.wait(step, deadline, done)? {
+            return Ok(result);
+        }
+        let limited = self.limit.filter(|(limit, _)| *limit == deadline).map(|(_, time_out)| time_out);
+        let time_out = limited.unwrap_or_else(|| self.connector.time_out_for(step));
+        Err(Error::new(step, ErrorKind::TimedOut(time_out)))
     }
 
     /// Lets the connection work until `done` has something, which is asked after everything that the peer did. None when time

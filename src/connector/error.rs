@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use super::Outcome;
-use crate::amqp10::Denied;
-use crate::event::{Breach, Fault, Reason};
+use crate::amqp10::{self, Denied};
+use crate::event::{Breach, Fault};
 
 /// What the connector was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +109,11 @@ impl Error {
         Error { step, kind: Box::new(kind) }
     }
 
+    /// The same error as one of a larger step.
+    pub(super) fn at(self, step: Step) -> Error {
+        Error { step, ..self }
+    }
+
     /// What the connector was doing.
     #[must_use]
     pub fn step(&self) -> Step {
@@ -209,11 +214,7 @@ impl ErrorKind {
 
 /// Condition and description as they came.
 pub(super) fn parts(fault: Fault) -> (Option<String>, Option<String>) {
-    let condition = match fault.reason {
-        Reason::Other(condition) => condition.to_string(),
-        ours => crate::amqp10::condition_of(ours),
-    };
-    (Some(condition), fault.description.map(|description| description.to_string()))
+    (Some(amqp10::condition_of(fault.reason)), fault.description.map(|description| description.to_string()))
 }
 
 impl From<Breach> for ErrorKind {

@@ -127,4 +127,3 @@ fn engine_config(connector: &Connector) -> EngineConfig {
         ..Config::default().engine
     }
 }
-

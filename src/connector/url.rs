@@ -85,7 +85,8 @@ fn decode(text: &str, what: &str) -> Result<String, String> {
             bytes.push(byte);
             continue;
         }
-        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        let mut digit =
+            || rest.next().and_then(|byte| char::from(byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
         let (Some(high), Some(low)) = (digit(), digit()) else {
             return Err(format!("in the {what}, a % is not followed by two hexadecimal digits (% itself is %25)"));
         };
@@ -133,7 +134,7 @@ mod tests {
             ("amqp://h:port", "\"port\" is not a port"),
             ("amqp://h:+1", "\"+1\" is not a port"),
             ("amqp://h:65536", "\"65536\" is not a port"),
-            ("amqp://::1", "is not a port"),
+            ("amqp://::1", "no host"),
             ("amqp://[::1", "ends with ]"),
             ("amqp://[::1]1", "is not a port"),
             ("amqp://h/a/b", "one segment"),
