@@ -318,8 +318,7 @@ impl Session {
         if let Some(link) = self.links.get_mut(handle)
             && let LinkEnd::Receiver(receiver) = &mut link.end
         {
-            receiver.credit = credit;
-            receiver.drain = false;
+            receiver.grant(credit, link.ours);
             self.flow_is_due(handle);
         }
     }

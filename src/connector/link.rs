@@ -296,7 +296,7 @@ impl End {
     }
 
     /// The reason, if it is no more.
-    pub(super) fn why_gone(&self) -> Option<&ErrorKind> {
+    fn why_gone(&self) -> Option<&ErrorKind> {
         match self {
             End::Sender(sender) => sender.state.why_gone(),
             End::Receiver(receiver) => receiver.state.why_gone(),
@@ -305,7 +305,7 @@ impl End {
 }
 
 impl State {
-    pub(super) fn why_gone(&self) -> Option<&ErrorKind> {
+    fn why_gone(&self) -> Option<&ErrorKind> {
         match self {
             State::Gone(why) => Some(why),
             State::Attaching | State::Attached | State::Unwanted => None,
@@ -386,7 +386,7 @@ impl Channel {
         let result = self.wait_for(step, deadline, |channel| match channel.links.get(&link)? {
             End::Sender(Sending { state: State::Attached, address, .. })
             | End::Receiver(Receiving { state: State::Attached, address, .. }) => Some(Ok((link, address.clone()))),
-            other => other.why_gone().map(|why| Err(why.again())),
+            _ => channel.why_gone(link).map(Err),
         });
         if result.is_err() {
             match self.links.get_mut(&link).map(End::state_mut) {
@@ -411,6 +411,12 @@ impl Channel {
         *end.state_mut() = State::Unwanted;
         self.links.insert(link, end);
         self.engine.close_link(link, Instant::now(), &mut self.stream.outbox);
+    }
+
+    /// The reason, if a link is no more. That of the whole connection comes first.
+    pub(super) fn why_gone(&self, link: LinkId) -> Option<ErrorKind> {
+        let ended = || self.links.get(&link).and_then(End::why_gone);
+        self.dead.as_ref().or_else(ended).map(ErrorKind::again)
     }
 
     /// A link of another channel means nothing here.

@@ -80,8 +80,7 @@ impl Channel {
         let next = |channel: &mut Channel| match channel.links.get_mut(&link) {
             Some(End::Receiver(receiving)) => match receiving.arrived.pop_front() {
                 Some(arrived) => Some(Ok(arrived)),
-                None if channel.dead.is_some() => None,
-                None => receiving.state.why_gone().map(|why| Err(why.again())),
+                None => channel.why_gone(link).map(Err),
             },
             _ => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
         };
@@ -153,7 +152,7 @@ impl Channel {
         }
         self.wait_for(step, deadline, |channel| match channel.links.get(&link) {
             Some(End::Receiver(receiving)) if !receiving.drains => Some(Ok(receiving.arrived.len())),
-            Some(end) => end.why_gone().map(|why| Err(why.again())),
+            Some(_) => channel.why_gone(link).map(Err),
             None => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
         })
     }
@@ -201,8 +200,8 @@ impl Channel {
         if delivery.settled {
             return Ok(());
         }
-        if let Some(why) = self.links.get(&delivery.link).and_then(End::why_gone) {
-            return Err(Error::new(Step::Settle, why.again()));
+        if let Some(why) = self.why_gone(delivery.link) {
+            return Err(Error::new(Step::Settle, why));
         }
         self.settle_one(Step::Settle, delivery.link, delivery.delivery, outcome)
     }

@@ -109,6 +109,6 @@ impl Channel {
     }
 
     fn is_attached(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|end| end.why_gone().is_none())
+        self.links.contains_key(&link) && self.why_gone(link).is_none()
     }
 }

@@ -239,9 +239,8 @@ impl Channel {
         let (size, format) = (payload.len() as u64, 0);
         let message = message::Message { payload: payload.into(), format, history: None };
         let ready = |channel: &mut Channel| match channel.links.get(&link) {
-            _ if channel.dead.is_some() => None,
             Some(End::Sender(sender)) if sender.credit > 0 => Some(Ok(())),
-            Some(end) => end.why_gone().map(|why| Err(why.again())),
+            Some(_) => channel.why_gone(link).map(Err),
             None => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
         };
         match ready(self) {
@@ -264,9 +263,9 @@ impl Channel {
 
     fn outcome_by(&mut self, link: LinkId, ticket: u64, deadline: Instant) -> Result<Outcome, Error> {
         let come = |channel: &mut Channel| match channel.links.get_mut(&link) {
-            Some(End::Sender(Sending { posts, state, .. })) => match posts.take(ticket) {
+            Some(End::Sender(Sending { posts, .. })) => match posts.take(ticket) {
                 Some(outcome) => Some(Ok(outcome)),
-                None => state.why_gone().map(|why| Err(why.again())),
+                None => channel.why_gone(link).map(Err),
             },
             _ => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
         };
