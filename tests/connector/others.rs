@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fakebroker::connector::{Connector, Outcome, Step};
+use fakebroker::connector::{Connector, Outcome, Source, Step};
 use fakebroker::{Message, Value};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +27,6 @@ fn fresh(prefix: &str) -> String {
 /// accepted.
 fn there_and_back(connector: &Connector, address: &str) {
     let mut channel = connector.open().unwrap();
-    assert!(!channel.peer().container.is_empty());
     channel.round_trip().unwrap();
     let sender = channel.sender(address).unwrap();
     let receiver = channel.receiver(address).unwrap();
@@ -128,6 +127,24 @@ fn rabbitmq_refuses_a_link() {
 #[ignore = "needs Proton's broker"]
 fn proton_there_and_back() {
     there_and_back(&connector("PROTON_URL"), &fresh("connector-there-and-back"));
+}
+
+#[test]
+#[ignore = "needs Proton's broker"]
+fn proton_drains() {
+    let mut channel = connector("PROTON_URL").open().unwrap();
+    let sender = channel.sender("connector-drains").unwrap();
+    let outcomes = channel.send_all(&sender, ["one", "two", "three"], 3).unwrap();
+    assert!(outcomes.iter().all(Outcome::is_accepted));
+    let receiver = channel.receiver(Source::new("connector-drains").credit(100)).unwrap();
+    assert_eq!(channel.drain(&receiver).unwrap(), 3);
+    for text in ["one", "two", "three"] {
+        let delivery = channel.receive(&receiver, Duration::ZERO).unwrap().unwrap();
+        assert_eq!(delivery.message().as_text(), Some(text));
+        channel.accept(&delivery).unwrap();
+    }
+    assert_eq!(channel.drain(&receiver).unwrap(), 0);
+    channel.disconnect().unwrap();
 }
 
 #[test]
