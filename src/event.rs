@@ -30,17 +30,37 @@ pub(crate) struct LinkKey {
     pub(crate) link: LinkId,
 }
 
+impl LinkKey {
+    /// No link's name.
+    pub(crate) const NOBODY: LinkKey = LinkKey {
+        connection: ConnectionKey { slot: u32::MAX, serial: 0 },
+        link: LinkId { slot: u32::MAX, serial: u32::MAX },
+    };
+}
+
 /// The engine's name for a delivery that came in; it means something to nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryKey(pub(crate) u64);
 
-/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when the router
-/// keeps nothing of it.
+/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when nobody asks
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) u64);
 
 impl Ticket {
     pub(crate) const NONE: Ticket = Ticket(u64::MAX);
+
+    const NOTED: u64 = 1 << 63;
+
+    /// For a delivery that only a record is kept of, under this number.
+    pub(crate) fn noted(number: u64) -> Ticket {
+        Ticket(Self::NOTED | number)
+    }
+
+    /// The number of such a delivery.
+    pub(crate) fn as_noted(self) -> Option<u64> {
+        (self != Ticket::NONE && self.0 & Self::NOTED != 0).then_some(self.0 & !Self::NOTED)
+    }
 }
 
 /// Text that still lies in the buffer it arrived in: an address found in a message, say.
@@ -56,6 +76,12 @@ impl Text {
     pub(crate) fn as_str(&self) -> &str {
         // Checked when it was made.
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text(Bytes::copy_from_slice(text.as_bytes()))
     }
 }
 
@@ -107,6 +133,8 @@ pub(crate) enum Reason {
     InvalidField,
     ResourceLimitExceeded,
     MessageSizeExceeded,
+    ConnectionForced,
+    NotImplemented,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }
@@ -125,6 +153,15 @@ impl Fault {
     }
 }
 
+/// What a peer did against the rules of its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    /// Where the specification demands otherwise.
+    pub(crate) section: &'static str,
+    /// What it was told.
+    pub(crate) fault: Fault,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -132,6 +169,18 @@ pub(crate) enum Outcome {
     Rejected(Option<Box<Fault>>),
     Released,
     Modified(Modified),
+}
+
+impl Outcome {
+    /// As one says it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accept",
+            Outcome::Rejected(_) => "reject",
+            Outcome::Released => "release",
+            Outcome::Modified(_) => "modify",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,11 +191,26 @@ pub(crate) struct Modified {
     pub(crate) annotations: Option<Bytes>,
 }
 
+/// Who a peer is, once its connection is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// The protocol with its version, as one says it.
+    pub(crate) protocol: &'static str,
+    /// What it calls itself.
+    pub(crate) container: Option<Arc<str>>,
+    /// What it calls us: the virtual host.
+    pub(crate) host: Option<Arc<str>>,
+    /// As whom it was let in, if it had to say.
+    pub(crate) user: Option<Arc<str>>,
+}
+
 /// What a peer did.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// It wants to send to a node.
-    AttachProducer { link: LinkId, node: Node },
+    /// Its connection is open. Nothing that the router does depends on it.
+    Opened(Box<Opened>),
+    /// It wants to send to a node, on a link that it calls `name`.
+    AttachProducer { link: LinkId, name: Arc<str>, node: Node },
     /// It wants to receive from a node.
     AttachConsumer(Box<ConsumerRequest>),
     /// A consumer takes `credit` more messages from now, no matter what it said before. With `drain` it wants those that
@@ -166,6 +230,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct ConsumerRequest {
     pub(crate) link: LinkId,
+    /// What the peer calls it.
+    pub(crate) name: Arc<str>,
     pub(crate) node: Node,
     pub(crate) manner: Manner,
     /// Take copies and leave what is stored in its place.
@@ -189,6 +255,8 @@ pub(crate) struct Gone {
 pub(crate) enum Effect {
     /// The attach holds; `address` is where, none for an anonymous one.
     Attached { link: LinkKey, address: Option<Arc<str>> },
+    /// The attach does not hold.
+    Refused { link: LinkKey, fault: Box<Fault> },
     /// A producer may send `credit` messages from now.
     Grant { link: LinkKey, credit: u32 },
     /// A message goes out to a consumer.
@@ -197,6 +265,8 @@ pub(crate) enum Effect {
     Drained { link: LinkKey },
     /// A producer's delivery ended.
     Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
+    /// The link ends, and its peer is told why. That it has gone is an event, as always.
+    Detach { link: LinkKey, fault: Box<Fault> },
 }
 
 impl Effect {
@@ -204,10 +274,12 @@ impl Effect {
     pub(crate) fn link(&self) -> LinkKey {
         match self {
             Effect::Attached { link, .. }
+            | Effect::Refused { link, .. }
             | Effect::Grant { link, .. }
             | Effect::Deliver { link, .. }
             | Effect::Drained { link }
-            | Effect::Settle { link, .. } => *link,
+            | Effect::Settle { link, .. }
+            | Effect::Detach { link, .. } => *link,
         }
     }
 }

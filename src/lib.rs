@@ -26,31 +26,39 @@
 //! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
 //! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
 
+mod address;
 mod amqp10;
 mod broker;
+mod chronicle;
 mod config;
 mod content;
 mod counts;
 mod event;
 mod event_loop;
 mod frontend;
+mod hooks;
 mod ledger;
 mod line;
 mod message;
 mod outbox;
-#[cfg_attr(not(test), expect(dead_code, reason = "its callers come with the trace"))]
 mod pcap;
 #[cfg(test)]
 mod recordings;
 mod router;
+mod seen;
+mod snapshot;
 mod timers;
 mod transport;
 mod value;
 
-pub use broker::{Bound, Broker, Builder, Handle};
+pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};
+pub use chronicle::{TraceEvent, TraceFormat, TraceKind};
 pub use config::{Distribution, Settlement, Unroutable};
 pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
+pub use hooks::{Admission, Verdict};
+pub use seen::{Fate, Outcome, Party, Receipt, Seen};
+pub use snapshot::{Connection, ConnectionId, Link, Role, Route, Violation};
 pub use value::Value;
 
 /// The README's examples are true.

@@ -20,7 +20,7 @@ use super::transfer;
 use super::types::{Decode, Reader, Symbol, saturate};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Effect, Event};
+use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     /// Who it is, for the log.
     pub(super) name: Arc<str>,
     pub(super) phase: Phase,
+    /// As whom the peer was let in by SASL.
+    pub(super) user: Option<Arc<str>>,
     last_received: Instant,
     last_sent: Instant,
     /// From the peer's open.
@@ -44,6 +46,7 @@ pub(crate) struct Connection {
     channels: Vec<Option<u16>>,
     directory: Directory,
     events: VecDeque<Event>,
+    pub(super) breaches: VecDeque<Breach>,
     /// Sessions (by our channel) that have something to write at the end of the turn.
     touched: Vec<usize>,
 }
@@ -84,6 +87,7 @@ impl Connection {
             config,
             name,
             phase: Phase::AwaitHeader { until },
+            user: None,
             last_received: now,
             last_sent: now,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
@@ -93,6 +97,7 @@ impl Connection {
             channels: Vec::new(),
             directory: Directory::default(),
             events: VecDeque::new(),
+            breaches: VecDeque::new(),
             touched: Vec::new(),
         }
     }
@@ -199,6 +204,12 @@ impl Connection {
         self.put_open(out)?;
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
+        self.events.push_back(Event::Opened(Box::new(Opened {
+            protocol: "AMQP 1.0",
+            container: Some(open.container_id.clone()),
+            host: open.hostname.clone(),
+            user: self.user.clone(),
+        })));
         match open.idle_time_out.filter(|time_out| *time_out > 0) {
             Some(time_out) if time_out < MIN_IDLE_TIME_OUT => Err(Violation::connection(
                 "2.4.5",
@@ -370,10 +381,12 @@ impl Connection {
             Scope::Connection => return Err(violation),
             Scope::Session => {
                 log::warn!("{}: session ended: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
                 log::warn!("{}: link detached: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 let result =
                     self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
@@ -397,12 +410,13 @@ impl Connection {
     /// Closes after a violation.
     fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         log::warn!("{}: closed: {violation}", self.name);
+        self.breaches.push_back(violation.into());
         self.close(violation.error.as_ref().clone(), now, out);
     }
 
-    /// The broker is stopping.
-    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
-        self.close(Error::new(Condition::ConnectionForced, "the broker is stopping"), now, out);
+    /// Closes for a reason that is not the peer's.
+    pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
+        self.close(Error::from(fault), now, out);
     }
 
     /// 2.4.3: closes with an error and waits a while for the peer's close.
@@ -460,6 +474,8 @@ impl Connection {
         let result = self.with_session(place.channel, out, |session, context| {
             match effect {
                 Effect::Attached { address, .. } => return session.attached(handle, address, context),
+                Effect::Refused { fault, .. } => return session.refused(handle, Error::from(*fault), context),
+                Effect::Detach { fault, .. } => return session.detach_attached(handle, Error::from(*fault), context),
                 Effect::Grant { credit, .. } => session.grant(handle, credit),
                 Effect::Deliver { message, settled, ticket, .. } => {
                     session.deliver(handle, message, settled, ticket, context);
@@ -479,6 +495,11 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// What the peer did wrong, for whoever keeps a record of it.
+    pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
+        self.breaches.pop_front()
+    }
+
     /// End of the turn: what has gathered is written.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(ours) = self.touched.pop() {
@@ -494,9 +515,21 @@ impl Connection {
         }
     }
 
+    /// Deliveries of a link, in its one direction, that are not settled.
+    pub(crate) fn unsettled(&self, link: LinkId) -> usize {
+        let place = self.directory.place(link);
+        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
+        session.and_then(|(session, handle)| session.links.get(handle)).map_or(0, |link| link.unsettled)
+    }
+
     /// Bytes of deliveries that wait for the windows of sessions.
     pub(crate) fn blocked_bytes(&self) -> usize {
         self.directory.blocked_bytes
+    }
+
+    /// Both have opened, and neither has closed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Opened
     }
 
     /// Nothing more will be read or written, beyond what is in the outbox.

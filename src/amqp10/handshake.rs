@@ -81,6 +81,7 @@ impl Connection {
                 match user {
                     Some(user) => {
                         log::debug!("{}: sasl {}: {user} is in", self.name, init.mechanism.as_str());
+                        self.user = Some(user.into());
                         Phase::AwaitSecondHeader { until }
                     }
                     None => {
@@ -91,6 +92,7 @@ impl Connection {
             }
             Err(violation) => {
                 log::warn!("{}: closed during SASL: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 Phase::Closed
             }
         };

@@ -22,13 +22,11 @@
 mod attach;
 mod composite;
 mod connection;
-#[cfg_attr(not(test), expect(dead_code, reason = "its callers come with the API that sends and shows messages"))]
 pub(crate) mod content;
 mod definitions;
 mod deliveries;
 mod delivery_state;
-#[cfg_attr(not(test), expect(dead_code, reason = "its callers come with the trace"))]
-pub(crate) mod describe;
+mod describe;
 mod directory;
 mod encodings;
 mod frame;
@@ -47,4 +45,11 @@ mod value;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use definitions::spelled;
+pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
+
+/// A message taken apart, or why it cannot be.
+pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {
+    content::decode(payload).map_err(|error| error.to_string())
+}

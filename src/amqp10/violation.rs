@@ -5,6 +5,7 @@
 
 use super::definitions::{Condition, Error};
 use super::types::CodecError;
+use crate::event::Breach;
 
 /// What ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,12 @@ impl Violation {
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, see section {}", self.error, self.section)
+    }
+}
+
+impl From<&Violation> for Breach {
+    fn from(violation: &Violation) -> Breach {
+        Breach { section: violation.section, fault: violation.error.as_ref().clone().into() }
     }
 }
 
