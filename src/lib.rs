@@ -43,6 +43,8 @@ mod line;
 mod message;
 mod outbox;
 mod pcap;
+#[cfg(test)]
+mod recordings;
 mod router;
 mod seen;
 mod snapshot;

@@ -96,6 +96,11 @@ impl<W: Write> Pcap<W> {
         Ok(())
     }
 
+    /// All that was written is on its way.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     fn segment(&mut self, id: u64, from_client: bool, flags: u8, at: Duration, payload: &[u8]) -> io::Result<()> {
         let Some(Connection { client, server }) = self.connections.get_mut(&id) else { return Ok(()) };
         let (from, to) = if from_client { (client, server) } else { (server, client) };
@@ -163,7 +168,7 @@ fn checksum<'a>(bytes: impl Iterator<Item = &'a u8>) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp10::describe;
+    use crate::amqp10;
     use crate::recordings::{self, Said};
 
     /// One record of the file, taken apart by hand; its checksums have been looked at.
@@ -342,8 +347,8 @@ mod tests {
             let (mut headers, mut sasl_frames, mut frames) = (0, 0, 0);
             for stream in recordings::streams(&said).values() {
                 let mut rest = &stream[..];
-                while let Some(size) = describe::extent(rest) {
-                    match describe::describe(&rest[..size]).name.split(['-', ' ']).next() {
+                while let Some(size) = amqp10::extent(rest) {
+                    match amqp10::describe(&rest[..size]).name.split(['-', ' ']).next() {
                         Some("header") => headers += 1,
                         Some("sasl") => sasl_frames += 1,
                         Some("heartbeat") => {}
