@@ -82,6 +82,11 @@ impl<W: Write> Pcap<W> {
         bytes.chunks(MAX_SEGMENT).try_for_each(|chunk| self.segment(id, from_client, PSH | ACK, at, chunk))
     }
 
+    /// What has been written is there when this returns.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// The connection is over. One that is not known needs no end.
     pub(crate) fn close(&mut self, id: u64, at: Duration) -> io::Result<()> {
         self.segment(id, true, FIN | ACK, at, &[])?;
