@@ -256,6 +256,8 @@ pub(crate) enum Event {
     Purge { link: LinkId, address: Arc<str> },
     /// The peer has said goodbye: all that is its own goes.
     Leave,
+    /// It answers something that our end began, or says why it ended that. The router begins nothing.
+    Reply(Box<Reply>),
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
     Detach { gone: Vec<Gone> },
 }
@@ -268,6 +270,37 @@ pub(crate) struct Declaration {
     pub(crate) lifetime: Lifetime,
     /// Only asks whether it is there.
     pub(crate) passive: bool,
+}
+
+/// What a peer says to an end that began: a client's.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The connection is open.
+    Opened { container: Arc<str>, max_frame_size: u32, offers: Vec<Arc<str>>, properties: Vec<(Arc<str>, Arc<str>)> },
+    /// The session has begun.
+    Begun { session: usize },
+    /// The link is attached; `address` is where.
+    Attached { link: LinkId, address: Option<Arc<str>>, max_message_size: u64 },
+    /// A link that drains has brought all there was.
+    Drained { link: LinkId },
+    /// The link is no more: its own doing, or its answer to ours.
+    Detached { link: LinkId, fault: Option<Fault> },
+    /// Nor is the session.
+    Ended { session: usize, fault: Option<Fault> },
+    /// Nor is the connection.
+    Closed { fault: Option<Fault> },
+}
+
+/// A link that our end wants.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkRequest {
+    pub(crate) name: Arc<str>,
+    /// Messages go to the node, or come from there.
+    pub(crate) sends: bool,
+    pub(crate) node: Node,
+    pub(crate) manner: Manner,
+    /// See [`ConsumerRequest::browse`].
+    pub(crate) browse: bool,
 }
 
 /// A link that a peer wants to receive on.

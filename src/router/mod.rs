@@ -119,7 +119,7 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::Opened(_) => {}
+            Event::Opened(_) | Event::Reply(_) => {}
             Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
