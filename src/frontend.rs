@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::amqp10;
+use crate::chronicle::Describe;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
 use crate::outbox::Outbox;
@@ -30,6 +31,14 @@ enum Engine {
     Amqp10(Box<amqp10::Connection>),
     /// It spoke nothing that we do.
     Refused,
+}
+
+/// See [`Frontend::language`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Language {
+    /// Bytes of the header or frame that begins here; None while too few are there to say.
+    pub(crate) extent: fn(&[u8]) -> Option<usize>,
+    pub(crate) describe: Describe,
 }
 
 impl Frontend {
@@ -99,6 +108,15 @@ impl Frontend {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.poll_breach(),
             Engine::AwaitHeader { .. } | Engine::Refused => self.breach.take(),
+        }
+    }
+
+    /// How the bytes on the wire are split and put into words.
+    pub(crate) fn language(&self) -> Language {
+        match &self.engine {
+            Engine::Amqp10(_) | Engine::AwaitHeader { .. } | Engine::Refused => {
+                Language { extent: amqp10::extent, describe: amqp10::describe }
+            }
         }
     }
 

@@ -296,6 +296,8 @@ fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event 
             default_outcome: sender.default_outcome.clone(),
             // 2.7.3: zero is no limit, like none.
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
+            exclusive: false,
+            passing: false,
         })),
     }
 }

@@ -510,6 +510,8 @@ impl Connection {
                 }
                 Effect::Drained { .. } => session.drained(handle),
                 Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
+                // Answers to what nobody asks here.
+                Effect::Declared { .. } | Effect::Deleted { .. } | Effect::Purged { .. } => {}
             }
             Ok(())
         });

@@ -166,12 +166,15 @@ pub(crate) enum Condition {
     TransferLimitExceeded,
     MessageSizeExceeded,
     Stolen,
+    ResourceLocked,
+    ResourceDeleted,
+    PreconditionFailed,
     /// Any other, as it came.
     Other(Arc<str>),
 }
 
 impl Condition {
-    const KNOWN: [(Condition, &'static str); 18] = [
+    const KNOWN: [(Condition, &'static str); 21] = [
         (Condition::InternalError, "amqp:internal-error"),
         (Condition::NotFound, "amqp:not-found"),
         (Condition::DecodeError, "amqp:decode-error"),
@@ -190,6 +193,9 @@ impl Condition {
         (Condition::TransferLimitExceeded, "amqp:link:transfer-limit-exceeded"),
         (Condition::MessageSizeExceeded, "amqp:link:message-size-exceeded"),
         (Condition::Stolen, "amqp:link:stolen"),
+        (Condition::ResourceLocked, "amqp:resource-locked"),
+        (Condition::ResourceDeleted, "amqp:resource-deleted"),
+        (Condition::PreconditionFailed, "amqp:precondition-failed"),
     ];
 
     pub(crate) fn as_str(&self) -> &str {
@@ -255,6 +261,11 @@ impl std::fmt::Display for Error {
     }
 }
 
+/// 2.8.14: a reason as the symbol that stands for it.
+pub(crate) fn spelled(reason: &Reason) -> String {
+    Condition::from(reason.clone()).as_str().to_owned()
+}
+
 impl From<Reason> for Condition {
     fn from(reason: Reason) -> Condition {
         match reason {
@@ -265,20 +276,18 @@ impl From<Reason> for Condition {
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
             Reason::ConnectionForced => Condition::ConnectionForced,
             Reason::NotImplemented => Condition::NotImplemented,
+            Reason::ResourceLocked => Condition::ResourceLocked,
+            Reason::PreconditionFailed => Condition::PreconditionFailed,
+            Reason::ResourceDeleted => Condition::ResourceDeleted,
+            Reason::NotAllowed => Condition::NotAllowed,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         }
     }
 }
 
-/// How this protocol spells it.
-pub(crate) fn condition_of(reason: Reason) -> String {
-    Condition::from(reason).as_str().to_owned()
-}
-
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
-        let condition = Condition::from(fault.reason);
-        Error { condition, description: fault.description, info: fault.info.map(RawMap) }
+        Error { condition: fault.reason.into(), description: fault.description, info: fault.info.map(RawMap) }
     }
 }
 

@@ -80,7 +80,7 @@ impl Session {
                     return Err(super::link::too_large(handle));
                 } else {
                     let format = transfer.message_format.unwrap_or(0);
-                    let message = Message { payload: payload.into(), format, history: None };
+                    let message = Message { payload: payload.into(), format, ..Message::default() };
                     self.arrived(handle, number, settled, message, context);
                 }
             }

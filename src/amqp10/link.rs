@@ -330,6 +330,6 @@ impl Partial {
     }
 
     pub(crate) fn finish(self) -> Message {
-        Message { payload: self.payload.finish(), format: self.format, history: None }
+        Message { payload: self.payload.finish(), format: self.format, ..Message::default() }
     }
 }

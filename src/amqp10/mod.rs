@@ -16,6 +16,7 @@
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
 //! | 5.3 SASL | `sasl.rs` |
+//! | all of them, for a person to read | `describe.rs` |
 //!
 //! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
 
@@ -26,6 +27,7 @@ pub(crate) mod content;
 mod definitions;
 mod deliveries;
 mod delivery_state;
+mod describe;
 mod directory;
 mod encodings;
 mod frame;
@@ -46,6 +48,12 @@ mod value;
 mod violation;
 
 pub(crate) use connection::Connection;
-pub(crate) use definitions::condition_of;
+pub(crate) use definitions::spelled;
+pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
+
+/// A message taken apart, or why it cannot be.
+pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {
+    content::decode(payload).map_err(|error| error.to_string())
+}

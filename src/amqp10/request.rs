@@ -208,7 +208,7 @@ impl Session {
 
 fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineConfig) -> Attach {
     let (address, kind) = match &request.node {
-        Node::Address(address) => (Some(address.clone()), None),
+        Node::Address(address) | Node::Queue(address) => (Some(address.clone()), None),
         Node::Dynamic(kind) => (None, Some(*kind)),
         Node::Anonymous => (None, None),
     };

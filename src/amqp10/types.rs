@@ -22,6 +22,14 @@ pub(crate) enum CodecError {
     Invalid(&'static str),
 }
 
+impl std::fmt::Display for CodecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CodecError::Malformed(what) | CodecError::Invalid(what) => f.write_str(what),
+        }
+    }
+}
+
 pub(crate) type Result<T> = std::result::Result<T, CodecError>;
 
 /// 1.6: the format codes.

@@ -262,7 +262,7 @@ impl Channel {
                     sender.credit = if drain { 0 } else { credit };
                 }
                 if drain {
-                    self.apply(Effect::Drained { link: self.key(link) });
+                    self.apply(Effect::Drained { link: self.key(link), left: 0 });
                 }
             }
             Event::Message { link, delivery, settled, message, .. } => {
@@ -285,7 +285,15 @@ impl Channel {
             // Nobody attaches to a client.
             Event::AttachProducer { link, .. } => self.refuse(link),
             Event::AttachConsumer(request) => self.refuse(request.link),
-            Event::Opened(_) | Event::Sent { .. } => {}
+            // What only a broker is told, and what other protocols say.
+            Event::Opened(_)
+            | Event::Sent { .. }
+            | Event::Unsent { .. }
+            | Event::Retire { .. }
+            | Event::Declare(_)
+            | Event::Delete { .. }
+            | Event::Purge { .. }
+            | Event::Leave => {}
         }
     }
 

@@ -214,7 +214,7 @@ impl ErrorKind {
 
 /// Condition and description as they came.
 pub(super) fn parts(fault: Fault) -> (Option<String>, Option<String>) {
-    (Some(amqp10::condition_of(fault.reason)), fault.description.map(|description| description.to_string()))
+    (Some(amqp10::spelled(&fault.reason)), fault.description.map(|description| description.to_string()))
 }
 
 impl From<Breach> for ErrorKind {

@@ -370,7 +370,7 @@ impl Channel {
         self.named += 1;
         let kind = if sends { "sender" } else { "receiver" };
         let name = match &node {
-            Node::Address(address) => format!("{kind}-{} {address}", self.named),
+            Node::Address(address) | Node::Queue(address) => format!("{kind}-{} {address}", self.named),
             Node::Dynamic(_) | Node::Anonymous => format!("{kind}-{}", self.named),
         };
         LinkRequest { name: name.into(), sends, node, manner, browse }

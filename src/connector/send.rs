@@ -236,8 +236,8 @@ impl Channel {
         self.check_own(step, sender.channel)?;
         let link = sender.link;
         let payload = content::encode(message);
-        let (size, format) = (payload.len() as u64, 0);
-        let message = message::Message { payload: payload.into(), format, history: None };
+        let size = payload.len() as u64;
+        let message = message::Message { payload: payload.into(), ..message::Message::default() };
         let ready = |channel: &mut Channel| match channel.links.get(&link) {
             Some(End::Sender(sender)) if sender.credit > 0 => Some(Ok(())),
             Some(_) => channel.why_gone(link).map(Err),
