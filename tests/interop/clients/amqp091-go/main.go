@@ -39,6 +39,7 @@ var checks = []struct {
 	{"mandatory: an unroutable message is returned with 312", mandatory},
 	{"immediate: returned with 313, or closes the connection: 540", immediate},
 	{"prefetch: never more unacknowledged than asked for", prefetch},
+	{"a consumer that need not acknowledge: all arrive, and are gone", noAck},
 	{"ack with multiple", ackMultiple},
 	{"nack with requeue: redelivered", nackRequeue},
 	{"reject with requeue: redelivered", rejectRequeue},
@@ -276,7 +277,7 @@ func mandatory(s *session) {
 	equal("app-id, body", "me hello?", it.AppId+" "+string(it.Body))
 }
 
-// immediate: 0-9-1 has it, RabbitMQ has it no more.
+// immediate is in 0-9-1; RabbitMQ has it no more.
 func immediate(s *session) {
 	conn := must(dial("OPEN", "guest", "guest", amqp.Config{}))
 	defer conn.Close()
@@ -308,6 +309,15 @@ func prefetch(s *session) {
 		must0(arrived[acknowledged].Ack(false))
 	}
 	equal("bodies", numbers(10), bodies(arrived))
+}
+
+func noAck(s *session) {
+	c := s.channel()
+	queue := c.numbered("", 10)
+	must0(c.Qos(3, 0, false))
+	arrived := collect(must(c.Consume(queue, "", true, false, false, false, nil)), 10)
+	equal("bodies", numbers(10), bodies(arrived))
+	equal("left", nil, c.left(queue, arrived[9]))
 }
 
 func ackMultiple(s *session) {

@@ -243,6 +243,15 @@ const checks = {
     assert.deepEqual(arrived.map(body), numbers(10));
   },
 
+  async 'a consumer that need not acknowledge: all arrive, and are gone'(connect) {
+    const channel = await (await connect()).createChannel();
+    const queue = await numbered(channel, 10);
+    const arrived = await consume(channel, queue, 3, { noAck: true });
+    await arrived.reach(10);
+    assert.deepEqual(arrived.map(body), numbers(10));
+    assert.deepEqual(await left(channel, queue, arrived), []);
+  },
+
   async 'ack with multiple'(connect) {
     const channel = await (await connect()).createChannel();
     const queue = await numbered(channel, 6);

@@ -101,10 +101,10 @@ class Arrived extends Array {
   }
 }
 
-async function consume(channel, queue, prefetch = 0) {
+async function consume(channel, queue, prefetch = 0, options = {}) {
   const arrived = new Arrived();
   await channel.prefetch(prefetch);
-  await channel.consume(queue, (message) => arrived.arrive(message));
+  await channel.consume(queue, (message) => arrived.arrive(message), options);
   return arrived;
 }
 

@@ -287,6 +287,16 @@ def prefetch():
         assert [message.body for message in arrived] == numbers(10)
 
 
+def no_ack():
+    """a consumer that need not acknowledge: all arrive, and are gone"""
+    with a_channel() as channel:
+        queue = numbered(channel, 10)
+        arrived = consume(channel, queue, prefetch=3, auto_ack=True)
+        until(channel, lambda: len(arrived) == 10)
+        assert [message.body for message in arrived] == numbers(10)
+        assert left(channel, queue) == []
+
+
 def ack_multiple():
     """ack with multiple"""
     with a_channel() as channel:
@@ -575,7 +585,7 @@ checks.run(
     connect, connect_with_credentials, wrong_password, unknown_virtual_host, named_by_the_server, the_last_queue, declare_counts,
     exclusive_queue, exclusive_queue_goes, auto_delete_queue_goes, reserved_names, direct_exchange, fanout_exchange,
     topic_exchange, headers_exchange, exchange_to_exchange, exchange_deleted, unknown_exchange_type, confirmed,
-    mandatory, prefetch, ack_multiple, nack_requeue, reject_requeue, no_requeue, recover, closed_channel_gives_back,
+    mandatory, prefetch, no_ack, ack_multiple, nack_requeue, reject_requeue, no_requeue, recover, closed_channel_gives_back,
     take_turns, exclusive_consumer, cancelled_consumer, get, purge_and_delete, delete_conditions,
     cancelled_by_the_broker, missing_queue, unknown_delivery_tag, properties, empty_body, big_body, many_stored,
     many_straight, heartbeats, close_cleanly)

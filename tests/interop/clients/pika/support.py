@@ -50,11 +50,12 @@ class Arrived:
         return f"{self.tag}: {self.body[:20]}{' again' if self.redelivered else ''}"
 
 
-def consume(channel, queue, prefetch=0):
+def consume(channel, queue, prefetch=0, auto_ack=False):
     """A list that grows while something waits on the connection."""
     arrived = []
     channel.basic_qos(prefetch_count=prefetch)
-    channel.basic_consume(queue, lambda _channel, method, _properties, body: arrived.append(Arrived(method, body)))
+    channel.basic_consume(
+        queue, lambda _channel, method, _properties, body: arrived.append(Arrived(method, body)), auto_ack)
     return arrived
 
 

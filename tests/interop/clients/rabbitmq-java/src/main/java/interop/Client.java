@@ -78,6 +78,7 @@ public final class Client {
         checks.put("mandatory: an unroutable message is returned with 312", Messages::mandatory);
         checks.put("immediate: returned with 313, or closes the connection: 540", Messages::immediate);
         checks.put("prefetch: never more unacknowledged than asked for", Messages::prefetch);
+        checks.put("a consumer that need not acknowledge: all arrive, and are gone", Messages::noAck);
         checks.put("ack with multiple", Messages::ackMultiple);
         checks.put("nack with requeue: redelivered", Messages::nackRequeue);
         checks.put("reject with requeue: redelivered", Messages::rejectRequeue);

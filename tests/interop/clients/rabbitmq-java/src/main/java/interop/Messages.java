@@ -112,6 +112,14 @@ final class Messages {
         equal("bodies", numbers(10), texts(arrived, false));
     }
 
+    static void noAck(Session session) throws Exception {
+        Channel channel = session.channel();
+        String queue = numbered(channel, 10);
+        Arriving arriving = consume(channel, queue, 3, true);
+        equal("bodies", numbers(10), texts(arriving.next(10), false));
+        equal("left", emptyList(), left(channel, queue, arriving));
+    }
+
     static void ackMultiple(Session session) throws Exception {
         Channel channel = session.channel();
         String queue = numbered(channel, 6);

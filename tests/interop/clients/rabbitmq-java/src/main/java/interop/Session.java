@@ -232,9 +232,13 @@ final class Session implements AutoCloseable {
     }
 
     static Arriving consume(Channel channel, String queue, int prefetch) throws IOException {
+        return consume(channel, queue, prefetch, false);
+    }
+
+    static Arriving consume(Channel channel, String queue, int prefetch, boolean noAck) throws IOException {
         Arriving arriving = new Arriving();
         channel.basicQos(prefetch);
-        arriving.tag = channel.basicConsume(queue, false, (tag, delivery) -> arriving.deliveries.add(delivery),
+        arriving.tag = channel.basicConsume(queue, noAck, (tag, delivery) -> arriving.deliveries.add(delivery),
                 arriving.cancelled::complete);
         return arriving;
     }
