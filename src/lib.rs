@@ -25,6 +25,7 @@
 //!    is not settled yet, on both sides;
 //! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it.
 
+mod amqp091;
 mod amqp10;
 mod broker;
 mod config;
@@ -38,6 +39,7 @@ mod outbox;
 mod router;
 mod timers;
 mod transport;
+mod users;
 
 pub use broker::{Bound, Broker, Builder, Handle};
 pub use config::{Distribution, Settlement, Unroutable};
