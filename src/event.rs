@@ -30,17 +30,37 @@ pub(crate) struct LinkKey {
     pub(crate) link: LinkId,
 }
 
+impl LinkKey {
+    /// No link's name.
+    pub(crate) const NOBODY: LinkKey = LinkKey {
+        connection: ConnectionKey { slot: u32::MAX, serial: 0 },
+        link: LinkId { slot: u32::MAX, serial: u32::MAX },
+    };
+}
+
 /// The engine's name for a delivery that came in; it means something to nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryKey(pub(crate) u64);
 
-/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when the router
-/// keeps nothing of it.
+/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when nobody asks
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) u64);
 
 impl Ticket {
     pub(crate) const NONE: Ticket = Ticket(u64::MAX);
+
+    const NOTED: u64 = 1 << 63;
+
+    /// For a delivery that only a record is kept of, under this number.
+    pub(crate) fn noted(number: u64) -> Ticket {
+        Ticket(Self::NOTED | number)
+    }
+
+    /// The number of such a delivery.
+    pub(crate) fn as_noted(self) -> Option<u64> {
+        (self != Ticket::NONE && self.0 & Self::NOTED != 0).then_some(self.0 & !Self::NOTED)
+    }
 }
 
 /// Text that still lies in the buffer it arrived in: an address found in a message, say.
@@ -56,6 +76,12 @@ impl Text {
     pub(crate) fn as_str(&self) -> &str {
         // Checked when it was made.
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text(Bytes::copy_from_slice(text.as_bytes()))
     }
 }
 
@@ -165,6 +191,18 @@ pub(crate) enum Outcome {
     Rejected(Option<Box<Fault>>),
     Released,
     Modified(Modified),
+}
+
+impl Outcome {
+    /// As one says it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accept",
+            Outcome::Rejected(_) => "reject",
+            Outcome::Released => "release",
+            Outcome::Modified(_) => "modify",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -541,6 +541,11 @@ impl Connection {
         }
     }
 
+    /// Which of the three it is.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     /// Deliveries of a link, in its one direction, that are not settled.
     pub(crate) fn unsettled(&self, id: LinkId) -> usize {
         let link = self.links.get(id.slot as usize).filter(|link| link.serial == id.serial);

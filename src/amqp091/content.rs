@@ -145,7 +145,7 @@ impl<'a> Content<'a> {
                 out.append_payload(fragment, range.start..range.start + part);
                 range.start += part;
                 count -= part;
-                if range.is_empty() {
+                if range.start == range.end {
                     piece = frames.next();
                 }
             }

@@ -4,10 +4,13 @@
 //! The tables are those of 0-9-1 with RabbitMQ's extensions. [`Since09`] marks what 0-8 leaves out; the few methods with
 //! another number there are in [`renumbered`].
 
+use std::fmt::{self, Write};
+
 use bytes::{BufMut, BytesMut};
 
 use super::table::Table;
 use super::types::{Argument, LongStr, Reader, Result, Since09, Version, Writer};
+use crate::line::Capped;
 
 /// Class and method number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,7 +174,23 @@ macro_rules! classes {
 
 /// An argument, for who wants to read a trace.
 pub(crate) trait Shown {
-    fn show(&self) -> String;
+    fn show(&self, out: &mut Capped) -> fmt::Result;
+
+    /// Without what nobody may read. `plain` says in which mechanism's way it is written.
+    fn show_secret(&self, plain: bool, out: &mut Capped) -> fmt::Result {
+        let _ = plain;
+        out.write_str("***")
+    }
+
+    /// It says nothing.
+    fn is_left_out(&self) -> bool {
+        false
+    }
+
+    /// The name of that mechanism.
+    fn is_plain(&self) -> bool {
+        false
+    }
 }
 
 classes! {

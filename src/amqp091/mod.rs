@@ -12,6 +12,7 @@
 //! | 4.2.6 contents | `content.rs` |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `entities.rs` |
+//! | the wire in words | `describe.rs` |
 //! | basic | `publish.rs` (in), `consumer.rs` (out) |
 //!
 //! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Queues are the router's;
@@ -21,6 +22,7 @@ mod channel;
 mod connection;
 mod consumer;
 mod content;
+mod describe;
 mod entities;
 mod exchange;
 mod frame;
@@ -34,5 +36,7 @@ mod types;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use describe::{describe, describe_0_8, extent};
 pub(crate) use header::Header;
 pub(crate) use host::VirtualHost;
+pub(crate) use types::Version;

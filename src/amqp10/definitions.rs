@@ -261,9 +261,14 @@ impl std::fmt::Display for Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        let condition = match fault.reason {
+/// 2.8.14: a reason as the symbol that stands for it.
+pub(crate) fn spelled(reason: &Reason) -> String {
+    Condition::from(reason.clone()).as_str().to_owned()
+}
+
+impl From<Reason> for Condition {
+    fn from(reason: Reason) -> Condition {
+        match reason {
             Reason::NotFound => Condition::NotFound,
             Reason::DecodeError => Condition::DecodeError,
             Reason::InvalidField => Condition::InvalidField,
@@ -276,8 +281,13 @@ impl From<Fault> for Error {
             Reason::ResourceDeleted => Condition::ResourceDeleted,
             Reason::NotAllowed => Condition::NotAllowed,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
-        };
-        Error { condition, description: fault.description, info: fault.info.map(RawMap) }
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        Error { condition: fault.reason.into(), description: fault.description, info: fault.info.map(RawMap) }
     }
 }
 

@@ -16,13 +16,15 @@ pub(super) struct Producer {
     /// None: each message says where it goes.
     pub(super) route: Option<usize>,
     pub(super) credit: u32,
+    /// It gets credit only when the test says so.
+    pub(super) withheld: bool,
     /// Routes that have fallen behind with what came from here.
     pub(super) held_by: Vec<usize>,
 }
 
 impl Producer {
     pub(super) fn new(name: Arc<str>, route: Option<usize>) -> Producer {
-        Producer { name, route, credit: 0, held_by: Vec::new() }
+        Producer { name, route, credit: 0, withheld: false, held_by: Vec::new() }
     }
 }
 
@@ -121,7 +123,7 @@ impl Links {
         self.0.get(key.slot as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    fn end(&self, key: LinkKey) -> Option<&End> {
+    pub(super) fn end(&self, key: LinkKey) -> Option<&End> {
         let (serial, end) = self.connection(key.connection)?.links.get(key.link.slot as usize)?.as_ref()?;
         (*serial == key.link.serial).then_some(end)
     }
@@ -222,6 +224,17 @@ impl Links {
         self.end_mut(key)?;
         let connection = self.0.get_mut(key.connection.slot as usize)?;
         connection.links.get_mut(key.link.slot as usize)?.take().map(|(_, end)| end)
+    }
+
+    /// All links, each with what it is.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &End)> {
+        self.0.iter().zip(0..).flat_map(|(connection, slot)| {
+            let key = ConnectionKey { slot, serial: connection.serial };
+            connection.links.iter().zip(0..).filter_map(move |(link, slot)| {
+                let (serial, end) = link.as_ref()?;
+                Some((LinkKey { connection: key, link: LinkId { slot, serial: *serial } }, end))
+            })
+        })
     }
 
     /// The links of a connection.

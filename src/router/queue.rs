@@ -117,7 +117,7 @@ impl Router {
         }
     }
 
-    pub(super) fn purge(&mut self, link: LinkKey, address: &str) {
+    pub(super) fn purge_for(&mut self, link: LinkKey, address: &str) {
         let answer = self
             .queue_for(address, link.connection)
             .map(|route_id| Effect::Purged { link, messages: self.empty(route_id) });
@@ -127,9 +127,12 @@ impl Router {
     /// Throws away what waits; how many messages that was.
     fn empty(&mut self, route_id: usize) -> usize {
         let mut messages = 0;
-        while let Some(waiting) = self.routes.get_mut(route_id).and_then(|route| route.store.take()) {
+        while let Some(route) = self.routes.get_mut(route_id)
+            && let Some(waiting) = route.store.take()
+        {
             self.stored_bytes -= waiting.cost();
             messages += 1;
+            self.chronicle.dropped(waiting.number, &route.address, "purged".into());
         }
         messages
     }
@@ -213,27 +216,24 @@ impl Router {
         self.end_if_deserted(route_id);
     }
 
-    /// A message for several queues, of which some may be there. The outcome for its sender.
-    pub(super) fn route_to_queues(
+    /// A message arrived for several queues. The outcome for its sender.
+    pub(super) fn route_to_all(
         &mut self,
-        from: LinkKey,
         addresses: &[Arc<str>],
+        from: LinkKey,
+        number: u64,
         message: &Message,
         delivery: Option<DeliveryKey>,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let mut outcome = None;
         for address in addresses {
             let Some(route_id) = self.queue(address) else { continue };
-            let taker = self.next_taker(route_id, message);
-            let forwarded = match self.admit(route_id, message) {
-                Ok(()) => self.forward(from, route_id, taker, message.clone(), delivery),
-                Err(refused) => refused,
-            };
+            let taken = self.route_at(route_id, from, number, message.clone(), delivery);
             // Whoever has it, has it.
             if outcome != Some(Outcome::Accepted) {
-                outcome = forwarded;
+                outcome = taken;
             }
         }
-        outcome.unwrap_or_else(|| self.drop_message(Reason::NotFound, "no queue for it"))
+        outcome
     }
 }
