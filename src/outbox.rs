@@ -65,6 +65,11 @@ impl Outbox {
         }
     }
 
+    /// Of what has been appended as a delivery so many bytes were asked for without credit.
+    pub(crate) fn count_as_answer(&mut self, bytes: usize) {
+        self.answers += bytes;
+    }
+
     fn seal(&mut self) {
         if !self.open.is_empty() {
             self.len += self.open.len();
@@ -82,6 +87,14 @@ impl Outbox {
             used += 1;
         }
         used
+    }
+
+    /// Appends a copy of all but the first `skipped` bytes to `to`.
+    pub(crate) fn copy_to(&self, mut skipped: usize, to: &mut Vec<u8>) {
+        for piece in self.chained.iter().map(|piece| &piece[..]).chain([&self.open[..]]) {
+            to.extend_from_slice(piece.get(skipped..).unwrap_or_default());
+            skipped = skipped.saturating_sub(piece.len());
+        }
     }
 
     /// Forgets the first `written` bytes.

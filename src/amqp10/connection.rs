@@ -20,7 +20,7 @@ use super::transfer;
 use super::types::{Decode, Reader, Symbol, saturate};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Effect, Event};
+use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     /// Who it is, for the log.
     pub(super) name: Arc<str>,
     pub(super) phase: Phase,
+    /// As whom the peer was let in by SASL.
+    pub(super) user: Option<Arc<str>>,
     last_received: Instant,
     last_sent: Instant,
     /// From the peer's open.
@@ -44,6 +46,7 @@ pub(crate) struct Connection {
     channels: Vec<Option<u16>>,
     directory: Directory,
     events: VecDeque<Event>,
+    pub(super) breaches: VecDeque<Breach>,
     /// Sessions (by our channel) that have something to write at the end of the turn.
     touched: Vec<usize>,
 }
@@ -84,6 +87,7 @@ impl Connection {
             config,
             name,
             phase: Phase::AwaitHeader { until },
+            user: None,
             last_received: now,
             last_sent: now,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
@@ -93,6 +97,7 @@ impl Connection {
             channels: Vec::new(),
             directory: Directory::default(),
             events: VecDeque::new(),
+            breaches: VecDeque::new(),
             touched: Vec::new(),
         }
     }
@@ -109,7 +114,7 @@ impl Connection {
             match self.step(input, out) {
                 Ok(true) => {}
                 Ok(false) => return self.events.pop_front(),
-                Err(violation) => self.fail(&violation.error, now, out),
+                Err(violation) => self.fail(&violation, now, out),
             }
         }
     }
@@ -148,10 +153,10 @@ impl Connection {
 
     fn on_frame(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Violation> {
         if frame.frame_type == FrameType::Sasl {
-            return Err(Violation::framing("SASL frame after the SASL layer"));
+            return Err(Violation::framing("5.3", "SASL frame after the SASL layer"));
         }
         if frame.channel > self.config.channel_max {
-            return Err(Violation::framing("channel above channel-max"));
+            return Err(Violation::framing("2.7.1", "channel above channel-max"));
         }
         if frame.body.is_empty() {
             // 2.4.5: a heartbeat.
@@ -168,14 +173,20 @@ impl Connection {
         let performative = Performative::decode(&mut reader)?;
         let payload = frame.body.slice_ref(reader.rest());
         if !payload.is_empty() && !matches!(performative, Performative::Transfer(_)) {
-            return Err(Violation::connection(Condition::DecodeError, "bytes after a performative that takes none"));
+            return Err(Violation::connection(
+                "2.7",
+                Condition::DecodeError,
+                "bytes after a performative that takes none",
+            ));
         }
         match (self.phase, performative) {
             (Phase::AwaitOpen { .. }, Performative::Open(open)) => self.on_open(&open, frame.channel, out),
-            (Phase::AwaitOpen { .. }, _) => {
-                Err(Violation::connection(Condition::IllegalState, "the first frame of a connection is an open"))
-            }
-            (_, Performative::Open(_)) => Err(Violation::connection(Condition::IllegalState, "a second open")),
+            (Phase::AwaitOpen { .. }, _) => Err(Violation::connection(
+                "2.4.1",
+                Condition::IllegalState,
+                "the first frame of a connection is an open",
+            )),
+            (_, Performative::Open(_)) => Err(Violation::connection("2.4.1", Condition::IllegalState, "a second open")),
             (_, Performative::Close(close)) => self.on_close(&close, out),
             (_, Performative::Begin(begin)) => self.on_begin(&begin, frame.channel, out),
             (_, Performative::Transfer(transfer)) => self.on_transfer(&transfer, payload, frame.channel, out),
@@ -186,17 +197,25 @@ impl Connection {
     /// 2.4.1
     fn on_open(&mut self, open: &Open, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if channel != 0 {
-            return Err(Violation::framing("open on a channel other than 0"));
+            return Err(Violation::framing("2.4.1", "open on a channel other than 0"));
         }
         self.max_frame_size = open.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
         self.channel_max = open.channel_max;
         self.put_open(out)?;
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
+        self.events.push_back(Event::Opened(Box::new(Opened {
+            protocol: "AMQP 1.0",
+            container: Some(open.container_id.clone()),
+            host: open.hostname.clone(),
+            user: self.user.clone(),
+        })));
         match open.idle_time_out.filter(|time_out| *time_out > 0) {
-            Some(time_out) if time_out < MIN_IDLE_TIME_OUT => {
-                Err(Violation::connection(Condition::InvalidField, "idle-time-out below 100 ms cannot be kept"))
-            }
+            Some(time_out) if time_out < MIN_IDLE_TIME_OUT => Err(Violation::connection(
+                "2.4.5",
+                Condition::InvalidField,
+                "idle-time-out below 100 ms cannot be kept",
+            )),
             time_out => {
                 self.idle_time_out = time_out.map(|time_out| Duration::from_millis(time_out.into()));
                 Ok(())
@@ -224,17 +243,18 @@ impl Connection {
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if begin.remote_channel.is_some() {
             return Err(Violation::connection(
+                "2.5.1",
                 Condition::InvalidField,
                 "a begin with remote-channel answers none of ours",
             ));
         }
         if self.session_on(channel).is_some() {
-            return Err(Violation::connection(Condition::IllegalState, "a second begin on a channel"));
+            return Err(Violation::connection("2.5.1", Condition::IllegalState, "a second begin on a channel"));
         }
         let ours = self.sessions.vacant_key();
         let Some(ours) = u16::try_from(ours).ok().filter(|ours| *ours <= self.channel_max) else {
             let what = "no channel left below the peer's channel-max";
-            return Err(Violation::connection(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::connection("2.7.1", Condition::ResourceLimitExceeded, what));
         };
         let session = Session::new(ours, channel, begin);
         let answer = session.begin(self.config.handle_max);
@@ -270,7 +290,7 @@ impl Connection {
     }
 
     fn session_of_frame(&self, channel: u16) -> Result<usize, Violation> {
-        let none = || Violation::connection(Condition::IllegalState, "frame on a channel without a session");
+        let none = || Violation::connection("2.5.1", Condition::IllegalState, "frame on a channel without a session");
         self.session_on(channel).ok_or_else(none)
     }
 
@@ -360,17 +380,19 @@ impl Connection {
         let contained = match violation.scope {
             Scope::Connection => return Err(violation),
             Scope::Session => {
-                log::warn!("{}: session ended: {}", self.name, violation.error);
+                log::warn!("{}: session ended: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
-                log::warn!("{}: link detached: {}", self.name, violation.error);
+                log::warn!("{}: link detached: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 let result =
                     self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
             }
         };
-        contained.map_err(|Violation { error, .. }| Violation { scope: Scope::Connection, error })
+        contained.map_err(|violation| Violation { scope: Scope::Connection, ..violation })
     }
 
     /// 2.4.3: the peer closes, or answers our close.
@@ -386,14 +408,15 @@ impl Connection {
     }
 
     /// Closes after a violation.
-    fn fail(&mut self, error: &Error, now: Instant, out: &mut Outbox) {
-        log::warn!("{}: closed: {error}", self.name);
-        self.close(error.clone(), now, out);
+    fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
+        log::warn!("{}: closed: {violation}", self.name);
+        self.breaches.push_back(violation.into());
+        self.close(violation.error.as_ref().clone(), now, out);
     }
 
-    /// The broker is stopping.
-    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
-        self.close(Error::new(Condition::ConnectionForced, "the broker is stopping"), now, out);
+    /// Closes for a reason that is not the peer's.
+    pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
+        self.close(Error::from(fault), now, out);
     }
 
     /// 2.4.3: closes with an error and waits a while for the peer's close.
@@ -451,23 +474,32 @@ impl Connection {
         let result = self.with_session(place.channel, out, |session, context| {
             match effect {
                 Effect::Attached { address, .. } => return session.attached(handle, address, context),
+                Effect::Refused { fault, .. } => return session.refused(handle, Error::from(*fault), context),
+                Effect::Detach { fault, .. } => return session.detach_attached(handle, Error::from(*fault), context),
                 Effect::Grant { credit, .. } => session.grant(handle, credit),
                 Effect::Deliver { message, settled, ticket, .. } => {
                     session.deliver(handle, message, settled, ticket, context);
                 }
                 Effect::Drained { .. } => session.drained(handle),
                 Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
+                // Answers to what nobody asks here.
+                Effect::Declared { .. } | Effect::Deleted { .. } | Effect::Purged { .. } => {}
             }
             Ok(())
         });
         if let Err(violation) = self.contain(result, place.channel, out) {
-            self.fail(&violation.error, now, out);
+            self.fail(&violation, now, out);
         }
     }
 
     /// An event that an effect led to.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// What the peer did wrong, for whoever keeps a record of it.
+    pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
+        self.breaches.pop_front()
     }
 
     /// End of the turn: what has gathered is written.
@@ -477,7 +509,7 @@ impl Connection {
             session.touched = false;
             let result = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
             if let Err(violation) = self.contain(result, ours, out) {
-                self.fail(&violation.error, now, out);
+                self.fail(&violation, now, out);
             }
         }
         if !out.is_empty() {
@@ -485,9 +517,21 @@ impl Connection {
         }
     }
 
+    /// Deliveries of a link, in its one direction, that are not settled.
+    pub(crate) fn unsettled(&self, link: LinkId) -> usize {
+        let place = self.directory.place(link);
+        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
+        session.and_then(|(session, handle)| session.links.get(handle)).map_or(0, |link| link.unsettled)
+    }
+
     /// Bytes of deliveries that wait for the windows of sessions.
     pub(crate) fn blocked_bytes(&self) -> usize {
         self.directory.blocked_bytes
+    }
+
+    /// Both have opened, and neither has closed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Opened
     }
 
     /// Nothing more will be read or written, beyond what is in the outbox.
@@ -529,9 +573,8 @@ impl Connection {
         }
         match self.phase {
             Phase::Opened if due(self.silence_deadline()) => {
-                let error =
-                    Error::new(Condition::ResourceLimitExceeded, "nothing was received within the idle-time-out");
-                self.fail(&error, now, out);
+                let what = "nothing was received within the idle-time-out";
+                self.fail(&Violation::connection("2.4.5", Condition::ResourceLimitExceeded, what), now, out);
             }
             Phase::Opened => {
                 // 2.4.5: an empty frame, unless what is under way is as good.
@@ -541,8 +584,8 @@ impl Connection {
                 self.last_sent = now;
             }
             Phase::AwaitOpen { .. } => {
-                let error = Error::new(Condition::ResourceLimitExceeded, "no open within the time for the handshake");
-                self.fail(&error, now, out);
+                let what = "no open within the time for the handshake";
+                self.fail(&Violation::connection("2.4.1", Condition::ResourceLimitExceeded, what), now, out);
                 self.phase = Phase::Closed;
             }
             Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {

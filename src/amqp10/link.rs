@@ -209,7 +209,7 @@ pub(crate) struct Receiver {
 }
 
 pub(crate) fn too_large(handle: usize) -> Violation {
-    Violation::link(handle, Condition::MessageSizeExceeded, "message larger than max-message-size")
+    Violation::link(handle, "2.7.3", Condition::MessageSizeExceeded, "message larger than max-message-size")
 }
 
 /// A delivery of which not all has arrived.
@@ -248,6 +248,7 @@ impl Partial {
         }
         Err(Violation::link(
             handle,
+            "2.7.5",
             Condition::InvalidField,
             "transfer does not continue the delivery that is under way",
         ))
@@ -269,7 +270,7 @@ impl Partial {
             self.empty_transfers += 1;
             if self.empty_transfers > MAX_EMPTY_TRANSFERS {
                 let what = "too many transfers without payload in one delivery";
-                return Err(Violation::link(handle, Condition::ResourceLimitExceeded, what));
+                return Err(Violation::link(handle, "2.6.14", Condition::ResourceLimitExceeded, what));
             }
         }
         self.payload.push(fragment);
@@ -280,6 +281,6 @@ impl Partial {
     }
 
     pub(crate) fn finish(self) -> Message {
-        Message { payload: self.payload.finish(), format: self.format, history: None }
+        Message { payload: self.payload.finish(), format: self.format, ..Message::default() }
     }
 }

@@ -3,7 +3,7 @@
 //! | section | file |
 //! |---|---|
 //! | 1.4 composite types | `composite.rs` |
-//! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type) |
+//! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs` |
 //! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open) |
@@ -11,19 +11,22 @@
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
 //! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
 //! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
-//! | 3.2 message sections | `section.rs` |
+//! | 3.2 message sections | `section.rs` (what routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
 //! | 5.3 SASL | `sasl.rs` |
+//! | all of them, for a person to read | `describe.rs` |
 //!
 //! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
 
 mod attach;
 mod composite;
 mod connection;
+pub(crate) mod content;
 mod definitions;
 mod deliveries;
 mod delivery_state;
+mod describe;
 mod directory;
 mod encodings;
 mod frame;
@@ -38,7 +41,15 @@ mod session;
 mod terminus;
 mod transfer;
 mod types;
+mod value;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use definitions::spelled;
+pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
+
+/// A message taken apart, or why it cannot be.
+pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {
+    content::decode(payload).map_err(|error| error.to_string())
+}

@@ -153,7 +153,11 @@ impl Session {
         // 2.5.6: how far the peer's window reaches beyond what we have sent.
         let seen = flow.next_incoming_id.unwrap_or_default();
         if seen.ahead_of(self.next_outgoing_id).is_some_and(|ahead| ahead > 0) {
-            return Err(Violation::session(Condition::WindowViolation, "next-incoming-id is ahead of what was sent"));
+            return Err(Violation::session(
+                "2.5.6",
+                Condition::WindowViolation,
+                "next-incoming-id is ahead of what was sent",
+            ));
         }
         let in_flight = self.next_outgoing_id.ahead_of(seen).unwrap_or(u32::MAX);
         self.remote_incoming_window = flow.incoming_window.saturating_sub(in_flight);
@@ -164,7 +168,11 @@ impl Session {
                 || flow.available.is_some()
                 || flow.drain =>
             {
-                return Err(Violation::session(Condition::InvalidField, "flow with link fields and no handle"));
+                return Err(Violation::session(
+                    "2.7.4",
+                    Condition::InvalidField,
+                    "flow with link fields and no handle",
+                ));
             }
             None => self.flow_due |= flow.echo,
         }
@@ -209,7 +217,8 @@ impl Session {
 
     /// 2.6.4: the handle of ours that goes with the peer's.
     pub(super) fn local_handle(&self, remote_handle: u32) -> Result<usize, Violation> {
-        let unattached = || Violation::session(Condition::UnattachedHandle, "no link is attached to this handle");
+        let unattached =
+            || Violation::session("2.6.2", Condition::UnattachedHandle, "no link is attached to this handle");
         self.handles.get(remote_handle).ok_or_else(unattached)
     }
 
@@ -221,7 +230,7 @@ impl Session {
     ) -> Result<(), Violation> {
         let last = disposition.last.unwrap_or(disposition.first);
         if matches!(disposition.state, Some(DeliveryState::TransactionalState(_) | DeliveryState::Declared(_))) {
-            return Err(Violation::session(Condition::NotImplemented, "transactions are not supported"));
+            return Err(Violation::session("4.4", Condition::NotImplemented, "transactions are not supported"));
         }
         match disposition.role {
             Role::Receiver => {
