@@ -27,6 +27,7 @@
 //! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
 
 mod address;
+mod amqp091;
 mod amqp10;
 mod broker;
 mod chronicle;
@@ -50,6 +51,7 @@ mod seen;
 mod snapshot;
 mod timers;
 mod transport;
+mod users;
 mod value;
 
 pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};
