@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::chronicle::ChronicleConfig;
+
 /// How an address hands its messages out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Distribution {
@@ -18,6 +20,17 @@ pub enum Distribution {
     /// Stored until a receiver takes it and settles it; receivers compete; what is released, modified or lost goes back
     /// to its place. Counted as `queued`, and as `topic` each time it is forwarded.
     Queue,
+}
+
+impl std::fmt::Display for Distribution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Distribution::Direct => "direct",
+            Distribution::Anycast => "anycast",
+            Distribution::Multicast => "multicast",
+            Distribution::Queue => "queue",
+        })
+    }
 }
 
 /// When the sender of an unsettled message learns its outcome.
@@ -66,6 +79,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<String>,
     pub(crate) engine: EngineConfig,
     pub(crate) routing: RoutingConfig,
+    pub(crate) chronicle: ChronicleConfig,
 }
 
 /// What a protocol engine needs to know.
@@ -153,6 +167,7 @@ impl Default for Config {
                 backlog_limit: 1000,
                 storage_limit: 1024 * 1024 * 1024,
             },
+            chronicle: ChronicleConfig::default(),
         }
     }
 }

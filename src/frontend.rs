@@ -7,8 +7,9 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::amqp10;
+use crate::chronicle::Describe;
 use crate::config::EngineConfig;
-use crate::event::{Effect, Event};
+use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
 use crate::outbox::Outbox;
 
 /// One connection's protocol engine, once its first bytes have said which.
@@ -18,6 +19,8 @@ pub(crate) struct Frontend {
     /// The peer's socket address, for the log.
     name: Arc<str>,
     engine: Engine,
+    /// The first bytes were nothing that is spoken here.
+    breach: Option<Breach>,
 }
 
 #[derive(Debug)]
@@ -30,10 +33,18 @@ enum Engine {
     Refused,
 }
 
+/// See [`Frontend::language`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Language {
+    /// Bytes of the header or frame that begins here; None while too few are there to say.
+    pub(crate) extent: fn(&[u8]) -> Option<usize>,
+    pub(crate) describe: Describe,
+}
+
 impl Frontend {
     pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant) -> Frontend {
         let until = now + config.handshake_time_out;
-        Frontend { config, name, engine: Engine::AwaitHeader { until } }
+        Frontend { config, name, engine: Engine::AwaitHeader { until }, breach: None }
     }
 
     /// The peer's socket address.
@@ -56,7 +67,7 @@ impl Frontend {
     }
 
     /// The engine for what the first bytes say; None while they say too little.
-    fn choose(&self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
+    fn choose(&mut self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
         use amqp10::{Header, Protocol};
         let nearest = match Header::read(input) {
             Header::Partial => return None,
@@ -70,11 +81,9 @@ impl Frontend {
         };
         // 2.2: answered with the header that would do, then closed.
         let begun = input.get(..Header::SIZE).unwrap_or(input);
-        log::warn!(
-            "{}: closed: protocol header {:?} is not supported here",
-            self.name,
-            begun.escape_ascii().to_string()
-        );
+        let what = format!("protocol header \"{}\" is not supported here", begun.escape_ascii());
+        log::warn!("{}: closed: {what}", self.name);
+        self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
         nearest.put(out);
         Some(Engine::Refused)
     }
@@ -94,6 +103,28 @@ impl Frontend {
         }
     }
 
+    /// What the peer did wrong, for whoever keeps a record of it.
+    pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.poll_breach(),
+            Engine::AwaitHeader { .. } | Engine::Refused => self.breach.take(),
+        }
+    }
+
+    /// How the bytes on the wire are split and put into words.
+    pub(crate) fn language(&self) -> Language {
+        match &self.engine {
+            Engine::Amqp10(_) | Engine::AwaitHeader { .. } | Engine::Refused => {
+                Language { extent: amqp10::extent, describe: amqp10::describe }
+            }
+        }
+    }
+
+    /// The connection is open, and nobody has closed it.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(&self.engine, Engine::Amqp10(connection) if connection.is_open())
+    }
+
     /// End of the turn: what has gathered is written.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         if let Engine::Amqp10(connection) = &mut self.engine {
@@ -101,10 +132,10 @@ impl Frontend {
         }
     }
 
-    /// The broker is stopping: close in the protocol's own way.
-    pub(crate) fn stop(&mut self, now: Instant, out: &mut Outbox) {
+    /// Closes in the protocol's own way, for a reason that is not the peer's.
+    pub(crate) fn close(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
-            Engine::Amqp10(connection) => connection.stop(now, out),
+            Engine::Amqp10(connection) => connection.close_with(fault, now, out),
             Engine::AwaitHeader { .. } | Engine::Refused => self.engine = Engine::Refused,
         }
     }
@@ -113,6 +144,14 @@ impl Frontend {
     pub(crate) fn abandon(&mut self) {
         if let Engine::Amqp10(connection) = &mut self.engine {
             connection.abandon();
+        }
+    }
+
+    /// Deliveries of a link that are not settled.
+    pub(crate) fn unsettled(&self, link: LinkId) -> usize {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.unsettled(link),
+            Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
 

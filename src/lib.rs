@@ -23,25 +23,45 @@
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
 //! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
 //!    is not settled yet, on both sides;
-//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it.
+//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
+//! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
 
+mod address;
 mod amqp10;
 mod broker;
+mod chronicle;
 mod config;
+pub mod connector;
+mod content;
 mod counts;
 mod event;
 mod event_loop;
 mod frontend;
+mod hooks;
 mod ledger;
+mod line;
 mod message;
 mod outbox;
+mod pcap;
+#[cfg(test)]
+mod recordings;
 mod router;
+mod seen;
+mod snapshot;
 mod timers;
 mod transport;
+mod value;
 
-pub use broker::{Bound, Broker, Builder, Handle};
+pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};
+pub use chronicle::{TraceEvent, TraceFormat, TraceKind};
 pub use config::{Distribution, Settlement, Unroutable};
+pub use connector::Connector;
+pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
+pub use hooks::{Admission, Verdict};
+pub use seen::{Fate, Outcome, Party, Receipt, Seen};
+pub use snapshot::{Connection, ConnectionId, Link, Role, Route, Violation};
+pub use value::Value;
 
 /// The README's examples are true.
 #[cfg(doctest)]

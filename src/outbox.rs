@@ -84,6 +84,14 @@ impl Outbox {
         used
     }
 
+    /// Appends a copy of all but the first `skipped` bytes to `to`.
+    pub(crate) fn copy_to(&self, mut skipped: usize, to: &mut Vec<u8>) {
+        for piece in self.chained.iter().map(|piece| &piece[..]).chain([&self.open[..]]) {
+            to.extend_from_slice(piece.get(skipped..).unwrap_or_default());
+            skipped = skipped.saturating_sub(piece.len());
+        }
+    }
+
     /// Forgets the first `written` bytes.
     pub(crate) fn consume(&mut self, mut written: usize) {
         while let Some(first) = self.chained.front_mut() {

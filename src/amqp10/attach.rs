@@ -10,21 +10,24 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
-use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome};
+use crate::event::{ConsumerRequest, Event, Fault, Gone, LinkId, Manner, Node, Outcome, Reply};
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
     pub(crate) fn on_attach(&mut self, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
+        if let Some(handle) = self.awaiting_answer(&attach, context) {
+            return self.on_attach_answered(handle, &attach, context);
+        }
         if attach.handle > context.config.handle_max {
-            return Err(Violation::framing("handle above handle-max"));
+            return Err(Violation::framing("2.7.2", "handle above handle-max"));
         }
         if self.handles.get(attach.handle).is_some() {
-            return Err(Violation::session(Condition::HandleInUse, "a link is attached to this handle"));
+            return Err(Violation::session("2.6.2", Condition::HandleInUse, "a link is attached to this handle"));
         }
         let handle = self.links.vacant_key();
         if saturate(handle) > self.remote_handle_max {
             let what = "no handle left below the peer's handle-max";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::session("2.7.2", Condition::ResourceLimitExceeded, what));
         }
         let name = attach.name.clone();
         // 2.8.1: its end decides ours.
@@ -32,7 +35,7 @@ impl Session {
         // Links that are refused take a place too, until the peer has detached them.
         if context.directory.attached >= context.config.max_links.saturating_mul(2) {
             let what = "too many links on this connection, the refused ones included";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::session("2.6.3", Condition::ResourceLimitExceeded, what));
         }
         let too_many = context.directory.attached >= context.config.max_links;
         context.directory.attached += 1;
@@ -51,6 +54,7 @@ impl Session {
             flow_due: false,
             is_blocked: false,
             unsettled: 0,
+            ours: false,
         };
         let event = request.map(|node| event_for(&attach, id, node, &link.end));
         self.handles.set(attach.handle, handle);
@@ -91,13 +95,23 @@ impl Session {
         self.put_attach(answer, context)
     }
 
+    /// The router says that it does not.
+    pub(crate) fn refused(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
+        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let LinkState::AwaitRoute(attach) = std::mem::replace(&mut link.state, LinkState::AwaitDetach) else {
+            return Ok(());
+        };
+        self.put_refusal(handle, *attach, context)?;
+        self.detach(handle, error, context)
+    }
+
     /// Writes an attach; for a peer with small frames without what it knows already.
     fn put_attach(&self, answer: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         context.wire.send(self.channel, &answer).or_else(|_| context.wire.send(self.channel, &shortened(answer)))
     }
 
-    /// 2.6.3: an attach that does not hold is answered with the terminus null that could not be had. That it is then
-    /// detached follows from the violation.
+    /// 2.6.3: an attach that cannot hold is answered so that the peer can tell. That it is then detached follows from the
+    /// violation.
     fn refuse(
         &mut self,
         handle: usize,
@@ -105,22 +119,54 @@ impl Session {
         error: Error,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
+        self.put_refusal(handle, attach, context)?;
+        Err(Violation { scope: Scope::Link(handle), section: "2.7.3", error: Box::new(error) })
+    }
+
+    /// 2.6.3: the terminus is null that could not be had.
+    fn put_refusal(&self, handle: usize, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         let Some(link) = self.links.get(handle) else { return Ok(()) };
         let mut answer = answer_to(attach, handle, link.role(), context.config.max_message_size);
         match answer.role {
             Role::Sender => answer.source = None,
             Role::Receiver => answer.target = None,
         }
-        self.put_attach(answer, context)?;
-        Err(Violation { scope: Scope::Link(handle), error: Box::new(error) })
+        self.put_attach(answer, context)
     }
 
     /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.
     pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
+        self.close_link(handle, Some(error), context)
+    }
+
+    /// The same, for a reason or for none.
+    pub(super) fn close_link(
+        &mut self,
+        handle: usize,
+        error: Option<Error>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
         let gone = self.let_go(handle, context).into_iter().collect();
         context.events.push_back(Event::Detach { gone });
-        let error = error.shortened(context.wire.description_limit());
-        context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error: Some(error) })
+        let error = error.map(|error| error.shortened(context.wire.description_limit()));
+        context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error })
+    }
+
+    /// Likewise, if it has not been detached before.
+    pub(crate) fn detach_attached(
+        &mut self,
+        handle: usize,
+        error: Error,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        match self.links.get(handle) {
+            Some(Link { state: LinkState::Attached, .. }) => {
+                // What the link is owed comes before its detach.
+                self.finish_turn(&mut context.wire)?;
+                self.detach(handle, error, context)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Directory and session forget the link; what the router has to know of that.
@@ -128,8 +174,9 @@ impl Session {
         let unsent = self.forget_deliveries(handle, context.directory);
         let link = self.links.get_mut(handle)?;
         context.directory.remove(link.id, &link.name, link.role());
-        let was_attached = matches!(std::mem::replace(&mut link.state, LinkState::AwaitDetach), LinkState::Attached);
-        was_attached.then_some(Gone { link: link.id, unsent })
+        let before = std::mem::replace(&mut link.state, LinkState::AwaitDetach);
+        let was_known = matches!(before, LinkState::Attached | LinkState::AwaitAttach);
+        was_known.then_some(Gone { link: link.id, unsent })
     }
 
     /// All links go, without a word each.
@@ -143,6 +190,10 @@ impl Session {
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.links.get(handle) else { return Ok(()) };
+        if link.ours {
+            let fault = detach.error.clone().map(Fault::from);
+            context.events.push_back(Event::Reply(Box::new(Reply::Detached { link: link.id, fault })));
+        }
         if !matches!(link.state, LinkState::AwaitDetach) {
             let gone = self.let_go(handle, context).into_iter().collect();
             context.events.push_back(Event::Detach { gone });
@@ -213,12 +264,10 @@ fn named(address: &Arc<str>) -> Result<Node, Error> {
 
 fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkEnd {
     match attach.role {
-        Role::Sender => LinkEnd::Receiver(Receiver {
-            delivery_count: attach.initial_delivery_count.unwrap_or_default(),
-            credit: 0,
-            by_to: context.config.route_by_to || node == Some(&Node::Anonymous),
-            partial: None,
-        }),
+        Role::Sender => LinkEnd::Receiver(Receiver::new(
+            attach.initial_delivery_count.unwrap_or_default(),
+            context.config.route_by_to || node == Some(&Node::Anonymous),
+        )),
         Role::Receiver => {
             let default_outcome = match &attach.source {
                 Some(AnySource::Source(source)) => {
@@ -233,9 +282,10 @@ fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkE
 
 fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event {
     match end {
-        LinkEnd::Receiver(_) => Event::AttachProducer { link, node },
+        LinkEnd::Receiver(_) => Event::AttachProducer { link, name: attach.name.clone(), node },
         LinkEnd::Sender(sender) => Event::AttachConsumer(Box::new(ConsumerRequest {
             link,
+            name: attach.name.clone(),
             node,
             manner: match attach.snd_settle_mode {
                 SenderSettleMode::Settled => Manner::Settled,
@@ -246,6 +296,8 @@ fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event 
             default_outcome: sender.default_outcome.clone(),
             // 2.7.3: zero is no limit, like none.
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
+            exclusive: false,
+            passing: false,
         })),
     }
 }

@@ -166,12 +166,15 @@ pub(crate) enum Condition {
     TransferLimitExceeded,
     MessageSizeExceeded,
     Stolen,
+    ResourceLocked,
+    ResourceDeleted,
+    PreconditionFailed,
     /// Any other, as it came.
     Other(Arc<str>),
 }
 
 impl Condition {
-    const KNOWN: [(Condition, &'static str); 18] = [
+    const KNOWN: [(Condition, &'static str); 21] = [
         (Condition::InternalError, "amqp:internal-error"),
         (Condition::NotFound, "amqp:not-found"),
         (Condition::DecodeError, "amqp:decode-error"),
@@ -190,6 +193,9 @@ impl Condition {
         (Condition::TransferLimitExceeded, "amqp:link:transfer-limit-exceeded"),
         (Condition::MessageSizeExceeded, "amqp:link:message-size-exceeded"),
         (Condition::Stolen, "amqp:link:stolen"),
+        (Condition::ResourceLocked, "amqp:resource-locked"),
+        (Condition::ResourceDeleted, "amqp:resource-deleted"),
+        (Condition::PreconditionFailed, "amqp:precondition-failed"),
     ];
 
     pub(crate) fn as_str(&self) -> &str {
@@ -255,17 +261,33 @@ impl std::fmt::Display for Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        let condition = match fault.reason {
+/// 2.8.14: a reason as the symbol that stands for it.
+pub(crate) fn spelled(reason: &Reason) -> String {
+    Condition::from(reason.clone()).as_str().to_owned()
+}
+
+impl From<Reason> for Condition {
+    fn from(reason: Reason) -> Condition {
+        match reason {
             Reason::NotFound => Condition::NotFound,
             Reason::DecodeError => Condition::DecodeError,
             Reason::InvalidField => Condition::InvalidField,
             Reason::ResourceLimitExceeded => Condition::ResourceLimitExceeded,
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
+            Reason::ConnectionForced => Condition::ConnectionForced,
+            Reason::NotImplemented => Condition::NotImplemented,
+            Reason::ResourceLocked => Condition::ResourceLocked,
+            Reason::PreconditionFailed => Condition::PreconditionFailed,
+            Reason::ResourceDeleted => Condition::ResourceDeleted,
+            Reason::NotAllowed => Condition::NotAllowed,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
-        };
-        Error { condition, description: fault.description, info: fault.info.map(RawMap) }
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        Error { condition: fault.reason.into(), description: fault.description, info: fault.info.map(RawMap) }
     }
 }
 

@@ -27,10 +27,9 @@ impl Session {
     ) -> Result<(), Violation> {
         // 2.5.6: every transfer frame takes one place in the window, whatever becomes of it.
         self.next_incoming_id = self.next_incoming_id.next();
-        self.incoming_window = self
-            .incoming_window
-            .checked_sub(1)
-            .ok_or_else(|| Violation::session(Condition::WindowViolation, "transfer beyond the incoming window"))?;
+        self.incoming_window = self.incoming_window.checked_sub(1).ok_or_else(|| {
+            Violation::session("2.5.6", Condition::WindowViolation, "transfer beyond the incoming window")
+        })?;
         self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
 
         let handle = self.local_handle(transfer.handle)?;
@@ -42,11 +41,16 @@ impl Session {
         }
         let LinkEnd::Receiver(receiver) = &mut link.end else {
             self.count_discarded(transfer);
-            return Err(Violation::link(handle, Condition::NotAllowed, "transfer on a link that the peer receives on"));
+            return Err(Violation::link(
+                handle,
+                "2.6.12",
+                Condition::NotAllowed,
+                "transfer on a link that the peer receives on",
+            ));
         };
         if matches!(transfer.state.as_deref(), Some(DeliveryState::TransactionalState(_))) {
             self.count_discarded(transfer);
-            return Err(Violation::link(handle, Condition::NotImplemented, "transactions are not supported"));
+            return Err(Violation::link(handle, "4.4.1", Condition::NotImplemented, "transactions are not supported"));
         }
         match receiver.partial.take() {
             Some(mut partial) => {
@@ -76,7 +80,7 @@ impl Session {
                     return Err(super::link::too_large(handle));
                 } else {
                     let format = transfer.message_format.unwrap_or(0);
-                    let message = Message { payload: payload.into(), format, history: None };
+                    let message = Message { payload: payload.into(), format, ..Message::default() };
                     self.arrived(handle, number, settled, message, context);
                 }
             }
@@ -86,7 +90,7 @@ impl Session {
 
     /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.
     fn begin_delivery(&mut self, handle: usize, transfer: &Transfer) -> Result<u64, Violation> {
-        let invalid = |what| Violation::link(handle, Condition::InvalidField, what);
+        let invalid = |what| Violation::link(handle, "2.7.5", Condition::InvalidField, what);
         let Some(Link { id, end: LinkEnd::Receiver(receiver), unsettled, .. }) = self.links.get_mut(handle) else {
             return Ok(0);
         };
@@ -96,7 +100,7 @@ impl Session {
         let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
         if SequenceNo::narrow(incoming.next()) != delivery_id {
             let what = "delivery-id does not follow the one before";
-            return Err(Violation::session(Condition::InvalidField, what));
+            return Err(Violation::session("2.6.12", Condition::InvalidField, what));
         }
         let number = if transfer.settled == Some(true) && !transfer.more {
             // Settled and whole: nobody will ask for it again.
@@ -107,23 +111,26 @@ impl Session {
         };
         if incoming.len() > MAX_UNSETTLED {
             let what = "too many unsettled deliveries";
-            return Err(Violation::session(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::session("2.5.6", Condition::ResourceLimitExceeded, what));
         }
         let tag =
             transfer.delivery_tag.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-tag"))?;
         if tag.is_too_long() {
-            return Err(invalid("delivery-tag longer than 32 bytes"));
+            return Err(Violation::link(handle, "2.8.7", Condition::InvalidField, "delivery-tag longer than 32 bytes"));
         }
         if transfer.rcv_settle_mode == Some(ReceiverSettleMode::Second) {
             // Illegal where the link settles first, as all do that we receive on.
             return Err(invalid("rcv-settle-mode second on a link that settles first"));
         }
         // 2.6.7
-        if receiver.credit == 0 {
-            return Err(Violation::link(handle, Condition::TransferLimitExceeded, "transfer beyond link-credit"));
+        if !receiver.use_credit() {
+            return Err(Violation::link(
+                handle,
+                "2.6.7",
+                Condition::TransferLimitExceeded,
+                "transfer beyond link-credit",
+            ));
         }
-        receiver.credit -= 1;
-        receiver.delivery_count = receiver.delivery_count.next();
         Ok(number)
     }
 
@@ -154,7 +161,7 @@ impl Session {
         let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
         if context.directory.partial_bytes > limit {
             let what = "too much in deliveries that are still arriving";
-            return Err(Violation::connection(Condition::ResourceLimitExceeded, what));
+            return Err(Violation::connection("2.6.14", Condition::ResourceLimitExceeded, what));
         }
         Ok(())
     }

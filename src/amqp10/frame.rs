@@ -34,20 +34,20 @@ pub(crate) fn split(input: &mut BytesMut, max_frame_size: u32) -> Result<Option<
     let size = u32::from_be_bytes([s0, s1, s2, s3]);
     // 2.3.1: the size includes the header; the offset counts words of four bytes and is at least two.
     if size < 8 {
-        return Err(Violation::framing("frame smaller than its header"));
+        return Err(Violation::framing("2.3.1", "frame smaller than its header"));
     }
     if size > max_frame_size {
-        return Err(Violation::framing("frame larger than max-frame-size"));
+        return Err(Violation::framing("2.7.1", "frame larger than max-frame-size"));
     }
     let offset = usize::from(doff) * 4;
-    let size = usize::try_from(size).map_err(|_| Violation::framing("frame larger than memory"))?;
+    let size = usize::try_from(size).map_err(|_| Violation::framing("2.3.1", "frame larger than memory"))?;
     if doff < 2 || offset > size {
-        return Err(Violation::framing("data offset outside the frame"));
+        return Err(Violation::framing("2.3.1", "data offset outside the frame"));
     }
     let frame_type = match frame_type {
         0 => FrameType::Amqp,
         1 => FrameType::Sasl,
-        _ => return Err(Violation::framing("unknown frame type")),
+        _ => return Err(Violation::framing("2.3.1", "unknown frame type")),
     };
     if input.len() < size {
         return Ok(None);
@@ -70,6 +70,7 @@ pub(crate) fn put(
     let size = set_size(out, start, 0);
     if size > max_frame_size {
         return Err(Violation::session(
+            "2.7.1",
             Condition::FrameSizeTooSmall,
             "the answer does not fit the peer's max-frame-size",
         ));

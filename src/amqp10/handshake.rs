@@ -70,8 +70,8 @@ impl Connection {
     ) -> Result<bool, Violation> {
         let init = match frame::split(input, sasl::MAX_SASL_FRAME_SIZE) {
             Ok(None) => return Ok(false),
-            Ok(Some(frame)) => read_init(&frame).map_err(|violation| violation.error),
-            Err(violation) => Err(violation.error),
+            Ok(Some(frame)) => read_init(&frame),
+            Err(violation) => Err(Violation { section: "5.3.1", ..violation }),
         };
         self.phase = match init {
             Ok(init) => {
@@ -81,6 +81,7 @@ impl Connection {
                 match user {
                     Some(user) => {
                         log::debug!("{}: sasl {}: {user} is in", self.name, init.mechanism.as_str());
+                        self.user = Some(user.into());
                         Phase::AwaitSecondHeader { until }
                     }
                     None => {
@@ -89,8 +90,9 @@ impl Connection {
                     }
                 }
             }
-            Err(error) => {
-                log::warn!("{}: closed during SASL: {error}", self.name);
+            Err(violation) => {
+                log::warn!("{}: closed during SASL: {violation}", self.name);
+                self.breaches.push_back((&violation).into());
                 Phase::Closed
             }
         };
@@ -100,7 +102,7 @@ impl Connection {
 
 /// 5.3.3.2: the one thing that a client may say in this layer.
 fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
-    let illegal = |what| Violation::connection(Condition::IllegalState, what);
+    let illegal = |what| Violation::connection("5.3.2", Condition::IllegalState, what);
     if frame.frame_type != FrameType::Sasl {
         return Err(illegal("AMQP frame before the end of SASL"));
     }
@@ -114,6 +116,6 @@ fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
     }
 }
 
-fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
+pub(super) fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
     out.append(|out| frame::put(out, FrameType::Sasl, 0, frame::MIN_MAX_FRAME_SIZE, |frame| body.encode(frame)))
 }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 const MAX_DEPTH: usize = 32;
 
 /// How many elements of no width an array may claim (our choice): they cost the sender nothing.
-const MAX_ZERO_WIDTH: usize = 65_536;
+pub(super) const MAX_ZERO_WIDTH: usize = 65_536;
 
 /// What is wrong with bytes that should be a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,14 @@ pub(crate) enum CodecError {
     Malformed(&'static str),
     /// They decode to a value that the named field cannot have: `amqp:invalid-field`.
     Invalid(&'static str),
+}
+
+impl std::fmt::Display for CodecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CodecError::Malformed(what) | CodecError::Invalid(what) => f.write_str(what),
+        }
+    }
 }
 
 pub(crate) type Result<T> = std::result::Result<T, CodecError>;
@@ -34,13 +42,26 @@ pub(crate) mod code {
     pub(crate) const ULONG0: u8 = 0x44;
     pub(crate) const LIST0: u8 = 0x45;
     pub(crate) const UBYTE: u8 = 0x50;
+    pub(crate) const BYTE: u8 = 0x51;
     pub(crate) const SMALLUINT: u8 = 0x52;
     pub(crate) const SMALLULONG: u8 = 0x53;
+    pub(crate) const SMALLINT: u8 = 0x54;
+    pub(crate) const SMALLLONG: u8 = 0x55;
     pub(crate) const BOOLEAN: u8 = 0x56;
     pub(crate) const USHORT: u8 = 0x60;
+    pub(crate) const SHORT: u8 = 0x61;
     pub(crate) const UINT: u8 = 0x70;
+    pub(crate) const INT: u8 = 0x71;
+    pub(crate) const FLOAT: u8 = 0x72;
     pub(crate) const CHAR: u8 = 0x73;
+    pub(crate) const DECIMAL32: u8 = 0x74;
     pub(crate) const ULONG: u8 = 0x80;
+    pub(crate) const LONG: u8 = 0x81;
+    pub(crate) const DOUBLE: u8 = 0x82;
+    pub(crate) const TIMESTAMP: u8 = 0x83;
+    pub(crate) const DECIMAL64: u8 = 0x84;
+    pub(crate) const DECIMAL128: u8 = 0x94;
+    pub(crate) const UUID: u8 = 0x98;
     pub(crate) const VBIN8: u8 = 0xa0;
     pub(crate) const STR8: u8 = 0xa1;
     pub(crate) const SYM8: u8 = 0xa3;
@@ -133,7 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The count and the elements of a list or a map whose size field is `width` bytes wide.
-    fn compound(&mut self, width: usize) -> Result<(usize, Reader<'a>)> {
+    pub(super) fn compound(&mut self, width: usize) -> Result<(usize, Reader<'a>)> {
         let size = self.size(width)?;
         let mut body = Reader::new(self.take(size)?);
         let count = body.size(width).map_err(|_| CodecError::Malformed("compound without room for its count"))?;
@@ -296,7 +317,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn check_depth(depth: usize) -> Result<()> {
+pub(super) fn check_depth(depth: usize) -> Result<()> {
     if depth > MAX_DEPTH { Err(CodecError::Malformed("values nested too deep")) } else { Ok(()) }
 }
 
@@ -311,7 +332,7 @@ fn check_fixed(format_code: u8, bytes: &[u8]) -> Result<()> {
     }
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str> {
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| CodecError::Malformed("string that is not UTF-8"))
 }
 

@@ -1,10 +1,11 @@
 //! What a peer did wrong, and how far the consequences reach: the one place that says so.
 //!
 //! Decoding and framing errors close the connection, session errors end the session, link errors detach the link
-//! (2.4.3, 2.5.6, 2.6.5). `connection.rs` carries out what stands here.
+//! (2.4.3, 2.5.4, 2.6.5). `connection.rs` carries out what stands here.
 
 use super::definitions::{Condition, Error};
 use super::types::CodecError;
+use crate::event::Breach;
 
 /// What ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,33 +19,47 @@ pub(crate) enum Scope {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) scope: Scope,
+    /// Where the specification demands what the peer did not do, as in "2.6.7".
+    pub(crate) section: &'static str,
     /// Boxed, so that a result in which there is none is small: there is one for every frame.
     pub(crate) error: Box<Error>,
 }
 
 impl Violation {
-    pub(crate) fn connection(condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Connection, error: Box::new(Error::new(condition, description)) }
+    pub(crate) fn connection(section: &'static str, condition: Condition, description: &str) -> Violation {
+        Violation { scope: Scope::Connection, section, error: Box::new(Error::new(condition, description)) }
     }
 
-    pub(crate) fn session(condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Session, error: Box::new(Error::new(condition, description)) }
+    pub(crate) fn session(section: &'static str, condition: Condition, description: &str) -> Violation {
+        Violation { scope: Scope::Session, section, error: Box::new(Error::new(condition, description)) }
     }
 
-    pub(crate) fn link(handle: usize, condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Link(handle), error: Box::new(Error::new(condition, description)) }
+    pub(crate) fn link(handle: usize, section: &'static str, condition: Condition, description: &str) -> Violation {
+        Violation { scope: Scope::Link(handle), section, error: Box::new(Error::new(condition, description)) }
     }
 
-    pub(crate) fn framing(description: &str) -> Violation {
-        Violation::connection(Condition::FramingError, description)
+    pub(crate) fn framing(section: &'static str, description: &str) -> Violation {
+        Violation::connection(section, Condition::FramingError, description)
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, see section {}", self.error, self.section)
+    }
+}
+
+impl From<&Violation> for Breach {
+    fn from(violation: &Violation) -> Breach {
+        Breach { section: violation.section, fault: violation.error.as_ref().clone().into() }
     }
 }
 
 impl From<CodecError> for Violation {
     fn from(error: CodecError) -> Violation {
         match error {
-            CodecError::Malformed(what) => Violation::connection(Condition::DecodeError, what),
-            CodecError::Invalid(what) => Violation::connection(Condition::InvalidField, what),
+            CodecError::Malformed(what) => Violation::connection("1.6", Condition::DecodeError, what),
+            CodecError::Invalid(what) => Violation::connection("1.4", Condition::InvalidField, what),
         }
     }
 }

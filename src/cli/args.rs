@@ -206,6 +206,10 @@ impl Args {
             .channel_max(self.channel_max)
             .idle_time_out(Duration::from_millis(self.idle_time_out))
             .container_id(&self.container_id);
+        if !self.control {
+            // Nobody can ask for them.
+            builder = builder.message_log(0).trace_log(0);
+        }
         for address in &self.listen {
             builder = builder.listen(address);
         }

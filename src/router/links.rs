@@ -1,5 +1,7 @@
 //! What the router knows of each link, found by its key without hashing: connections and links have dense slots.
 
+use std::sync::Arc;
+
 use crate::event::{ConnectionKey, ConsumerRequest, LinkId, LinkKey, Manner, Outcome};
 use crate::ledger::Ledger;
 use crate::message::Message;
@@ -9,26 +11,34 @@ use super::store::{Backlog, Waiting};
 /// A link that a peer sends on.
 #[derive(Debug)]
 pub(super) struct Producer {
+    /// What its peer calls it.
+    pub(super) name: Arc<str>,
     /// None: each message says where it goes.
     pub(super) route: Option<usize>,
     pub(super) credit: u32,
+    /// It gets credit only when the test says so.
+    pub(super) withheld: bool,
     /// Routes that have fallen behind with what came from here.
     pub(super) held_by: Vec<usize>,
 }
 
 impl Producer {
-    pub(super) fn new(route: Option<usize>) -> Producer {
-        Producer { route, credit: 0, held_by: Vec::new() }
+    pub(super) fn new(name: Arc<str>, route: Option<usize>) -> Producer {
+        Producer { name, route, credit: 0, withheld: false, held_by: Vec::new() }
     }
 }
 
 /// A link that a peer receives on.
 #[derive(Debug)]
 pub(super) struct Consumer {
+    /// What its peer calls it.
+    pub(super) name: Arc<str>,
     pub(super) route: usize,
     manner: Manner,
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
+    /// It does not count as one of its route's: it looks in now and then, or has retired.
+    pub(super) passing: bool,
     pub(super) default_outcome: Outcome,
     pub(super) max_message_size: u64,
     pub(super) credit: u32,
@@ -59,9 +69,11 @@ pub(super) enum Outstanding {
 impl Consumer {
     pub(super) fn new(route: usize, browse: bool, request: ConsumerRequest) -> Consumer {
         Consumer {
+            name: request.name,
             route,
             manner: request.manner,
             browse,
+            passing: request.passing,
             default_outcome: request.default_outcome,
             max_message_size: request.max_message_size,
             credit: 0,
@@ -111,7 +123,7 @@ impl Links {
         self.0.get(key.slot as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    fn end(&self, key: LinkKey) -> Option<&End> {
+    pub(super) fn end(&self, key: LinkKey) -> Option<&End> {
         let (serial, end) = self.connection(key.connection)?.links.get(key.link.slot as usize)?.as_ref()?;
         (*serial == key.link.serial).then_some(end)
     }
@@ -212,6 +224,17 @@ impl Links {
         self.end_mut(key)?;
         let connection = self.0.get_mut(key.connection.slot as usize)?;
         connection.links.get_mut(key.link.slot as usize)?.take().map(|(_, end)| end)
+    }
+
+    /// All links, each with what it is.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &End)> {
+        self.0.iter().zip(0..).flat_map(|(connection, slot)| {
+            let key = ConnectionKey { slot, serial: connection.serial };
+            connection.links.iter().zip(0..).filter_map(move |(link, slot)| {
+                let (serial, end) = link.as_ref()?;
+                Some((LinkKey { connection: key, link: LinkId { slot, serial: *serial } }, end))
+            })
+        })
     }
 
     /// The links of a connection.

@@ -9,10 +9,14 @@
 //! | `mod.rs` | events in: links come and go, messages arrive, receivers answer |
 //! | `links.rs` | what is known of each producer and consumer |
 //! | `route.rs` | one address; handing out what waits there |
+//! | `queue.rs` | queues that are declared and deleted |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `settlement.rs` | who is told what became of a message |
+//! | `inspection.rs` | what a test sees of all this, and what it may change |
 
+mod inspection;
 mod links;
+mod queue;
 mod route;
 mod settlement;
 mod store;
@@ -22,6 +26,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::chronicle::{Chronicle, Party};
 use crate::config::{Distribution, RoutingConfig, Settlement};
 use crate::counts::Counts;
 use crate::event::{
@@ -46,10 +51,20 @@ pub(crate) struct Router {
     counts: Counts,
     /// Bytes of all messages that wait.
     stored_bytes: usize,
+    /// Queues that are one connection's alone.
+    owned: HashMap<ConnectionKey, Vec<Arc<str>>>,
+    /// Addresses of queues that are no more, until somebody has taken note.
+    ended: Vec<Arc<str>>,
     /// Makes generated addresses differ, within this broker and between brokers.
     generated: u64,
     salt: u64,
     effects: VecDeque<Effect>,
+    /// What happened, for whoever asks.
+    chronicle: Chronicle,
+    /// Messages that had arrived at addresses which nobody uses any more.
+    past: HashMap<Arc<str>, u64>,
+    /// Addresses whose producers get credit only when the test says so.
+    withheld: HashSet<Arc<str>>,
     /// Consumers that can be given more, when what they were given has been written: see [`BATCH`].
     unfinished: VecDeque<LinkKey>,
 }
@@ -60,7 +75,7 @@ const BATCH: usize = 64;
 
 impl Router {
     /// `salt` should differ between brokers.
-    pub(crate) fn new(config: RoutingConfig, salt: u64) -> Router {
+    pub(crate) fn new(config: RoutingConfig, salt: u64, chronicle: Chronicle) -> Router {
         Router {
             config,
             addresses: HashMap::new(),
@@ -69,9 +84,14 @@ impl Router {
             origins: Slab::new(),
             counts: Counts::default(),
             stored_bytes: 0,
+            owned: HashMap::new(),
+            ended: Vec::new(),
             generated: 0,
             salt,
             effects: VecDeque::new(),
+            chronicle,
+            past: HashMap::new(),
+            withheld: HashSet::new(),
             unfinished: VecDeque::new(),
         }
     }
@@ -99,18 +119,27 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::AttachProducer { link, node } => self.attach_producer(key(link), node),
+            Event::Opened(_) | Event::Reply(_) => {}
+            Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
             Event::Message { link, delivery, settled, to, message } => {
                 let outcome = self.route(key(link), to, message, (!settled).then_some(delivery));
-                if let (Some(outcome), false) = (outcome, settled) {
-                    self.effects.push_back(Effect::Settle { link: key(link), delivery, outcome });
+                if !settled {
+                    self.settle(key(link), delivery, outcome);
                 }
                 self.top_up(key(link));
             }
             Event::Answer { link, ticket, outcome } => self.answer(key(link), ticket, outcome),
             Event::Sent { link, ticket } => self.sent(key(link), ticket),
+            Event::Unsent { link, ticket } => self.unsent(key(link), ticket),
+            Event::Retire { link } => self.retire(key(link)),
+            Event::Declare(declaration) => self.declare(key(declaration.link), &declaration),
+            Event::Delete { link, address, if_unused, if_empty } => {
+                self.delete(key(link), &address, if_unused, if_empty);
+            }
+            Event::Purge { link, address } => self.purge_queue(key(link), &address),
+            Event::Leave => self.connection_gone(connection),
             Event::Detach { gone } => {
                 self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
             }
@@ -121,6 +150,12 @@ impl Router {
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
         self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
         self.links.forget(connection);
+        self.end_owned(connection);
+    }
+
+    /// The address of a queue that is no more, for who remembers it.
+    pub(crate) fn poll_ended(&mut self) -> Option<Arc<str>> {
+        self.ended.pop()
     }
 
     /// A connection reads too slowly to be given more, or keeps up again.
@@ -134,7 +169,7 @@ impl Router {
         }
     }
 
-    fn attach_producer(&mut self, key: LinkKey, node: Node) {
+    fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
         let route = match node {
             Node::Anonymous => None,
             named => Some(self.route_for(named, key)),
@@ -143,7 +178,8 @@ impl Router {
         if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
             route.producers += 1;
         }
-        self.links.add_producer(key, Producer::new(route));
+        let withheld = address.as_ref().is_some_and(|address| self.withheld.contains(address));
+        self.links.add_producer(key, Producer { withheld, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address });
         if let Some(route) = route
@@ -155,18 +191,28 @@ impl Router {
     }
 
     fn attach_consumer(&mut self, key: LinkKey, request: ConsumerRequest) {
-        let route_id = self.route_for(request.node.clone(), key);
+        let route_id = match self.route_for_consumer(key, &request) {
+            Ok(route_id) => route_id,
+            Err(fault) => {
+                self.effects.push_back(Effect::Refused { link: key, fault: Box::new(fault) });
+                return;
+            }
+        };
         let Some(route) = self.routes.get_mut(route_id) else { return };
         // Only what is stored can be looked at without being taken.
         let browse = request.browse && route.distribution == Distribution::Queue;
-        if browse {
-            route.browsers.push(key);
+        if request.passing {
+            route.aside.push(key);
         } else {
-            route.consumers.push(key);
+            self.counts.receiver_links += 1;
+            if browse {
+                route.browsers.push(key);
+            } else {
+                route.consumers.push(key);
+            }
         }
         let address = Some(route.address.clone());
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
-        self.counts.receiver_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address });
     }
 
@@ -186,8 +232,8 @@ impl Router {
                 };
                 (address.into(), distribution, Some(owner))
             }
-            // Anonymous producers have no route, and there are no anonymous consumers.
-            Node::Anonymous => ("".into(), None, None),
+            // Anonymous producers have no route, there are no anonymous consumers, and only consumers ask for queues.
+            Node::Anonymous | Node::Queue(_) => ("".into(), None, None),
         };
         if let Some(route) = self.addresses.get(&address) {
             return *route;
@@ -217,56 +263,116 @@ impl Router {
             producer.credit = producer.credit.saturating_sub(1);
             producer.route
         });
-        let route = match &to {
+        if let Destination::Queues(addresses) = &to {
+            return Some(self.route_to_queues(from, addresses, &message, delivery));
+        }
+        let found = self.find(own, &to);
+        let number = self.arrived(from, &to, found, &message, delivery.is_none());
+        let outcome = match found {
+            Ok(route) => self.route_at(route, from, number, message, delivery),
+            Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
+            Err(Lost::NoQueue) => {
+                let address = address_of(&to);
+                Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
+            }
+            Err(Lost::Missing) => {
+                Some(self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes"))
+            }
+            Err(Lost::Unreadable) => {
+                Some(self.drop_message(number, "", Reason::DecodeError, "the message cannot be read"))
+            }
+        };
+        if let (Some(outcome), Some(_)) = (&outcome, delivery) {
+            self.chronicle.told(number, outcome);
+        }
+        outcome
+    }
+
+    /// The route that a message is for, from a link that is attached to `own`.
+    fn find(&mut self, own: Option<usize>, to: &Destination) -> Result<usize, Lost> {
+        match to {
+            Destination::Link => own.ok_or(Lost::Nobody),
+            Destination::Named(address) => self.route_to(address.as_str()).ok_or(Lost::Nobody),
             // A link with an address says it for a message that does not.
-            Destination::Missing if own.is_some() => own.ok_or(""),
-            Destination::Link => own.ok_or(""),
-            Destination::Named(address) => self.route_to(address.as_str()).ok_or(address.as_str()),
-            Destination::Missing => {
-                return Some(self.drop_message(Reason::InvalidField, "the message does not say where it goes"));
+            Destination::Missing => own.ok_or(Lost::Missing),
+            Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
+            Destination::Queues(_) => Err(Lost::NoQueue),
+            Destination::Unreadable => Err(Lost::Unreadable),
+        }
+    }
+
+    /// Counts and records a message; its number.
+    fn arrived(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        found: Result<usize, Lost>,
+        message: &Message,
+        settled: bool,
+    ) -> u64 {
+        let route = found.ok().and_then(|route| self.routes.get_mut(route));
+        let nowhere;
+        let address = match route {
+            Some(route) => {
+                route.arrived += 1;
+                &route.address
             }
-            Destination::Unreadable => {
-                return Some(self.drop_message(Reason::DecodeError, "the message cannot be read"));
+            None => {
+                nowhere = Arc::from(address_of(to));
+                count_past(&mut self.past, &nowhere, 1);
+                &nowhere
             }
         };
-        let route = match route {
-            Ok(route) => route,
-            Err(address) => return self.unroutable(address),
-        };
+        if !self.chronicle.is_on() {
+            return 0;
+        }
+        let party = self.links.producer_mut(from).map(|producer| Party::new(from, &producer.name));
+        self.chronicle.arrived(party, address, settled, message)
+    }
+
+    /// A message arrived at a route.
+    fn route_at(
+        &mut self,
+        route: usize,
+        from: LinkKey,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
         // Nearly always somebody waits for just this message. If not, there is more to think of.
         let taker = self.next_taker(route, &message);
         if let Some(taker) = taker
             && self.keeps_nothing(route)
         {
-            self.pass_on(route, taker, message, delivery.is_none());
+            self.pass_on(route, taker, number, message, delivery.is_none());
             return Some(Outcome::Accepted);
         }
         // A queue needs room for it even then, until it is settled.
         if (taker.is_none() || self.is_queue(route))
-            && let Err(outcome) = self.admit(route, &message)
+            && let Err(outcome) = self.admit(route, number, &message)
         {
             self.tidy(route);
             return outcome;
         }
-        self.forward(from, route, taker, message, delivery)
+        self.forward(from, route, taker, Numbered { number, message }, delivery)
     }
 
     /// Whether a message that nobody takes at once can be taken over; if not, what its sender is told.
-    fn admit(&mut self, route_id: usize, message: &Message) -> Result<(), Option<Outcome>> {
+    fn admit(&mut self, route_id: usize, number: u64, message: &Message) -> Result<(), Option<Outcome>> {
         let Some(route) = self.routes.get(route_id) else { return Err(None) };
         let address = route.address.clone();
         if !route.is_served() {
-            return Err(self.unroutable(&address));
+            return Err(self.unroutable(number, &address));
         }
         if !self.fits_somebody(route, message) {
             let why = format!("the message is larger than the receiver at {address:?} takes");
-            return Err(Some(self.drop_message(Reason::MessageSizeExceeded, why)));
+            return Err(Some(self.drop_message(number, &address, Reason::MessageSizeExceeded, why)));
         }
         let copied_to_all = route.distribution == Distribution::Multicast
             && route.consumers.iter().all(|key| self.links.taker(*key).is_some());
         if self.stored_bytes + Waiting::cost_of(message) > self.config.storage_limit && !copied_to_all {
             let why = format!("no room for it at {address:?}: the broker's storage limit is reached");
-            return Err(Some(self.drop_message(Reason::ResourceLimitExceeded, why)));
+            return Err(Some(self.drop_message(number, &address, Reason::ResourceLimitExceeded, why)));
         }
         Ok(())
     }
@@ -291,7 +397,7 @@ impl Router {
         from: LinkKey,
         route_id: usize,
         taker: Option<LinkKey>,
-        message: Message,
+        Numbered { number, message }: Numbered,
         delivery: Option<DeliveryKey>,
     ) -> Option<Outcome> {
         let route = self.routes.get(route_id)?;
@@ -303,11 +409,11 @@ impl Router {
                     Distribution::Multicast => self.fitting(route, &message).count(),
                     Distribution::Direct | Distribution::Anycast | Distribution::Queue => 1,
                 };
-                Some(self.origins.insert(Origin::new(from, delivery, copies)))
+                Some(self.origins.insert(Origin::new(number, from, delivery, copies)))
             }
             _ => None,
         };
-        let waiting = Waiting { sequence: 0, message, settled, origin, shunned_by: None };
+        let waiting = Waiting { number, sequence: 0, message, settled, origin, shunned_by: None };
         match distribution {
             Distribution::Direct => self.counts.direct += 1,
             Distribution::Anycast => self.counts.topic += 1,
@@ -347,7 +453,7 @@ impl Router {
                     routes.extend(producer.route.map(|route| (route, key)));
                 }
                 Some(End::Consumer(consumer)) => {
-                    self.counts.receiver_links -= 1;
+                    self.counts.receiver_links -= u64::from(!consumer.passing);
                     leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
@@ -365,6 +471,7 @@ impl Router {
         }
         for (route, key) in routes {
             self.end_dynamic_node(route, key);
+            self.end_if_deserted(route);
             self.carry_on(route);
             self.tidy(route);
         }
@@ -387,7 +494,8 @@ impl Router {
     fn tidy(&mut self, route_id: usize) {
         if self.routes.get(route_id).is_some_and(Route::is_unused) {
             self.forget_address(route_id);
-            self.routes.remove(route_id);
+            let route = self.routes.remove(route_id);
+            count_past(&mut self.past, &route.address, route.arrived);
         }
     }
 
@@ -396,6 +504,9 @@ impl Router {
         if let Some(route) = self.routes.get(route_id)
             && self.addresses.get(&route.address) == Some(&route_id)
         {
+            if route.distribution == Distribution::Queue {
+                self.ended.push(route.address.clone());
+            }
             self.addresses.remove(&route.address);
         }
     }
@@ -404,7 +515,11 @@ impl Router {
     fn top_up(&mut self, key: LinkKey) {
         let window = self.config.credit_window;
         let Some(producer) = self.links.producer_mut(key) else { return };
-        if producer.held_by.is_empty() && producer.credit <= window / 2 && producer.credit < window {
+        if producer.held_by.is_empty()
+            && !producer.withheld
+            && producer.credit <= window / 2
+            && producer.credit < window
+        {
             producer.credit = window;
             self.effects.push_back(Effect::Grant { link: key, credit: window });
         }
@@ -434,11 +549,20 @@ impl Router {
     }
 
     /// Nobody is there for it.
-    fn unroutable(&mut self, address: &str) -> Option<Outcome> {
-        use crate::config::Unroutable;
+    fn unroutable(&mut self, number: u64, address: &str) -> Option<Outcome> {
         let description = format!("no receiver at {address:?}");
         log::info!("dropped: {description}");
         self.counts.dropped += 1;
+        if self.chronicle.is_on() {
+            let why = format!("{description}{}", self.served_elsewhere());
+            self.chronicle.dropped(number, address, why.into());
+        }
+        self.unroutable_outcome(description)
+    }
+
+    /// What the sender of a message is told that nobody gets.
+    fn unroutable_outcome(&self, description: String) -> Option<Outcome> {
+        use crate::config::Unroutable;
         match self.config.unroutable {
             Unroutable::Rejected => Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description))))),
             Unroutable::Released => Some(Outcome::Released),
@@ -447,10 +571,72 @@ impl Router {
         }
     }
 
-    fn drop_message(&mut self, reason: Reason, why: impl Into<Arc<str>>) -> Outcome {
+    /// Where somebody receives, for a reader who wonders why nobody did here. A glance, not a search: it is made for each
+    /// message that is dropped.
+    fn served_elsewhere(&self) -> String {
+        const GLANCE: usize = 64;
+        const SHOWN: usize = 3;
+        let routes = self.routes.iter().take(GLANCE).map(|(_, route)| route);
+        let served = routes.filter(|route| !route.consumers.is_empty() && !route.ended).take(SHOWN);
+        let names: Vec<String> = served.map(|route| format!("{:?}", route.address)).collect();
+        if names.is_empty() {
+            "; nobody receives anywhere".into()
+        } else {
+            format!("; receivers exist at {}", names.join(", "))
+        }
+    }
+
+    fn drop_message(&mut self, number: u64, address: &str, reason: Reason, why: impl Into<Arc<str>>) -> Outcome {
         let why = why.into();
         log::info!("dropped: {why}");
         self.counts.dropped += 1;
+        if self.chronicle.is_on() {
+            self.chronicle.dropped(number, address, why.clone());
+        }
         Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))
+    }
+
+    /// Its sender is told, if there is something to tell.
+    fn settle(&mut self, link: LinkKey, delivery: DeliveryKey, outcome: Option<Outcome>) {
+        if let Some(outcome) = outcome {
+            self.effects.push_back(Effect::Settle { link, delivery, outcome });
+        }
+    }
+}
+
+/// A message with the number that it has in the chronicle.
+struct Numbered {
+    number: u64,
+    message: Message,
+}
+
+/// Why a message has no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Nobody uses the address.
+    Nobody,
+    /// There is no queue of this name.
+    NoQueue,
+    /// It does not say where it goes.
+    Missing,
+    /// It cannot be read.
+    Unreadable,
+}
+
+fn address_of(to: &Destination) -> &str {
+    match to {
+        Destination::Named(address) | Destination::Queue(address) => address.as_str(),
+        Destination::Link | Destination::Queues(_) | Destination::Missing | Destination::Unreadable => "",
+    }
+}
+
+/// Addresses that are remembered when nobody uses them, for the number of messages that arrived there.
+const MAX_PAST: usize = 65_536;
+
+fn count_past(past: &mut HashMap<Arc<str>, u64>, address: &Arc<str>, messages: u64) {
+    if let Some(count) = past.get_mut(address) {
+        *count += messages;
+    } else if messages > 0 && past.len() < MAX_PAST {
+        past.insert(address.clone(), messages);
     }
 }

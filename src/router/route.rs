@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::links::{Consumer, Outstanding};
+use super::queue::Declared;
 use super::store::{Store, Waiting};
 use super::{BATCH, Distribution, Effect, LinkKey, Router, Settlement};
 use crate::event::{Outcome, Ticket};
@@ -17,6 +18,10 @@ pub(super) struct Route {
     /// In the order in which they attached. Those that browse a queue are apart.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) browsers: Vec<LinkKey>,
+    /// Consumers that do not count: those that look in now and then, and those that have retired.
+    pub(super) aside: Vec<LinkKey>,
+    /// The consumer that wants to be the only one.
+    pub(super) sole: Option<LinkKey>,
     /// Whose turn it is: consumers that can take a message, at anycast and queue addresses.
     pub(super) ready: VecDeque<LinkKey>,
     pub(super) producers: usize,
@@ -26,10 +31,13 @@ pub(super) struct Route {
     slow_consumers: usize,
     /// Producers that get no more credit until the route has caught up.
     pub(super) held: HashSet<LinkKey>,
+    /// Messages that have arrived for it.
+    pub(super) arrived: u64,
     /// The link that a dynamic node lives and dies with.
     pub(super) owner: Option<LinkKey>,
     /// It was a dynamic node's, and its link is gone: nothing is done with messages any more.
     pub(super) ended: bool,
+    pub(super) declared: Option<Declared>,
     /// Consumers that have stepped over messages which are not for them.
     choosy: Vec<LinkKey>,
 }
@@ -41,13 +49,17 @@ impl Route {
             distribution,
             consumers: Vec::new(),
             browsers: Vec::new(),
+            aside: Vec::new(),
+            sole: None,
             ready: VecDeque::new(),
             producers: 0,
             store: Store::default(),
             slow_consumers: 0,
             held: HashSet::new(),
+            arrived: 0,
             owner,
             ended: false,
+            declared: None,
             choosy: Vec::new(),
         }
     }
@@ -56,7 +68,9 @@ impl Route {
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.consumers.retain(|key| !leaving.contains(key));
         self.browsers.retain(|key| !leaving.contains(key));
+        self.aside.retain(|key| !leaving.contains(key));
         self.ready.retain(|key| !leaving.contains(key));
+        self.sole = self.sole.filter(|key| !leaving.contains(key));
     }
 
     /// Somebody is there for a message, or it can be stored.
@@ -70,7 +84,12 @@ impl Route {
     }
 
     pub(super) fn is_unused(&self) -> bool {
-        self.producers == 0 && self.consumers.is_empty() && self.browsers.is_empty() && self.store.is_empty()
+        self.producers == 0
+            && self.declared.is_none()
+            && self.consumers.is_empty()
+            && self.browsers.is_empty()
+            && self.aside.is_empty()
+            && self.store.is_empty()
     }
 }
 
@@ -118,11 +137,17 @@ impl Router {
     }
 
     /// Passes such a message on to who takes it, at a direct or anycast address.
-    pub(super) fn pass_on(&mut self, route_id: usize, taker: LinkKey, message: Message, settled: bool) {
+    pub(super) fn pass_on(&mut self, route_id: usize, taker: LinkKey, number: u64, message: Message, settled: bool) {
         let Some(consumer) = self.links.consumer_mut(taker) else { return };
         consumer.credit = consumer.credit.saturating_sub(1);
         let settled = consumer.settles(settled);
-        self.effects.push_back(Effect::Deliver { link: taker, message, settled, ticket: Ticket::NONE });
+        let ticket = self.chronicle.ticket(number, settled);
+        if self.chronicle.is_on()
+            && let Some(route) = self.routes.get(route_id)
+        {
+            self.chronicle.forwarded(number, taker, &consumer.name, &route.address);
+        }
+        self.effects.push_back(Effect::Deliver { link: taker, message, settled, ticket });
         if self.routes.get(route_id).is_some_and(|route| route.distribution == Distribution::Direct) {
             self.counts.direct += 1;
         } else {
@@ -147,6 +172,7 @@ impl Router {
             return;
         }
         self.stored_bytes += waiting.cost();
+        self.chronicle.waits(waiting.number, &route.address);
         route.store.push(waiting);
         // Whose turn it is may be too small for it, and another not.
         if !route.browsers.is_empty() || !route.ready.is_empty() {
@@ -184,9 +210,13 @@ impl Router {
             if can_take && consumer.backlog.is_empty() {
                 consumer.credit -= 1;
                 let settled = consumer.settles(original.settled);
-                let answer_to = original.origin.filter(|_| !settled);
-                let ticket = answer_to
-                    .map_or(Ticket::NONE, |origin| Ticket(consumer.outstanding.push(Outstanding::EndToEnd(origin))));
+                let ticket = match original.origin.filter(|_| !settled) {
+                    Some(origin) => Ticket(consumer.outstanding.push(Outstanding::EndToEnd(origin))),
+                    None => self.chronicle.ticket(original.number, settled),
+                };
+                if let Some(route) = self.routes.get(route_id) {
+                    self.chronicle.forwarded(original.number, *key, &consumer.name, &route.address);
+                }
                 let message = original.message.clone();
                 self.effects.push_back(Effect::Deliver { link: *key, message, settled, ticket });
                 if let (true, Some(origin)) = (settled, original.origin) {
@@ -197,6 +227,9 @@ impl Router {
             let kept =
                 kept.get_or_insert_with(|| Waiting { message: original.message.clone().kept(), ..original.clone() });
             self.stored_bytes += kept.cost();
+            if let Some(route) = self.routes.get(route_id) {
+                self.chronicle.waits(original.number, &route.address);
+            }
             consumer.backlog.push(kept.clone());
             self.weigh_backlog(*key);
         }
@@ -252,7 +285,8 @@ impl Router {
             && std::mem::take(&mut consumer.drain)
         {
             consumer.credit = 0;
-            self.effects.push_back(Effect::Drained { link: key });
+            let left = self.routes.get(consumer.route).map_or(0, |route| route.store.len());
+            self.effects.push_back(Effect::Drained { link: key, left });
         }
     }
 
@@ -351,7 +385,9 @@ impl Router {
             consumer.credit -= 1;
             let settled = consumer.settles(false);
             let message = waiting.message.clone();
-            self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket: Ticket::NONE });
+            let ticket = self.chronicle.ticket(waiting.number, settled);
+            self.chronicle.forwarded(waiting.number, key, &consumer.name, &route.address);
+            self.effects.push_back(Effect::Deliver { link: key, message, settled, ticket });
         }
     }
 
@@ -373,6 +409,10 @@ impl Router {
         // A queue wants to know what became of it.
         let settled = consumer.settles(waiting.settled && distribution != Distribution::Queue);
         let origin = waiting.origin;
+        let number = waiting.number;
+        if let Some(route) = self.routes.get(consumer.route) {
+            self.chronicle.forwarded(number, key, &consumer.name, &route.address);
+        }
         let (message, outstanding) = match (distribution, origin) {
             (Distribution::Queue, _) => {
                 // It still takes room until it is settled.
@@ -383,7 +423,10 @@ impl Router {
             (_, Some(origin)) if !settled => (waiting.message, Some(Outstanding::EndToEnd(origin))),
             _ => (waiting.message, None),
         };
-        let ticket = outstanding.map_or(Ticket::NONE, |outstanding| Ticket(consumer.outstanding.push(outstanding)));
+        let ticket = match outstanding {
+            Some(outstanding) => Ticket(consumer.outstanding.push(outstanding)),
+            None => self.chronicle.ticket(number, settled),
+        };
         if distribution == Distribution::Queue {
             self.counts.topic += 1;
         }
@@ -508,6 +551,7 @@ impl Router {
 
     fn drop_waiting(&mut self, address: &str, waiting: Waiting, why: &str) {
         log::info!("dropped at {address:?}: {why}");
+        self.chronicle.dropped(waiting.number, address, why.into());
         self.stored_bytes -= waiting.cost();
         self.counts.dropped += 1;
         if let Some(origin) = waiting.origin {

@@ -7,6 +7,8 @@ use crate::event::{DeliveryKey, Modified, Outcome, Ticket};
 /// A message whose sender waits for a receiver's outcome.
 #[derive(Debug)]
 pub(super) struct Origin {
+    /// The message's.
+    pub(super) number: u64,
     producer: LinkKey,
     delivery: DeliveryKey,
     /// Copies whose receivers have not answered.
@@ -16,8 +18,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(producer: LinkKey, delivery: DeliveryKey, copies: usize) -> Origin {
-        Origin { producer, delivery, pending: copies, best: None }
+    pub(super) fn new(number: u64, producer: LinkKey, delivery: DeliveryKey, copies: usize) -> Origin {
+        Origin { number, producer, delivery, pending: copies, best: None }
     }
 }
 
@@ -44,10 +46,43 @@ impl Router {
         *counter += 1;
         let Some(consumer) = self.links.consumer_mut(key) else { return };
         let route_id = consumer.route;
-        let Some(outstanding) = consumer.outstanding.remove(ticket.0) else { return };
+        let (outstanding, number) = match ticket.as_noted() {
+            Some(number) => (None, number),
+            None => {
+                let Some(outstanding) = consumer.outstanding.remove(ticket.0) else { return };
+                let number = match &outstanding {
+                    Outstanding::Queued(waiting) | Outstanding::Unsent(waiting) => waiting.number,
+                    Outstanding::EndToEnd(origin) => self.origins.get(*origin).map_or(0, |origin| origin.number),
+                };
+                (Some(outstanding), number)
+            }
+        };
+        self.chronicle.answered(number, key, &consumer.name, &outcome);
+        let Some(outstanding) = outstanding else { return };
         let goes_back = self.conclude(route_id, key, outstanding, outcome);
         if goes_back {
+            self.go_on_with(route_id);
+        }
+    }
+
+    /// After something has gone back to a queue.
+    fn go_on_with(&mut self, route_id: usize) {
+        if self.routes.get(route_id).is_some_and(|route| route.ended) {
+            self.carry_on(route_id);
+        } else {
             self.dispatch(route_id);
+        }
+    }
+
+    /// A delivery could not be sent: nobody has seen it.
+    pub(super) fn unsent(&mut self, key: LinkKey, ticket: Ticket) {
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        let route_id = consumer.route;
+        if let Some(Outstanding::Unsent(waiting) | Outstanding::Queued(waiting)) = consumer.outstanding.remove(ticket.0)
+        {
+            self.counts.topic -= 1;
+            self.put_back(route_id, waiting);
+            self.go_on_with(route_id);
         }
     }
 
@@ -110,7 +145,8 @@ impl Router {
             origin.best = Some(best);
             return;
         }
-        let Origin { producer, delivery, .. } = self.origins.remove(origin_id);
+        let Origin { number, producer, delivery, .. } = self.origins.remove(origin_id);
+        self.chronicle.told(number, &best);
         self.effects.push_back(Effect::Settle { link: producer, delivery, outcome: best });
     }
 }

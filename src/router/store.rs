@@ -11,6 +11,8 @@ const OVERHEAD: usize = 100;
 /// A message that waits, or that a consumer has and may give back.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
+    /// The message's own, for what is told of it.
+    pub(super) number: u64,
     /// Its place in the order of its route.
     pub(super) sequence: u64,
     pub(super) message: Message,
@@ -53,6 +55,10 @@ const SOFT_BYTES: usize = 64 * 1024 * 1024;
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(super) fn push(&mut self, waiting: Waiting) {

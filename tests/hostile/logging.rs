@@ -47,17 +47,17 @@ fn logged_about(peer: SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn a_fault_is_logged_once_with_peer_and_reason() {
+fn a_fault_is_logged_once_with_peer_reason_and_section() {
     collect();
     let mut scene = Scene::new();
     let rows = [
-        ("framing", (frame_with_size(0, 2, 0, 0, b"").to_vec(), FRAMING_ERROR)),
-        ("decoding", (frame(2, 0, 0, b"\x40"), DECODE_ERROR)),
-        ("state", (open().bytes(), ILLEGAL_STATE)),
-        ("session", (detach(7).bytes(), UNATTACHED_HANDLE)),
-        ("link", (attach_sender("s", 0, "").bytes(), INVALID_FIELD)),
+        ("framing", (frame_with_size(0, 2, 0, 0, b"").to_vec(), FRAMING_ERROR, "2.3.1")),
+        ("decoding", (frame(2, 0, 0, b"\x40"), DECODE_ERROR, "1.6")),
+        ("state", (open().bytes(), ILLEGAL_STATE, "2.4.1")),
+        ("session", (detach(7).bytes(), UNATTACHED_HANDLE, "2.6.2")),
+        ("link", (attach_sender("s", 0, "").bytes(), INVALID_FIELD, "2.7.3")),
     ];
-    each_row(rows, |(bytes, condition)| {
+    each_row(rows, |(bytes, condition, section)| {
         let mut peer = scene.peer();
         peer.send(bytes);
         peer.expect_error_with(condition);
@@ -65,7 +65,9 @@ fn a_fault_is_logged_once_with_peer_and_reason() {
         peer.drain_to_eof();
         scene.undisturbed();
         let lines = logged_about(peer.local_addr());
-        assert_eq!(lines.iter().filter(|line| line.contains(condition)).count(), 1, "{lines:?}");
+        let faults: Vec<_> = lines.iter().filter(|line| line.contains(condition)).collect();
+        assert_eq!(faults.len(), 1, "{lines:?}");
+        assert!(faults[0].ends_with(&format!(", see section {section}")), "{lines:?}");
     });
 }
 

@@ -5,24 +5,40 @@
 //! each event into effects on links, until there are none left; timers; counters are published; every connection that has
 //! output writes it, once; what is closed is reaped. What a turn leaves unfinished is taken up by the next, which then does
 //! not wait.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | turns |
+//! | `commands.rs` | what the handles ask for, and how they are told that something has changed |
+//! | `steering.rs` | what a test does to a running broker: pause, disconnect, refuse, hooks |
+//! | `wire.rs` | what the chronicle is shown of each connection's bytes |
+
+mod commands;
+mod steering;
+mod wire;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
+use socket2::Socket;
 
+use crate::chronicle::Chronicle;
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Event};
+use crate::event::{ConnectionKey, Event, Opened};
 use crate::frontend::Frontend;
+use crate::hooks::Hooks;
 use crate::outbox::Outbox;
 use crate::router::Router;
+use crate::snapshot::{Connection, ConnectionId, Violation};
 use crate::timers::{Timer, Timers};
 use crate::transport::{Received, Transport};
 
@@ -56,35 +72,19 @@ const SPARE_BUFFERS: usize = 64;
 pub(crate) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 
-/// What a handle asks the loop to do.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// At once, like a crash.
-    Stop,
-    /// With a close for every connection.
-    StopClean,
-}
-
-/// What the loop shares with the handles.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    counts: Mutex<Counts>,
-}
-
-impl Shared {
-    pub(crate) fn counts(&self) -> Counts {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn publish(&self, counts: Counts) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-    }
-}
+pub(crate) use commands::{AtWork, Command, Shared};
+use wire::Tap;
 
 /// One connection.
 #[derive(Debug)]
 struct Peer {
     key: ConnectionKey,
+    address: SocketAddr,
+    /// What it has said of itself.
+    opened: Option<Box<Opened>>,
+    /// We have ended it, so it need not have closed.
+    is_ours: bool,
+    tap: Tap,
     transport: Transport,
     frontend: Frontend,
     /// The beginning of a frame that has not arrived whole.
@@ -125,15 +125,22 @@ enum Wake {
     Listeners,
     /// Time is up for a clean stop.
     Stop,
+    /// A message that a hook has held up.
+    Delayed(ConnectionKey, Box<Event>),
 }
 
 /// See the module.
 pub(crate) struct EventLoop {
     poll: Poll,
     commands: Receiver<Command>,
-    shared: Arc<Shared>,
+    /// Weak, since a loop that rests is kept in there.
+    shared: Weak<Shared>,
     config: Arc<EngineConfig>,
     listeners: Vec<TcpListener>,
+    /// Where they are, or were.
+    addrs: Arc<[SocketAddr]>,
+    /// Their addresses, held without listening while connections are refused.
+    held: Vec<Socket>,
     /// The token of the peer in slot 0; those before it stay the listeners' when they are gone.
     first_peer: usize,
     /// Listeners that may have connections to accept.
@@ -158,6 +165,18 @@ pub(crate) struct EventLoop {
     /// Bytes of the connection that is being read, while it has no beginning of a frame from before.
     inbox: BytesMut,
     published: Counts,
+    hooks: Hooks,
+    /// Bytes of messages that hooks hold up.
+    delayed_bytes: usize,
+    max_delayed_bytes: usize,
+    /// Nobody is served.
+    paused: bool,
+    /// Something may be different from what those who wait have seen.
+    stirred: bool,
+    /// What peers did wrong, the first of them.
+    violations: Vec<Violation>,
+    /// Connections that went without a close, the first of them.
+    unclosed: Vec<Connection>,
     now: Instant,
     stop: Stop,
 }
@@ -169,31 +188,38 @@ enum Stop {
     Now,
 }
 
+impl std::fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLoop").field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}
+
 impl EventLoop {
-    /// Sets up everything but the first turn; from here on the listeners' connections are taken.
+    /// Sets up everything but the listeners.
     pub(crate) fn new(
         poll: Poll,
-        mut listeners: Vec<TcpListener>,
+        addrs: Arc<[SocketAddr]>,
         config: Config,
         salt: u64,
         commands: Receiver<Command>,
-        shared: Arc<Shared>,
-    ) -> io::Result<EventLoop> {
-        for (index, listener) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
-        }
-        Ok(EventLoop {
+        shared: Weak<Shared>,
+    ) -> EventLoop {
+        let now = Instant::now();
+        let max_delayed_bytes = config.routing.storage_limit;
+        EventLoop {
             poll,
             commands,
             shared,
             config: Arc::new(config.engine),
-            unaccepted: (0..listeners.len()).collect(),
-            first_peer: FIRST_LISTENER + listeners.len(),
-            listeners,
+            listeners: Vec::new(),
+            first_peer: FIRST_LISTENER + addrs.len(),
+            addrs,
+            held: Vec::new(),
+            unaccepted: Vec::new(),
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(config.routing, salt),
+            router: Router::new(config.routing, salt, Chronicle::new(config.chronicle, now)),
             timers: Timers::default(),
             unread: VecDeque::new(),
             touched: Vec::new(),
@@ -203,13 +229,30 @@ impl EventLoop {
             spare: Vec::new(),
             inbox: BytesMut::new(),
             published: Counts::default(),
-            now: Instant::now(),
+            hooks: Hooks::default(),
+            delayed_bytes: 0,
+            max_delayed_bytes,
+            paused: false,
+            stirred: false,
+            violations: Vec::new(),
+            unclosed: Vec::new(),
+            now,
             stop: Stop::No,
-        })
+        }
+    }
+
+    /// From here on the listeners' connections are taken.
+    pub(crate) fn listen(&mut self, mut listeners: Vec<TcpListener>) -> io::Result<()> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            self.poll.registry().register(listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+        }
+        self.unaccepted = (0..listeners.len()).collect();
+        self.listeners = listeners;
+        Ok(())
     }
 
     /// Takes turns until it is told to stop. Fails only if polling does.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut ready = Events::with_capacity(256);
         while !(self.stop == Stop::Now || self.stop == Stop::WhenClosed && self.peers.is_empty()) {
             let wait = self.wait();
@@ -219,15 +262,38 @@ impl EventLoop {
             }
             self.turn(&ready);
         }
-        self.listeners.clear();
-        self.peers.clear();
-        // Nobody is there any more; what has been counted stays.
-        self.shared.publish(Counts { connections: 0, sender_links: 0, receiver_links: 0, ..self.router.counts() });
+        self.halt();
         Ok(())
+    }
+
+    /// Everybody is gone. What is stored and what happened stays, for whoever asks.
+    fn halt(&mut self) {
+        self.close_listeners();
+        self.held.clear();
+        self.now = Instant::now();
+        self.router.chronicle_mut().set_now(self.now);
+        for mut peer in std::mem::take(&mut self.peers).into_iter().map(|(_, peer)| peer) {
+            peer.is_ours = true;
+            self.drop_peer(peer);
+        }
+        self.timers = Timers::default();
+        self.unread.clear();
+        self.touched.clear();
+        self.relieved.clear();
+        self.events.clear();
+        self.delayed_bytes = 0;
+        self.paused = false;
+        self.accept_paused = false;
+        self.stop = Stop::No;
+        self.router.chronicle_mut().flush();
+        self.publish();
     }
 
     /// How long the next poll may wait.
     fn wait(&self) -> Option<Duration> {
+        if self.paused {
+            return None;
+        }
         if !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty()) {
             return Some(Duration::ZERO);
         }
@@ -236,12 +302,16 @@ impl EventLoop {
 
     fn turn(&mut self, ready: &Events) {
         self.now = Instant::now();
+        self.router.chronicle_mut().set_now(self.now);
         for event in ready {
             match event.token() {
                 WAKER => self.obey(),
                 token if token.0 < self.first_peer => self.unaccepted.push(token.0 - FIRST_LISTENER),
                 token => self.note_ready(token.0 - self.first_peer, event),
             }
+        }
+        if self.paused {
+            return self.announce();
         }
         self.accept();
         for _ in 0..self.unread.len() {
@@ -255,35 +325,7 @@ impl EventLoop {
         }
         self.fire_timers();
         self.finish_touched();
-    }
-
-    fn obey(&mut self) {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Stop) => self.stop = Stop::Now,
-                Ok(Command::StopClean) => self.stop_clean(),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn stop_clean(&mut self) {
-        if self.stop != Stop::No {
-            return;
-        }
-        self.stop = Stop::WhenClosed;
-        for mut listener in self.listeners.drain(..) {
-            let _ = self.poll.registry().deregister(&mut listener);
-        }
-        self.unaccepted.clear();
-        self.timers.set(self.now + self.config.linger, Wake::Stop);
-        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                peer.frontend.stop(self.now, &mut peer.outbox);
-            }
-            self.touch(slot);
-        }
+        self.announce();
     }
 
     fn note_ready(&mut self, slot: usize, event: &mio::event::Event) {
@@ -302,7 +344,9 @@ impl EventLoop {
         self.touch(slot);
     }
 
+    /// Does something to a peer at the end of the turn.
     fn touch(&mut self, slot: usize) {
+        self.stirred = true;
         if let Some(peer) = self.peers.get_mut(slot)
             && !peer.is_touched
         {
@@ -320,7 +364,7 @@ impl EventLoop {
                     break;
                 }
                 match listener.accept() {
-                    Ok((stream, address)) => self.admit(stream, &address.to_string()),
+                    Ok((stream, address)) => self.admit(stream, address),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // A connection that was gone before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -337,7 +381,7 @@ impl EventLoop {
         }
     }
 
-    fn admit(&mut self, mut stream: TcpStream, address: &str) {
+    fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
         // A delay here would be in every latency that a test sees.
         let _ = stream.set_nodelay(true);
         let entry = self.peers.vacant_entry();
@@ -350,11 +394,17 @@ impl EventLoop {
         let Ok(slot_number) = u32::try_from(slot) else { return };
         let key = ConnectionKey { slot: slot_number, serial: self.next_serial };
         self.next_serial = self.next_serial.wrapping_add(1);
-        log::debug!("{address}: connected");
+        let name: Arc<str> = address.to_string().into();
+        log::debug!("{name}: connected");
+        self.router.chronicle_mut().connected(ConnectionId::of(key), &name);
         entry.insert(Peer {
             key,
+            address,
+            opened: None,
+            is_ours: false,
+            tap: Tap::default(),
             transport: Transport::new(stream),
-            frontend: Frontend::new(self.config.clone(), address.into(), self.now),
+            frontend: Frontend::new(self.config.clone(), name, self.now),
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             is_unread: true,
@@ -403,11 +453,15 @@ impl EventLoop {
         let own = !peer.inbox.is_empty();
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
-        while let Some(peer) = self.peers.get_mut(slot)
-            && let Some(event) = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox)
-        {
+        let mut view = self.view(slot, &inbox);
+        while let Some(peer) = self.peers.get_mut(slot) {
+            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox);
             let key = peer.key;
-            self.router.handle(key, event);
+            if let Some(view) = &mut view {
+                self.show_received(slot, view, inbox.len());
+            }
+            let Some(event) = event else { break };
+            self.on_event(key, event);
             self.apply_effects();
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };
@@ -449,7 +503,7 @@ impl EventLoop {
                 }
             }
             let Some((key, event)) = self.events.pop_front() else { return };
-            self.router.handle(key, event);
+            self.on_event(key, event);
         }
     }
 
@@ -461,6 +515,7 @@ impl EventLoop {
                     self.unaccepted = (0..self.listeners.len()).collect();
                 }
                 Wake::Stop => self.stop = Stop::Now,
+                Wake::Delayed(key, event) => self.deliver_delayed(key, *event),
                 Wake::Connection(key) => {
                     let slot = key.slot as usize;
                     let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
@@ -473,14 +528,6 @@ impl EventLoop {
                     self.apply_effects();
                 }
             }
-        }
-    }
-
-    fn publish(&mut self) {
-        let counts = Counts { connections: self.peers.len() as u64, ..self.router.counts() };
-        if counts != self.published {
-            self.published = counts;
-            self.shared.publish(counts);
         }
     }
 
@@ -503,13 +550,14 @@ impl EventLoop {
 
     fn drop_peer(&mut self, mut peer: Peer) {
         log::debug!("{}: disconnected", peer.frontend.name());
+        self.note_end(&mut peer);
         let _ = self.poll.registry().deregister(peer.transport.stream_mut());
         if let Some(timer) = peer.timer {
             self.timers.cancel(timer);
         }
         peer.frontend.abandon();
         while let Some(event) = peer.frontend.poll_event() {
-            self.router.handle(peer.key, event);
+            self.on_event(peer.key, event);
         }
         self.router.connection_gone(peer.key);
         self.apply_effects();
@@ -525,10 +573,13 @@ impl EventLoop {
             self.events.push_back((peer.key, event));
         }
         self.apply_effects();
+        self.note_breaches(slot);
+        self.show_sent(slot);
         let Some(peer) = self.peers.get_mut(slot) else { return true };
         if peer.transport.write(&mut peer.outbox).is_err() {
             return false;
         }
+        peer.tap.written(&peer.outbox);
         if let Some(buffer) = peer.outbox.lend()
             && self.spare.len() < SPARE_BUFFERS
         {

@@ -1,30 +1,47 @@
 //! What a test holds: [`Builder`] -> [`Bound`] -> [`Broker`]. Everything here is on the test's side; the broker itself runs on
-//! its own thread (`event_loop.rs`), told by commands and read through shared counters.
+//! its own thread (`event_loop/`).
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | settings, starting, stopping |
+//! | `handle.rs` | what can be asked of a broker and done to it |
+//! | `waiting.rs` | waiting until something has happened |
+//! | `report.rs` | what is wrong at the end of a test |
+//! | `group.rs` | several brokers, for failover |
+
+mod group;
+mod handle;
+mod report;
+mod waiting;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mio::net::TcpListener;
 use mio::{Poll, Waker};
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
+use crate::address;
+use crate::chronicle::{Sink, TraceFormat};
 use crate::config::{Config, Distribution, Settlement, Unroutable, User};
-use crate::counts::Counts;
-use crate::event_loop::{Command, EventLoop, Shared, WAKER};
+use crate::event_loop::{AtWork, EventLoop, Shared, WAKER};
 
-/// Connections that the kernel may hold until they are accepted.
-const BACKLOG: i32 = 1024;
+pub use group::Group;
+pub use handle::Handle;
+pub use report::Report;
+pub use waiting::WaitError;
 
 /// A running broker.
 ///
-/// It serves its clients on a thread of its own; nothing that is called here waits for a client. Dropping it stops it, as
-/// [`Broker::stop`] does. All methods can be called from several threads.
+/// It serves its clients on a thread of its own; nothing that is called here waits for a client unless its name says so.
+/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads.
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -37,7 +54,32 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub struct Broker {
     handle: Handle,
-    thread: Mutex<Option<JoinHandle<io::Result<()>>>>,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    thread: Option<JoinHandle<io::Result<()>>>,
+    /// Its addresses, while it holds them without listening.
+    held: Vec<Socket>,
+}
+
+/// How a broker goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// At once: sockets are closed without a word.
+    Crash,
+    /// With a close for every connection: see [`Broker::stop_clean`].
+    Clean,
+}
+
+/// What becomes of stored messages when a broker is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Queues {
+    /// They are there again, those included that a receiver had and had not settled.
+    Keep,
+    /// They are gone.
+    Drop,
 }
 
 impl Broker {
@@ -55,28 +97,12 @@ impl Broker {
         Builder::default()
     }
 
-    /// The address of the first listener, with its real port.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.handle.addr()
-    }
-
-    /// The addresses of all listeners, in the order of [`Builder::listen`].
-    #[must_use]
-    pub fn addrs(&self) -> &[SocketAddr] {
-        self.handle.addrs()
-    }
-
-    /// The address of the first listener as clients like to have it: `amqp://127.0.0.1:PORT`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        self.handle.url()
-    }
-
-    /// The counters as they are now. After a stop: as they were last.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.handle.counts()
+    /// Several brokers with addresses that are known beforehand, none of them started: see [`Group`].
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub fn group(count: usize) -> io::Result<Group> {
+        Broker::builder().group(count)
     }
 
     /// A second hand on this broker, for another thread.
@@ -85,120 +111,178 @@ impl Broker {
         self.handle.clone()
     }
 
-    /// Stops at once, like a crash: sockets are closed without a word, what was stored is gone. Returns when the thread has
-    /// ended and the port is free. Does nothing if it has stopped already.
+    /// Stops at once, like a crash: sockets are closed without a word. Returns when the thread has ended and the port is free.
+    /// Does nothing if it has stopped already. What happened can still be asked for, and [`Broker::restart`] starts it again.
+    ///
+    /// # Panics
+    /// When a hook has panicked, with what it said: see [`Handle::verify`]. Not while the thread panics already.
+    #[track_caller]
     pub fn stop(&self) {
-        self.handle.stop();
-        self.join();
+        self.halt(Ending::Crash);
+        self.tell_panics();
     }
 
-    /// Closes every connection with the AMQP close (`amqp:connection:forced`) and waits for the clients' answers, but no
+    /// Closes every connection as its protocol does (`amqp:connection:forced`) and waits for the clients' answers, but no
     /// longer than [`Builder::linger`]; then stops. Returns when the thread has ended and the port is free.
+    ///
+    /// # Panics
+    /// As [`Broker::stop`] does.
+    #[track_caller]
     pub fn stop_clean(&self) {
-        self.handle.stop_clean();
-        self.join();
+        self.halt(Ending::Clean);
+        self.tell_panics();
     }
 
-    fn join(&self) {
+    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log and hooks
+    /// go on; so do what was stored, if it is kept, and pictures of who is there begin anew.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, Ending, Message, Queues};
+    ///
+    /// let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// broker.restart(Ending::Crash, Queues::Keep)?;
+    /// assert_eq!(broker.queue_depth("queue.orders"), 1);
+    /// broker.restart(Ending::Clean, Queues::Drop)?;
+    /// assert_eq!(broker.queue_depth("queue.orders"), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the port has been taken by somebody else meanwhile, or no thread can be had.
+    pub fn restart(&self, ending: Ending, queues: Queues) -> io::Result<()> {
+        self.halt(ending);
+        if queues == Queues::Drop {
+            self.ask(|event_loop| event_loop.router().purge_all());
+        }
+        self.launch()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the thread, and waits until it has.
+    #[track_caller]
+    fn halt(&self, ending: Ending) {
+        self.handle.refuse_from_hook("stop");
+        match ending {
+            Ending::Crash => self.handle.stop(),
+            Ending::Clean => self.handle.stop_clean(),
+        }
         // Held until it has ended: whoever else stops it waits here.
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        match thread.take().map(JoinHandle::join) {
+        let mut running = self.running();
+        match running.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => {}
             Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
             Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
         }
     }
-}
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`] on one of yours. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    commands: Sender<Command>,
-    waker: Arc<Waker>,
-    shared: Arc<Shared>,
-    addrs: Arc<[SocketAddr]>,
-}
-
-impl Handle {
-    /// See [`Broker::addr`].
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        // There is one: `bind` sees to it.
-        self.addrs.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    /// Starts the thread, if it does not run.
+    fn launch(&self) -> io::Result<()> {
+        let mut running = self.running();
+        if running.thread.is_some() {
+            return Ok(());
+        }
+        let held = match std::mem::take(&mut running.held) {
+            held if held.is_empty() => address::hold(self.addrs())?,
+            held => held,
+        };
+        let event_loop = listening(&self.handle, held)?;
+        let shared = self.handle.shared.clone();
+        let name = format!("fakebroker-{}", self.addr().port());
+        running.thread = Some(std::thread::Builder::new().name(name).spawn(move || serve(event_loop, &shared))?);
+        Ok(())
     }
 
-    /// See [`Broker::addrs`].
-    #[must_use]
-    pub fn addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+    /// Takes the addresses without listening, so that nobody else gets them while it does not run.
+    fn hold(&self) -> io::Result<()> {
+        let mut running = self.running();
+        if running.thread.is_none() && running.held.is_empty() {
+            running.held = address::hold(self.addrs())?;
+        }
+        Ok(())
     }
 
-    /// See [`Broker::url`].
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("amqp://{}", self.addr())
-    }
-
-    /// See [`Broker::counts`].
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.shared.counts()
-    }
-
-    /// Tells the broker to stop at once, and returns without waiting for it.
-    pub fn stop(&self) {
-        self.send(Command::Stop);
-    }
-
-    /// Tells the broker to close its connections and stop, and returns without waiting for it.
-    pub fn stop_clean(&self) {
-        self.send(Command::StopClean);
-    }
-
-    fn send(&self, command: Command) {
-        // It fails when the loop has ended, and then there is nothing to stop.
-        if self.commands.send(command).is_ok() {
-            let _ = self.waker.wake();
+    /// A hook that panicked was an assertion that failed: the test fails with it.
+    #[track_caller]
+    fn tell_panics(&self) {
+        let panics = self.ask(|event_loop| event_loop.hooks().untold());
+        if !panics.is_empty() && !std::thread::panicking() {
+            fail(&panics.join("; "), Location::caller());
         }
     }
 }
 
-/// A broker that has its address and does not listen yet: connections are refused until it is started.
+#[expect(clippy::panic, reason = "a test that has gone wrong is told so")]
+fn fail(what: &str, at: &Location<'_>) -> ! {
+    panic!("{what} (told at {at})")
+}
+
+impl Deref for Broker {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // From a hook there is no waiting; its thread ends when it can.
+        if AtWork::is_for(&self.handle.shared) {
+            return self.handle.stop();
+        }
+        self.halt(Ending::Crash);
+        self.tell_panics();
+    }
+}
+
+/// Takes the loop from where it rests, and has it listen.
+fn listening(handle: &Handle, held: Vec<Socket>) -> io::Result<Box<EventLoop>> {
+    let listeners = address::listen(held, handle.addrs())?;
+    let mut resting = handle.shared.resting();
+    let mut event_loop = resting.take().ok_or_else(|| io::Error::other("the broker's event loop is lost"))?;
+    match event_loop.listen(listeners) {
+        Ok(()) => Ok(event_loop),
+        Err(error) => {
+            *resting = Some(event_loop);
+            Err(error)
+        }
+    }
+}
+
+/// Serves until it is told to stop; then the loop rests, to be asked what happened, or to go on.
+fn serve(mut event_loop: Box<EventLoop>, shared: &Shared) -> io::Result<()> {
+    let at_work = AtWork::begin(shared);
+    let result = event_loop.run();
+    let mut resting = shared.resting();
+    event_loop.answer_the_last();
+    *resting = Some(event_loop);
+    drop(resting);
+    drop(at_work);
+    shared.stir();
+    result
+}
+
+/// A broker that has its address and does not listen yet: connections are refused until it is started. All that a
+/// [`Handle`] can do it can do too.
 #[derive(Debug)]
 pub struct Bound {
     handle: Handle,
     sockets: Vec<Socket>,
-    poll: Poll,
-    commands: Receiver<Command>,
-    config: Config,
-    salt: u64,
+}
+
+impl Deref for Bound {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Bound {
-    /// See [`Broker::addr`].
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.handle.addr()
-    }
-
-    /// See [`Broker::addrs`].
-    #[must_use]
-    pub fn addrs(&self) -> &[SocketAddr] {
-        self.handle.addrs()
-    }
-
-    /// See [`Broker::url`].
-    #[must_use]
-    pub fn url(&self) -> String {
-        self.handle.url()
-    }
-
     /// A hand on it that outlives [`Bound::run`].
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -210,12 +294,9 @@ impl Bound {
     /// # Errors
     /// When listening fails or no thread can be had.
     pub fn start(self) -> io::Result<Broker> {
-        let handle = self.handle();
-        let event_loop = self.listen()?;
-        let thread = std::thread::Builder::new()
-            .name(format!("fakebroker-{}", handle.addr().port()))
-            .spawn(move || event_loop.run())?;
-        Ok(Broker { handle, thread: Mutex::new(Some(thread)) })
+        let broker = self.held();
+        broker.launch()?;
+        Ok(broker)
     }
 
     /// Listens, and serves on the caller's thread until a [`Handle`] stops it.
@@ -224,22 +305,13 @@ impl Bound {
     /// When listening or polling fails.
     pub fn run(self) -> io::Result<()> {
         // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
-        let _handle = self.handle();
-        self.listen()?.run()
+        let Bound { handle, sockets } = self;
+        serve(listening(&handle, sockets)?, &handle.shared)
     }
 
-    fn listen(self) -> io::Result<EventLoop> {
-        let mut listeners = Vec::with_capacity(self.sockets.len());
-        for (socket, addr) in self.sockets.into_iter().zip(self.handle.addrs.iter()) {
-            // Its connections inherit this, and after a stop the address can be taken again at once. Elsewhere than on Unix it
-            // would let two brokers share one.
-            if cfg!(unix) {
-                socket.set_reuse_address(true)?;
-            }
-            socket.listen(BACKLOG).map_err(|error| io::Error::new(error.kind(), format!("{addr}: {error}")))?;
-            listeners.push(TcpListener::from_std(socket.into()));
-        }
-        EventLoop::new(self.poll, listeners, self.config, self.salt, self.commands, self.handle.shared.clone())
+    /// A broker that holds its addresses and does not run.
+    fn held(self) -> Broker {
+        Broker { handle: self.handle, running: Mutex::new(Running { thread: None, held: self.sockets }) }
     }
 }
 
@@ -409,6 +481,37 @@ impl Builder {
         self
     }
 
+    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted. Whatever their
+    /// number, they have 16 MiB together. 0: none. Default: 1000.
+    pub fn message_log(mut self, messages: usize) -> Self {
+        self.config.chronicle.messages = messages;
+        self
+    }
+
+    /// Lines that [`Handle::trace`] remembers. Whatever their number, the frames in them have 4 MiB together. 0: none, and
+    /// then it costs nothing. Default: 1000.
+    pub fn trace_log(mut self, lines: usize) -> Self {
+        self.config.chronicle.events = lines;
+        self
+    }
+
+    /// Writes the trace here as well, as it happens; can be given several times. The writer is called on the broker's thread,
+    /// with many small pieces. Default: nowhere.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, TraceFormat};
+    ///
+    /// let broker = Broker::builder().trace_to(TraceFormat::Text, std::io::stderr())?.start()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the head of a capture cannot be written.
+    pub fn trace_to(mut self, format: TraceFormat, writer: impl io::Write + Send + 'static) -> io::Result<Self> {
+        self.config.chronicle.sinks.push(Sink::new(format, Box::new(writer))?);
+        Ok(self)
+    }
+
     /// Time that a client has from its connect to its open. Default: 10 s.
     pub fn handshake_time_out(mut self, time_out: Duration) -> Self {
         self.config.engine.handshake_time_out = bounded(time_out);
@@ -431,22 +534,28 @@ impl Builder {
         if config.listen.is_empty() {
             config.listen.push("127.0.0.1:0".into());
         }
-        let sockets = config.listen.iter().map(|address| bind(address)).collect::<io::Result<Vec<Socket>>>()?;
-        let addrs = sockets.iter().map(local_addr).collect::<io::Result<Vec<SocketAddr>>>()?;
+        let sockets = config.listen.iter().map(|name| address::bind(name)).collect::<io::Result<Vec<Socket>>>()?;
+        let addrs: Arc<[SocketAddr]> = sockets.iter().map(address::local_addr).collect::<io::Result<_>>()?;
         // The standard library's way to a number that nobody else has.
         let salt = RandomState::new().build_hasher().finish();
         if config.engine.container_id.is_empty() {
             config.engine.container_id = format!("fakebroker-{salt:016x}");
         }
         let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (sender, commands) = channel();
-        let handle = Handle {
-            commands: sender,
-            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
-            shared: Arc::new(Shared::default()),
-            addrs: addrs.into(),
-        };
-        Ok(Bound { handle, sockets, poll, commands, config, salt })
+        let shared = Arc::new(Shared::default());
+        let event_loop = EventLoop::new(poll, addrs.clone(), config, salt, commands, Arc::downgrade(&shared));
+        *shared.resting() = Some(Box::new(event_loop));
+        Ok(Bound { handle: Handle::new(sender, waker, shared, addrs), sockets })
+    }
+
+    /// Takes addresses for so many brokers with these settings, and starts none of them.
+    ///
+    /// # Errors
+    /// When an address cannot be resolved or is in use: with a port other than 0 there can be only one broker.
+    pub fn group(self, count: usize) -> io::Result<Group> {
+        (0..count).map(|_| self.clone().bind().map(Bound::held)).collect::<io::Result<_>>().map(Group::new)
     }
 
     /// Takes the address, listens and serves on a thread of its own. When this returns, clients can connect.
@@ -461,39 +570,4 @@ impl Builder {
 /// Times that are as good as never are never: an `Instant` has an end.
 fn bounded(time: Duration) -> Duration {
     time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))
-}
-
-/// Binds the first address of those that `address` resolves to that can be had.
-fn bind(address: &str) -> io::Result<Socket> {
-    let said = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{address}: no such address"));
-    for resolved in address.to_socket_addrs().map_err(said)? {
-        match bind_resolved(resolved) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = said(error),
-        }
-    }
-    Err(last)
-}
-
-/// Nobody else can have an address that is held, unless it had to be taken over from connections that linger.
-fn bind_resolved(address: SocketAddr) -> io::Result<Socket> {
-    match bind_socket(address, false) {
-        Err(error) if cfg!(unix) && error.kind() == io::ErrorKind::AddrInUse => bind_socket(address, true),
-        result => result,
-    }
-}
-
-fn bind_socket(address: SocketAddr, reuse: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if reuse {
-        socket.set_reuse_address(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
-    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))
 }

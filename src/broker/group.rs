@@ -1,0 +1,136 @@
+//! Several brokers with addresses that are known beforehand, for tests of failover.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Index;
+
+use super::{Broker, Ending, Queues};
+
+/// Several brokers, each on a port of its own that is known, and kept for it, whether it runs or not. While one does not run,
+/// connections to it are refused. They share nothing.
+///
+/// ```
+/// use fakebroker::Broker;
+///
+/// let brokers = Broker::group(2)?;
+/// let [first, second] = &brokers.urls()[..] else { panic!("two") };
+/// brokers.start(0)?; // a client that is given both addresses finds the first
+/// brokers.crash(0)?;
+/// brokers.start(1)?; // ... and now the second
+/// assert_eq!(brokers[1].counts().connections, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Group {
+    brokers: Vec<Broker>,
+}
+
+impl Group {
+    pub(super) fn new(brokers: Vec<Broker>) -> Group {
+        Group { brokers }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.brokers.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.brokers.is_empty()
+    }
+
+    /// The brokers, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Broker> {
+        self.brokers.iter()
+    }
+
+    /// The address of each.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.iter().map(|broker| broker.addr()).collect()
+    }
+
+    /// The address of each as clients like to have it.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.iter().map(|broker| broker.url()).collect()
+    }
+
+    /// Starts one, if it does not run. When this returns, clients can connect.
+    ///
+    /// # Errors
+    /// When listening fails or no thread can be had.
+    ///
+    /// # Panics
+    /// When there is no such broker, as all methods here do that take the number of one.
+    pub fn start(&self, index: usize) -> io::Result<()> {
+        self[index].launch()
+    }
+
+    /// Starts all that do not run.
+    ///
+    /// # Errors
+    /// See [`Group::start`].
+    pub fn start_all(&self) -> io::Result<()> {
+        self.iter().try_for_each(Broker::launch)
+    }
+
+    /// Stops one at once, without a word to its clients. What it stores it keeps.
+    ///
+    /// # Errors
+    /// When its port cannot be held for it.
+    pub fn crash(&self, index: usize) -> io::Result<()> {
+        self[index].halt(Ending::Crash);
+        self[index].hold()
+    }
+
+    /// Stops one with a close for each of its clients. What it stores it keeps.
+    ///
+    /// # Errors
+    /// When its port cannot be held for it.
+    pub fn stop_clean(&self, index: usize) -> io::Result<()> {
+        self[index].halt(Ending::Clean);
+        self[index].hold()
+    }
+
+    /// Stops one and starts it again: see [`Broker::restart`].
+    ///
+    /// # Errors
+    /// See [`Broker::restart`].
+    pub fn restart(&self, index: usize, ending: Ending, queues: Queues) -> io::Result<()> {
+        self[index].restart(ending, queues)
+    }
+
+    /// Has one serve nobody: see [`Handle::pause`](crate::Handle::pause).
+    #[track_caller]
+    pub fn pause(&self, index: usize) {
+        self[index].pause();
+    }
+
+    /// Has it go on.
+    #[track_caller]
+    pub fn resume(&self, index: usize) {
+        self[index].resume();
+    }
+}
+
+impl Index<usize> for Group {
+    type Output = Broker;
+
+    #[expect(clippy::indexing_slicing, reason = "it is what indexing is")]
+    fn index(&self, index: usize) -> &Broker {
+        &self.brokers[index]
+    }
+}
+
+impl<'a> IntoIterator for &'a Group {
+    type Item = &'a Broker;
+    type IntoIter = std::slice::Iter<'a, Broker>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -1,0 +1,364 @@
+//! What can be asked of a broker and done to it: each question goes to the loop's thread, is answered between two events there,
+//! and so sees a state that is whole.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, sync_channel};
+
+use mio::Waker;
+
+use crate::chronicle::TraceEvent;
+use crate::content::Message;
+use crate::counts::Counts;
+use crate::event::Text;
+use crate::event_loop::{AtWork, Command, EventLoop, Shared};
+use crate::hooks::{Admission, Verdict};
+use crate::seen::{Outcome, Seen};
+use crate::snapshot::{Connection, ConnectionId, Link, Route};
+
+/// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Cheap
+/// to clone, and all clones are hands on the same broker.
+///
+/// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
+/// broker that has stopped still answers what happened.
+///
+/// # Panics
+/// Methods that wait for the broker's thread panic when they are called on it, that is, from a hook: they would wait for
+/// themselves. Like any panic of a hook that one is caught and reported. [`Handle::wait_for`] and [`Handle::verify`] return an
+/// error that says so.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+    pub(super) shared: Arc<Shared>,
+    addrs: Arc<[SocketAddr]>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        commands: Sender<Command>,
+        waker: Arc<Waker>,
+        shared: Arc<Shared>,
+        addrs: Arc<[SocketAddr]>,
+    ) -> Handle {
+        Handle { commands, waker, shared, addrs }
+    }
+
+    /// The address of the first listener, with its real port.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        // There is one: `bind` sees to it.
+        self.addrs.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The addresses of all listeners, in the order of [`Builder::listen`](crate::Builder::listen).
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The address of the first listener as clients like to have it: `amqp://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://{}", self.addr())
+    }
+
+    /// The counters as they are now, without asking the broker's thread. After a stop: as they were last.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// Tells the broker to stop at once, and returns without waiting for it.
+    pub fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    /// Tells the broker to close its connections and stop, and returns without waiting for it.
+    pub fn stop_clean(&self) {
+        self.send(Command::StopClean);
+    }
+
+    fn send(&self, command: Command) {
+        // It fails when the loop is lost, and then there is nothing to stop.
+        if self.commands.send(command).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// Whether this is the broker's own thread.
+    pub(super) fn is_in_hook(&self) -> bool {
+        AtWork::is_for(&self.shared)
+    }
+
+    #[track_caller]
+    pub(super) fn refuse_from_hook(&self, what: &str) {
+        assert!(!self.is_in_hook(), "{what} was called from a hook: it would wait for the thread that it is on");
+    }
+
+    /// Has the loop answer a question, wherever it is.
+    #[track_caller]
+    pub(super) fn ask<R: Send + 'static>(&self, question: impl FnOnce(&mut EventLoop) -> R + Send + 'static) -> R {
+        self.refuse_from_hook("a method that waits for the broker");
+        let (sender, answer) = sync_channel(1);
+        {
+            // Held while the question is sent: the loop, coming to rest, answers what was sent before.
+            let mut resting = self.shared.resting();
+            if let Some(event_loop) = resting.as_mut() {
+                let _at_work = AtWork::begin(&self.shared);
+                return question(event_loop);
+            }
+            self.send(Command::Do(Box::new(move |event_loop| {
+                // It fails when the asker is gone.
+                let _ = sender.send(question(event_loop));
+            })));
+        }
+        match answer.recv() {
+            Ok(answer) => answer,
+            Err(_) => super::fail(
+                "the broker's event loop has panicked; this is a defect of fakebroker",
+                std::panic::Location::caller(),
+            ),
+        }
+    }
+
+    /// The messages that were sent to an address, oldest first: those of the log, which has the last
+    /// [`Builder::message_log`](crate::Builder::message_log) of all addresses.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, Message, Outcome};
+    ///
+    /// let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee").subject("order").property("table", 7));
+    ///
+    /// let [order] = &broker.messages("queue.orders")[..] else { panic!("one order expected") };
+    /// assert_eq!(order.as_text(), Some("one coffee"));
+    /// assert_eq!(order.properties.subject.as_deref(), Some("order"));
+    /// assert_eq!(order.outcome, Some(Outcome::Accepted));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn messages(&self, address: &str) -> Vec<Seen> {
+        let address = address.to_owned();
+        self.ask(move |event_loop| event_loop.router().chronicle().messages(&address))
+    }
+
+    /// Likewise, and takes them out of the log: asked again, only what has come since is there. The broker's queues are
+    /// not touched.
+    #[track_caller]
+    pub fn take_messages(&self, address: &str) -> Vec<Seen> {
+        let address = address.to_owned();
+        self.ask(move |event_loop| event_loop.router().chronicle_mut().take_messages(&address))
+    }
+
+    /// Messages that fell out of the log to make room for others, and that nobody had taken.
+    #[must_use]
+    #[track_caller]
+    pub fn forgotten_messages(&self) -> u64 {
+        self.ask(|event_loop| event_loop.router().chronicle().forgotten())
+    }
+
+    /// Who is connected, in the order in which they came.
+    #[must_use]
+    #[track_caller]
+    pub fn connections(&self) -> Vec<Connection> {
+        self.ask(|event_loop| event_loop.connections())
+    }
+
+    /// All links, in the order of their connections and of their attaches.
+    #[must_use]
+    #[track_caller]
+    pub fn links(&self) -> Vec<Link> {
+        self.ask(|event_loop| event_loop.links())
+    }
+
+    /// All addresses that somebody is attached to or where messages wait, by name.
+    #[must_use]
+    #[track_caller]
+    pub fn routes(&self) -> Vec<Route> {
+        self.ask(|event_loop| event_loop.router().routes())
+    }
+
+    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them.
+    #[must_use]
+    #[track_caller]
+    pub fn queue_depth(&self, address: &str) -> usize {
+        let address = address.to_owned();
+        self.ask(move |event_loop| event_loop.router().depth(&address))
+    }
+
+    /// Puts a message in as if a client had sent it, unsettled. Returns what that client would have been told by now: none if
+    /// it would still be waiting. It does not pass [`Handle::on_message`]. What a receiver is sent of it goes out after this
+    /// returns.
+    #[track_caller]
+    pub fn inject(&self, address: &str, message: Message) -> Option<Outcome> {
+        let address = Text::from(address);
+        let message = crate::message::Message {
+            payload: crate::amqp10::content::encode(&message).into(),
+            ..crate::message::Message::default()
+        };
+        self.ask(move |event_loop| {
+            let outcome = event_loop.router().inject(address, message);
+            event_loop.settle_in();
+            outcome.as_ref().map(Outcome::from)
+        })
+    }
+
+    /// Takes out what waits at an address. Returns how many messages that was.
+    #[track_caller]
+    pub fn purge(&self, address: &str) -> usize {
+        let address = address.to_owned();
+        self.ask(move |event_loop| {
+            let purged = event_loop.router().purge(&address);
+            event_loop.settle_in();
+            purged
+        })
+    }
+
+    /// What was on the wire and what was decided, oldest first: the last
+    /// [`Builder::trace_log`](crate::Builder::trace_log) lines. Each prints as one line.
+    #[must_use]
+    #[track_caller]
+    pub fn trace(&self) -> Vec<TraceEvent> {
+        self.ask(|event_loop| event_loop.router().chronicle().trace())
+    }
+
+    /// The frames of the trace as a capture file, for Wireshark or tshark. Whatever port the broker has, there it is 5672.
+    #[must_use]
+    #[track_caller]
+    pub fn trace_pcap(&self) -> Vec<u8> {
+        self.ask(|event_loop| event_loop.router().chronicle().pcap())
+    }
+
+    /// Serves nobody until [`Handle::resume`]: nothing is read, written or accepted, while all sockets stay open. Clients see a
+    /// broker that hangs; their heartbeats run out. Questions are still answered.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.ask(EventLoop::pause);
+    }
+
+    /// Goes on where [`Handle::pause`] stopped.
+    #[track_caller]
+    pub fn resume(&self) {
+        self.ask(EventLoop::resume);
+    }
+
+    /// Drops a connection without a word, as a broken network would. False if it is gone already.
+    #[track_caller]
+    pub fn disconnect(&self, connection: ConnectionId) -> bool {
+        self.ask(move |event_loop| event_loop.disconnect(connection))
+    }
+
+    /// Drops all connections without a word. Returns how many there were.
+    #[track_caller]
+    pub fn disconnect_all(&self) -> usize {
+        self.ask(EventLoop::disconnect_all)
+    }
+
+    /// Closes a connection with an error, as its protocol does. False if it is gone already.
+    #[track_caller]
+    pub fn close(&self, connection: ConnectionId, condition: &str, description: &str) -> bool {
+        let (condition, description) = (condition.to_owned(), description.to_owned());
+        self.ask(move |event_loop| event_loop.close(connection, &condition, &description))
+    }
+
+    /// Detaches a link with an error, as its protocol does. False if it is gone already.
+    ///
+    /// ```no_run
+    /// # let broker = fakebroker::Broker::start()?;
+    /// for link in broker.links() {
+    ///     broker.detach(&link, "amqp:link:detach-forced", "maintenance");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn detach(&self, link: &Link, condition: &str, description: &str) -> bool {
+        let (key, condition, description) = (link.key, condition.to_owned(), description.to_owned());
+        self.ask(move |event_loop| event_loop.detach(key, &condition, &description))
+    }
+
+    /// Refuses new connections, or accepts them again. The port stays the broker's. Who is connected stays so.
+    ///
+    /// # Errors
+    /// When the port cannot be listened on again.
+    #[track_caller]
+    pub fn refuse_connections(&self, refuse: bool) -> io::Result<()> {
+        self.ask(move |event_loop| event_loop.refuse_connections(refuse))
+    }
+
+    /// From now on who sends to this address gets no credit but by [`Handle::grant`]; what they had is taken back. What is
+    /// on its way already is still taken.
+    #[track_caller]
+    pub fn withhold(&self, address: &str) {
+        let address = address.to_owned();
+        self.ask(move |event_loop| {
+            event_loop.router().withhold(&address);
+            event_loop.settle_in();
+        });
+    }
+
+    /// Lets each who sends to this address now send so many messages more, once.
+    #[track_caller]
+    pub fn grant(&self, address: &str, messages: u32) {
+        let address = address.to_owned();
+        self.ask(move |event_loop| {
+            event_loop.router().grant(&address, messages);
+            event_loop.settle_in();
+        });
+    }
+
+    /// Takes back [`Handle::withhold`]: who sends to this address gets credit as usual.
+    #[track_caller]
+    pub fn restore(&self, address: &str) {
+        let address = address.to_owned();
+        self.ask(move |event_loop| {
+            event_loop.router().restore(&address);
+            event_loop.settle_in();
+        });
+    }
+
+    /// Has this closure decide about each message that arrives from now on, whatever its address, before it is routed. It is
+    /// called on the broker's thread, which does nothing else meanwhile, and it must not wait for the broker. One that
+    /// panics is caught and taken out; [`Handle::verify`], [`Handle::wait_for`] and [`Broker::stop`](crate::Broker::stop)
+    /// report it. A new one takes the old one's place.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, Verdict};
+    ///
+    /// let broker = Broker::start()?;
+    /// broker.on_message(|message| match message.as_text() {
+    ///     Some("poison") => Verdict::reject("amqp:not-allowed", "not here"),
+    ///     _ => Verdict::Forward,
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn on_message(&self, hook: impl FnMut(&Seen) -> Verdict + Send + 'static) {
+        self.ask(|event_loop| event_loop.hooks().on_message = Some(Box::new(hook)));
+    }
+
+    /// Has this closure decide about each link that a client attaches from now on; how it is called: see
+    /// [`Handle::on_message`]. The link that it is shown has no credit yet, and an address only if the client named one.
+    #[track_caller]
+    pub fn on_attach(&self, hook: impl FnMut(&Link) -> Admission + Send + 'static) {
+        self.ask(|event_loop| event_loop.hooks().on_attach = Some(Box::new(hook)));
+    }
+
+    /// Has this closure decide about each connection that is opened from now on, when the client has authenticated and said
+    /// who it is; how it is called: see [`Handle::on_message`].
+    #[track_caller]
+    pub fn on_connect(&self, hook: impl FnMut(&Connection) -> Admission + Send + 'static) {
+        self.ask(|event_loop| event_loop.hooks().on_connect = Some(Box::new(hook)));
+    }
+
+    /// Takes all hooks out.
+    #[track_caller]
+    pub fn clear_hooks(&self) {
+        self.ask(|event_loop| {
+            let hooks = event_loop.hooks();
+            (hooks.on_message, hooks.on_attach, hooks.on_connect) = (None, None, None);
+        });
+    }
+}

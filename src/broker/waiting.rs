@@ -1,0 +1,224 @@
+//! Waiting until something has happened: the loop wakes who waits, nobody polls. When it does not happen, the error says what
+//! did.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use super::Handle;
+use crate::chronicle::TraceEvent;
+use crate::counts::Counts;
+use crate::event_loop::EventLoop;
+use crate::seen::Seen;
+use crate::snapshot::{Connection, Link, Route};
+
+/// Lines of the trace that an error shows.
+const SHOWN_EVENTS: usize = 20;
+
+/// What was waited for has not happened. It prints, with `Display` and `Debug` alike, as a report of what has: the counters, who
+/// is attached where and with how much credit, what waits, and the last lines of the trace.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitError {
+    /// What was waited for, and for how long.
+    pub what: String,
+    /// The counters at the end.
+    pub counts: Counts,
+    /// Who was connected.
+    pub connections: Vec<Connection>,
+    /// Who was attached where.
+    pub links: Vec<Link>,
+    /// What waited where.
+    pub routes: Vec<Route>,
+    /// The last lines of the trace.
+    pub events: Vec<TraceEvent>,
+    /// Hooks that have panicked, with what they said.
+    pub hook_panics: Vec<String>,
+    /// The broker did not run, and this is why nothing happened.
+    pub is_stopped: bool,
+}
+
+impl std::error::Error for WaitError {}
+
+impl fmt::Debug for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It is what `unwrap` prints.
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if self.is_stopped {
+            f.write_str("\n  the broker is not running")?;
+        }
+        list(f, "hooks", &self.hook_panics)?;
+        let counts: Vec<String> =
+            self.counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+        write!(f, "\n  counters: {}", if counts.is_empty() { "all 0".into() } else { counts.join(", ") })?;
+        list(f, "connections", &self.connections)?;
+        list(f, "links", &self.links)?;
+        list(f, "addresses", &self.routes)?;
+        list(f, "last events", &self.events)
+    }
+}
+
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, items: &[T]) -> fmt::Result {
+    if items.is_empty() {
+        return write!(f, "\n  {name}: none");
+    }
+    write!(f, "\n  {name}:")?;
+    items.iter().try_for_each(|item| write!(f, "\n    {item}"))
+}
+
+impl Handle {
+    /// Waits until the counters meet a condition, and returns them as soon as they do. It is woken by the broker.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fakebroker::{Broker, Message};
+    ///
+    /// let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// let counts = broker.wait_for(Duration::from_secs(5), |counts| counts.queued == 1)?;
+    /// assert_eq!(counts.dropped, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When they do not within `timeout`; the error tells what happened instead. At once when a hook has panicked, or when it
+    /// is called from a hook, which could not see anything happen.
+    #[track_caller]
+    pub fn wait_for(&self, timeout: Duration, mut condition: impl FnMut(&Counts) -> bool) -> Result<Counts, WaitError> {
+        let at = Location::caller();
+        self.wait("the counters to be as asked", timeout, at, || Some(self.counts()).filter(|counts| condition(counts)))
+    }
+
+    /// Waits until so many links receive from an address.
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`].
+    #[track_caller]
+    pub fn wait_for_receivers(&self, timeout: Duration, address: &str, count: usize) -> Result<(), WaitError> {
+        let what = format!("{count} to receive from {address:?}");
+        let asked = address.to_owned();
+        self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
+            (event_loop.router().receivers_at(&asked) >= count).then_some(())
+        })
+    }
+
+    /// Waits until so many messages have arrived for an address since the broker was made, whatever became of them; returns
+    /// those that are in the log: see [`Handle::messages`].
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`].
+    #[track_caller]
+    pub fn wait_for_messages(&self, timeout: Duration, address: &str, count: u64) -> Result<Vec<Seen>, WaitError> {
+        let what = format!("{count} messages to arrive for {address:?}");
+        let asked = address.to_owned();
+        self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
+            let router = event_loop.router();
+            (router.arrived_at(&asked) >= count).then(|| router.chronicle().messages(&asked))
+        })
+    }
+
+    /// Waits until exactly so many clients are connected and their connections open.
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`].
+    #[track_caller]
+    pub fn wait_for_connections(&self, timeout: Duration, count: usize) -> Result<Vec<Connection>, WaitError> {
+        let what = format!("{count} connections to be open");
+        self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
+            let connections = event_loop.connections();
+            let open = connections.iter().filter(|connection| connection.protocol.is_some()).count();
+            (open == count && connections.len() == count).then_some(connections)
+        })
+    }
+
+    /// Waits until every delivery is settled, on all links and in both directions.
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`].
+    #[track_caller]
+    pub fn wait_for_settled(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.wait_until("all deliveries to be settled", timeout, Location::caller(), |event_loop| {
+            event_loop.links().iter().all(|link| link.unsettled == 0).then_some(())
+        })
+    }
+
+    /// Waits until the loop has an answer.
+    fn wait_until<T: Send + 'static>(
+        &self,
+        what: &str,
+        timeout: Duration,
+        at: &Location<'_>,
+        look: impl FnMut(&mut EventLoop) -> Option<T> + Clone + Send + 'static,
+    ) -> Result<T, WaitError> {
+        self.wait(what, timeout, at, || {
+            let mut look = look.clone();
+            self.ask(move |event_loop| look(event_loop))
+        })
+    }
+
+    fn wait<T>(
+        &self,
+        what: &str,
+        timeout: Duration,
+        at: &Location<'_>,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Result<T, WaitError> {
+        if self.is_in_hook() {
+            return Err(WaitError::bare(format!("waiting for {what} in a hook at {at} would never end")));
+        }
+        // One that has no end is not waited for longer than this.
+        let deadline = Instant::now() + timeout.min(Duration::from_secs(10 * 365 * 24 * 60 * 60));
+        let found = self.shared.watch(deadline, || {
+            let panicked = || self.ask(|event_loop| !event_loop.hooks().panics.is_empty());
+            match look() {
+                Some(found) => Some(Some(found)),
+                None => panicked().then_some(None),
+            }
+        });
+        match found {
+            Some(Some(found)) => Ok(found),
+            Some(None) => Err(self.explain(format!("waiting for {what} at {at} was cut short: a hook panicked"))),
+            None => Err(self.explain(format!("waited {timeout:?} in vain for {what}, at {at}"))),
+        }
+    }
+
+    /// Everything that a reader may want to know.
+    fn explain(&self, what: String) -> WaitError {
+        let is_stopped = self.shared.resting().is_some();
+        self.ask(move |event_loop| {
+            let mut events = event_loop.router().chronicle().trace();
+            events.drain(..events.len().saturating_sub(SHOWN_EVENTS));
+            WaitError {
+                what,
+                counts: event_loop.counts(),
+                connections: event_loop.connections(),
+                links: event_loop.links(),
+                routes: event_loop.router().routes(),
+                events,
+                hook_panics: event_loop.hooks().tell(),
+                is_stopped,
+            }
+        })
+    }
+}
+
+impl WaitError {
+    fn bare(what: String) -> WaitError {
+        WaitError {
+            what,
+            counts: Counts::default(),
+            connections: Vec::new(),
+            links: Vec::new(),
+            routes: Vec::new(),
+            events: Vec::new(),
+            hook_panics: Vec::new(),
+            is_stopped: false,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What happened, kept for whoever asks later: the messages (`messages.rs`) and, line by line, what was on the wire and what
+//! was decided (`trace.rs`). Both are rings: the oldest goes when they are full. The router and the loop tell it; it tells
+//! nobody anything by itself, knows no address and no socket, and decides nothing.
+
+mod messages;
+mod sink;
+mod trace;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::event::{LinkKey, Outcome, Ticket};
+use crate::message::Message;
+use crate::seen::Seen;
+use crate::snapshot::ConnectionId;
+
+use messages::Messages;
+pub(crate) use messages::Party;
+pub(crate) use sink::Sink;
+pub use sink::TraceFormat;
+pub(crate) use trace::Describe;
+use trace::{Decision, Trace, What};
+pub use trace::{TraceEvent, TraceKind};
+
+/// How much is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct ChronicleConfig {
+    /// Messages: 1000. With [`ChronicleConfig::MESSAGE_BYTES`] that is bounded whatever their size.
+    pub(crate) messages: usize,
+    /// Lines of the trace: 1000, and likewise.
+    pub(crate) events: usize,
+    /// Where the trace goes besides.
+    pub(crate) sinks: Vec<Sink>,
+}
+
+impl ChronicleConfig {
+    /// Bytes that all messages in the log have together: 16 MiB.
+    const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+    /// Bytes that all frames in the trace have together: 4 MiB.
+    const TRACE_BYTES: usize = 4 * 1024 * 1024;
+}
+
+impl Default for ChronicleConfig {
+    fn default() -> Self {
+        ChronicleConfig { messages: 1000, events: 1000, sinks: Vec::new() }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Chronicle {
+    messages: Messages,
+    trace: Trace,
+    /// Messages that have arrived.
+    arrived: u64,
+    /// Somebody wants to know: asked for each message.
+    is_on: bool,
+}
+
+impl Chronicle {
+    pub(crate) fn new(config: ChronicleConfig, now: Instant) -> Chronicle {
+        let mut chronicle = Chronicle {
+            messages: Messages::new(config.messages, ChronicleConfig::MESSAGE_BYTES),
+            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, now),
+            arrived: 0,
+            is_on: false,
+        };
+        chronicle.set_now(now);
+        chronicle
+    }
+
+    /// The time of what is told next.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.trace.set_now(now);
+        self.is_on = self.messages.is_on() || self.trace.is_on();
+    }
+
+    /// Whether frames are wanted. When not, there is no need to look for them.
+    pub(crate) fn traces(&self) -> bool {
+        self.trace.is_on()
+    }
+
+    /// Whether anything is kept of messages or of what is decided about them.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// A message arrived. Its number, for all that is told of it later.
+    pub(crate) fn arrived(&mut self, from: Option<Party>, address: &Arc<str>, settled: bool, message: &Message) -> u64 {
+        self.arrived += 1;
+        self.messages.add(self.arrived, from, address, settled, message);
+        self.arrived
+    }
+
+    /// The ticket for a delivery that nobody but this log asks about.
+    pub(crate) fn ticket(&self, number: u64, settled: bool) -> Ticket {
+        if settled || !self.messages.is_on() { Ticket::NONE } else { Ticket::noted(number) }
+    }
+
+    /// It waits at an address.
+    pub(crate) fn waits(&mut self, number: u64, address: &Arc<str>) {
+        if !self.is_on {
+            return;
+        }
+        self.messages.waits(number);
+        if self.trace.is_on() {
+            self.trace.decided(Decision::Waits { number, address: address.clone() });
+        }
+    }
+
+    /// It goes out to a consumer.
+    pub(crate) fn forwarded(&mut self, number: u64, to: LinkKey, name: &Arc<str>, address: &Arc<str>) {
+        if !self.is_on {
+            return;
+        }
+        self.messages.forwarded(number, Party::new(to, name));
+        if self.trace.is_on() {
+            self.trace.decided(Decision::Forwarded { number, to: Party::new(to, name), address: address.clone() });
+        }
+    }
+
+    /// Nobody gets it.
+    pub(crate) fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
+        self.messages.dropped(number, &why);
+        if self.trace.is_on() {
+            self.trace.decided(Decision::Dropped { number, address: address.into(), why });
+        }
+    }
+
+    /// A hook decided what becomes of it.
+    pub(crate) fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
+        self.messages.ruled(number);
+        if self.trace.is_on() {
+            self.trace.decided(Decision::Ruled { number, address: address.into(), what });
+        }
+    }
+
+    /// Its sender was given an outcome.
+    pub(crate) fn told(&mut self, number: u64, outcome: &Outcome) {
+        self.messages.told(number, outcome);
+    }
+
+    /// A consumer gave an outcome.
+    pub(crate) fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
+        self.messages.answered(number, by, name, outcome);
+    }
+
+    /// A peer came.
+    pub(crate) fn connected(&mut self, id: ConnectionId, peer: &Arc<str>) {
+        if self.trace.is_on() {
+            self.trace.note(Some(id), What::Connected(peer.clone()), &[]);
+        }
+    }
+
+    /// It went.
+    pub(crate) fn disconnected(&mut self, id: ConnectionId) {
+        if self.trace.is_on() {
+            self.trace.note(Some(id), What::Disconnected, &[]);
+        }
+    }
+
+    /// A header or a frame, from a peer or to it.
+    pub(crate) fn frame(&mut self, id: ConnectionId, incoming: bool, describe: Describe, bytes: &[u8]) {
+        self.trace.note(Some(id), What::Frame { incoming, describe }, bytes);
+    }
+
+    /// Something else that a reader should know of.
+    pub(crate) fn noted(&mut self, id: Option<ConnectionId>, what: &str) {
+        if self.trace.is_on() {
+            self.trace.note(id, What::Note(what.into()), &[]);
+        }
+    }
+
+    /// What has been written to files is there when this returns.
+    pub(crate) fn flush(&mut self) {
+        self.trace.flush();
+    }
+
+    /// The messages of an address that are in the log, oldest first.
+    pub(crate) fn messages(&self, address: &str) -> Vec<Seen> {
+        self.messages.of(address)
+    }
+
+    /// Likewise, and they are in it no longer.
+    pub(crate) fn take_messages(&mut self, address: &str) -> Vec<Seen> {
+        let taken = self.messages.of(address);
+        self.messages.forget(address);
+        taken
+    }
+
+    /// Messages that the log had no room for any more.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.messages.forgotten()
+    }
+
+    /// A message on its way in, as a hook is shown it.
+    pub(crate) fn preview(&self, from: Option<Party>, address: &str, settled: bool, message: &Message) -> Seen {
+        messages::preview(self.arrived + 1, from, address, settled, message)
+    }
+
+    /// The trace, oldest first.
+    pub(crate) fn trace(&self) -> Vec<TraceEvent> {
+        self.trace.events()
+    }
+
+    /// The frames in it as a capture file.
+    pub(crate) fn pcap(&self) -> Vec<u8> {
+        self.trace.pcap()
+    }
+}

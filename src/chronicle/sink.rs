@@ -1,0 +1,97 @@
+//! Where the trace goes besides its ring: a writer that the test or the command gave, as text, JSON lines or a capture.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::trace::{TraceEvent, TraceKind};
+use crate::pcap::Pcap;
+
+/// How a trace is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TraceFormat {
+    /// A line each, to read.
+    Text,
+    /// A line of JSON each: see [`TraceEvent::to_json`].
+    Json,
+    /// A capture that Wireshark and tshark dissect as AMQP. It holds what was on the wire, not what was decided; whatever
+    /// port the broker has, there it is 5672.
+    Pcap,
+}
+
+enum Writer {
+    Lines(Box<dyn Write + Send>, TraceFormat),
+    Pcap(Pcap<Box<dyn Write + Send>>),
+}
+
+/// See the module. Clones write to the same place.
+#[derive(Clone)]
+pub(crate) struct Sink(Arc<Mutex<Option<Writer>>>);
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    pub(crate) fn new(format: TraceFormat, writer: Box<dyn Write + Send>) -> io::Result<Sink> {
+        let writer = match format {
+            TraceFormat::Text | TraceFormat::Json => Writer::Lines(writer, format),
+            TraceFormat::Pcap => Writer::Pcap(Pcap::new(writer)?),
+        };
+        Ok(Sink(Arc::new(Mutex::new(Some(writer)))))
+    }
+
+    /// Passes an event on. A writer that fails is not tried again.
+    pub(super) fn put(&self, event: &TraceEvent, at: Duration, bytes: &[u8]) {
+        self.with(|writer| match writer {
+            Writer::Lines(writer, TraceFormat::Json) => writeln!(writer, "{}", event.to_json()),
+            Writer::Lines(writer, _) => writeln!(writer, "{event}"),
+            Writer::Pcap(pcap) => {
+                let Some(id) = event.connection.map(|id| u64::from(id.get())) else { return Ok(()) };
+                match &event.kind {
+                    TraceKind::Connected { .. } => pcap.connect(id, at),
+                    TraceKind::Disconnected => pcap.close(id, at),
+                    TraceKind::Frame { incoming, .. } => pcap.bytes(id, *incoming, at, bytes),
+                    TraceKind::Decision { .. } | TraceKind::Note { .. } => Ok(()),
+                }
+            }
+        });
+    }
+
+    pub(super) fn flush(&self) {
+        self.with(|writer| match writer {
+            Writer::Lines(writer, _) => writer.flush(),
+            Writer::Pcap(pcap) => pcap.flush(),
+        });
+    }
+
+    fn with(&self, write: impl FnOnce(&mut Writer) -> io::Result<()>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = place.as_mut()
+            && let Err(error) = write(writer)
+        {
+            log::warn!("the trace ends here: {error}");
+            *place = None;
+        }
+    }
+}
+
+/// Text as JSON has it, in quotes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if control < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
