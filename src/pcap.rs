@@ -96,11 +96,6 @@ impl<W: Write> Pcap<W> {
         Ok(())
     }
 
-    /// All that was written is on its way.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-
     fn segment(&mut self, id: u64, from_client: bool, flags: u8, at: Duration, payload: &[u8]) -> io::Result<()> {
         let Some(Connection { client, server }) = self.connections.get_mut(&id) else { return Ok(()) };
         let (from, to) = if from_client { (client, server) } else { (server, client) };
