@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use crate::amqp091;
 use crate::amqp10;
+use crate::amqp091;
 use crate::chronicle::Describe;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
+use crate::message::Encoding;
 use crate::outbox::Outbox;
+use crate::translate;
 
 /// One connection's protocol engine, once its first bytes have said which.
 #[derive(Debug)]
@@ -98,8 +100,7 @@ impl Frontend {
         use amqp10::{Header, Protocol};
         let partial = match amqp091::Header::read(input) {
             amqp091::Header::Known(version) => {
-                let connection =
-                    amqp091::Connection::new(self.config.clone(), self.name.clone(), version, now, until);
+                let connection = amqp091::Connection::new(self.config.clone(), self.name.clone(), version, now, until);
                 return Some(Engine::Amqp091(Box::new(connection)));
             }
             amqp091::Header::Partial => true,
@@ -126,10 +127,16 @@ impl Frontend {
     }
 
     /// See [`amqp10::Connection::apply`].
-    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
+    pub(crate) fn apply(&mut self, mut effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
         match &mut self.engine {
-            Engine::Amqp10(connection) => connection.apply(effect, now, out),
-            Engine::Amqp091(connection) => connection.apply(effect, now, out, &mut realm.host),
+            Engine::Amqp10(connection) => {
+                translate(&mut effect, Encoding::Amqp10);
+                connection.apply(effect, now, out);
+            }
+            Engine::Amqp091(connection) => {
+                translate(&mut effect, Encoding::Amqp091);
+                connection.apply(effect, now, out, &mut realm.host);
+            }
             Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
     }
@@ -257,5 +264,14 @@ impl Frontend {
             }
             Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
+    }
+}
+
+/// A message of the other protocol is put into this one's words.
+fn translate(effect: &mut Effect, encoding: Encoding) {
+    if let Effect::Deliver { message, .. } = effect
+        && message.encoding != encoding
+    {
+        *message = translate::translated(std::mem::take(message), encoding);
     }
 }

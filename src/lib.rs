@@ -47,6 +47,7 @@ mod router;
 mod seen;
 mod snapshot;
 mod timers;
+mod translate;
 mod transport;
 mod users;
 mod value;

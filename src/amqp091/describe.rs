@@ -68,12 +68,8 @@ fn hidden(channel: Option<u16>, why: &str, len: usize) -> Line {
 
 fn describe_frame(frame_type: u8, channel: u16, payload: &[u8], version: Version) -> Line {
     let channel = Some(channel);
-    let plain = |name: &'static str, payload| Line {
-        channel,
-        name: Cow::Borrowed(name),
-        fields: String::new(),
-        payload,
-    };
+    let plain =
+        |name: &'static str, payload| Line { channel, name: Cow::Borrowed(name), fields: String::new(), payload };
     match frame_type {
         1 => match describe_method(payload, version) {
             Ok((name, fields)) => Line { channel, name: Cow::Borrowed(name), fields, payload: 0 },

@@ -168,9 +168,8 @@ impl Binding {
         let Ok(wanted) = Table::of_entries(&self.arguments) else { return false };
         let any = matches!(wanted.text("x-match"), Some("any" | "any-with-x"));
         let with_x = matches!(wanted.text("x-match"), Some("any-with-x" | "all-with-x"));
-        let mut asked = wanted
-            .entries()
-            .filter(|(name, _)| *name != b"x-match" && (with_x || !name.starts_with(b"x-")));
+        let mut asked =
+            wanted.entries().filter(|(name, _)| *name != b"x-match" && (with_x || !name.starts_with(b"x-")));
         let has = |(name, value): (&[u8], Field<'_>)| {
             headers.entries().any(|(other, found)| other == name && (value == Field::Void || same(value, found)))
         };

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::exchange::{Binding, Exchange, ExchangeKind, Target};
-use super::table::Table;
 use super::violation::{ReplyCode, Violation};
 
 /// The name that everybody expects.
@@ -45,7 +44,6 @@ pub(crate) struct Declared<'a> {
     pub(crate) durable: bool,
     pub(crate) auto_delete: bool,
     pub(crate) internal: bool,
-    pub(crate) arguments: Table<'a>,
 }
 
 impl VirtualHost {
@@ -227,14 +225,17 @@ impl VirtualHost {
     }
 
     /// To which queues a message goes that is published to an exchange, the default one excepted.
-    pub(crate) fn route(&mut self, exchange: &str, key: &[u8], headers: &dyn Fn() -> Option<Bytes>) -> Result<Queues, Violation> {
+    pub(crate) fn route(
+        &mut self,
+        exchange: &str,
+        key: &[u8],
+        headers: &dyn Fn() -> Option<Bytes>,
+    ) -> Result<Queues, Violation> {
         if let Some(queues) = self.remembered.get(exchange).and_then(|keys| keys.get(key)) {
             return Ok(queues.clone());
         }
-        let (name, first) = self
-            .exchanges
-            .get_key_value(exchange)
-            .ok_or_else(|| Violation::not_found("exchange", exchange))?;
+        let (name, first) =
+            self.exchanges.get_key_value(exchange).ok_or_else(|| Violation::not_found("exchange", exchange))?;
         if first.internal {
             let text = format!("cannot publish to internal exchange '{exchange}' in vhost '{NAME}'");
             return Err(Violation::new(ReplyCode::AccessRefused, text));

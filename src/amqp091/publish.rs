@@ -41,7 +41,8 @@ pub(crate) struct Confirms {
 impl Connection {
     /// basic.publish, alone in its frame.
     pub(super) fn begin_content(&mut self, frame: &Frame) -> Result<(), Violation> {
-        let method = Method::read(PUBLISH, &mut Reader::new(frame.payload().get(4..).unwrap_or_default(), self.version))?;
+        let method =
+            Method::read(PUBLISH, &mut Reader::new(frame.payload().get(4..).unwrap_or_default(), self.version))?;
         let number = frame.channel;
         let Some(channel) = self.channel_mut(number).filter(|channel| channel.state == ChannelState::Open) else {
             return Err(Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open")));
@@ -74,7 +75,9 @@ impl Connection {
         let result = partial.push(frame, limit);
         self.partial_bytes -= before;
         match result? {
-            true => self.published(number, partial.frames.finish(), host).map_err(|violation| violation.in_method(PUBLISH)),
+            true => {
+                self.published(number, partial.frames.finish(), host).map_err(|violation| violation.in_method(PUBLISH))
+            }
             false => {
                 self.partial_bytes += partial.len();
                 if let Some(channel) = self.channel_mut(number) {

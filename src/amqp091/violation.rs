@@ -193,10 +193,7 @@ impl std::fmt::Display for Details {
 impl From<&Details> for Breach {
     fn from(details: &Details) -> Breach {
         let condition = format!("{} {}", details.code.number(Version::V0_9_1), details.code.as_str());
-        Breach {
-            section: details.section(),
-            fault: Fault::new(Reason::Other(condition.into()), details.text.clone()),
-        }
+        Breach { section: details.section(), fault: Fault::new(Reason::Other(condition.into()), details.text.clone()) }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{ConnectionKey, ConsumerRequest, Distribution, Effect, Fault, LinkKey, Node, Outcome, Reason, Route, Router};
+use super::{
+    ConnectionKey, ConsumerRequest, Distribution, Effect, Fault, LinkKey, Node, Outcome, Reason, Route, Router,
+};
 use crate::event::{Declaration, DeliveryKey, Lifetime};
 use crate::message::Message;
 
@@ -192,7 +194,10 @@ impl Router {
         }
         let taken = route.sole.is_some() || (request.exclusive && !route.consumers.is_empty());
         if taken && !request.browse {
-            return Err(Fault::new(Reason::NotAllowed, format!("{:?} has a consumer that excludes others", route.address)));
+            return Err(Fault::new(
+                Reason::NotAllowed,
+                format!("{:?} has a consumer that excludes others", route.address),
+            ));
         }
         if request.exclusive {
             route.sole = Some(key);
