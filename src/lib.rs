@@ -50,6 +50,7 @@ mod router;
 mod seen;
 mod snapshot;
 mod timers;
+mod translate;
 mod transport;
 mod users;
 mod value;
