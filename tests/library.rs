@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Handle, Settlement, Unroutable};
+use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Ending, Handle, Queues, Settlement, Unroutable};
 use support::*;
 
 #[track_caller]
@@ -79,6 +79,19 @@ fn a_stop_before_the_start_is_not_forgotten() {
     let bound = Broker::builder().bind().unwrap();
     bound.handle().stop_clean();
     in_time(move || bound.run()).unwrap();
+}
+
+#[test]
+fn a_broker_that_was_stopped_can_be_restarted() {
+    let broker = Broker::start().unwrap();
+    // The second of two finds nothing to stop, and nor does the restart.
+    for ending in [Ending::Crash, Ending::Clean] {
+        broker.stop();
+        broker.stop_clean();
+        expect_refused(&broker);
+        broker.restart(ending, Queues::Keep).unwrap();
+        expect_works(&broker);
+    }
 }
 
 #[test]

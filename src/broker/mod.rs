@@ -166,10 +166,14 @@ impl Broker {
     #[track_caller]
     fn halt(&self, ending: Ending) {
         self.handle.refuse_from_hook("stop");
+        // One that rests is not told: it would find the word when it is started again.
+        let resting = self.handle.shared.resting();
         match ending {
+            _ if resting.is_some() => {}
             Ending::Crash => self.handle.stop(),
             Ending::Clean => self.handle.stop_clean(),
         }
+        drop(resting);
         // Held until it has ended: whoever else stops it waits here.
         let mut running = self.running();
         match running.thread.take().map(JoinHandle::join) {

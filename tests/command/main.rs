@@ -6,7 +6,14 @@
 mod support;
 
 mod control;
+mod errors;
+mod flags;
+mod looking;
 mod program;
+mod rules;
+mod steering;
+mod values;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -93,7 +100,7 @@ fn an_address_that_does_not_exist_is_exit_code_1() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let rows: [&[&str]; 16] = [
+    let rows: [&[&str]; 21] = [
         &["--nonsense"],
         &["positional"],
         &["--listen"],
@@ -110,6 +117,11 @@ fn wrong_usage_is_exit_code_2() {
         &["--channel-max", "65536"],
         &["--max-frame-size", "large"],
         &["--hold"],
+        &["--message-log", "5"],
+        &["--trace-log", "5"],
+        &["--control", "--message-log", "many"],
+        &["--trace-format", "text"],
+        &["--trace", "-", "--trace-format", "poem"],
     ];
     let mut wrong = Vec::new();
     for row in rows {
@@ -146,6 +158,10 @@ fn help_and_version() {
         "--container-id",
         "--control",
         "--hold",
+        "--message-log",
+        "--trace-log",
+        "--trace <FILE>",
+        "--trace-format",
         "-v",
     ] {
         assert!(help.contains(flag), "{flag} is not in the help:\n{help}");

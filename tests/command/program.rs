@@ -89,6 +89,23 @@ impl Program {
         self.json()
     }
 
+    /// A command that is carried out, and its answer without `ok`.
+    #[track_caller]
+    pub(crate) fn obeys(&mut self, command: Json) -> Json {
+        let mut answer = self.ask(command.to_string());
+        let ok = answer.as_object_mut().unwrap().remove("ok");
+        assert_eq!(ok, Some(json!(true)), "to {command}: {answer}");
+        answer
+    }
+
+    /// A command that is not carried out, and why.
+    #[track_caller]
+    pub(crate) fn refuses(&mut self, command: Json) -> String {
+        let answer = self.ask(command.to_string());
+        assert_eq!(answer["ok"], json!(false), "to {command}: {answer}");
+        expect_error(&answer)
+    }
+
     #[track_caller]
     pub(crate) fn expect_no_more_output(&self) {
         match self.lines.recv_timeout(PATIENCE) {
