@@ -198,6 +198,10 @@ impl Channel {
             self.engine.finish_turn(now, &mut self.stream.outbox);
             self.process(now);
             if let Some(result) = result {
+                if result.is_err() && broken.is_none() {
+                    // What the peer is still owed, such as the answer to its close. It is gone if it does not take that.
+                    let _ = self.stream.write(deadline);
+                }
                 return result.map(Some).map_err(|kind| Error::new(step, kind));
             }
             if at_end {
@@ -236,7 +240,9 @@ impl Channel {
         if self.stream.outbox.is_empty() {
             return Ok(());
         }
-        if self.dead.is_none() && matches!(self.stream.write(deadline), Ok(true)) {
+        let written = self.stream.write(deadline);
+        // The last words to a peer that is gone need not arrive.
+        if self.dead.is_some() || matches!(written, Ok(true)) {
             return Ok(());
         }
         // The peer may wait for us to read, or have said why it is gone.
