@@ -244,6 +244,8 @@ pub(crate) enum Event {
     Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
     /// A settled delivery with a ticket has been written: nobody will answer it.
     Sent { link: LinkId, ticket: Ticket },
+    /// It answers something that our end began, or says why it ended that. The router begins nothing.
+    Reply(Box<Reply>),
     /// A delivery cannot be sent after all: it goes back to its place as if it had never left.
     Unsent { link: LinkId, ticket: Ticket },
     /// A consumer takes no more and no longer counts as one, but will still answer what it has.
@@ -256,20 +258,8 @@ pub(crate) enum Event {
     Purge { link: LinkId, address: Arc<str> },
     /// The peer has said goodbye: all that is its own goes.
     Leave,
-    /// It answers something that our end began, or says why it ended that. The router begins nothing.
-    Reply(Box<Reply>),
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
     Detach { gone: Vec<Gone> },
-}
-
-/// A queue that a peer wants to be there. A link of its is told the answer.
-#[derive(Debug)]
-pub(crate) struct Declaration {
-    pub(crate) link: LinkId,
-    pub(crate) address: Arc<str>,
-    pub(crate) lifetime: Lifetime,
-    /// Only asks whether it is there.
-    pub(crate) passive: bool,
 }
 
 /// What a peer says to an end that began: a client's.
@@ -301,6 +291,16 @@ pub(crate) struct LinkRequest {
     pub(crate) manner: Manner,
     /// See [`ConsumerRequest::browse`].
     pub(crate) browse: bool,
+}
+
+/// A queue that a peer wants to be there. A link of its is told the answer.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    pub(crate) link: LinkId,
+    pub(crate) address: Arc<str>,
+    pub(crate) lifetime: Lifetime,
+    /// Only asks whether it is there.
+    pub(crate) passive: bool,
 }
 
 /// A link that a peer wants to receive on.

@@ -159,6 +159,7 @@
 //! 9. `connector/`: a client, on the same engine.
 
 mod address;
+mod amqp091;
 mod amqp10;
 mod broker;
 mod chronicle;
@@ -182,6 +183,7 @@ mod seen;
 mod snapshot;
 mod timers;
 mod transport;
+mod users;
 mod value;
 
 pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};

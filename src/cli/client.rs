@@ -35,12 +35,12 @@ pub(super) struct Peer {
 
     /// Connecting and each answer of the broker may take this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
-    time_out: Duration,
+    step_timeout: Duration,
 }
 
 impl Peer {
     pub(super) fn connector(&self) -> Connector {
-        self.url.clone().time_out(self.time_out)
+        self.url.clone().time_out(self.step_timeout)
     }
 
     pub(super) fn open(&self) -> Result<Channel, Failure> {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Write};
 
-use fakebroker::Message;
-use fakebroker::connector::{Channel, Outcome, Posted, Sender};
+use fakebroker::connector::{Channel, Posted, Sender};
+use fakebroker::{Message, Outcome};
 
 use super::client::{Failure, Peer, Progress};
 
@@ -145,9 +145,10 @@ impl Tally {
     fn add(&mut self, outcome: Outcome) {
         *match outcome {
             Outcome::Accepted => &mut self.accepted,
-            Outcome::Rejected { .. } => &mut self.rejected,
             Outcome::Released => &mut self.released,
             Outcome::Modified { .. } => &mut self.modified,
+            // Rejected, and whatever may come: it was not taken.
+            _ => &mut self.rejected,
         } += 1;
         if !outcome.is_accepted() {
             self.worst.get_or_insert(outcome);

@@ -285,6 +285,7 @@ impl Channel {
             // Nobody attaches to a client.
             Event::AttachProducer { link, .. } => self.refuse(link),
             Event::AttachConsumer(request) => self.refuse(request.link),
+            // What only a broker is told, and what other protocols say.
             Event::Opened(_)
             | Event::Sent { .. }
             | Event::Unsent { .. }

@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::Outcome;
 use crate::amqp10::{self, Denied};
 use crate::event::{Breach, Fault};
+use crate::seen::Outcome;
 
 /// What the connector was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,9 +136,8 @@ impl Error {
     #[must_use]
     pub fn condition(&self) -> Option<&str> {
         match &*self.kind {
-            ErrorKind::Refused { condition, .. } | ErrorKind::NotAccepted(Outcome::Rejected { condition, .. }) => {
-                condition.as_deref()
-            }
+            ErrorKind::Refused { condition, .. } => condition.as_deref(),
+            ErrorKind::NotAccepted(Outcome::Rejected { condition, .. }) => Some(condition),
             _ => None,
         }
     }
@@ -147,9 +146,8 @@ impl Error {
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         match &*self.kind {
-            ErrorKind::Refused { description, .. } | ErrorKind::NotAccepted(Outcome::Rejected { description, .. }) => {
-                description.as_deref()
-            }
+            ErrorKind::Refused { description, .. } => description.as_deref(),
+            ErrorKind::NotAccepted(Outcome::Rejected { description, .. }) => Some(description),
             _ => None,
         }
     }

@@ -77,7 +77,7 @@ impl From<String> for Target {
 ///
 /// let browser = channel.receiver(Source::new("queue.a").browse())?;
 /// let copy = channel.receive(&browser, Duration::from_secs(5))?.ok_or("nothing there")?;
-/// assert_eq!(copy.message().as_text(), Some("stays there"));
+/// assert_eq!(copy.as_text(), Some("stays there"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -241,7 +241,7 @@ pub(super) struct Receiving {
 
 impl Sending {
     pub(super) fn answered(&mut self, ticket: Ticket, outcome: event::Outcome) {
-        self.posts.answer(ticket, outcome.into());
+        self.posts.answer(ticket, (&outcome).into());
     }
 }
 

@@ -16,7 +16,7 @@
 //!
 //! let inbox = channel.receiver("queue.orders")?;
 //! let order = channel.receive(&inbox, Duration::from_secs(5))?.ok_or("no order came")?;
-//! assert_eq!(order.message().as_text(), Some("one coffee"));
+//! assert_eq!(order.as_text(), Some("one coffee"));
 //! channel.accept(&order)?;
 //!
 //! channel.disconnect()?;
@@ -48,7 +48,7 @@ pub use channel::{Channel, Peer};
 pub use error::{Error, ErrorKind, Step};
 pub use link::{Receiver, Sender, Source, Target};
 pub use receive::{Delivery, Modification};
-pub use send::{Outcome, Posted};
+pub use send::Posted;
 pub use steps::{Authenticated, Connected};
 
 /// Where to connect, as whom, and how long to wait. See [the module](self).

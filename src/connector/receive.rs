@@ -1,5 +1,6 @@
 //! Receiving: a delivery at a time, and what is said to it.
 
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use super::after;
@@ -12,6 +13,8 @@ use crate::event::{self, DeliveryKey, Effect, Fault, LinkId, Reason};
 use crate::message;
 
 /// A message that came. Unless it is settled, its sender waits to hear what becomes of it: [`Channel::accept`] and its like.
+///
+/// It reads like the [`Message`] it holds: `delivery.as_text()`, `delivery.properties.subject`.
 #[derive(Debug)]
 pub struct Delivery {
     channel: u64,
@@ -22,12 +25,6 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The message.
-    #[must_use]
-    pub fn message(&self) -> &Message {
-        &self.message
-    }
-
     /// The message, to keep.
     #[must_use]
     pub fn into_message(self) -> Message {
@@ -38,6 +35,14 @@ impl Delivery {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.settled
+    }
+}
+
+impl Deref for Delivery {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
     }
 }
 

@@ -27,7 +27,7 @@ impl Channel {
     /// let questions = server.receiver("questions")?;
     /// let answering = std::thread::spawn(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     ///     let question = server.receive(&questions, Duration::from_secs(5))?.ok_or("no question")?;
-    ///     let properties = &question.message().properties;
+    ///     let properties = &question.properties;
     ///     let mut answer = Message::text("42");
     ///     answer.properties.correlation_id = properties.message_id.clone();
     ///     let reply_to = server.sender(properties.reply_to.as_deref().ok_or("no reply-to")?)?;

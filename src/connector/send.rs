@@ -4,37 +4,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::channel::Channel;
-use super::error::{Error, ErrorKind, Step, parts};
+use super::error::{Error, ErrorKind, Step};
 use super::link::{End, Sender, Sending};
 use crate::amqp10::content;
 use crate::content::Message;
-use crate::event::{self, Effect, LinkId, Ticket};
+use crate::event::{Effect, LinkId, Ticket};
 use crate::ledger::Ledger;
 use crate::message;
-
-/// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Outcome {
-    /// It was taken.
-    Accepted,
-    /// It was not, and will not be.
-    Rejected {
-        /// Why, in the peer's spelling: `amqp:not-found`.
-        condition: Option<String>,
-        /// What the peer said about it.
-        description: Option<String>,
-    },
-    /// It was not, and may be sent again as it is.
-    Released,
-    /// It was not, and may be sent again, but see how.
-    Modified {
-        /// To be counted as a delivery that failed.
-        delivery_failed: bool,
-        /// Not to come here again.
-        undeliverable_here: bool,
-    },
-}
+use crate::seen::Outcome;
 
 impl Outcome {
     /// Whether it was accepted.
@@ -62,41 +39,6 @@ impl Outcome {
         match self {
             Outcome::Accepted => Ok(()),
             other => Err(Error::new(Step::Send, ErrorKind::NotAccepted(other))),
-        }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Outcome::Accepted => write!(f, "accepted"),
-            Outcome::Rejected { condition, description } => {
-                write!(f, "rejected")?;
-                [condition, description].into_iter().flatten().try_for_each(|what| write!(f, ": {what}"))
-            }
-            Outcome::Released => write!(f, "released"),
-            Outcome::Modified { delivery_failed, undeliverable_here } => {
-                write!(f, "modified")?;
-                delivery_failed.then(|| write!(f, ", delivery failed")).transpose()?;
-                undeliverable_here.then(|| write!(f, ", undeliverable here")).transpose()?;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl From<event::Outcome> for Outcome {
-    fn from(outcome: event::Outcome) -> Outcome {
-        match outcome {
-            event::Outcome::Accepted => Outcome::Accepted,
-            event::Outcome::Rejected(fault) => {
-                let (condition, description) = fault.map_or((None, None), |fault| parts(*fault));
-                Outcome::Rejected { condition, description }
-            }
-            event::Outcome::Released => Outcome::Released,
-            event::Outcome::Modified(event::Modified { delivery_failed, undeliverable_here, .. }) => {
-                Outcome::Modified { delivery_failed, undeliverable_here }
-            }
         }
     }
 }
@@ -190,7 +132,7 @@ impl Channel {
     /// messages. The time-out of [`Step::Send`] is for each.
     ///
     /// ```
-    /// use fakebroker::{Broker, connector::{Connector, Outcome}};
+    /// use fakebroker::{Broker, Outcome, connector::Connector};
     ///
     /// let broker = Broker::start()?;
     /// let mut channel = Connector::from_url(&broker.url())?.open()?;
@@ -236,8 +178,8 @@ impl Channel {
         self.check_own(step, sender.channel)?;
         let link = sender.link;
         let payload = content::encode(message);
-        let (size, format) = (payload.len() as u64, 0);
-        let message = message::Message { payload: payload.into(), format, ..Default::default() };
+        let size = payload.len() as u64;
+        let message = message::Message { payload: payload.into(), ..message::Message::default() };
         let ready = |channel: &mut Channel| match channel.links.get(&link) {
             Some(End::Sender(sender)) if sender.credit > 0 => Some(Ok(())),
             Some(_) => channel.why_gone(link).map(Err),

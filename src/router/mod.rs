@@ -138,7 +138,7 @@ impl Router {
             Event::Delete { link, address, if_unused, if_empty } => {
                 self.delete(key(link), &address, if_unused, if_empty);
             }
-            Event::Purge { link, address } => self.purge_queue(key(link), &address),
+            Event::Purge { link, address } => self.purge_for(key(link), &address),
             Event::Leave => self.connection_gone(connection),
             Event::Detach { gone } => {
                 self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
@@ -264,7 +264,7 @@ impl Router {
             producer.route
         });
         if let Destination::Queues(addresses) = &to {
-            return Some(self.route_to_queues(from, addresses, &message, delivery));
+            return Some(self.route_to_all(addresses, from, &message, delivery));
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -615,7 +615,7 @@ struct Numbered {
 enum Lost {
     /// Nobody uses the address.
     Nobody,
-    /// There is no queue of this name.
+    /// It is for queues alone, and none of them is there.
     NoQueue,
     /// It does not say where it goes.
     Missing,

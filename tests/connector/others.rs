@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use fakebroker::connector::{Connector, Outcome, Source, Step};
-use fakebroker::{Message, Value};
+use fakebroker::connector::{Connector, Source, Step};
+use fakebroker::{Message, Outcome, Value};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -34,7 +34,7 @@ fn there_and_back(connector: &Connector, address: &str) {
     let message = Message::text("hello").message_id("m-1").subject("greeting").property("n", 7_i32).durable(true);
     channel.send(&sender, message).unwrap().accepted().unwrap();
     let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    let message = delivery.message();
+    let message = &delivery;
     assert_eq!(message.as_text(), Some("hello"));
     assert_eq!(message.properties.message_id, Some(Value::from("m-1")));
     assert_eq!(message.properties.subject.as_deref(), Some("greeting"));
@@ -46,19 +46,19 @@ fn there_and_back(connector: &Connector, address: &str) {
     assert!(outcomes.iter().all(Outcome::is_accepted));
     for n in 0..1000 {
         let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-        assert_eq!(delivery.message().as_text(), Some(&*format!("number {n}")));
+        assert_eq!(delivery.as_text(), Some(&*format!("number {n}")));
         channel.accept(&delivery).unwrap();
     }
 
     let large: Vec<u8> = (0..1_000_000).map(|n: u32| n.to_be_bytes()[3]).collect();
     channel.send(&sender, Message::data(large.clone())).unwrap().accepted().unwrap();
     let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    assert_eq!(delivery.message().as_data().as_deref(), Some(&*large));
+    assert_eq!(delivery.as_data().as_deref(), Some(&*large));
     channel.accept(&delivery).unwrap();
 
     channel.send_settled(&sender, "settled").unwrap();
     let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    assert_eq!(delivery.message().as_text(), Some("settled"));
+    assert_eq!(delivery.as_text(), Some("settled"));
     channel.accept(&delivery).unwrap();
 
     channel.close_sender(sender).unwrap();
@@ -79,13 +79,13 @@ fn comes_again(connector: &Connector, address: &str) {
     channel.reject(&second, "amqp:internal-error", "not today").unwrap();
     channel.release(&first).unwrap();
     let again = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    assert_eq!(again.message().as_text(), Some("first"));
+    assert_eq!(again.as_text(), Some("first"));
     channel.accept(&again).unwrap();
     channel.close_receiver(receiver).unwrap();
     channel.send(&sender, "third").unwrap().accepted().unwrap();
     let receiver = channel.receiver(address).unwrap();
     let third = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    assert_eq!(third.message().as_text(), Some("third"), "what was rejected does not come again");
+    assert_eq!(third.as_text(), Some("third"), "what was rejected does not come again");
     channel.accept(&third).unwrap();
     channel.disconnect().unwrap();
 }
@@ -140,7 +140,7 @@ fn proton_drains() {
     assert_eq!(channel.drain(&receiver).unwrap(), 3);
     for text in ["one", "two", "three"] {
         let delivery = channel.receive(&receiver, Duration::ZERO).unwrap().unwrap();
-        assert_eq!(delivery.message().as_text(), Some(text));
+        assert_eq!(delivery.as_text(), Some(text));
         channel.accept(&delivery).unwrap();
     }
     assert_eq!(channel.drain(&receiver).unwrap(), 0);
@@ -155,7 +155,7 @@ fn proton_requests() {
     let questions = server.receiver("connector-questions").unwrap();
     let answering = std::thread::spawn(move || {
         let question = server.receive(&questions, PATIENCE).unwrap().unwrap();
-        let properties = &question.message().properties;
+        let properties = &question.properties;
         let mut answer = Message::text("the answer");
         answer.properties.correlation_id = properties.message_id.clone();
         let replies = server.sender(properties.reply_to.as_deref().unwrap()).unwrap();

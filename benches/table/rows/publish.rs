@@ -47,12 +47,8 @@ fn hello() -> Vec<u8> {
 
 fn publish() -> Vec<u8> {
     let header = [&60u16.to_be_bytes()[..], &[0, 0], &(SIZE as u64).to_be_bytes(), &[0, 0]].concat();
-    [
-        method(1, 60, 40, &[&[0, 0], &short(""), &short(QUEUE), &[0]]),
-        frame(2, 1, &header),
-        frame(3, 1, &[b'x'; SIZE]),
-    ]
-    .concat()
+    [method(1, 60, 40, &[&[0, 0], &short(""), &short(QUEUE), &[0]]), frame(2, 1, &header), frame(3, 1, &[b'x'; SIZE])]
+        .concat()
 }
 
 /// Reads frames, and counts bodies; stops at `count` of them, or at this method.
