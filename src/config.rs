@@ -10,6 +10,7 @@ use crate::chronicle::ChronicleConfig;
 
 /// How an address hands its messages out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Distribution {
     /// To the receiver that attached first. Counted as `direct`.
     Direct,
@@ -35,6 +36,7 @@ impl std::fmt::Display for Distribution {
 
 /// When the sender of an unsettled message learns its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Settlement {
     /// As soon as the message is forwarded: `accepted`.
     #[default]
@@ -46,6 +48,7 @@ pub enum Settlement {
 
 /// What the sender of a message is told that nobody could receive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unroutable {
     /// `rejected` with `amqp:not-found` and a description that names the address.
     #[default]

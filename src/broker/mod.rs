@@ -66,6 +66,7 @@ struct Running {
 
 /// How a broker goes down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ending {
     /// At once: sockets are closed without a word.
     Crash,
@@ -75,6 +76,7 @@ pub enum Ending {
 
 /// What becomes of stored messages when a broker is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Queues {
     /// They are there again, those included that a receiver had and had not settled.
     Keep,
