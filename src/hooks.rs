@@ -10,7 +10,8 @@ use crate::event::{Fault, Modified, Outcome, Reason};
 use crate::seen::Seen;
 use crate::snapshot::{Connection, Link};
 
-/// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed.
+/// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed. The sender of
+/// a message that arrived settled is told nothing, whatever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {

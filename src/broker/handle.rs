@@ -415,7 +415,7 @@ impl Handle {
     }
 
     /// From now on who sends to this address gets no credit but by [`Handle::grant`]; what they had is taken back. What is
-    /// on its way already is still taken.
+    /// on its way already is still taken. Links without an address are not concerned.
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector};
