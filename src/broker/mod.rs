@@ -67,7 +67,6 @@ struct Running {
 
 /// How a broker goes down: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Ending {
     /// At once: sockets are closed without a word.
     Crash,
