@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Handle, Settlement, Unroutable};
+use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Ending, Handle, Queues, Settlement, Unroutable};
 use support::*;
 
 #[track_caller]
@@ -44,7 +44,7 @@ fn bound_it_refuses_connections_until_it_is_started() {
     let bound = Broker::builder().bind().unwrap();
     let (addr, url, handle) = (bound.addr(), bound.url(), bound.handle());
     assert_ne!(addr.port(), 0);
-    expect_connection_refused(&bound);
+    expect_refused(&bound);
     assert_eq!((handle.addr(), handle.url(), handle.counts()), (addr, url.clone(), Counts::default()));
     let broker = bound.start().unwrap();
     assert_eq!((broker.addr(), broker.url()), (addr, url));
@@ -82,13 +82,26 @@ fn a_stop_before_the_start_is_not_forgotten() {
 }
 
 #[test]
+fn a_broker_that_was_stopped_can_be_restarted() {
+    let broker = Broker::start().unwrap();
+    // The second of two finds nothing to stop, and nor does the restart.
+    for ending in [Ending::Crash, Ending::Clean] {
+        broker.stop();
+        broker.stop_clean();
+        expect_refused(&broker);
+        broker.restart(ending, Queues::Keep).unwrap();
+        expect_works(&broker);
+    }
+}
+
+#[test]
 fn two_listeners_are_one_broker() {
     let bound = Broker::builder().listen("127.0.0.1:0").listen("127.0.0.1:0").bind().unwrap();
     let addrs = bound.addrs().to_vec();
     assert_eq!(addrs.len(), 2);
     assert_ne!(addrs[0], addrs[1]);
     assert_eq!(bound.addr(), addrs[0]);
-    addrs.iter().for_each(expect_connection_refused);
+    addrs.iter().for_each(expect_refused);
     let broker = bound.start().unwrap();
     assert_eq!((broker.addrs(), broker.addr()), (&addrs[..], addrs[0]));
 
@@ -100,7 +113,7 @@ fn two_listeners_are_one_broker() {
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     assert_eq!(text(&receiver.expect_transfer().payload), "across");
     broker.stop();
-    addrs.iter().for_each(expect_connection_refused);
+    addrs.iter().for_each(expect_refused);
 }
 
 #[test]
@@ -139,7 +152,7 @@ fn stop_is_a_crash_to_its_clients() {
     busy.expect_eof();
     silent.expect_eof();
     greeted.expect_eof();
-    expect_connection_refused(&broker);
+    expect_refused(&broker);
 }
 
 #[test]
@@ -211,7 +224,7 @@ fn a_clean_stop_says_why_and_waits_for_the_answers() {
     half_way.send([open().bytes(), close().bytes()].concat());
     half_way.expect_eof();
     let broker = done.recv_timeout(Duration::from_secs(4)).expect("it returns when all have answered");
-    expect_connection_refused(&broker);
+    expect_refused(&broker);
     assert_eq!(broker.counts().connections, 0);
 }
 
@@ -232,7 +245,7 @@ fn a_clean_stop_is_bounded() {
     mute.expect_close_with(CONNECTION_FORCED);
     mute.expect_eof();
     also_mute.expect_close_with(CONNECTION_FORCED);
-    expect_connection_refused(&broker);
+    expect_refused(&broker);
     drop(silent);
 }
 
@@ -265,7 +278,7 @@ fn dropping_it_stops_it() {
     let mut peer = Peer::opened(&broker);
     in_time(move || drop(broker));
     peer.expect_eof();
-    expect_connection_refused(&addr);
+    expect_refused(&addr);
 }
 
 #[test]
@@ -273,7 +286,7 @@ fn a_handle_does_not_keep_it_alive() {
     let broker = Broker::start().unwrap();
     let handle = broker.handle();
     in_time(move || drop(broker));
-    expect_connection_refused(&handle.addr());
+    expect_refused(&handle.addr());
     // And does no harm.
     handle.stop();
     handle.stop_clean();
@@ -306,7 +319,7 @@ fn several_threads_may_stop_it_at_once() {
                 scope.spawn(move || if n % 2 == 0 { broker.stop() } else { broker.stop_clean() });
             }
         });
-        expect_connection_refused(&broker);
+        expect_refused(&broker);
     });
 }
 
@@ -353,7 +366,7 @@ fn run_serves_on_the_callers_thread() {
     for clean in [false, true] {
         let bound = Broker::builder().bind().unwrap();
         let handle = bound.handle();
-        expect_connection_refused(&bound);
+        expect_refused(&bound);
         let (sender, done) = channel();
         thread::spawn(move || sender.send(bound.run()));
         let mut peer = until_connected(&handle);
@@ -368,7 +381,7 @@ fn run_serves_on_the_callers_thread() {
         }
         peer.expect_eof();
         done.recv_timeout(Duration::from_secs(20)).expect("it returns when it is stopped").unwrap();
-        expect_connection_refused(&handle.addr());
+        expect_refused(&handle.addr());
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::amqp10;
 use crate::event::{LinkKey, Outcome};
 use crate::message::{Encoding, Message, Payload};
 use crate::seen::{self, Fate, Receipt, Seen};
 use crate::snapshot::ConnectionId;
+use crate::translate;
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
 const COPY_BELOW: usize = 16 * 1024;
@@ -234,11 +234,7 @@ pub(super) fn preview(number: u64, from: Option<Party>, address: &str, settled: 
 }
 
 fn read(number: u64, from: Option<&Party>, address: &str, settled: bool, encoding: Encoding, raw: Vec<u8>) -> Seen {
-    let read = match encoding {
-        Encoding::Amqp10 => amqp10::read_message(&raw),
-        Encoding::Amqp091 => Err("not read yet".into()),
-    };
-    let (message, unreadable) = match read {
+    let (message, unreadable) = match translate::read(encoding, &raw) {
         Ok(message) => (message, None),
         Err(why) => (Default::default(), Some(why)),
     };

@@ -21,6 +21,7 @@ mod route;
 mod settlement;
 mod store;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -119,7 +120,7 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::Opened(_) => {}
+            Event::Opened(_) | Event::Reply(_) => {}
             Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
@@ -138,7 +139,7 @@ impl Router {
             Event::Delete { link, address, if_unused, if_empty } => {
                 self.delete(key(link), &address, if_unused, if_empty);
             }
-            Event::Purge { link, address } => self.purge_queue(key(link), &address),
+            Event::Purge { link, address } => self.purge_for(key(link), &address),
             Event::Leave => self.connection_gone(connection),
             event @ Event::Detach { .. } => self.detach(event.into_gone(connection)),
         }
@@ -177,6 +178,7 @@ impl Router {
     }
 
     fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
+        let asked = address_asked(&node);
         let route = match node {
             Node::Anonymous => None,
             named => Some(self.route_for(named, key)),
@@ -188,7 +190,7 @@ impl Router {
         let withheld = address.as_ref().is_some_and(|address| self.withheld.contains(address));
         self.links.add_producer(key, Producer { withheld, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
-        self.effects.push_back(Effect::Attached { link: key, address });
+        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address) });
         if let Some(route) = route
             && self.routes.get(route).is_some_and(Route::is_slow)
         {
@@ -218,7 +220,7 @@ impl Router {
                 route.consumers.push(key);
             }
         }
-        let address = Some(route.address.clone());
+        let address = address_asked(&request.node).or_else(|| Some(route.address.clone()));
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
         self.effects.push_back(Effect::Attached { link: key, address });
     }
@@ -226,7 +228,10 @@ impl Router {
     /// The route for a node that a link wants; made if there is none.
     fn route_for(&mut self, node: Node, owner: LinkKey) -> usize {
         let (address, distribution, owner) = match node {
-            Node::Address(address) => (address, None, None),
+            Node::Address(address) => match RoutingConfig::node_at(&address) {
+                Cow::Borrowed(same) if same.len() == address.len() => (address, None, None),
+                other => (Arc::from(other), None, None),
+            },
             Node::Dynamic(kind) => {
                 self.generated += 1;
                 let RoutingConfig { generated_prefix, separator, .. } = &self.config;
@@ -271,7 +276,7 @@ impl Router {
             producer.route
         });
         if let Destination::Queues(addresses) = &to {
-            return Some(self.route_to_queues(from, addresses, &message, delivery));
+            return Some(self.route_to_all(addresses, from, &message, delivery));
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -386,6 +391,8 @@ impl Router {
 
     /// The route of an address that a message names. A queue needs nobody to be there.
     fn route_to(&mut self, address: &str) -> Option<usize> {
+        let node = RoutingConfig::node_at(address);
+        let address = node.as_ref();
         if let Some(route) = self.addresses.get(address) {
             return Some(*route);
         }
@@ -622,12 +629,20 @@ struct Numbered {
 enum Lost {
     /// Nobody uses the address.
     Nobody,
-    /// There is no queue of this name.
+    /// It is for queues alone, and none of them is there.
     NoQueue,
     /// It does not say where it goes.
     Missing,
     /// It cannot be read.
     Unreadable,
+}
+
+/// A link is told the address that it asked for, where there is more than one way to say it.
+fn address_asked(node: &Node) -> Option<Arc<str>> {
+    match node {
+        Node::Address(address) => Some(address.clone()),
+        Node::Queue(_) | Node::Dynamic(_) | Node::Anonymous => None,
+    }
 }
 
 fn address_of(to: &Destination) -> &str {

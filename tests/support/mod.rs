@@ -62,7 +62,7 @@ pub use peer::{At, Heard, Peer, Wire};
 pub use performative::*;
 pub use rows::{each_row, row};
 pub use section::*;
-pub use time::{SOON, expect_connection_refused, in_time};
+pub use time::{SOON, expect_refused, in_time};
 pub use wire::{Value, decode, described, raw, symbol};
 
 pub const DECODE_ERROR: &str = "amqp:decode-error";

@@ -20,7 +20,7 @@ pub fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 #[track_caller]
-pub fn expect_connection_refused(broker: &impl At) {
+pub fn expect_refused(broker: &impl At) {
     match TcpStream::connect(broker.at()) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
         Ok(_) => panic!("{} accepts connections", broker.at()),
