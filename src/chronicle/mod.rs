@@ -93,6 +93,12 @@ impl Chronicle {
         self.arrived
     }
 
+    /// Likewise, when nobody wants to know more than that.
+    pub(crate) fn arrived_unseen(&mut self) -> u64 {
+        self.arrived += 1;
+        self.arrived
+    }
+
     /// The ticket for a delivery that nobody but this log asks about.
     pub(crate) fn ticket(&self, number: u64, settled: bool) -> Ticket {
         if settled || !self.messages.is_on() { Ticket::NONE } else { Ticket::noted(number) }

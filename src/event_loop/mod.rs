@@ -73,6 +73,7 @@ pub(crate) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 
 pub(crate) use commands::{AtWork, Command, Shared};
+use steering::Held;
 use wire::Tap;
 
 /// One connection.
@@ -126,7 +127,7 @@ enum Wake {
     /// Time is up for a clean stop.
     Stop,
     /// A message that a hook has held up.
-    Delayed(ConnectionKey, Box<Event>),
+    Delayed(Box<Held>),
 }
 
 /// See the module.
@@ -284,12 +285,11 @@ impl EventLoop {
         self.held.clear();
         self.set_now(Instant::now());
         self.drop_all();
-        self.timers = Timers::default();
+        self.drop_held();
         self.unread.clear();
         self.touched.clear();
         self.relieved.clear();
         self.events.clear();
-        self.delayed_bytes = 0;
         self.paused = false;
         self.accept_paused = false;
         self.stop = Stop::No;
@@ -531,7 +531,7 @@ impl EventLoop {
                     self.unaccepted = (0..self.listeners.len()).collect();
                 }
                 Wake::Stop => self.stop = Stop::Now,
-                Wake::Delayed(key, event) => self.deliver_delayed(key, *event),
+                Wake::Delayed(held) => self.deliver_held(*held),
                 Wake::Connection(key) => {
                     let slot = key.slot as usize;
                     let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };

@@ -280,11 +280,24 @@ impl Router {
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
+        self.route_found(found, from, &to, number, message, delivery)
+    }
+
+    /// A message with a number goes to its route, if it has one.
+    fn route_found(
+        &mut self,
+        found: Result<usize, Lost>,
+        from: LinkKey,
+        to: &Destination,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
-            Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
+            Err(Lost::Nobody) => self.unroutable(number, address_of(to)),
             Err(Lost::NoQueue) => {
-                let address = address_of(&to);
+                let address = address_of(to);
                 Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
             }
             Err(Lost::Missing) => {
@@ -336,7 +349,7 @@ impl Router {
             }
         };
         if !self.chronicle.is_on() {
-            return 0;
+            return self.chronicle.arrived_unseen();
         }
         let party = self.links.producer_mut(from).map(|producer| Party::new(from, &producer.name));
         self.chronicle.arrived(party, address, settled, message)
