@@ -89,7 +89,6 @@ pub enum Ending {
 
 /// What becomes of stored messages when a broker is restarted: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Queues {
     /// They are there again, those included that a receiver had and had not settled.
     Keep,

@@ -661,7 +661,9 @@ fn address_asked(node: &Node) -> Option<Arc<str>> {
 fn address_of(to: &Destination) -> &str {
     match to {
         Destination::Named(address) | Destination::Queue(address) => address.as_str(),
-        Destination::Link | Destination::Queues(_) | Destination::Missing | Destination::Unreadable => "",
+        // The first stands for all, where one has to.
+        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
+        Destination::Link | Destination::Missing | Destination::Unreadable => "",
     }
 }
 
