@@ -209,9 +209,14 @@ impl Broker {
         };
         let is_again = std::mem::replace(&mut running.has_run, true);
         let event_loop = listening(&self.handle, held, is_again)?;
-        let shared = self.handle.shared.clone();
+        let handle = self.handle.clone();
         let name = format!("fakebroker-{}", self.addr().port());
-        running.thread = Some(std::thread::Builder::new().name(name).spawn(move || serve(event_loop, &shared))?);
+        let serve = move || {
+            // All of it: its waker has to live as long as the loop listens to it, whoever else lets go.
+            let handle = handle;
+            serve(event_loop, &handle.shared)
+        };
+        running.thread = Some(std::thread::Builder::new().name(name).spawn(serve)?);
         Ok(())
     }
 
