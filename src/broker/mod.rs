@@ -259,11 +259,20 @@ impl Drop for Broker {
     fn drop(&mut self) {
         // From a hook there is no waiting; its thread ends when it can.
         if AtWork::is_for(&self.handle.shared) {
+            self.handle.clear_hooks_later();
             return self.handle.stop();
         }
         self.halt(Ending::Crash);
+        let_go_of_hooks(&self.handle.shared);
         self.tell_panics();
     }
+}
+
+/// A broker that will not run again asks nobody. A hook may hold a handle, and so what holds the hook.
+fn let_go_of_hooks(shared: &Shared) {
+    let hooks = shared.resting().as_mut().map(|event_loop| event_loop.take_hooks());
+    // Not while the loop is held: what they let go of may be anything.
+    drop(hooks);
 }
 
 /// Takes the loop from where it rests, and has it listen. One that has run before does not do what it was told meanwhile.
@@ -350,7 +359,9 @@ impl Bound {
     pub fn run(self) -> io::Result<()> {
         // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
         let Bound { handle, sockets } = self;
-        serve(listening(&handle, sockets, false)?, &handle.shared)
+        let result = serve(listening(&handle, sockets, false)?, &handle.shared);
+        let_go_of_hooks(&handle.shared);
+        result
     }
 
     /// A broker that holds its addresses and does not run.
