@@ -90,12 +90,17 @@ fn allocations_a_message(batches: u32, first: u32, pair: &mut Pair, settled: boo
 
 #[test]
 fn a_message_costs_no_allocation() {
-    let broker = Broker::start().unwrap();
-    for (address, settled) in [("settled", true), ("unsettled", false), ("broadcast.settled", true)] {
-        let mut pair = Pair::new(&broker, address);
-        allocations_a_message(40, 0, &mut pair, settled);
-        // A read of many messages may make a buffer; a message never does.
-        let each = allocations_a_message(100, 40 * BATCH, &mut pair, settled);
-        assert!(each < 0.1, "{address}: {each} allocations a message");
+    // Remembered, in the log and in the trace, as is the default, or not.
+    for remembered in [1000, 0] {
+        let broker = Broker::builder().message_log(remembered).trace_log(remembered).start().unwrap();
+        for (address, settled) in [("settled", true), ("unsettled", false), ("broadcast.settled", true)] {
+            let mut pair = Pair::new(&broker, address);
+            allocations_a_message(40, 0, &mut pair, settled);
+            // A read of many messages may make a buffer; a message never does.
+            let each = allocations_a_message(100, 40 * BATCH, &mut pair, settled);
+            assert!(each < 0.1, "{address}, {remembered} remembered: {each} allocations a message");
+        }
+        assert_eq!(broker.messages("settled").len(), 0, "others have come since");
+        assert_eq!(broker.messages("broadcast.settled").len(), remembered);
     }
 }

@@ -18,6 +18,11 @@ impl Server {
         Server::start(command)
     }
 
+    /// The command with a control channel, which remembers so many messages and lines of the trace.
+    pub(crate) fn remembering(messages: u32, lines: u32) -> Server {
+        Server::broker(&["--control", "--message-log", &messages.to_string(), "--trace-log", &lines.to_string()])
+    }
+
     /// A relay that connects pairs: see `relay.rs`.
     pub(crate) fn relay() -> Server {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -48,7 +53,8 @@ impl Server {
         let out = child.stdout.take().expect("a pipe");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("ready line");
-        let addr = line.trim().rsplit('/').next().and_then(|addr| addr.parse().ok()).expect("an address");
+        let addr = line.trim().rsplit('/').next().and_then(|addr| addr.trim_end_matches("\"}").parse().ok());
+        let addr = addr.expect("an address");
         Server { child, addr }
     }
 

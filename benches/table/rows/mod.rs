@@ -3,6 +3,7 @@
 pub(crate) mod instructions;
 pub(crate) mod latency;
 mod publish;
+mod remembered;
 mod scale;
 mod start;
 mod throughput;
@@ -65,6 +66,7 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("latency", latency::row),
     ("queue", throughput::queue),
     ("0-9-1", publish::row),
+    ("remembered", remembered::row),
     ("start", start::in_process),
     ("command", start::command),
     ("idle", scale::idle),
