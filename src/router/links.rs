@@ -166,9 +166,7 @@ impl Links {
         match connection.links.get(key.link.slot as usize)? {
             // Who asks for one message at a time is answered even so; that it cannot flood us is its engine's matter.
             Some((serial, End::Consumer(consumer)))
-                if *serial == key.link.serial
-                    && consumer.credit > 0
-                    && (!connection.congested || consumer.passing) =>
+                if *serial == key.link.serial && consumer.credit > 0 && (!connection.congested || consumer.passing) =>
             {
                 Some(consumer)
             }

@@ -16,4 +16,5 @@ mod hostile;
 mod meeting;
 mod publish;
 mod queue;
+mod recordings;
 mod versions;

@@ -505,7 +505,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Takes a header or a frame off the front.
-fn parse(bytes: &[u8]) -> Option<(Heard091, usize)> {
+pub fn parse(bytes: &[u8]) -> Option<(Heard091, usize)> {
     if bytes.starts_with(b"AMQP") {
         return Some((Heard091::Protocol(bytes.get(..8)?.try_into().unwrap()), 8));
     }
