@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use crate::chronicle::ChronicleConfig;
 
-/// How an address hands its messages out.
+/// How an address hands its messages out: set by [`Builder::distribution`](crate::Builder::distribution) for one, by
+/// its prefix for many, by [`Builder::default_distribution`](crate::Builder::default_distribution) for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Distribution {
-    /// To the receiver that attached first. Counted as `direct`.
+    /// To the receiver that attached first. Counted as `direct`. Any other address, by default.
     Direct,
-    /// To one receiver, round-robin among those that have credit. Counted as `topic`.
+    /// To one receiver, round-robin among those that have credit. Counted as `topic`. Prefix: `unicast.`.
     Anycast,
-    /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`.
+    /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`. Prefix: `broadcast.`.
     Multicast,
     /// Stored until a receiver takes it and settles it; receivers compete; what is released, modified or lost goes back
-    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded.
+    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded. Prefix: `queue.`.
     Queue,
 }
 
@@ -36,6 +38,7 @@ impl std::fmt::Display for Distribution {
 
 /// When the sender of an unsettled message learns its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Settlement {
     /// As soon as the message is forwarded: `accepted`.
     #[default]
@@ -47,6 +50,7 @@ pub enum Settlement {
 
 /// What the sender of a message is told that nobody could receive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unroutable {
     /// `rejected` with `amqp:not-found` and a description that names the address.
     #[default]

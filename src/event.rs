@@ -244,6 +244,8 @@ pub(crate) enum Event {
     Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
     /// A settled delivery with a ticket has been written: nobody will answer it.
     Sent { link: LinkId, ticket: Ticket },
+    /// It answers something that our end began, or says why it ended that. The router begins nothing.
+    Reply(Box<Reply>),
     /// A delivery cannot be sent after all: it goes back to its place as if it had never left.
     Unsent { link: LinkId, ticket: Ticket },
     /// A consumer takes no more and no longer counts as one, but will still answer what it has.
@@ -258,6 +260,37 @@ pub(crate) enum Event {
     Leave,
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
     Detach { gone: Vec<Gone> },
+}
+
+/// What a peer says to an end that began: a client's.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The connection is open.
+    Opened { container: Arc<str>, max_frame_size: u32, offers: Vec<Arc<str>>, properties: Vec<(Arc<str>, Arc<str>)> },
+    /// The session has begun.
+    Begun { session: usize },
+    /// The link is attached; `address` is where.
+    Attached { link: LinkId, address: Option<Arc<str>>, max_message_size: u64 },
+    /// A link that drains has brought all there was.
+    Drained { link: LinkId },
+    /// The link is no more: its own doing, or its answer to ours.
+    Detached { link: LinkId, fault: Option<Fault> },
+    /// Nor is the session.
+    Ended { session: usize, fault: Option<Fault> },
+    /// Nor is the connection.
+    Closed { fault: Option<Fault> },
+}
+
+/// A link that our end wants.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkRequest {
+    pub(crate) name: Arc<str>,
+    /// Messages go to the node, or come from there.
+    pub(crate) sends: bool,
+    pub(crate) node: Node,
+    pub(crate) manner: Manner,
+    /// See [`ConsumerRequest::browse`].
+    pub(crate) browse: bool,
 }
 
 /// A queue that a peer wants to be there. A link of its is told the answer.

@@ -38,7 +38,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// A connection as it was when the picture was taken.
+/// A connection as it was when the picture was taken: see [`Handle::connections`](crate::Handle::connections).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
@@ -87,11 +87,13 @@ impl fmt::Display for Role {
     }
 }
 
-/// A link as it was when the picture was taken.
+/// A link as it was when the picture was taken: see [`Handle::links`](crate::Handle::links).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Link {
     pub(crate) key: LinkKey,
+    /// It does not count as a receiver of its address: it is worth showing only while it has something to settle.
+    pub(crate) is_aside: bool,
     /// Whose it is.
     pub connection: ConnectionId,
     /// What the client calls it.
@@ -126,7 +128,8 @@ impl fmt::Display for Link {
     }
 }
 
-/// An address that somebody is attached to or that stores messages, as it was when the picture was taken.
+/// An address that somebody is attached to or that stores messages, as it was when the picture was taken: see
+/// [`Handle::routes`](crate::Handle::routes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
@@ -152,7 +155,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// What a client did against the rules of its protocol.
+/// What a client did against the rules of its protocol, as [`Handle::verify`](crate::Handle::verify) reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {

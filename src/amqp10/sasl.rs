@@ -1,4 +1,5 @@
-//! 5.3: SASL, the server's side: ANONYMOUS and PLAIN. Says whether a peer may come in; frames and sockets are not its matter.
+//! 5.3: SASL: ANONYMOUS and PLAIN, the side that says whether a peer may come in and the one that asks. Frames and sockets are
+//! not its matter.
 
 use bytes::Bytes;
 
@@ -76,6 +77,22 @@ pub(crate) fn authenticate(users: &[User], init: &SaslInit) -> Option<String> {
 fn plain(users: &[User], response: &[u8]) -> Option<String> {
     let (name, password) = users::split_plain(response)?;
     users::is_known(users, name, password).then(|| name.to_owned())
+}
+
+/// 5.3.3.2: how we come in where `offered` is what there is: as somebody if we can, as nobody if that is enough.
+pub(crate) fn init(offered: &[Symbol], user: &str, password: &str, hostname: &str) -> Option<SaslInit> {
+    let offers = |name: &str| offered.iter().any(|mechanism| mechanism.as_str() == name);
+    let (mechanism, response) = match () {
+        () if offers(PLAIN) => (PLAIN, format!("\0{user}\0{password}")),
+        // RFC 4505: the trace.
+        () if offers(ANONYMOUS) => (ANONYMOUS, "anonymous".into()),
+        () => return None,
+    };
+    Some(SaslInit {
+        mechanism: Symbol::new(mechanism),
+        initial_response: Some(response.into()),
+        hostname: Some(hostname.into()),
+    })
 }
 
 #[cfg(test)]

@@ -2,28 +2,48 @@
 //! connections; SIGINT and SIGTERM stop it cleanly, exit code 0; an address that cannot be had is one line on standard error,
 //! exit code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
-//! It knows the library by its public names only. `args.rs` is what can be said on the command line, `control.rs` what can be
-//! said on standard input.
+//! It knows the library by its public names only. `args.rs` is what can be said on the command line, `trace.rs` where a
+//! trace goes, `control/` what can be said on standard input. `client.rs` is the command as a client: `send`, `receive`,
+//! `ping`.
 
 mod args;
+mod client;
 mod control;
+mod ping;
+mod receive;
+mod send;
+mod trace;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use clap::Parser;
-use fakebroker::{Bound, Broker};
+use fakebroker::{Broker, Group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use args::Args;
+use client::Client;
+
+/// An AMQP broker for tests.
+///
+/// Prints `listening on amqp://HOST:PORT` when it accepts connections, and runs until SIGINT or SIGTERM. With a subcommand it
+/// is a client.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(flatten)]
+    broker: Args,
+
+    #[command(subcommand)]
+    client: Option<Client>,
+}
 
 /// What the main thread waits for.
 enum News {
-    /// The broker runs; what was held until now.
-    Started(Broker),
-    /// It could not.
+    /// There is nobody to take commands from any more.
     Failed(io::Error),
     /// End at once: to the clients, a crash.
     Stop,
@@ -32,9 +52,13 @@ enum News {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let args = Args::parse();
-    env_logger::Builder::new().filter_level(args.verbosity()).parse_default_env().init();
-    match run(&args) {
+    let Line { broker, client } = Line::parse();
+    env_logger::Builder::new().filter_level(broker.verbosity()).parse_default_env().init();
+    let result = match client {
+        Some(client) => client.run().map_err(|failure| failure.to_string()),
+        None => run(&broker).map_err(|error| error.to_string()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fakebroker: {error}");
@@ -47,37 +71,28 @@ fn run(args: &Args) -> io::Result<()> {
     let (sender, news) = channel();
     // Before anybody is told that we are ready: from then on a signal is expected to be handled.
     watch_signals(sender.clone())?;
-    let bound = args.builder().bind()?;
-    let mut broker = None;
+    // One, whose port is kept if it is told to go down.
+    let brokers = Arc::new(args.builder()?.group(1)?);
     if args.control() {
-        control::serve(bound, args.hold(), sender)?;
+        control::serve(Arc::clone(&brokers), args.hold(), sender)?;
     } else {
-        broker = Some(plain(bound)?);
+        plain(&brokers)?;
     }
-    loop {
-        match news.recv() {
-            Ok(News::Started(started)) => broker = Some(started),
-            Ok(News::Failed(error)) => return Err(error),
-            Ok(News::StopClean) => {
-                if let Some(broker) = &broker {
-                    stop_clean(broker, news);
-                }
-                return Ok(());
-            }
-            // Dropping the broker stops it.
-            Ok(News::Stop) | Err(_) => return Ok(()),
-        }
+    match news.recv() {
+        Ok(News::Failed(error)) => return Err(error),
+        Ok(News::StopClean) => stop_clean(&brokers[0], news),
+        Ok(News::Stop) | Err(_) => brokers[0].stop(),
     }
+    Ok(())
 }
 
-fn plain(bound: Bound) -> io::Result<Broker> {
-    let broker = bound.start()?;
+fn plain(brokers: &Group) -> io::Result<()> {
+    brokers.start(0)?;
     let mut out = io::stdout().lock();
-    for addr in broker.addrs() {
+    for addr in brokers[0].addrs() {
         writeln!(out, "listening on amqp://{addr}")?;
     }
-    out.flush()?;
-    Ok(broker)
+    out.flush()
 }
 
 /// Whoever asks twice means at once.

@@ -127,7 +127,7 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::Opened(_) => {}
+            Event::Opened(_) | Event::Reply(_) => {}
             Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
@@ -275,17 +275,13 @@ impl Router {
             producer.credit = producer.credit.saturating_sub(1);
             producer.route
         });
+        if let Destination::Queues(addresses) = &to {
+            return Some(self.route_to_all(addresses, from, &message, delivery));
+        }
         let found = self.find(own, &to);
-        let several = match &to {
-            Destination::Queues(addresses) if addresses.len() > 1 => Some(addresses),
-            _ => None,
-        };
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
         let outcome = match found {
-            Ok(route) => match several {
-                None => self.route_at(route, from, number, message, delivery),
-                Some(addresses) => self.route_to_all(addresses, from, number, &message, delivery),
-            },
+            Ok(route) => self.route_at(route, from, number, message, delivery),
             Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
             Err(Lost::NoQueue) => {
                 let address = address_of(&to);
@@ -317,9 +313,7 @@ impl Router {
             // A link with an address says it for a message that does not.
             Destination::Missing => own.ok_or(Lost::Missing),
             Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
-            Destination::Queues(addresses) => {
-                addresses.iter().find_map(|address| self.queue(address)).ok_or(Lost::NoQueue)
-            }
+            Destination::Queues(_) => Err(Lost::NoQueue),
             Destination::Unreadable => Err(Lost::Unreadable),
         }
     }
@@ -664,6 +658,7 @@ fn address_asked(node: &Node) -> Option<Arc<str>> {
 fn address_of(to: &Destination) -> &str {
     match to {
         Destination::Named(address) | Destination::Queue(address) => address.as_str(),
+        // The first stands for all, where one has to.
         Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
         Destination::Link | Destination::Missing | Destination::Unreadable => "",
     }

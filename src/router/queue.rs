@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
-    ConnectionKey, ConsumerRequest, Distribution, Effect, Fault, LinkKey, Node, Outcome, Reason, Route, Router,
+    ConnectionKey, ConsumerRequest, Destination, Distribution, Effect, Fault, LinkKey, Lost, Node, Outcome, Reason,
+    Route, Router,
 };
 use crate::event::{Declaration, DeliveryKey, Lifetime};
 use crate::message::Message;
@@ -127,14 +128,17 @@ impl Router {
     }
 
     /// Throws away what waits; how many messages that was.
-    fn empty(&mut self, route_id: usize) -> usize {
+    pub(super) fn empty(&mut self, route_id: usize) -> usize {
         let mut messages = 0;
         while let Some(route) = self.routes.get_mut(route_id)
             && let Some(waiting) = route.store.take()
         {
-            self.stored_bytes -= waiting.cost();
             messages += 1;
+            self.stored_bytes -= waiting.cost();
             self.chronicle.dropped(waiting.number, &route.address, "purged".into());
+            if let Some(origin) = waiting.origin {
+                self.resolve(origin, Outcome::Released);
+            }
         }
         messages
     }
@@ -221,25 +225,33 @@ impl Router {
         self.end_if_deserted(route_id);
     }
 
-    /// A message arrived for several queues. The outcome for its sender.
+    /// A message for several queues, of which some may be there: to each it is a message of its own. The outcome for its
+    /// sender.
     pub(super) fn route_to_all(
         &mut self,
         addresses: &[Arc<str>],
         from: LinkKey,
-        number: u64,
         message: &Message,
         delivery: Option<DeliveryKey>,
-    ) -> Option<Outcome> {
+    ) -> Outcome {
         let mut outcome = None;
         for address in addresses {
             let Some(route_id) = self.queue(address) else { continue };
-            let taken = self.route_at(route_id, from, number, message.clone(), delivery);
+            let number = self.arrived(from, &Destination::Link, Ok(route_id), message, delivery.is_none());
+            let forwarded = self.route_at(route_id, from, number, message.clone(), delivery);
+            if let (Some(outcome), Some(_)) = (&forwarded, delivery) {
+                self.chronicle.told(number, outcome);
+            }
             // Whoever has it, has it.
             if outcome != Some(Outcome::Accepted) {
-                outcome = taken;
+                outcome = forwarded;
             }
         }
-        outcome
+        outcome.unwrap_or_else(|| {
+            let nowhere = Destination::Queues(Arc::new([]));
+            let number = self.arrived(from, &nowhere, Err(Lost::NoQueue), message, delivery.is_none());
+            self.drop_message(number, "", Reason::NotFound, "no queue for it")
+        })
     }
 
     /// There is no room for what a producer sends: it gets no credit until there is.
