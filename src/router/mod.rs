@@ -66,6 +66,8 @@ pub(crate) struct Router {
     past: HashMap<Arc<str>, u64>,
     /// Addresses whose producers get credit only when the test says so.
     withheld: HashSet<Arc<str>>,
+    /// Producers for whose messages there was no room, and that are told when there is some again.
+    starved: Vec<LinkKey>,
     /// Consumers that can be given more, when what they were given has been written: see [`BATCH`].
     unfinished: VecDeque<LinkKey>,
 }
@@ -93,6 +95,7 @@ impl Router {
             chronicle,
             past: HashMap::new(),
             withheld: HashSet::new(),
+            starved: Vec::new(),
             unfinished: VecDeque::new(),
         }
     }
@@ -107,6 +110,10 @@ impl Router {
         loop {
             if let Some(effect) = self.effects.pop_front() {
                 return Some(effect);
+            }
+            if !self.starved.is_empty() && self.stored_bytes <= self.config.storage_limit / 2 {
+                self.feed();
+                continue;
             }
             let key = self.unfinished.pop_front()?;
             if let Some(consumer) = self.links.consumer_mut(key) {
@@ -310,6 +317,11 @@ impl Router {
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
         }
+        if matches!(to, Destination::Queue(_) | Destination::Queues(_))
+            && matches!(&outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::ResourceLimitExceeded)
+        {
+            self.starve(from);
+        }
         outcome
     }
 
@@ -464,6 +476,7 @@ impl Router {
     pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
+        let mut deserted = Vec::new();
         let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
         for (key, unsent) in gone {
             match self.links.remove(key) {
@@ -481,6 +494,9 @@ impl Router {
                 }
                 Some(End::Consumer(consumer)) => {
                     self.counts.receiver_links -= u64::from(!consumer.passing);
+                    if !consumer.passing {
+                        deserted.push(consumer.route);
+                    }
                     leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
@@ -496,9 +512,9 @@ impl Router {
         for (key, consumer, unsent) in consumers {
             self.take_back(key, *consumer, &unsent);
         }
+        deserted.into_iter().for_each(|route| self.end_if_deserted(route));
         for (route, key) in routes {
             self.end_dynamic_node(route, key);
-            self.end_if_deserted(route);
             self.carry_on(route);
             self.tidy(route);
         }
@@ -544,6 +560,7 @@ impl Router {
         let Some(producer) = self.links.producer_mut(key) else { return };
         if producer.held_by.is_empty()
             && !producer.withheld
+            && !producer.starved
             && producer.credit <= window / 2
             && producer.credit < window
         {
