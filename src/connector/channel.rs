@@ -191,37 +191,34 @@ impl Channel {
         // Nothing more can be written: what the peer said before is still read.
         let mut broken = None;
         let mut at_end = false;
+        // The peer took no more, and all that it has to say is read first.
+        let mut listening = false;
         loop {
             let now = Instant::now();
             self.engine.handle_timeout(now, &mut self.stream.outbox);
             self.process(now);
-            let result = done(self);
             self.engine.finish_turn(now, &mut self.stream.outbox);
             self.process(now);
-            if let Some(result) = result {
-                if result.is_err() && broken.is_none() {
-                    // What the peer is still owed, such as the answer to its close. It is gone if it does not take that.
-                    let _ = self.stream.write(deadline);
-                }
-                return result.map(Some).map_err(|kind| Error::new(step, kind));
-            }
             if at_end {
                 self.dead.get_or_insert_with(|| broken.take().unwrap_or_else(ErrorKind::hung_up));
             }
-            let mut taken = true;
-            if broken.is_none() {
-                taken = self.stream.write(deadline).unwrap_or_else(|error| {
-                    broken = Some(ErrorKind::Io(error));
-                    true
-                });
+            if broken.is_none() && !listening {
+                match self.stream.write(deadline) {
+                    Ok(taken) => listening = !taken,
+                    Err(error) => broken = Some(ErrorKind::Io(error)),
+                }
+            }
+            if let Some(result) = done(self) {
+                return result.map(Some).map_err(|kind| Error::new(step, kind));
             }
             if let Some(dead) = &self.dead {
                 return Err(Error::new(step, dead.again()));
             }
-            let until = if taken { self.engine.deadline().map_or(deadline, |at| at.min(deadline)) } else { now };
+            let until = if listening { now } else { self.engine.deadline().map_or(deadline, |at| at.min(deadline)) };
             match self.stream.read(until) {
                 Ok(Received::Bytes) => {}
                 Ok(Received::Nothing) => {
+                    listening = false;
                     if Instant::now() >= deadline {
                         return Ok(None);
                     }

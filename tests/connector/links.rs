@@ -724,8 +724,8 @@ fn both_sides_may_talk_at_once() {
         answer_receiver(&mut peer);
         answer_attach(&mut peer);
         peer.grant(1, 0, MESSAGES);
-        // All of it before a byte is read: more than the buffers between us hold. A client that only writes now would wait for
-        // ever, and so would we.
+        // All of it before a byte is read, and more than the buffers between us hold. A client that only writes now would wait
+        // for ever, and so would we.
         for id in 0..MESSAGES {
             let settled = transfer(0, id).with("settled", true).with("more", true);
             let mut payload = message(&theirs);
