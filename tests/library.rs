@@ -9,24 +9,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Handle, Settlement, Unroutable};
+use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Ending, Handle, Queues, Settlement, Unroutable};
 use support::*;
-
-/// Runs it on a thread of its own, so that a call that hangs fails the test and does not hang it.
-#[track_caller]
-fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, done) = channel();
-    thread::spawn(move || sender.send(what()));
-    done.recv_timeout(Duration::from_secs(20)).expect("it returns in time, and without a panic")
-}
-
-#[track_caller]
-fn expect_refused(broker: &impl At) {
-    match TcpStream::connect(broker.at()) {
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
-        Ok(_) => panic!("{} accepts connections", broker.at()),
-    }
-}
 
 #[track_caller]
 fn expect_works(broker: &impl At) {
@@ -95,6 +79,19 @@ fn a_stop_before_the_start_is_not_forgotten() {
     let bound = Broker::builder().bind().unwrap();
     bound.handle().stop_clean();
     in_time(move || bound.run()).unwrap();
+}
+
+#[test]
+fn a_broker_that_was_stopped_can_be_restarted() {
+    let broker = Broker::start().unwrap();
+    // The second of two finds nothing to stop, and nor does the restart.
+    for ending in [Ending::Crash, Ending::Clean] {
+        broker.stop();
+        broker.stop_clean();
+        expect_refused(&broker);
+        broker.restart(ending, Queues::Keep).unwrap();
+        expect_works(&broker);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::composite::{choice, composite};
 use super::types::Symbol;
 use crate::config::User;
+use crate::users;
 
 composite! {
     /// 5.3.3.1
@@ -73,21 +74,9 @@ pub(crate) fn authenticate(users: &[User], init: &SaslInit) -> Option<String> {
     }
 }
 
-/// RFC 4616: authorization identity, NUL, name, NUL, password. Acting for somebody else is not possible here.
 fn plain(users: &[User], response: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(response).ok()?;
-    let mut parts = text.split('\0');
-    let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || !(authzid.is_empty() || authzid == name) {
-        return None;
-    }
-    // Every user is compared, whole: the time taken does not tell a wrong name from a wrong password.
-    let known = users.iter().fold(false, |known, user| {
-        let same_name = same(user.name.as_bytes(), name.as_bytes());
-        let same_password = same(user.password.as_bytes(), password.as_bytes());
-        known | (same_name & same_password)
-    });
-    known.then(|| name.to_owned())
+    let (name, password) = users::split_plain(response)?;
+    users::is_known(users, name, password).then(|| name.to_owned())
 }
 
 /// 5.3.3.2: how we come in where `offered` is what there is: as somebody if we can, as nobody if that is enough.
@@ -104,16 +93,6 @@ pub(crate) fn init(offered: &[Symbol], user: &str, password: &str, hostname: &st
         initial_response: Some(response.into()),
         hostname: Some(hostname.into()),
     })
-}
-
-/// Compares in a time that depends only on the length of what the peer sent.
-fn same(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = u8::from(secret.len() != given.len());
-    for (index, byte) in given.iter().enumerate() {
-        let expected = secret.get(index % secret.len().max(1)).copied().unwrap_or_default();
-        difference |= std::hint::black_box(expected ^ byte);
-    }
-    std::hint::black_box(difference) == 0
 }
 
 #[cfg(test)]

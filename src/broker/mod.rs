@@ -41,7 +41,8 @@ pub use waiting::WaitError;
 /// A running broker.
 ///
 /// It serves its clients on a thread of its own; nothing that is called here waits for a client unless its name says so.
-/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads.
+/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads; its own
+/// [`stop`](Broker::stop) and [`stop_clean`](Broker::stop_clean) wait until the broker has stopped, those of a handle do not.
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -64,7 +65,7 @@ struct Running {
     held: Vec<Socket>,
 }
 
-/// How a broker goes down.
+/// How a broker goes down: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// At once: sockets are closed without a word.
@@ -73,7 +74,7 @@ pub enum Ending {
     Clean,
 }
 
-/// What becomes of stored messages when a broker is restarted.
+/// What becomes of stored messages when a broker is restarted: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queues {
     /// They are there again, those included that a receiver had and had not settled.
@@ -105,7 +106,7 @@ impl Broker {
         Broker::builder().group(count)
     }
 
-    /// A second hand on this broker, for another thread.
+    /// A second hand on this broker, for another thread or task. It does not keep the broker running.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -133,8 +134,8 @@ impl Broker {
         self.tell_panics();
     }
 
-    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log and hooks
-    /// go on; so do what was stored, if it is kept, and pictures of who is there begin anew.
+    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log, trace and
+    /// hooks go on; nobody is connected; what was stored is there again or gone, as [`Queues`] says.
     ///
     /// ```
     /// use fakebroker::{Broker, Ending, Message, Queues};
@@ -166,10 +167,14 @@ impl Broker {
     #[track_caller]
     fn halt(&self, ending: Ending) {
         self.handle.refuse_from_hook("stop");
+        // One that rests is not told: it would find the word when it is started again.
+        let resting = self.handle.shared.resting();
         match ending {
+            _ if resting.is_some() => {}
             Ending::Crash => self.handle.stop(),
             Ending::Clean => self.handle.stop_clean(),
         }
+        drop(resting);
         // Held until it has ended: whoever else stops it waits here.
         let mut running = self.running();
         match running.thread.take().map(JoinHandle::join) {
@@ -268,6 +273,20 @@ fn serve(mut event_loop: Box<EventLoop>, shared: &Shared) -> io::Result<()> {
 
 /// A broker that has its address and does not listen yet: connections are refused until it is started. All that a
 /// [`Handle`] can do it can do too.
+///
+/// ```
+/// use fakebroker::{Broker, Connector, Message};
+///
+/// let bound = Broker::builder().bind()?;
+/// let connector = Connector::from_url(&bound.url())?;
+/// assert!(connector.open().is_err()); // for clients that must bear it
+/// bound.inject("queue.orders", Message::text("before anybody came"));
+///
+/// let broker = bound.start()?;
+/// connector.open()?;
+/// assert_eq!(broker.queue_depth("queue.orders"), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Bound {
     handle: Handle,
@@ -356,7 +375,15 @@ impl Builder {
         self
     }
 
-    /// What is done with the messages of one address, whatever its prefix.
+    /// What is done with the messages of one address, whatever its prefix; can be given for several.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Distribution, Message};
+    /// let broker = Broker::builder().distribution("orders", Distribution::Queue).start()?;
+    /// broker.inject("orders", Message::text("one coffee"));
+    /// assert_eq!(broker.queue_depth("orders"), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn distribution(mut self, address: impl Into<String>, distribution: Distribution) -> Self {
         self.config.routing.distributions.insert(address.into(), distribution);
         self
@@ -393,6 +420,14 @@ impl Builder {
     }
 
     /// What the sender of a message is told that nobody can receive. Default: [`Unroutable::Rejected`].
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message, Outcome, Unroutable};
+    /// let broker = Broker::builder().unroutable(Unroutable::Released).start()?;
+    /// assert_eq!(broker.inject("orders", Message::text("for nobody")), Some(Outcome::Released));
+    /// assert_eq!(broker.counts().dropped, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unroutable(mut self, unroutable: Unroutable) -> Self {
         self.config.routing.unroutable = unroutable;
         self
@@ -406,13 +441,29 @@ impl Builder {
     }
 
     /// When the sender of a message learns its outcome. Default: [`Settlement::Immediate`].
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector, Message, Outcome, Settlement};
+    /// # const SOON: std::time::Duration = std::time::Duration::from_secs(5);
+    /// let broker = Broker::builder().settlement(Settlement::EndToEnd).start()?;
+    /// let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.receiver("orders")?;
+    /// broker.wait_for_receivers(SOON, "orders", 1)?;
+    /// assert_eq!(broker.inject("orders", Message::text("one coffee")), None); // not yet
+    ///
+    /// let order = client.receive(&orders, SOON)?.ok_or("no order")?;
+    /// client.release(&order)?;
+    /// broker.wait_for_settled(SOON)?;
+    /// assert_eq!(broker.messages("orders")[0].outcome, Some(Outcome::Released));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn settlement(mut self, settlement: Settlement) -> Self {
         self.config.routing.settlement = settlement;
         self
     }
 
-    /// Credit, in messages, that a sender gets when it attaches and is topped up to when half of it is used. 0: withheld.
-    /// Default: 1000.
+    /// Credit, in messages, that a sender gets when it attaches and is topped up to when half of it is used. 0: none, but by
+    /// [`Handle::grant`]. Default: 1000.
     pub fn credit_window(mut self, messages: u32) -> Self {
         self.config.routing.credit_window = messages;
         self
@@ -468,7 +519,7 @@ impl Builder {
         self
     }
 
-    /// The broker's container-id. Default: one that differs from every other broker's.
+    /// The broker's container-id, as its open says it. Default: one that differs from every other broker's.
     pub fn container_id(mut self, id: impl Into<String>) -> Self {
         self.config.engine.container_id = id.into();
         self
@@ -481,8 +532,8 @@ impl Builder {
         self
     }
 
-    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted. Whatever their
-    /// number, they have 16 MiB together. 0: none. Default: 1000.
+    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted by
+    /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together. 0: none. Default: 1000.
     pub fn message_log(mut self, messages: usize) -> Self {
         self.config.chronicle.messages = messages;
         self

@@ -7,6 +7,13 @@ use super::Handle;
 use crate::snapshot::{Connection, Link, Violation};
 
 /// What [`Handle::verify`] found. It prints, with `Display` and `Debug` alike, a line for each thing.
+///
+/// ```text
+/// verified at tests/shop.rs:47:12:
+///   unsettled deliveries: receiver "orders" of connection 1 at "queue.orders", credit 7, 1 unsettled
+///   connection never closed: connection 1 from 127.0.0.1:42014, AMQP 1.0, container "shop", host "127.0.0.1"
+///   link never detached: receiver "orders" of connection 1 at "queue.orders", credit 7, 1 unsettled
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -78,7 +85,8 @@ impl Report {
 }
 
 impl Handle {
-    /// Whether clients have left everything in order: for the end of a test, when they should have closed. It never panics.
+    /// Whether clients have left everything in order: for the end of a test, when they should have closed. A close that is on its
+    /// way is waited for with [`Handle::wait_for_connections`]. It never panics.
     ///
     /// ```
     /// use fakebroker::Broker;

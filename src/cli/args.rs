@@ -1,9 +1,13 @@
 //! What can be said on the command line.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use fakebroker::{Broker, Builder, Distribution, Settlement, Unroutable};
+
+use super::trace::{self, TraceFormatArg};
 
 /// An AMQP broker for tests.
 ///
@@ -94,6 +98,22 @@ pub(super) struct Args {
     /// With --control: take the address and refuse connections until the command `start`
     #[arg(long, requires = "control")]
     hold: bool,
+
+    /// With --control: messages that can be asked for [default: 1000]
+    #[arg(long, value_name = "MESSAGES", requires = "control")]
+    message_log: Option<usize>,
+
+    /// With --control: lines of the trace that can be asked for [default: 1000]
+    #[arg(long, value_name = "LINES", requires = "control")]
+    trace_log: Option<usize>,
+
+    /// Write what is on the wire and what is decided to this file as it happens; - is standard error
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// How that is written [default: by the file's ending: .json and .jsonl, .pcap, else text]
+    #[arg(long, value_name = "FORMAT", value_enum, requires = "trace")]
+    trace_format: Option<TraceFormatArg>,
 
     /// Say more on standard error; twice or three times: still more
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -188,7 +208,7 @@ impl Args {
         }
     }
 
-    pub(super) fn builder(&self) -> Builder {
+    pub(super) fn builder(&self) -> io::Result<Builder> {
         let mut builder = Broker::builder()
             .default_distribution(self.default_distribution.into())
             .multicast_prefix(&self.multicast_prefix)
@@ -206,9 +226,12 @@ impl Args {
             .channel_max(self.channel_max)
             .idle_time_out(Duration::from_millis(self.idle_time_out))
             .container_id(&self.container_id);
-        if !self.control {
-            // Nobody can ask for them.
-            builder = builder.message_log(0).trace_log(0);
+        // Without a control channel nobody can ask for them.
+        let remembered = if self.control { 1000 } else { 0 };
+        builder =
+            builder.message_log(self.message_log.unwrap_or(remembered)).trace_log(self.trace_log.unwrap_or(remembered));
+        if let Some(file) = &self.trace {
+            builder = trace::to(builder, file, self.trace_format)?;
         }
         for address in &self.listen {
             builder = builder.listen(address);
@@ -222,6 +245,6 @@ impl Args {
         for (address, distribution) in &self.distribution {
             builder = builder.distribution(address, (*distribution).into());
         }
-        builder
+        Ok(builder)
     }
 }

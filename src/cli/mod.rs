@@ -2,8 +2,9 @@
 //! connections; SIGINT and SIGTERM stop it cleanly, exit code 0; an address that cannot be had is one line on standard error,
 //! exit code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
-//! It knows the library by its public names only. `args.rs` is what can be said on the command line, `control.rs` what can be
-//! said on standard input. `client.rs` is the command as a client: `send`, `receive`, `ping`.
+//! It knows the library by its public names only. `args.rs` is what can be said on the command line, `trace.rs` where a
+//! trace goes, `control/` what can be said on standard input. `client.rs` is the command as a client: `send`, `receive`,
+//! `ping`.
 
 mod args;
 mod client;
@@ -11,13 +12,15 @@ mod control;
 mod ping;
 mod receive;
 mod send;
+mod trace;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use clap::Parser;
-use fakebroker::{Bound, Broker};
+use fakebroker::{Broker, Group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -40,9 +43,7 @@ struct Line {
 
 /// What the main thread waits for.
 enum News {
-    /// The broker runs; what was held until now.
-    Started(Broker),
-    /// It could not.
+    /// There is nobody to take commands from any more.
     Failed(io::Error),
     /// End at once: to the clients, a crash.
     Stop,
@@ -70,37 +71,28 @@ fn run(args: &Args) -> io::Result<()> {
     let (sender, news) = channel();
     // Before anybody is told that we are ready: from then on a signal is expected to be handled.
     watch_signals(sender.clone())?;
-    let bound = args.builder().bind()?;
-    let mut broker = None;
+    // One, whose port is kept if it is told to go down.
+    let brokers = Arc::new(args.builder()?.group(1)?);
     if args.control() {
-        control::serve(bound, args.hold(), sender)?;
+        control::serve(Arc::clone(&brokers), args.hold(), sender)?;
     } else {
-        broker = Some(plain(bound)?);
+        plain(&brokers)?;
     }
-    loop {
-        match news.recv() {
-            Ok(News::Started(started)) => broker = Some(started),
-            Ok(News::Failed(error)) => return Err(error),
-            Ok(News::StopClean) => {
-                if let Some(broker) = &broker {
-                    stop_clean(broker, news);
-                }
-                return Ok(());
-            }
-            // Dropping the broker stops it.
-            Ok(News::Stop) | Err(_) => return Ok(()),
-        }
+    match news.recv() {
+        Ok(News::Failed(error)) => return Err(error),
+        Ok(News::StopClean) => stop_clean(&brokers[0], news),
+        Ok(News::Stop) | Err(_) => brokers[0].stop(),
     }
+    Ok(())
 }
 
-fn plain(bound: Bound) -> io::Result<Broker> {
-    let broker = bound.start()?;
+fn plain(brokers: &Group) -> io::Result<()> {
+    brokers.start(0)?;
     let mut out = io::stdout().lock();
-    for addr in broker.addrs() {
+    for addr in brokers[0].addrs() {
         writeln!(out, "listening on amqp://{addr}")?;
     }
-    out.flush()?;
-    Ok(broker)
+    out.flush()
 }
 
 /// Whoever asks twice means at once.

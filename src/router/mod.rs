@@ -21,6 +21,7 @@ mod route;
 mod settlement;
 mod store;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -138,7 +139,7 @@ impl Router {
             Event::Delete { link, address, if_unused, if_empty } => {
                 self.delete(key(link), &address, if_unused, if_empty);
             }
-            Event::Purge { link, address } => self.purge_queue(key(link), &address),
+            Event::Purge { link, address } => self.purge_for(key(link), &address),
             Event::Leave => self.connection_gone(connection),
             Event::Detach { gone } => {
                 self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
@@ -170,6 +171,7 @@ impl Router {
     }
 
     fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
+        let asked = address_asked(&node);
         let route = match node {
             Node::Anonymous => None,
             named => Some(self.route_for(named, key)),
@@ -181,7 +183,7 @@ impl Router {
         let withheld = address.as_ref().is_some_and(|address| self.withheld.contains(address));
         self.links.add_producer(key, Producer { withheld, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
-        self.effects.push_back(Effect::Attached { link: key, address });
+        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address) });
         if let Some(route) = route
             && self.routes.get(route).is_some_and(Route::is_slow)
         {
@@ -211,7 +213,7 @@ impl Router {
                 route.consumers.push(key);
             }
         }
-        let address = Some(route.address.clone());
+        let address = address_asked(&request.node).or_else(|| Some(route.address.clone()));
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
         self.effects.push_back(Effect::Attached { link: key, address });
     }
@@ -219,7 +221,10 @@ impl Router {
     /// The route for a node that a link wants; made if there is none.
     fn route_for(&mut self, node: Node, owner: LinkKey) -> usize {
         let (address, distribution, owner) = match node {
-            Node::Address(address) => (address, None, None),
+            Node::Address(address) => match RoutingConfig::node_at(&address) {
+                Cow::Borrowed(same) if same.len() == address.len() => (address, None, None),
+                other => (Arc::from(other), None, None),
+            },
             Node::Dynamic(kind) => {
                 self.generated += 1;
                 let RoutingConfig { generated_prefix, separator, .. } = &self.config;
@@ -264,7 +269,7 @@ impl Router {
             producer.route
         });
         if let Destination::Queues(addresses) = &to {
-            return Some(self.route_to_queues(from, addresses, &message, delivery));
+            return Some(self.route_to_all(addresses, from, &message, delivery));
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -379,6 +384,8 @@ impl Router {
 
     /// The route of an address that a message names. A queue needs nobody to be there.
     fn route_to(&mut self, address: &str) -> Option<usize> {
+        let node = RoutingConfig::node_at(address);
+        let address = node.as_ref();
         if let Some(route) = self.addresses.get(address) {
             return Some(*route);
         }
@@ -615,7 +622,7 @@ struct Numbered {
 enum Lost {
     /// Nobody uses the address.
     Nobody,
-    /// There is no queue of this name.
+    /// It is for queues alone, and none of them is there.
     NoQueue,
     /// It does not say where it goes.
     Missing,
@@ -623,10 +630,20 @@ enum Lost {
     Unreadable,
 }
 
+/// A link is told the address that it asked for, where there is more than one way to say it.
+fn address_asked(node: &Node) -> Option<Arc<str>> {
+    match node {
+        Node::Address(address) => Some(address.clone()),
+        Node::Queue(_) | Node::Dynamic(_) | Node::Anonymous => None,
+    }
+}
+
 fn address_of(to: &Destination) -> &str {
     match to {
         Destination::Named(address) | Destination::Queue(address) => address.as_str(),
-        Destination::Link | Destination::Queues(_) | Destination::Missing | Destination::Unreadable => "",
+        // The first stands for all, where one has to.
+        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
+        Destination::Link | Destination::Missing | Destination::Unreadable => "",
     }
 }
 

@@ -120,7 +120,7 @@ impl Router {
         }
     }
 
-    pub(super) fn purge_queue(&mut self, link: LinkKey, address: &str) {
+    pub(super) fn purge_for(&mut self, link: LinkKey, address: &str) {
         let answer = self
             .queue_for(address, link.connection)
             .map(|route_id| Effect::Purged { link, messages: self.empty(route_id) });
@@ -225,11 +225,12 @@ impl Router {
         self.end_if_deserted(route_id);
     }
 
-    /// A message for several queues, of which some may be there. The outcome for its sender.
-    pub(super) fn route_to_queues(
+    /// A message for several queues, of which some may be there: to each it is a message of its own. The outcome for its
+    /// sender.
+    pub(super) fn route_to_all(
         &mut self,
-        from: LinkKey,
         addresses: &[Arc<str>],
+        from: LinkKey,
         message: &Message,
         delivery: Option<DeliveryKey>,
     ) -> Outcome {

@@ -7,7 +7,14 @@ mod support;
 
 mod client;
 mod control;
+mod errors;
+mod flags;
+mod looking;
 mod program;
+mod rules;
+mod steering;
+mod values;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -38,7 +45,7 @@ fn a_signal_stops_it_cleanly() {
         program.signal(name);
         peer.expect_close_with(CONNECTION_FORCED);
         // Nobody new is let in meanwhile.
-        expect_refused(addr);
+        expect_refused(&addr);
         peer.send(close());
         peer.expect_eof();
         program.expect_exit(0);
@@ -94,7 +101,7 @@ fn an_address_that_does_not_exist_is_exit_code_1() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let rows: [&[&str]; 16] = [
+    let rows: [&[&str]; 21] = [
         &["--nonsense"],
         &["positional"],
         &["--listen"],
@@ -111,6 +118,11 @@ fn wrong_usage_is_exit_code_2() {
         &["--channel-max", "65536"],
         &["--max-frame-size", "large"],
         &["--hold"],
+        &["--message-log", "5"],
+        &["--trace-log", "5"],
+        &["--control", "--message-log", "many"],
+        &["--trace-format", "text"],
+        &["--trace", "-", "--trace-format", "poem"],
     ];
     let mut wrong = Vec::new();
     for row in rows {
@@ -147,6 +159,10 @@ fn help_and_version() {
         "--container-id",
         "--control",
         "--hold",
+        "--message-log",
+        "--trace-log",
+        "--trace <FILE>",
+        "--trace-format",
         "-v",
     ] {
         assert!(help.contains(flag), "{flag} is not in the help:\n{help}");

@@ -1,7 +1,7 @@
 //! The program as a child process, with all its streams in the test's hands.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -89,6 +89,23 @@ impl Program {
         self.json()
     }
 
+    /// A command that is carried out, and its answer without `ok`.
+    #[track_caller]
+    pub(crate) fn obeys(&mut self, command: Json) -> Json {
+        let mut answer = self.ask(command.to_string());
+        let ok = answer.as_object_mut().unwrap().remove("ok");
+        assert_eq!(ok, Some(json!(true)), "to {command}: {answer}");
+        answer
+    }
+
+    /// A command that is not carried out, and why.
+    #[track_caller]
+    pub(crate) fn refuses(&mut self, command: Json) -> String {
+        let answer = self.ask(command.to_string());
+        assert_eq!(answer["ok"], json!(false), "to {command}: {answer}");
+        expect_error(&answer)
+    }
+
     #[track_caller]
     pub(crate) fn expect_no_more_output(&self) {
         match self.lines.recv_timeout(PATIENCE) {
@@ -161,14 +178,6 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, Vec<String>, Vec<String>) {
     program.input = None;
     let code = program.wait().code().expect("no signal ended it");
     (code, program.lines.iter().collect(), program.errors().to_vec())
-}
-
-#[track_caller]
-pub(crate) fn expect_refused(addr: SocketAddr) {
-    match TcpStream::connect(addr) {
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{error}"),
-        Ok(_) => panic!("{addr} accepts connections"),
-    }
 }
 
 #[track_caller]

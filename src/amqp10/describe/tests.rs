@@ -2,10 +2,9 @@
 
 #![allow(clippy::panic)]
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::amqp10::content;
+use crate::recordings;
 use proptest::prelude::*;
 
 /// A frame around a body, as 2.3.1 has it.
@@ -144,6 +143,10 @@ fn sasl_without_its_secrets() {
         (composite(0x43, &[b"\xa0\x06s3cr3t"]), "sasl-response response=***"),
         (composite(0x44, &[b"\x50\x00"]), "sasl-outcome code=ok"),
     ];
+    for body in [&b"\0\x53\x41\xc1\x0c\x02\xa1\x01p\xa1\x06s3cr3t"[..], b"\0\x53\x49\xa0\x06s3cr3t"] {
+        let expected = format!("undecodable (SASL frame of an unknown kind) ({} bytes)", body.len());
+        assert_eq!(describe(&frame(1, 0, body)).to_string(), expected);
+    }
     for (body, expected) in rows {
         let piece = frame(1, 0, &body);
         assert_eq!(describe(&piece).to_string(), expected);
@@ -207,30 +210,9 @@ fn a_line_has_an_end() {
     let long = [&b"\0\x53\x10\xd0\0\0\x75\x34\0\0\x27\x10"[..], &b"\xa1\x01x".repeat(10_000)].concat();
     let line = describe(&frame(0, 0, &long)).to_string();
     assert!(line.ends_with('…') && line.len() < 5000, "{} bytes", line.len());
-}
-
-/// What each side of each connection of a recording said, one after the other.
-fn streams(recording: &str) -> BTreeMap<(String, String), Vec<u8>> {
-    let mut joined: Vec<String> = Vec::new();
-    for line in recording.lines().filter(|line| !line.starts_with('#')) {
-        match joined.last_mut() {
-            Some(last) if line.starts_with(' ') => last.push_str(line),
-            _ => joined.push(line.to_owned()),
-        }
-    }
-    let mut streams = BTreeMap::new();
-    for line in joined {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [connection, direction @ (">" | "<"), hex @ ..] = words.as_slice() else { continue };
-        let stream: &mut Vec<u8> = streams.entry(((*connection).to_owned(), (*direction).to_owned())).or_default();
-        for word in hex.iter().filter(|word| **word != "end") {
-            let (digits, times) = word.split_once('*').unwrap_or((word, "1"));
-            let bytes = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-            let bytes: Vec<u8> = bytes.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
-            stream.extend(bytes.repeat(times.parse().unwrap()));
-        }
-    }
-    streams
+    let descriptor = [&b"\0\xf0\0\0\0\x05\0\0\x27\x10\x40"[..], b"\x45"].concat();
+    let line = describe(&frame(0, 0, &descriptor)).to_string();
+    assert!(line.contains("null, null") && line.len() < 5000, "{} bytes", line.len());
 }
 
 /// The headers and frames of a stream, each with its line.
@@ -247,15 +229,11 @@ fn lines(mut stream: &[u8]) -> Vec<(&[u8], Line)> {
 
 /// Calls `see` with all that was recorded, and where.
 fn each_recorded(mut see: impl FnMut(&[u8], &Line, &str)) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings");
     let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        for ((connection, direction), stream) in streams(&std::fs::read_to_string(&path).unwrap()) {
+    for path in recordings::files() {
+        for ((connection, from_client), stream) in recordings::streams(&recordings::read(&path)) {
             for (piece, line) in lines(&stream) {
+                let direction = if from_client { '>' } else { '<' };
                 see(piece, &line, &format!("{}: {connection} {direction} {line}", path.display()));
                 count += 1;
             }
@@ -291,12 +269,12 @@ fn messages_that_were_recorded() {
 
 #[test]
 fn a_recording_reads_well() {
-    let recording = include_str!("../../../tests/recordings/rhea.txt");
-    let streams = streams(recording);
-    let said = |direction: &str| -> Vec<String> {
-        lines(&streams[&("1".to_owned(), direction.to_owned())]).iter().map(|(_, line)| line.to_string()).collect()
+    let path = recordings::files().into_iter().find(|path| path.ends_with("rhea.txt")).unwrap();
+    let streams = recordings::streams(&recordings::read(&path));
+    let said = |from_client: bool| -> Vec<String> {
+        lines(&streams[&(1, from_client)]).iter().map(|(_, line)| line.to_string()).collect()
     };
-    let client = said(">");
+    let client = said(true);
     assert_eq!(client.len(), 38, "{client:#?}");
     let expected = [
         r#"header SASL 1.0.0"#,
@@ -313,7 +291,7 @@ fn a_recording_reads_well() {
         r#"ch 0 disposition role=receiver first=1 last=2 settled=true state=rejected{error=app:no "no thanks"}"#,
     ];
     assert_eq!(client[14..17], last);
-    let broker = said("<");
+    let broker = said(false);
     assert_eq!(broker.len(), 38, "{broker:#?}");
     let expected = [
         r#"sasl-outcome code=ok"#,

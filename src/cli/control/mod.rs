@@ -1,0 +1,104 @@
+//! `--control`: JSON lines, for test authors in any language. Each line on standard input is a command and gets exactly one
+//! line back, in order; the end of the input stops the broker, so that it never outlives the test that started it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the first line, and an answer for every line |
+//! | `inbox.rs` | lines on their way in |
+//! | `fields.rs` | the members of a command, and what is wrong with them |
+//! | `commands.rs` | the commands; `waiting.rs` and `trace.rs` the long ones |
+//! | `rules.rs` | what stands in for hooks |
+//! | `messages.rs`, `values.rs`, `base64.rs` | messages and AMQP values in JSON |
+//! | `pictures.rs` | who is there and what waits where, in JSON |
+
+mod base64;
+mod commands;
+mod fields;
+mod inbox;
+mod messages;
+mod pictures;
+mod rules;
+mod trace;
+mod values;
+mod waiting;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use fakebroker::{Ending, Group};
+use serde_json::{Map, Value as Json, json};
+
+use super::News;
+use commands::{Answered, Control};
+use fields::Fields;
+use inbox::Inbox;
+
+/// Says where the broker is and takes commands from then on, in threads of their own. With `hold` nothing listens before the
+/// command to start.
+pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<News>) -> io::Result<()> {
+    if !hold {
+        brokers.start(0)?;
+    }
+    print(&event(if hold { "bound" } else { "listening" }, brokers[0].addrs()))?;
+    let inbox = Inbox::default();
+    let lines = inbox.clone();
+    std::thread::Builder::new().name("input".into()).spawn(move || lines.fill())?;
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        let control = Control::new(brokers, !hold, inbox.clone());
+        let last = obey(control, &inbox).unwrap_or_else(News::Failed);
+        let _ = news.send(last);
+    })?;
+    Ok(())
+}
+
+/// With several addresses all of them, beside the first.
+fn event(name: &str, addrs: &[SocketAddr]) -> Json {
+    let urls: Vec<String> = addrs.iter().map(|addr| format!("amqp://{addr}")).collect();
+    match urls.as_slice() {
+        [url] => json!({"event": name, "url": url}),
+        urls => json!({"event": name, "url": urls.first(), "urls": urls}),
+    }
+}
+
+/// Commands, until one of them or the end of the input ends it all.
+fn obey(mut control: Control, inbox: &Inbox) -> io::Result<News> {
+    while let Some(line) = inbox.line()? {
+        let answered = command(&line).and_then(|(name, fields)| control.obey(&name, fields));
+        match answered {
+            Ok(Answered::Said(mut answer)) => {
+                answer.insert("ok".into(), true.into());
+                print(&Json::Object(answer))?;
+            }
+            Ok(Answered::Ends(ending)) => {
+                print(&json!({"ok": true}))?;
+                return Ok(match ending {
+                    Ending::Crash => News::Stop,
+                    Ending::Clean => News::StopClean,
+                });
+            }
+            Err(reason) => print(&json!({"ok": false, "error": reason}))?,
+        }
+    }
+    Ok(News::Stop)
+}
+
+/// The command that a line holds, and what it says beside its name.
+fn command(line: &[u8]) -> Result<(String, Fields), String> {
+    let json: Json = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
+    let mut members = match json {
+        Json::Object(members) => members,
+        _ => Map::new(),
+    };
+    match members.remove("cmd") {
+        Some(Json::String(name)) => Ok((name, Fields::new(members))),
+        _ => Err("a command is an object with a string \"cmd\"".into()),
+    }
+}
+
+fn print(line: &Json) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

@@ -1,0 +1,86 @@
+//! Who is there and what waits where, in JSON.
+
+use fakebroker::{Connection, Counts, Link, Report, Route, Violation};
+use serde_json::{Map, Value as Json, json};
+
+pub(super) fn counts(counts: &Counts) -> Map<String, Json> {
+    counts.iter().map(|(name, count)| (name.into(), count.into())).collect()
+}
+
+pub(super) fn connections(connections: &[Connection]) -> Json {
+    let one = |connection: &Connection| {
+        json!({
+            "id": connection.id.get(),
+            "peer": connection.peer.to_string(),
+            "protocol": connection.protocol,
+            "container": connection.container,
+            "host": connection.host,
+            "user": connection.user,
+        })
+    };
+    connections.iter().map(one).collect()
+}
+
+pub(super) fn links(links: &[Link]) -> Json {
+    let one = |link: &Link| {
+        json!({
+            "connection": link.connection.get(),
+            "name": link.name,
+            "role": link.role.to_string(),
+            "address": link.address,
+            "credit": link.credit,
+            "unsettled": link.unsettled,
+            "waiting": link.waiting,
+        })
+    };
+    links.iter().map(one).collect()
+}
+
+pub(super) fn routes(routes: &[Route]) -> Json {
+    let one = |route: &Route| {
+        json!({
+            "address": route.address,
+            "distribution": route.distribution.to_string(),
+            "senders": route.senders,
+            "receivers": route.receivers,
+            "waiting": route.waiting,
+            "arrived": route.arrived,
+        })
+    };
+    routes.iter().map(one).collect()
+}
+
+fn violations(violations: &[Violation]) -> Json {
+    let one = |violation: &Violation| {
+        json!({
+            "connection": violation.connection.get(),
+            "peer": violation.peer.to_string(),
+            "section": violation.section,
+            "condition": violation.condition,
+            "description": violation.description,
+        })
+    };
+    violations.iter().map(one).collect()
+}
+
+/// The lists of a report, and all of it as text.
+pub(super) fn report(found: &Result<(), Report>) -> Json {
+    let Err(report) = found else {
+        return json!({
+            "clean": true, "report": "", "violations": [], "unsettled": [], "open_connections": [], "open_links": [],
+            "unclosed_connections": [],
+        });
+    };
+    // Its first line says where in this program it was asked for.
+    let text = report.to_string();
+    let lines: Vec<&str> = text.lines().skip(1).map(str::trim_start).collect();
+    json!({
+        "clean": false,
+        "report": lines.join("\n"),
+        "violations": violations(&report.violations),
+        "unsettled": links(&report.unsettled),
+        "open_connections": connections(&report.open_connections),
+        "open_links": links(&report.open_links),
+        "unclosed_connections": connections(&report.unclosed_connections),
+    })
+}

@@ -1,0 +1,233 @@
+//! Rules that stand in for hooks: what a test would write as a closure, said in JSON. Of the rules that fit, the oldest
+//! decides; where none does, it is as if there were no hook.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fakebroker::{Admission, Connection, Handle, Link, Seen, Verdict};
+
+use super::fields::{Fields, Refusal};
+
+/// See the module. Clones are the same rules.
+#[derive(Clone, Default)]
+pub(super) struct Rules(Arc<Mutex<Sets>>);
+
+#[derive(Default)]
+struct Sets {
+    message: Vec<Rule<Verdict>>,
+    attach: Vec<Rule<Admission>>,
+    connect: Vec<Rule<Admission>>,
+}
+
+struct Rule<V> {
+    /// What has to be as it says, by name.
+    wanted: Vec<(&'static str, String)>,
+    verdict: V,
+    /// How often it still decides. None: always.
+    left: Option<u64>,
+}
+
+/// A message is not held up longer than this.
+const MAX_DELAY: Duration = Duration::from_secs(3600);
+
+impl Rules {
+    fn sets(&self) -> MutexGuard<'_, Sets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn on_message(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
+        let rule = Rule::read(fields, &["address", "name", "subject", "body"], read_verdict)?;
+        self.sets().message.push(rule);
+        let rules = self.clone();
+        handle.on_message(move |seen| {
+            let fact = |name: &str| fact_of_message(seen, name);
+            decide(&mut rules.sets().message, fact).unwrap_or(Verdict::Forward)
+        });
+        Ok(())
+    }
+
+    pub(super) fn on_attach(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
+        let rule = Rule::read(fields, &["address", "name", "role"], |fields| {
+            read_admission(fields, "amqp:unauthorized-access")
+        })?;
+        self.sets().attach.push(rule);
+        let rules = self.clone();
+        handle.on_attach(move |link| {
+            let fact = |name: &str| fact_of_link(link, name);
+            decide(&mut rules.sets().attach, fact).unwrap_or(Admission::Allow)
+        });
+        Ok(())
+    }
+
+    pub(super) fn on_connect(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
+        let rule = Rule::read(fields, &["container", "host", "user"], |fields| {
+            read_admission(fields, "amqp:unauthorized-access")
+        })?;
+        self.sets().connect.push(rule);
+        let rules = self.clone();
+        handle.on_connect(move |connection| {
+            let fact = |name: &str| fact_of_connection(connection, name);
+            decide(&mut rules.sets().connect, fact).unwrap_or(Admission::Allow)
+        });
+        Ok(())
+    }
+
+    pub(super) fn clear(&self, handle: &Handle) {
+        handle.clear_hooks();
+        *self.sets() = Sets::default();
+    }
+}
+
+fn fact_of_message(seen: &Seen, name: &str) -> Option<String> {
+    match name {
+        "address" => Some(seen.address.clone()),
+        "name" => seen.sender.as_ref().map(|sender| sender.link.clone()),
+        "subject" => seen.properties.subject.clone(),
+        "body" => seen.as_text().map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn fact_of_link(link: &Link, name: &str) -> Option<String> {
+    match name {
+        "address" => link.address.clone(),
+        "name" => Some(link.name.clone()),
+        "role" => Some(link.role.to_string()),
+        _ => None,
+    }
+}
+
+fn fact_of_connection(connection: &Connection, name: &str) -> Option<String> {
+    match name {
+        "container" => connection.container.clone(),
+        "host" => connection.host.clone(),
+        "user" => connection.user.clone(),
+        _ => None,
+    }
+}
+
+impl<V> Rule<V> {
+    fn read(
+        fields: &mut Fields,
+        names: &[&'static str],
+        verdict: impl FnOnce(&mut Fields) -> Result<V, Refusal>,
+    ) -> Result<Rule<V>, Refusal> {
+        let mut wanted = Vec::new();
+        for name in names {
+            wanted.extend(fields.text(name)?.map(|pattern| (*name, pattern)));
+        }
+        let rule = Rule { wanted, verdict: verdict(fields)?, left: fields.number("times")? };
+        fields.end()?;
+        Ok(rule)
+    }
+}
+
+/// What the first rule says that fits, and it has one time less.
+fn decide<V: Clone>(rules: &mut [Rule<V>], fact: impl Fn(&str) -> Option<String>) -> Option<V> {
+    let fits = |(name, pattern): &(&str, String)| fact(name).is_some_and(|text| is_match(pattern, &text));
+    let rule = rules.iter_mut().find(|rule| rule.left != Some(0) && rule.wanted.iter().all(fits))?;
+    rule.left = rule.left.map(|times| times - 1);
+    Some(rule.verdict.clone())
+}
+
+/// Whether a text is as a pattern has it: the same, where `*` stands for any text.
+fn is_match(pattern: &str, text: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (middle, end) = rest.rsplit_once('*').map_or(("", rest), |(middle, end)| (middle, end));
+    let between = text.strip_prefix(begin).and_then(|text| text.strip_suffix(end));
+    // The first place for each piece leaves the most room for the next.
+    let mut pieces = middle.split('*');
+    between.is_some_and(|between| {
+        pieces.try_fold(between, |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Forward,
+    Drop,
+    Accept,
+    Reject,
+    Release,
+    Modify,
+    Ignore,
+    Delay,
+}
+
+fn read_verdict(fields: &mut Fields) -> Result<Verdict, Refusal> {
+    let words = [
+        ("forward", Word::Forward),
+        ("drop", Word::Drop),
+        ("accept", Word::Accept),
+        ("reject", Word::Reject),
+        ("release", Word::Release),
+        ("modify", Word::Modify),
+        ("ignore", Word::Ignore),
+        ("delay", Word::Delay),
+    ];
+    Ok(match fields.choice_of("verdict", &words)? {
+        Word::Forward => Verdict::Forward,
+        Word::Drop => Verdict::Drop,
+        Word::Accept => Verdict::Accept,
+        Word::Reject => {
+            let (condition, description) = read_reason(fields, "amqp:not-allowed")?;
+            Verdict::Reject { condition, description }
+        }
+        Word::Release => Verdict::Release,
+        Word::Modify => Verdict::Modify,
+        Word::Ignore => Verdict::Ignore,
+        Word::Delay => Verdict::Delay(fields.seconds_of("seconds", MAX_DELAY)?),
+    })
+}
+
+fn read_admission(fields: &mut Fields, condition: &str) -> Result<Admission, Refusal> {
+    if fields.choice_of("verdict", &[("allow", true), ("refuse", false)])? {
+        return Ok(Admission::Allow);
+    }
+    let (condition, description) = read_reason(fields, condition)?;
+    Ok(Admission::Refuse { condition, description })
+}
+
+/// `condition` and `description`, what a client is told.
+pub(super) fn read_reason(fields: &mut Fields, condition: &str) -> Result<(String, String), Refusal> {
+    let given = fields.read("condition", |json| {
+        let text = super::fields::text(json)?;
+        if text.is_ascii() { Ok(text) } else { Err(format!("{text:?} is no symbol: it is not ASCII")) }
+    })?;
+    Ok((given.unwrap_or_else(|| condition.to_owned()), fields.text("description")?.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_match;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let rows = [
+            ("queue.a", "queue.a", true),
+            ("queue.a", "queue.ab", false),
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("queue.*", "queue.", true),
+            ("queue.*", "queue.a.b", true),
+            ("queue.*", "a.queue.b", false),
+            ("*.a", "queue.a", true),
+            ("*.a", "queue.ab", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("*poison*", "some poison here", true),
+            ("*poison*", "some", false),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "acb", false),
+            ("a*b*b*c", "abc", false),
+            ("**", "x", true),
+            ("ü*", "über", true),
+        ];
+        for (pattern, text, expected) in rows {
+            assert_eq!(is_match(pattern, text), expected, "{pattern:?} {text:?}");
+        }
+    }
+}

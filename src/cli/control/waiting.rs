@@ -1,0 +1,129 @@
+//! `wait`: what can be waited for, and for how long.
+
+use std::time::Duration;
+
+use fakebroker::{Counts, Handle};
+use serde_json::{Value as Json, json};
+
+use super::fields::{Fields, Refusal};
+use super::messages::{self, Detail};
+use super::pictures;
+
+/// How long is waited if nothing is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Nothing is waited for longer than this.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What a command asked to wait for.
+pub(super) struct Wait {
+    pub(super) timeout: Duration,
+    what: What,
+    /// In words.
+    text: String,
+}
+
+enum What {
+    Counts { at_least: Vec<(String, u64)>, equal: Vec<(String, u64)> },
+    Receivers { address: String, count: usize },
+    Messages { address: String, count: u64, detail: Detail },
+    Connections(usize),
+    Settled,
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Counts,
+    Receivers,
+    Messages,
+    Connections,
+    Settled,
+}
+
+impl Wait {
+    pub(super) fn read(fields: &mut Fields) -> Result<Wait, Refusal> {
+        let words = [
+            ("counts", Word::Counts),
+            ("receivers", Word::Receivers),
+            ("messages", Word::Messages),
+            ("connections", Word::Connections),
+            ("settled", Word::Settled),
+        ];
+        let (what, text) = match fields.choice_of("for", &words)? {
+            Word::Counts => read_counts(fields)?,
+            Word::Receivers => {
+                let (address, count) = (fields.text_of("address")?, fields.number("count")?.unwrap_or(1));
+                let text = format!("{count} to receive from {address:?}");
+                (What::Receivers { address, count }, text)
+            }
+            Word::Messages => {
+                let (address, count) = (fields.text_of("address")?, fields.number("count")?.unwrap_or(1));
+                let text = format!("{count} to arrive for {address:?}");
+                (What::Messages { address, count, detail: Detail::read(fields)? }, text)
+            }
+            Word::Connections => {
+                let count = fields.number_of("count")?;
+                (What::Connections(count), format!("{count} connections to be open"))
+            }
+            Word::Settled => (What::Settled, "all deliveries to be settled".to_owned()),
+        };
+        let timeout = fields.seconds("timeout", MAX_TIMEOUT)?.unwrap_or(DEFAULT_TIMEOUT);
+        fields.end()?;
+        Ok(Wait { timeout, what, text })
+    }
+
+    /// Waits, on the caller's thread, no longer than `timeout`; in vain, it tells what happened instead.
+    pub(super) fn until(&self, handle: &Handle, timeout: Duration) -> Result<Json, Refusal> {
+        let waited = match &self.what {
+            What::Counts { at_least, equal } => {
+                let holds = |counts: &Counts| {
+                    let count =
+                        |name: &str| counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| count);
+                    at_least.iter().all(|(name, number)| count(name) >= *number)
+                        && equal.iter().all(|(name, number)| count(name) == *number)
+                };
+                handle.wait_for(timeout, holds).map(|counts| json!({"counts": pictures::counts(&counts)}))
+            }
+            What::Receivers { address, count } => {
+                handle.wait_for_receivers(timeout, address, *count).map(|()| json!({}))
+            }
+            What::Messages { address, count, detail } => {
+                let seen = handle.wait_for_messages(timeout, address, *count);
+                seen.map(|seen| json!({"messages": messages::all(&seen, *detail)}))
+            }
+            What::Connections(count) => {
+                let connections = handle.wait_for_connections(timeout, *count);
+                connections.map(|connections| json!({"connections": pictures::connections(&connections)}))
+            }
+            What::Settled => handle.wait_for_settled(timeout).map(|()| json!({})),
+        };
+        waited.map_err(|mut error| {
+            // Not where in this program, but what the command said.
+            error.what = format!("waited {:?} in vain for {}", self.timeout, self.text);
+            error.to_string()
+        })
+    }
+}
+
+fn read_counts(fields: &mut Fields) -> Result<(What, String), Refusal> {
+    let (at_least, equal) = (numbers(fields, "at_least")?, numbers(fields, "equal")?);
+    if at_least.is_empty() && equal.is_empty() {
+        return Err("\"at_least\" or \"equal\" is missing: an object of counters is expected".into());
+    }
+    let say = |verb: &str, numbers: &[(String, u64)]| -> Vec<String> {
+        numbers.iter().map(|(name, number)| format!("{name} {verb} {number}")).collect()
+    };
+    let text = [say("to be at least", &at_least), say("to be", &equal)].concat().join(", ");
+    Ok((What::Counts { at_least, equal }, text))
+}
+
+/// Counters and numbers for them.
+fn numbers(fields: &mut Fields, name: &str) -> Result<Vec<(String, u64)>, Refusal> {
+    let Some(mut inner) = fields.inner(name)? else { return Ok(Vec::new()) };
+    let mut numbers = Vec::new();
+    for (counter, _) in Counts::default().iter() {
+        numbers.extend(inner.number(counter)?.map(|number| (counter.to_owned(), number)));
+    }
+    inner.end()?;
+    Ok(numbers)
+}

@@ -1,0 +1,125 @@
+//! `wait`, and what becomes of the lines behind it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::program::*;
+use crate::support::*;
+
+#[test]
+fn it_waits_until_it_is_so() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let ask = |program: &mut Program, command: serde_json::Value| program.tell(format!("{command}\n"));
+
+    ask(&mut program, json!({"cmd": "wait", "for": "connections", "count": 1}));
+    let mut peer = Peer::opened(&addr);
+    let answer = program.json();
+    assert_eq!((&answer["ok"], &answer["connections"][0]["id"]), (&json!(true), &json!(1)), "{answer}");
+
+    ask(&mut program, json!({"cmd": "wait", "for": "receivers", "address": "a"}));
+    peer.attach_receiver("r", 0, "a", 2);
+    assert_eq!(program.json(), json!({"ok": true}));
+
+    ask(&mut program, json!({"cmd": "wait", "for": "messages", "address": "a", "count": 2}));
+    peer.attach_sender("s", 1, "a");
+    for text in ["one", "two"] {
+        let id = peer.send_message(1, text);
+        peer.expect_transfer();
+        peer.expect_outcome_of(id);
+    }
+    let answer = program.json();
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+    assert_eq!((&answer["messages"][0]["text"], &answer["messages"][1]["text"]), (&json!("one"), &json!("two")));
+
+    ask(&mut program, json!({"cmd": "wait", "for": "settled"}));
+    ask(&mut program, json!({"cmd": "wait", "for": "counts", "at_least": {"accepted": 1}, "equal": {"rejected": 1}}));
+    peer.send(disposition(RECEIVER, 0, accepted()));
+    peer.send(disposition(RECEIVER, 1, rejected()));
+    assert_eq!(program.json(), json!({"ok": true}));
+    let answer = program.json();
+    assert_eq!((&answer["ok"], &answer["counts"]["accepted"]), (&json!(true), &json!(1)), "{answer}");
+}
+
+#[test]
+fn what_is_so_already_is_answered_at_once() {
+    let (mut program, _) = Program::controlled(&[]);
+    program.obeys(json!({"cmd": "wait", "for": "connections", "count": 0, "timeout": 0}));
+    program.obeys(json!({"cmd": "wait", "for": "settled", "timeout": 0}));
+    program.obeys(json!({"cmd": "wait", "for": "receivers", "address": "a", "count": 0, "timeout": 0}));
+    // Also behind the end of the input.
+    program.tell(format!("{}\n", json!({"cmd": "wait", "for": "counts", "equal": {"direct": 0}})));
+    program.input = None;
+    assert_eq!(program.json()["ok"], json!(true));
+    program.expect_exit(0);
+}
+
+#[test]
+fn in_vain_it_says_what_happened_instead() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let mut peer = Peer::opened(&addr);
+    peer.attach_receiver("r", 0, "a", 3);
+    let error = program.refuses(json!({"cmd": "wait", "for": "messages", "address": "a", "count": 2, "timeout": 0.05}));
+    assert!(error.starts_with("waited 50ms in vain for 2 to arrive for \"a\"\n"), "{error}");
+    for part in ["receiver \"r\" of connection 1 at \"a\", credit 3", "receiver_links 1", "-> ch 0 attach"] {
+        assert!(error.contains(part), "no {part:?} in {error}");
+    }
+    assert!(!error.contains("src/"), "{error}");
+    let error = program.refuses(
+        json!({"cmd": "wait", "for": "counts", "at_least": {"queued": 1}, "equal": {"dropped": 2}, "timeout": 0}),
+    );
+    assert!(error.starts_with("waited 0ns in vain for queued to be at least 1, dropped to be 2\n"), "{error}");
+}
+
+#[test]
+fn lines_behind_it_are_answered_after_it_and_in_order() {
+    let (mut program, _) = Program::controlled(&[]);
+    let wait = json!({"cmd": "wait", "for": "connections", "count": 1, "timeout": 0.05});
+    program.tell(format!("{wait}\n{}\n{wait}\n{}\n", json!({"cmd": "version"}), json!({"cmd": "routes"})));
+    expect_error(&program.json());
+    assert_eq!(program.json()["protocol"], json!(2));
+    expect_error(&program.json());
+    assert_eq!(program.json(), json!({"ok": true, "routes": []}));
+}
+
+#[test]
+fn the_end_of_the_input_ends_it() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let begun = Instant::now();
+    let wait = json!({"cmd": "wait", "for": "connections", "count": 1, "timeout": 3600});
+    program.tell(format!("{wait}\n{wait}\n{}\n", json!({"cmd": "version"})));
+    program.input = None;
+    for _ in 0..2 {
+        let error = expect_error(&program.json());
+        assert!(error.contains("input"), "{error}");
+    }
+    assert_eq!(program.json()["protocol"], json!(2));
+    program.expect_exit(0);
+    expect_refused(&addr);
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_signal_ends_it() {
+    let (mut program, _) = Program::controlled(&[]);
+    program.tell(format!("{}\n", json!({"cmd": "wait", "for": "connections", "count": 1, "timeout": 3600})));
+    program.signal("TERM");
+    program.expect_exit(0);
+}
+
+#[test]
+fn many_lines_behind_it_are_all_answered() {
+    let (mut program, _) = Program::controlled(&[]);
+    let mut input = program.input.take().unwrap();
+    // More than are read ahead.
+    let writer = std::thread::spawn(move || {
+        use std::io::Write;
+        let wait = json!({"cmd": "wait", "for": "connections", "count": 1, "timeout": 0.05});
+        writeln!(input, "{wait}").unwrap();
+        (0..5000).for_each(|_| input.write_all(b"{\"cmd\":\"version\"}\n").unwrap());
+    });
+    expect_error(&program.json());
+    (0..5000).for_each(|_| assert_eq!(program.json()["protocol"], json!(2)));
+    writer.join().unwrap();
+    program.expect_exit(0);
+}
