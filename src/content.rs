@@ -278,6 +278,18 @@ impl Message {
     }
 }
 
+impl From<&str> for Message {
+    fn from(text: &str) -> Message {
+        Message::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Message {
+        Message::text(text)
+    }
+}
+
 impl Properties {
     /// Those that are there, with the specification's names.
     fn present(&self) -> impl Iterator<Item = (&'static str, Value)> {

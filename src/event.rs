@@ -91,8 +91,19 @@ pub(crate) enum Node {
     Address(Arc<str>),
     /// A fresh address, please; what the node should be like is a hint.
     Dynamic(NodeKind),
+    /// A queue that is there already, under this address.
+    Queue(Arc<str>),
     /// Each message says itself where it goes.
     Anonymous,
+}
+
+/// How long a declared queue lives, and for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// For the connection that declared it alone, and gone with it.
+    pub(crate) exclusive: bool,
+    /// Gone with the last of its consumers.
+    pub(crate) while_consumed: bool,
 }
 
 /// What kind of node a dynamic terminus asked for.
@@ -119,6 +130,10 @@ pub(crate) enum Destination {
     Link,
     /// Where the message says.
     Named(Text),
+    /// To the queue of this address, if there is one.
+    Queue(Text),
+    /// To each of these queues that is there.
+    Queues(Arc<[Arc<str>]>),
     /// It should say and does not.
     Missing,
     /// It should say and cannot be read.
@@ -135,6 +150,13 @@ pub(crate) enum Reason {
     MessageSizeExceeded,
     ConnectionForced,
     NotImplemented,
+    /// It is another connection's alone.
+    ResourceLocked,
+    /// It is there and is not as asked for.
+    PreconditionFailed,
+    /// It was there and has been deleted.
+    ResourceDeleted,
+    NotAllowed,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }
@@ -222,8 +244,63 @@ pub(crate) enum Event {
     Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
     /// A settled delivery with a ticket has been written: nobody will answer it.
     Sent { link: LinkId, ticket: Ticket },
+    /// It answers something that our end began, or says why it ended that. The router begins nothing.
+    Reply(Box<Reply>),
+    /// A delivery cannot be sent after all: it goes back to its place as if it had never left.
+    Unsent { link: LinkId, ticket: Ticket },
+    /// A consumer takes no more and no longer counts as one, but will still answer what it has.
+    Retire { link: LinkId },
+    /// A queue should be there.
+    Declare(Box<Declaration>),
+    /// A queue should be no more.
+    Delete { link: LinkId, address: Arc<str>, if_unused: bool, if_empty: bool },
+    /// What waits in a queue should be no more.
+    Purge { link: LinkId, address: Arc<str> },
+    /// The peer has said goodbye: all that is its own goes.
+    Leave,
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
     Detach { gone: Vec<Gone> },
+}
+
+/// What a peer says to an end that began: a client's.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The connection is open.
+    Opened { container: Arc<str>, max_frame_size: u32, offers: Vec<Arc<str>>, properties: Vec<(Arc<str>, Arc<str>)> },
+    /// The session has begun.
+    Begun { session: usize },
+    /// The link is attached; `address` is where.
+    Attached { link: LinkId, address: Option<Arc<str>>, max_message_size: u64 },
+    /// A link that drains has brought all there was.
+    Drained { link: LinkId },
+    /// The link is no more: its own doing, or its answer to ours.
+    Detached { link: LinkId, fault: Option<Fault> },
+    /// Nor is the session.
+    Ended { session: usize, fault: Option<Fault> },
+    /// Nor is the connection.
+    Closed { fault: Option<Fault> },
+}
+
+/// A link that our end wants.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkRequest {
+    pub(crate) name: Arc<str>,
+    /// Messages go to the node, or come from there.
+    pub(crate) sends: bool,
+    pub(crate) node: Node,
+    pub(crate) manner: Manner,
+    /// See [`ConsumerRequest::browse`].
+    pub(crate) browse: bool,
+}
+
+/// A queue that a peer wants to be there. A link of its is told the answer.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    pub(crate) link: LinkId,
+    pub(crate) address: Arc<str>,
+    pub(crate) lifetime: Lifetime,
+    /// Only asks whether it is there.
+    pub(crate) passive: bool,
 }
 
 /// A link that a peer wants to receive on.
@@ -240,6 +317,10 @@ pub(crate) struct ConsumerRequest {
     pub(crate) default_outcome: Outcome,
     /// Larger messages, in bytes, are not for it.
     pub(crate) max_message_size: u64,
+    /// It wants to be the only one.
+    pub(crate) exclusive: bool,
+    /// It looks in now and then: it is not counted as a consumer.
+    pub(crate) passing: bool,
 }
 
 /// A link that is no more.
@@ -255,18 +336,24 @@ pub(crate) struct Gone {
 pub(crate) enum Effect {
     /// The attach holds; `address` is where, none for an anonymous one.
     Attached { link: LinkKey, address: Option<Arc<str>> },
-    /// The attach does not hold.
+    /// The attach does not hold, or what the link asked for cannot be done.
     Refused { link: LinkKey, fault: Box<Fault> },
     /// A producer may send `credit` messages from now.
     Grant { link: LinkKey, credit: u32 },
     /// A message goes out to a consumer.
     Deliver { link: LinkKey, message: Message, settled: bool, ticket: Ticket },
-    /// A consumer that drains has all there was.
-    Drained { link: LinkKey },
+    /// A consumer that drains has all there was, or all it has credit for: then so many still wait.
+    Drained { link: LinkKey, left: usize },
     /// A producer's delivery ended.
     Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
     /// The link ends, and its peer is told why. That it has gone is an event, as always.
     Detach { link: LinkKey, fault: Box<Fault> },
+    /// The queue is there, with so many messages waiting and so many consumers.
+    Declared { link: LinkKey, messages: usize, consumers: usize },
+    /// The queue is no more, nor are the messages that waited in it.
+    Deleted { link: LinkKey, messages: usize },
+    /// The messages that waited are no more.
+    Purged { link: LinkKey, messages: usize },
 }
 
 impl Effect {
@@ -277,9 +364,12 @@ impl Effect {
             | Effect::Refused { link, .. }
             | Effect::Grant { link, .. }
             | Effect::Deliver { link, .. }
-            | Effect::Drained { link }
+            | Effect::Drained { link, .. }
             | Effect::Settle { link, .. }
-            | Effect::Detach { link, .. } => *link,
+            | Effect::Detach { link, .. }
+            | Effect::Declared { link, .. }
+            | Effect::Deleted { link, .. }
+            | Effect::Purged { link, .. } => *link,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::amqp10;
+use crate::amqp091;
 use crate::chronicle::Describe;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
@@ -29,8 +30,27 @@ enum Engine {
         until: Instant,
     },
     Amqp10(Box<amqp10::Connection>),
+    Amqp091(Box<amqp091::Connection>),
     /// It spoke nothing that we do.
     Refused,
+}
+
+/// What the connections of one protocol share. It belongs to the whole broker.
+#[derive(Debug)]
+pub(crate) struct Realm {
+    host: amqp091::VirtualHost,
+}
+
+impl Realm {
+    /// `salt` should differ between brokers.
+    pub(crate) fn new(salt: u64) -> Realm {
+        Realm { host: amqp091::VirtualHost::new(salt) }
+    }
+
+    /// A queue is no more.
+    pub(crate) fn forget_queue(&mut self, address: &Arc<str>) {
+        self.host.forget_queue(address);
+    }
 }
 
 /// See [`Frontend::language`].
@@ -53,12 +73,19 @@ impl Frontend {
     }
 
     /// Reads from `input` up to the next thing that concerns the router. None when more bytes are needed.
-    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+    pub(crate) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+        realm: &mut Realm,
+    ) -> Option<Event> {
         if let Engine::AwaitHeader { until } = self.engine {
             self.engine = self.choose(input, now, until, out)?;
         }
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.receive(input, now, out),
+            Engine::Amqp091(connection) => connection.receive(input, now, out, &mut realm.host),
             Engine::AwaitHeader { .. } | Engine::Refused => {
                 input.clear();
                 None
@@ -69,8 +96,17 @@ impl Frontend {
     /// The engine for what the first bytes say; None while they say too little.
     fn choose(&mut self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
         use amqp10::{Header, Protocol};
+        let partial = match amqp091::Header::read(input) {
+            amqp091::Header::Known(version) => {
+                let connection = amqp091::Connection::new(self.config.clone(), self.name.clone(), version, now, until);
+                return Some(Engine::Amqp091(Box::new(connection)));
+            }
+            amqp091::Header::Partial => true,
+            amqp091::Header::Unknown => false,
+        };
         let nearest = match Header::read(input) {
             Header::Partial => return None,
+            Header::Unknown(_) if partial => return None,
             Header::Known(first) if first.is_allowed_first(&self.config.users) => {
                 let connection = amqp10::Connection::new(self.config.clone(), self.name.clone(), now, until);
                 return Some(Engine::Amqp10(Box::new(connection)));
@@ -89,9 +125,11 @@ impl Frontend {
     }
 
     /// See [`amqp10::Connection::apply`].
-    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
-        if let Engine::Amqp10(connection) = &mut self.engine {
-            connection.apply(effect, now, out);
+    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.apply(effect, now, out),
+            Engine::Amqp091(connection) => connection.apply(effect, now, out, &mut realm.host),
+            Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
     }
 
@@ -99,6 +137,7 @@ impl Frontend {
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.poll_event(),
+            Engine::Amqp091(connection) => connection.poll_event(),
             Engine::AwaitHeader { .. } | Engine::Refused => None,
         }
     }
@@ -107,6 +146,7 @@ impl Frontend {
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.poll_breach(),
+            Engine::Amqp091(connection) => connection.poll_breach(),
             Engine::AwaitHeader { .. } | Engine::Refused => self.breach.take(),
         }
     }
@@ -114,6 +154,10 @@ impl Frontend {
     /// How the bytes on the wire are split and put into words.
     pub(crate) fn language(&self) -> Language {
         match &self.engine {
+            Engine::Amqp091(connection) if connection.version() == amqp091::Version::V0_8 => {
+                Language { extent: amqp091::extent, describe: amqp091::describe_0_8 }
+            }
+            Engine::Amqp091(_) => Language { extent: amqp091::extent, describe: amqp091::describe },
             Engine::Amqp10(_) | Engine::AwaitHeader { .. } | Engine::Refused => {
                 Language { extent: amqp10::extent, describe: amqp10::describe }
             }
@@ -122,13 +166,19 @@ impl Frontend {
 
     /// The connection is open, and nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(&self.engine, Engine::Amqp10(connection) if connection.is_open())
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.is_open(),
+            Engine::Amqp091(connection) => connection.is_open(),
+            Engine::AwaitHeader { .. } | Engine::Refused => false,
+        }
     }
 
     /// End of the turn: what has gathered is written.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
-        if let Engine::Amqp10(connection) = &mut self.engine {
-            connection.finish_turn(now, out);
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.finish_turn(now, out),
+            Engine::Amqp091(connection) => connection.finish_turn(now, out),
+            Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
     }
 
@@ -136,14 +186,17 @@ impl Frontend {
     pub(crate) fn close(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.close_with(fault, now, out),
+            Engine::Amqp091(connection) => connection.close_with(&fault, now, out),
             Engine::AwaitHeader { .. } | Engine::Refused => self.engine = Engine::Refused,
         }
     }
 
     /// The connection is gone: its links go too, as events say.
     pub(crate) fn abandon(&mut self) {
-        if let Engine::Amqp10(connection) = &mut self.engine {
-            connection.abandon();
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.abandon(),
+            Engine::Amqp091(connection) => connection.abandon(),
+            Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
     }
 
@@ -151,6 +204,7 @@ impl Frontend {
     pub(crate) fn unsettled(&self, link: LinkId) -> usize {
         match &self.engine {
             Engine::Amqp10(connection) => connection.unsettled(link),
+            Engine::Amqp091(connection) => connection.unsettled(link),
             Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
@@ -159,7 +213,7 @@ impl Frontend {
     pub(crate) fn blocked_bytes(&self) -> usize {
         match &self.engine {
             Engine::Amqp10(connection) => connection.blocked_bytes(),
-            Engine::AwaitHeader { .. } | Engine::Refused => 0,
+            Engine::Amqp091(_) | Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
 
@@ -167,6 +221,7 @@ impl Frontend {
     pub(crate) fn is_closed(&self) -> bool {
         match &self.engine {
             Engine::Amqp10(connection) => connection.is_closed(),
+            Engine::Amqp091(connection) => connection.is_closed(),
             Engine::AwaitHeader { .. } => false,
             Engine::Refused => true,
         }
@@ -174,13 +229,18 @@ impl Frontend {
 
     /// The peer has had its time to say goodbye.
     pub(crate) fn is_dropped(&self) -> bool {
-        matches!(&self.engine, Engine::Amqp10(connection) if connection.is_dropped())
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.is_dropped(),
+            Engine::Amqp091(connection) => connection.is_dropped(),
+            Engine::AwaitHeader { .. } | Engine::Refused => false,
+        }
     }
 
     /// When [`Frontend::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.engine {
             Engine::Amqp10(connection) => connection.deadline(),
+            Engine::Amqp091(connection) => connection.deadline(),
             Engine::AwaitHeader { until } => Some(*until),
             Engine::Refused => None,
         }
@@ -189,6 +249,7 @@ impl Frontend {
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.handle_timeout(now, out),
+            Engine::Amqp091(connection) => connection.handle_timeout(now, out),
             Engine::AwaitHeader { until } if *until <= now => {
                 log::warn!("{}: closed: no protocol header within the time for the handshake", self.name);
                 self.engine = Engine::Refused;

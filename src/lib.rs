@@ -27,10 +27,12 @@
 //! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
 
 mod address;
+mod amqp091;
 mod amqp10;
 mod broker;
 mod chronicle;
 mod config;
+pub mod connector;
 mod content;
 mod counts;
 mod event;
@@ -42,16 +44,20 @@ mod line;
 mod message;
 mod outbox;
 mod pcap;
+#[cfg(test)]
+mod recordings;
 mod router;
 mod seen;
 mod snapshot;
 mod timers;
 mod transport;
+mod users;
 mod value;
 
 pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};
 pub use chronicle::{TraceEvent, TraceFormat, TraceKind};
 pub use config::{Distribution, Settlement, Unroutable};
+pub use connector::Connector;
 pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
 pub use hooks::{Admission, Verdict};

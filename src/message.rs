@@ -11,10 +11,19 @@ const KEEP_BY_COPY: usize = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     pub(crate) payload: Payload,
+    pub(crate) encoding: Encoding,
     /// AMQP 1.0's message-format, passed on.
     pub(crate) format: u32,
     /// What earlier deliveries of it left behind. None on the first.
     pub(crate) history: Option<Box<History>>,
+}
+
+/// What kind of engine a payload came from: only one of the same kind can read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    #[default]
+    Amqp10,
+    Amqp091,
 }
 
 /// What earlier deliveries of a message left behind; the engine that sends it again shows it in the message's header.

@@ -65,6 +65,11 @@ impl Outbox {
         }
     }
 
+    /// Of what has been appended as a delivery so many bytes were asked for without credit.
+    pub(crate) fn count_as_answer(&mut self, bytes: usize) {
+        self.answers += bytes;
+    }
+
     fn seal(&mut self) {
         if !self.open.is_empty() {
             self.len += self.open.len();

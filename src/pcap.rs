@@ -1,21 +1,378 @@
-//! Stub.
+//! A recording of the wire as a pcap file, for Wireshark and its like to take apart. What was never there is made up: IPv4
+//! and TCP headers around the bytes, handshakes before them and ends behind. What the bytes mean is not known here.
+
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
-pub(crate) struct Pcap<W>(W);
+
+/// By this port of the server Wireshark knows AMQP.
+const SERVER_PORT: u16 = 5672;
+
+/// Clients' ports begin here: above the server's, since the lower of two says which protocol it is.
+const FIRST_CLIENT_PORT: u16 = 10_000;
+
+/// And there are so many of them at each address.
+const CLIENT_PORTS: u64 = 50_000;
+
+/// Bytes in one segment: with its headers it has to fit the 65,535 of an IPv4 packet.
+const MAX_SEGMENT: usize = 60_000;
+
+/// The header of the file: byte order and microseconds, version 2.4, UTC, packets of any length, no layer below IP.
+const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 0x0002_0004, 0, 0, 0x0004_0000, 101];
+
+/// RFC 9293, 3.1: control bits.
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
+
+/// RFC 7323: a window scale of 14, so that no window is ever full. After a no-operation, for four bytes.
+const WINDOW_SCALE: [u8; 4] = [1, 3, 3, 14];
+
+/// Writes a recording. Connections are told apart by any number that the caller gives them.
+#[derive(Debug)]
+pub(crate) struct Pcap<W: Write> {
+    out: W,
+    connections: HashMap<u64, Connection>,
+    /// Connections so far.
+    count: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    client: Endpoint,
+    server: Endpoint,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Endpoint {
+    address: [u8; 4],
+    port: u16,
+    /// RFC 9293, 3.4: the number of the next byte that it sends.
+    next: u32,
+}
+
 impl<W: Write> Pcap<W> {
-    pub(crate) fn new(w: W) -> io::Result<Self> {
-        Ok(Pcap(w))
+    /// Begins a recording.
+    pub(crate) fn new(mut out: W) -> io::Result<Pcap<W>> {
+        let header: Vec<u8> = FILE_HEADER.iter().flat_map(|field| field.to_be_bytes()).collect();
+        out.write_all(&header)?;
+        Ok(Pcap { out, connections: HashMap::new(), count: 0 })
     }
-    pub(crate) fn connect(&mut self, _: u64, _: Duration) -> io::Result<()> {
-        Ok(())
+
+    /// A client has connected. `at` is the time since the Unix epoch, here as elsewhere.
+    pub(crate) fn connect(&mut self, id: u64, at: Duration) -> io::Result<()> {
+        self.close(id, at)?;
+        let port = u16::try_from(self.count % CLIENT_PORTS).unwrap_or_default() + FIRST_CLIENT_PORT;
+        let [.., high, low] = (self.count / CLIENT_PORTS + 1).to_be_bytes();
+        self.count += 1;
+        let client = Endpoint { address: [127, 0, high, low], port, next: 0 };
+        let server = Endpoint { address: [127, 0, 0, 1], port: SERVER_PORT, next: 0 };
+        self.connections.insert(id, Connection { client, server });
+        self.segment(id, true, SYN, at, &[])?;
+        self.segment(id, false, SYN | ACK, at, &[])?;
+        self.segment(id, true, ACK, at, &[])
     }
-    pub(crate) fn close(&mut self, _: u64, _: Duration) -> io::Result<()> {
-        Ok(())
+
+    /// One side has said something. A connection that is not known yet begins with it.
+    pub(crate) fn bytes(&mut self, id: u64, from_client: bool, at: Duration, bytes: &[u8]) -> io::Result<()> {
+        if !self.connections.contains_key(&id) {
+            self.connect(id, at)?;
+        }
+        bytes.chunks(MAX_SEGMENT).try_for_each(|chunk| self.segment(id, from_client, PSH | ACK, at, chunk))
     }
-    pub(crate) fn bytes(&mut self, _: u64, _: bool, _: Duration, b: &[u8]) -> io::Result<()> {
-        self.0.write_all(b)
-    }
+
+    /// What has been written is there when this returns.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
+    }
+
+    /// The connection is over. One that is not known needs no end.
+    pub(crate) fn close(&mut self, id: u64, at: Duration) -> io::Result<()> {
+        self.segment(id, true, FIN | ACK, at, &[])?;
+        self.segment(id, false, FIN | ACK, at, &[])?;
+        self.segment(id, true, ACK, at, &[])?;
+        self.connections.remove(&id);
+        Ok(())
+    }
+
+    fn segment(&mut self, id: u64, from_client: bool, flags: u8, at: Duration, payload: &[u8]) -> io::Result<()> {
+        let Some(Connection { client, server }) = self.connections.get_mut(&id) else { return Ok(()) };
+        let (from, to) = if from_client { (client, server) } else { (server, client) };
+        let packet = packet(from, to, flags, payload);
+        // RFC 9293, 3.4: a SYN and a FIN count like a byte.
+        let counted = u32::try_from(payload.len()).unwrap_or_default() + u32::from(flags & (SYN | FIN) != 0);
+        from.next = from.next.wrapping_add(counted);
+
+        let size = u32::try_from(packet.len()).unwrap_or_default();
+        let seconds = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
+        let header = [seconds, at.subsec_micros(), size, size];
+        let record: Vec<u8> = header.iter().flat_map(|field| field.to_be_bytes()).chain(packet).collect();
+        self.out.write_all(&record)
+    }
+}
+
+/// RFC 791 and RFC 9293: a segment in its packet.
+fn packet(from: &Endpoint, to: &Endpoint, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let options: &[u8] = if flags & SYN != 0 { &WINDOW_SCALE } else { &[] };
+    let acknowledged = if flags & ACK != 0 { to.next } else { 0 };
+    let mut segment = Vec::with_capacity(24 + payload.len());
+    segment.extend(from.port.to_be_bytes());
+    segment.extend(to.port.to_be_bytes());
+    segment.extend(from.next.to_be_bytes());
+    segment.extend(acknowledged.to_be_bytes());
+    // The header's length in words, the control bits, the window, the checksum, no urgent pointer.
+    let words = if options.is_empty() { 5 } else { 6 };
+    segment.extend([words << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    segment.extend(options);
+    segment.extend(payload);
+    // MAX_SEGMENT lets it fit.
+    let size = u16::try_from(segment.len()).unwrap_or_default();
+    let pseudo_header = [&from.address[..], &to.address, &[0, TCP], &size.to_be_bytes()].concat();
+    let sum = checksum(pseudo_header.iter().chain(&segment));
+    put(&mut segment, 16, sum);
+
+    // Version 4 and five words, no service, the length, no identification, not fragmented, 64 hops, TCP, the checksum.
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, TCP, 0, 0];
+    packet.extend(from.address);
+    packet.extend(to.address);
+    put(&mut packet, 2, size + 20);
+    let sum = checksum(packet.iter());
+    put(&mut packet, 10, sum);
+    packet.extend(segment);
+    packet
+}
+
+/// RFC 9293's number among the protocols of IPv4.
+const TCP: u8 = 6;
+
+fn put(header: &mut [u8], at: usize, field: u16) {
+    if let Some(place) = header.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = field.to_be_bytes();
+    }
+}
+
+/// RFC 1071
+fn checksum<'a>(bytes: impl Iterator<Item = &'a u8>) -> u16 {
+    let sum: u32 = bytes.enumerate().map(|(index, byte)| u32::from(*byte) << if index % 2 == 0 { 8 } else { 0 }).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    !u16::try_from(folded).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp10;
+    use crate::recordings::{self, Said};
+
+    /// One record of the file, taken apart by hand; its checksums have been looked at.
+    #[derive(Debug, PartialEq)]
+    struct Packet {
+        at: (u32, u32),
+        from: ([u8; 4], u16),
+        to: ([u8; 4], u16),
+        sequence: u32,
+        acknowledged: u32,
+        flags: u8,
+        payload: Vec<u8>,
+    }
+
+    fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+        let (taken, rest) = bytes.split_first_chunk().expect("bytes of a record");
+        *bytes = rest;
+        *taken
+    }
+
+    fn number(bytes: &mut &[u8]) -> u32 {
+        u32::from_be_bytes(take(bytes))
+    }
+
+    /// RFC 1071: with its checksum in it, a sum is all ones.
+    fn is_all_ones(bytes: &[u8]) -> bool {
+        let words = bytes.chunks(2).map(|word| u64::from(word[0]) * 256 + u64::from(*word.get(1).unwrap_or(&0)));
+        words.sum::<u64>() % 0xffff == 0
+    }
+
+    fn read(mut file: &[u8]) -> Vec<Packet> {
+        assert_eq!(take::<24>(&mut file), *b"\xa1\xb2\xc3\xd4\0\x02\0\x04\0\0\0\0\0\0\0\0\0\x04\0\0\0\0\0\x65");
+        let mut packets = Vec::new();
+        while !file.is_empty() {
+            let at = (number(&mut file), number(&mut file));
+            let size = number(&mut file);
+            assert_eq!(number(&mut file), size);
+            let (record, rest) = file.split_at(size as usize);
+            file = rest;
+            let (ip, tcp) = record.split_at(20);
+            assert_eq!(ip[..2], [0x45, 0]);
+            assert_eq!(usize::from(u16::from_be_bytes([ip[2], ip[3]])), record.len());
+            assert!(is_all_ones(ip), "the checksum of {ip:?}");
+            let length = u16::try_from(tcp.len()).unwrap().to_be_bytes();
+            assert!(is_all_ones(&[&ip[12..], &[0, 6], &length, tcp].concat()), "the checksum of a segment");
+            let (mut ip, mut tcp) = (&ip[12..], tcp);
+            let (from, to) = (take(&mut ip), take(&mut ip));
+            let (from_port, to_port) = (u16::from_be_bytes(take(&mut tcp)), u16::from_be_bytes(take(&mut tcp)));
+            let (sequence, acknowledged) = (number(&mut tcp), number(&mut tcp));
+            let [words, flags] = take(&mut tcp);
+            let payload = tcp[usize::from(words >> 4) * 4 - 14..].to_vec();
+            let (from, to) = ((from, from_port), (to, to_port));
+            packets.push(Packet { at, from, to, sequence, acknowledged, flags, payload });
+        }
+        packets
+    }
+
+    const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 10_000);
+    const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 5672);
+
+    #[test]
+    fn a_connection_from_beginning_to_end() {
+        let mut file = Vec::new();
+        let mut pcap = Pcap::new(&mut file).unwrap();
+        pcap.connect(7, Duration::from_micros(1_000_002)).unwrap();
+        pcap.bytes(7, true, Duration::from_secs(2), b"hello").unwrap();
+        pcap.bytes(7, false, Duration::from_secs(3), b"you").unwrap();
+        pcap.bytes(7, false, Duration::from_secs(3), b"").unwrap();
+        pcap.close(7, Duration::from_secs(4)).unwrap();
+        pcap.close(7, Duration::from_secs(5)).unwrap();
+
+        type Row = ((u32, u32), bool, u8, u32, u32, &'static [u8]);
+        let rows: [Row; 8] = [
+            ((1, 2), true, SYN, 0, 0, b""),
+            ((1, 2), false, SYN | ACK, 0, 1, b""),
+            ((1, 2), true, ACK, 1, 1, b""),
+            ((2, 0), true, PSH | ACK, 1, 1, b"hello"),
+            ((3, 0), false, PSH | ACK, 1, 6, b"you"),
+            ((4, 0), true, FIN | ACK, 6, 4, b""),
+            ((4, 0), false, FIN | ACK, 4, 7, b""),
+            ((4, 0), true, ACK, 7, 5, b""),
+        ];
+        let expected = rows.map(|(at, from_client, flags, sequence, acknowledged, payload)| {
+            let (from, to) = if from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+            Packet { at, from, to, sequence, acknowledged, flags, payload: payload.to_vec() }
+        });
+        assert_eq!(read(&file), expected);
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        let mut file = Vec::new();
+        let mut pcap = Pcap::new(&mut file).unwrap();
+        let said: Vec<u8> = (0..150_001_u32).map(|index| (index % 251) as u8).collect();
+        pcap.bytes(1, false, Duration::ZERO, &said).unwrap();
+        let packets: Vec<Packet> = read(&file).into_iter().filter(|packet| !packet.payload.is_empty()).collect();
+        let places: Vec<(u32, usize)> = packets.iter().map(|packet| (packet.sequence, packet.payload.len())).collect();
+        assert_eq!(places, [(1, 60_000), (60_001, 60_000), (120_001, 30_001)]);
+        assert_eq!(packets.iter().flat_map(|packet| packet.payload.clone()).collect::<Vec<u8>>(), said);
+    }
+
+    #[test]
+    fn connections_do_not_mix() {
+        let mut file = Vec::new();
+        let mut pcap = Pcap::new(&mut file).unwrap();
+        for id in [5, 3] {
+            pcap.connect(id, Duration::ZERO).unwrap();
+        }
+        // One that comes again without having gone is another; one that nobody has heard of begins with its bytes.
+        pcap.connect(5, Duration::ZERO).unwrap();
+        for id in [3, 5, 9] {
+            pcap.bytes(id, true, Duration::ZERO, &[u8::try_from(id).unwrap()]).unwrap();
+        }
+        let packets = read(&file);
+        let said = packets.iter().filter(|packet| !packet.payload.is_empty());
+        let said: Vec<(u16, u8, u32)> =
+            said.map(|packet| (packet.from.1, packet.payload[0], packet.sequence)).collect();
+        assert_eq!(said, [(10_001, 3, 1), (10_002, 5, 1), (10_003, 9, 1)]);
+        assert_eq!(packets.iter().filter(|packet| packet.flags & FIN != 0).count(), 2);
+    }
+
+    #[test]
+    fn more_connections_than_ports() {
+        let mut file = Vec::new();
+        let mut pcap = Pcap::new(&mut file).unwrap();
+        pcap.count = CLIENT_PORTS - 1;
+        pcap.connect(1, Duration::ZERO).unwrap();
+        pcap.connect(2, Duration::ZERO).unwrap();
+        let clients: Vec<_> =
+            read(&file).iter().filter(|packet| packet.flags == SYN).map(|packet| packet.from).collect();
+        assert_eq!(clients, [([127, 0, 0, 1], 59_999), ([127, 0, 0, 2], 10_000)]);
+    }
+
+    #[test]
+    fn sequence_numbers_go_round() {
+        let mut file = Vec::new();
+        let mut pcap = Pcap::new(&mut file).unwrap();
+        pcap.connect(1, Duration::ZERO).unwrap();
+        pcap.connections.get_mut(&1).unwrap().client.next = u32::MAX;
+        pcap.bytes(1, true, Duration::ZERO, b"abc").unwrap();
+        pcap.close(1, Duration::MAX).unwrap();
+        let packets = read(&file);
+        assert_eq!((packets[3].sequence, packets[4].sequence), (u32::MAX, 2));
+    }
+
+    /// What tshark finds in the packets: for each field, its values in all of them.
+    fn dissected<const N: usize>(file: &std::path::Path, fields: [&str; N]) -> [Vec<String>; N] {
+        let mut tshark = std::process::Command::new("tshark");
+        tshark.args(["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-T", "fields", "-r"]).arg(file);
+        tshark.args(fields.iter().flat_map(|field| ["-e", field]));
+        let output = tshark.output().expect("tshark is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut found = [const { Vec::new() }; N];
+        for packet in String::from_utf8(output.stdout).unwrap().lines() {
+            for (values, found) in packet.split('\t').zip(&mut found) {
+                found.extend(values.split(',').filter(|value| !value.is_empty()).map(str::to_owned));
+            }
+        }
+        found
+    }
+
+    #[test]
+    #[ignore = "needs tshark"]
+    fn tshark_finds_every_frame() {
+        let file = std::env::temp_dir().join(format!("fakebroker-{}.pcap", std::process::id()));
+        for recording in recordings::files() {
+            let mut pcap = Pcap::new(std::fs::File::create(&file).unwrap()).unwrap();
+            let said = recordings::read(&recording);
+            let mut at = Duration::from_secs(1_795_250_096);
+            for Said { connection, from_client, bytes } in &said {
+                at += Duration::from_millis(1);
+                pcap.bytes(*connection, *from_client, at, bytes).unwrap();
+            }
+            said.iter().for_each(|said| pcap.close(said.connection, at).unwrap());
+
+            let (mut headers, mut sasl_frames, mut frames) = (0, 0, 0);
+            for stream in recordings::streams(&said).values() {
+                let mut rest = &stream[..];
+                while let Some(size) = amqp10::extent(rest) {
+                    match amqp10::describe(&rest[..size]).name.split(['-', ' ']).next() {
+                        Some("header") => headers += 1,
+                        Some("sasl") => sasl_frames += 1,
+                        Some("heartbeat") => {}
+                        _ => frames += 1,
+                    }
+                    rest = &rest[size..];
+                }
+            }
+            let [performatives, sasl, protocols, tcp, ip, malformed, doubtful] = dissected(
+                &file,
+                [
+                    "amqp.performative",
+                    "amqp.sasl.method",
+                    "amqp.init.protocol",
+                    "tcp.checksum.status",
+                    "ip.checksum.status",
+                    "_ws.malformed",
+                    "tcp.analysis.flags",
+                ],
+            );
+            assert_eq!(
+                (performatives.len(), sasl.len(), protocols.len()),
+                (frames, sasl_frames, headers),
+                "{recording:?}"
+            );
+            assert!(malformed.is_empty() && doubtful.is_empty(), "{recording:?}: {malformed:?} {doubtful:?}");
+            // 1 is good.
+            assert!(!tcp.is_empty() && tcp.iter().chain(&ip).all(|status| status == "1"), "{recording:?}");
+        }
+        std::fs::remove_file(file).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use crate::snapshot::ConnectionId;
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a message may not have been accepted"]
 #[non_exhaustive]
 pub enum Outcome {
     /// It was taken.

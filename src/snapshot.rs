@@ -92,6 +92,8 @@ impl fmt::Display for Role {
 #[non_exhaustive]
 pub struct Link {
     pub(crate) key: LinkKey,
+    /// It does not count as a receiver of its address: it is worth showing only while it has something to settle.
+    pub(crate) is_aside: bool,
     /// Whose it is.
     pub connection: ConnectionId,
     /// What the client calls it.

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 /// ```
 ///
 /// Integers keep the width that they were sent with: `Uint(3)` is not `Ulong(3)`. A comparison with a Rust number looks at
-/// the number alone: `Value::Ulong(3) == 3` holds.
+/// the number alone: `Value::Ulong(3) == 3` holds. Values nest up to 32 deep: what is deeper is not read.
 #[derive(Clone, Default, PartialEq)]
 pub enum Value {
     /// No value.

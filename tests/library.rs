@@ -12,22 +12,6 @@ use std::time::{Duration, Instant};
 use fakebroker::{Bound, Broker, Builder, Counts, Distribution, Ending, Handle, Queues, Settlement, Unroutable};
 use support::*;
 
-/// Runs it on a thread of its own, so that a call that hangs fails the test and does not hang it.
-#[track_caller]
-fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, done) = channel();
-    thread::spawn(move || sender.send(what()));
-    done.recv_timeout(Duration::from_secs(20)).expect("it returns in time, and without a panic")
-}
-
-#[track_caller]
-fn expect_refused(broker: &impl At) {
-    match TcpStream::connect(broker.at()) {
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
-        Ok(_) => panic!("{} accepts connections", broker.at()),
-    }
-}
-
 #[track_caller]
 fn expect_works(broker: &impl At) {
     Bystander::new(broker).undisturbed();

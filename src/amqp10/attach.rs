@@ -10,11 +10,14 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
-use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome};
+use crate::event::{ConsumerRequest, Event, Fault, Gone, LinkId, Manner, Node, Outcome, Reply};
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
     pub(crate) fn on_attach(&mut self, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
+        if let Some(handle) = self.awaiting_answer(&attach, context) {
+            return self.on_attach_answered(handle, &attach, context);
+        }
         if attach.handle > context.config.handle_max {
             return Err(Violation::framing("2.7.2", "handle above handle-max"));
         }
@@ -51,6 +54,7 @@ impl Session {
             flow_due: false,
             is_blocked: false,
             unsettled: 0,
+            ours: false,
         };
         let event = request.map(|node| event_for(&attach, id, node, &link.end));
         self.handles.set(attach.handle, handle);
@@ -132,10 +136,20 @@ impl Session {
 
     /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.
     pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
+        self.close_link(handle, Some(error), context)
+    }
+
+    /// The same, for a reason or for none.
+    pub(super) fn close_link(
+        &mut self,
+        handle: usize,
+        error: Option<Error>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
         let gone = self.let_go(handle, context).into_iter().collect();
         context.events.push_back(Event::Detach { gone });
-        let error = error.shortened(context.wire.description_limit());
-        context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error: Some(error) })
+        let error = error.map(|error| error.shortened(context.wire.description_limit()));
+        context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error })
     }
 
     /// Likewise, if it has not been detached before.
@@ -160,8 +174,9 @@ impl Session {
         let unsent = self.forget_deliveries(handle, context.directory);
         let link = self.links.get_mut(handle)?;
         context.directory.remove(link.id, &link.name, link.role());
-        let was_attached = matches!(std::mem::replace(&mut link.state, LinkState::AwaitDetach), LinkState::Attached);
-        was_attached.then_some(Gone { link: link.id, unsent })
+        let before = std::mem::replace(&mut link.state, LinkState::AwaitDetach);
+        let was_known = matches!(before, LinkState::Attached | LinkState::AwaitAttach);
+        was_known.then_some(Gone { link: link.id, unsent })
     }
 
     /// All links go, without a word each.
@@ -175,6 +190,10 @@ impl Session {
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.links.get(handle) else { return Ok(()) };
+        if link.ours {
+            let fault = detach.error.clone().map(Fault::from);
+            context.events.push_back(Event::Reply(Box::new(Reply::Detached { link: link.id, fault })));
+        }
         if !matches!(link.state, LinkState::AwaitDetach) {
             let gone = self.let_go(handle, context).into_iter().collect();
             context.events.push_back(Event::Detach { gone });
@@ -245,12 +264,10 @@ fn named(address: &Arc<str>) -> Result<Node, Error> {
 
 fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkEnd {
     match attach.role {
-        Role::Sender => LinkEnd::Receiver(Receiver {
-            delivery_count: attach.initial_delivery_count.unwrap_or_default(),
-            credit: 0,
-            by_to: context.config.route_by_to || node == Some(&Node::Anonymous),
-            partial: None,
-        }),
+        Role::Sender => LinkEnd::Receiver(Receiver::new(
+            attach.initial_delivery_count.unwrap_or_default(),
+            context.config.route_by_to || node == Some(&Node::Anonymous),
+        )),
         Role::Receiver => {
             let default_outcome = match &attach.source {
                 Some(AnySource::Source(source)) => {
@@ -279,6 +296,8 @@ fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event 
             default_outcome: sender.default_outcome.clone(),
             // 2.7.3: zero is no limit, like none.
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
+            exclusive: false,
+            passing: false,
         })),
     }
 }

@@ -20,7 +20,7 @@ use super::transfer;
 use super::types::{Decode, Reader, Symbol, saturate};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened};
+use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened, Reply};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -35,17 +35,19 @@ pub(crate) struct Connection {
     pub(super) phase: Phase,
     /// As whom the peer was let in by SASL.
     pub(super) user: Option<Arc<str>>,
+    /// We opened it, and the peer answers: see `request.rs`.
+    pub(super) ours: bool,
     last_received: Instant,
     last_sent: Instant,
     /// From the peer's open.
     max_frame_size: u32,
-    channel_max: u16,
+    pub(super) channel_max: u16,
     idle_time_out: Option<Duration>,
-    sessions: Slab<Session>,
+    pub(super) sessions: Slab<Session>,
     /// The peer's channel leads to ours.
     channels: Vec<Option<u16>>,
-    directory: Directory,
-    events: VecDeque<Event>,
+    pub(super) directory: Directory,
+    pub(super) events: VecDeque<Event>,
     pub(super) breaches: VecDeque<Breach>,
     /// Sessions (by our channel) that have something to write at the end of the turn.
     touched: Vec<usize>,
@@ -88,6 +90,7 @@ impl Connection {
             name,
             phase: Phase::AwaitHeader { until },
             user: None,
+            ours: false,
             last_received: now,
             last_sent: now,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
@@ -201,9 +204,14 @@ impl Connection {
         }
         self.max_frame_size = open.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
         self.channel_max = open.channel_max;
-        self.put_open(out)?;
+        if !self.ours {
+            self.put_open(None, out)?;
+        }
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
+        if self.ours {
+            self.events.push_back(Event::Reply(Box::new(super::request::opened(open))));
+        }
         self.events.push_back(Event::Opened(Box::new(Opened {
             protocol: "AMQP 1.0",
             container: Some(open.container_id.clone()),
@@ -223,16 +231,17 @@ impl Connection {
         }
     }
 
-    fn put_open(&self, out: &mut Outbox) -> Result<(), Violation> {
+    pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
+        let offered = (!self.ours).then(|| Symbol::new("ANONYMOUS-RELAY"));
         let open = Open {
             container_id: self.config.container_id.as_str().into(),
-            hostname: None,
+            hostname,
             max_frame_size: self.config.max_frame_size,
             channel_max: self.config.channel_max,
             idle_time_out: self.config.idle_time_out.map(|time_out| saturate_millis(time_out).max(1)),
             outgoing_locales: Vec::new(),
             incoming_locales: Vec::new(),
-            offered_capabilities: vec![Symbol::new("ANONYMOUS-RELAY")],
+            offered_capabilities: offered.into_iter().collect(),
             desired_capabilities: Vec::new(),
             properties: super::encodings::string_map(&self.config.open_properties),
         };
@@ -241,24 +250,27 @@ impl Connection {
 
     /// 2.5.1: the peer begins a session, and we answer with our end of it.
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
-        if begin.remote_channel.is_some() {
-            return Err(Violation::connection(
-                "2.5.1",
-                Condition::InvalidField,
-                "a begin with remote-channel answers none of ours",
-            ));
-        }
         if self.session_on(channel).is_some() {
             return Err(Violation::connection("2.5.1", Condition::IllegalState, "a second begin on a channel"));
+        }
+        if let Some(ours) = begin.remote_channel {
+            return self.on_begin_answered(begin, channel, ours);
         }
         let ours = self.sessions.vacant_key();
         let Some(ours) = u16::try_from(ours).ok().filter(|ours| *ours <= self.channel_max) else {
             let what = "no channel left below the peer's channel-max";
             return Err(Violation::connection("2.7.1", Condition::ResourceLimitExceeded, what));
         };
-        let session = Session::new(ours, channel, begin);
+        let mut session = Session::new(ours);
+        session.joined(channel, begin);
         let answer = session.begin(self.config.handle_max);
         self.sessions.insert(session);
+        self.map_channel(channel, ours);
+        self.wire(out).send(ours, &answer)
+    }
+
+    /// The peer's channel leads to ours from now.
+    pub(super) fn map_channel(&mut self, channel: u16, ours: u16) {
         let index = usize::from(channel);
         if self.channels.len() <= index {
             self.channels.resize(index + 1, None);
@@ -266,7 +278,6 @@ impl Connection {
         if let Some(slot) = self.channels.get_mut(index) {
             *slot = Some(ours);
         }
-        self.wire(out).send(ours, &answer)
     }
 
     /// Our channel for a session of the peer's.
@@ -303,7 +314,7 @@ impl Connection {
         let ours = self.session_of_frame(channel)?;
         if let Performative::End(end) = &performative {
             end.error.iter().for_each(|error| log::info!("{}: session ended by the peer: {error}", self.name));
-            return self.on_end(channel, ours, out);
+            return self.on_end(&end.error, channel, ours, out);
         }
         if let Performative::Attach(attach) = &performative
             && self.sessions.get(ours).is_some_and(|session| !session.ended)
@@ -331,6 +342,9 @@ impl Connection {
     fn steal(&mut self, attach: &Attach, out: &mut Outbox) -> Result<(), Violation> {
         let role = attach.role.other();
         let Some(place) = self.directory.find(&attach.name, role) else { return Ok(()) };
+        if self.sessions.get(place.channel).is_some_and(|session| session.awaits_attach(place.handle)) {
+            return Ok(());
+        }
         let result = self.with_session(place.channel, out, |session, context| {
             let error = Error::new(Condition::Stolen, "the link was attached again elsewhere");
             session.detach(place.handle, error, context)
@@ -339,7 +353,7 @@ impl Connection {
     }
 
     /// 2.5.5: the peer ends a session, or answers our end.
-    fn on_end(&mut self, channel: u16, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
+    fn on_end(&mut self, error: &Option<Error>, channel: u16, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
         let result = self.with_session(ours, out, |session, context| match session.ended {
             true => Ok(()),
             false => session.end(None, context),
@@ -350,11 +364,15 @@ impl Connection {
         if let Some(slot) = self.channels.get_mut(usize::from(channel)) {
             *slot = None;
         }
+        if self.ours {
+            let fault = error.clone().map(Fault::from);
+            self.events.push_back(Event::Reply(Box::new(Reply::Ended { session: ours, fault })));
+        }
         result
     }
 
     /// Lets a session work, with what it needs of its connection.
-    fn with_session(
+    pub(super) fn with_session(
         &mut self,
         ours: usize,
         out: &mut Outbox,
@@ -375,7 +393,12 @@ impl Connection {
     }
 
     /// Detaches the link or ends the session that a violation concerns; hands on what concerns the connection.
-    fn contain(&mut self, result: Result<(), Violation>, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
+    pub(super) fn contain(
+        &mut self,
+        result: Result<(), Violation>,
+        ours: usize,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
         let Err(violation) = result else { return Ok(()) };
         let contained = match violation.scope {
             Scope::Connection => return Err(violation),
@@ -403,28 +426,33 @@ impl Connection {
         }
         self.say_what_is_owed(out);
         self.abandon();
+        if self.ours {
+            let fault = close.error.clone().map(Fault::from);
+            self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
+        }
         self.phase = Phase::Closed;
         self.wire(out).send(0, &Close { error: None })
     }
 
     /// Closes after a violation.
-    fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
+    pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         log::warn!("{}: closed: {violation}", self.name);
         self.breaches.push_back(violation.into());
-        self.close(violation.error.as_ref().clone(), now, out);
+        self.close(Some(violation.error.as_ref().clone()), now, out);
     }
 
     /// Closes for a reason that is not the peer's.
     pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
-        self.close(Error::from(fault), now, out);
+        self.close(Some(Error::from(fault)), now, out);
     }
 
-    /// 2.4.3: closes with an error and waits a while for the peer's close.
-    fn close(&mut self, error: Error, now: Instant, out: &mut Outbox) {
+    /// 2.4.3: closes and waits a while for the peer's close.
+    pub(super) fn close(&mut self, error: Option<Error>, now: Instant, out: &mut Outbox) {
         let opened = match self.phase {
             Phase::Opened => Ok(()),
             // 2.4.1: an open comes before a close, even then.
-            Phase::AwaitOpen { .. } => self.put_open(out),
+            Phase::AwaitOpen { .. } if self.ours => Ok(()),
+            Phase::AwaitOpen { .. } => self.put_open(None, out),
             // 2.2: and without the protocol agreed on there is neither.
             Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {
                 self.phase = Phase::Closed;
@@ -435,8 +463,8 @@ impl Connection {
         self.say_what_is_owed(out);
         self.abandon();
         let mut wire = self.wire(out);
-        let error = error.shortened(wire.description_limit());
-        let closed = opened.and_then(|()| wire.send(0, &Close { error: Some(error) }));
+        let error = error.map(|error| error.shortened(wire.description_limit()));
+        let closed = opened.and_then(|()| wire.send(0, &Close { error }));
         self.phase = match closed {
             Ok(()) => Phase::AwaitClose { until: now + self.config.linger },
             Err(_) => Phase::Closed,
@@ -482,6 +510,8 @@ impl Connection {
                 }
                 Effect::Drained { .. } => session.drained(handle),
                 Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
+                // Answers to what nobody asks here.
+                Effect::Declared { .. } | Effect::Deleted { .. } | Effect::Purged { .. } => {}
             }
             Ok(())
         });
@@ -598,7 +628,7 @@ impl Connection {
         }
     }
 
-    fn wire<'a>(&self, out: &'a mut Outbox) -> Wire<'a> {
+    pub(super) fn wire<'a>(&self, out: &'a mut Outbox) -> Wire<'a> {
         Wire { out, max_frame_size: self.max_frame_size }
     }
 }

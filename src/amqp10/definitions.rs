@@ -166,12 +166,15 @@ pub(crate) enum Condition {
     TransferLimitExceeded,
     MessageSizeExceeded,
     Stolen,
+    ResourceLocked,
+    ResourceDeleted,
+    PreconditionFailed,
     /// Any other, as it came.
     Other(Arc<str>),
 }
 
 impl Condition {
-    const KNOWN: [(Condition, &'static str); 18] = [
+    const KNOWN: [(Condition, &'static str); 21] = [
         (Condition::InternalError, "amqp:internal-error"),
         (Condition::NotFound, "amqp:not-found"),
         (Condition::DecodeError, "amqp:decode-error"),
@@ -190,6 +193,9 @@ impl Condition {
         (Condition::TransferLimitExceeded, "amqp:link:transfer-limit-exceeded"),
         (Condition::MessageSizeExceeded, "amqp:link:message-size-exceeded"),
         (Condition::Stolen, "amqp:link:stolen"),
+        (Condition::ResourceLocked, "amqp:resource-locked"),
+        (Condition::ResourceDeleted, "amqp:resource-deleted"),
+        (Condition::PreconditionFailed, "amqp:precondition-failed"),
     ];
 
     pub(crate) fn as_str(&self) -> &str {
@@ -270,6 +276,10 @@ impl From<Reason> for Condition {
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
             Reason::ConnectionForced => Condition::ConnectionForced,
             Reason::NotImplemented => Condition::NotImplemented,
+            Reason::ResourceLocked => Condition::ResourceLocked,
+            Reason::PreconditionFailed => Condition::PreconditionFailed,
+            Reason::ResourceDeleted => Condition::ResourceDeleted,
+            Reason::NotAllowed => Condition::NotAllowed,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         }
     }

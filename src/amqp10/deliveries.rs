@@ -80,7 +80,7 @@ impl Session {
                     return Err(super::link::too_large(handle));
                 } else {
                     let format = transfer.message_format.unwrap_or(0);
-                    let message = Message { payload: payload.into(), format, history: None };
+                    let message = Message { payload: payload.into(), format, ..Message::default() };
                     self.arrived(handle, number, settled, message, context);
                 }
             }
@@ -123,7 +123,7 @@ impl Session {
             return Err(invalid("rcv-settle-mode second on a link that settles first"));
         }
         // 2.6.7
-        if receiver.credit == 0 {
+        if !receiver.use_credit() {
             return Err(Violation::link(
                 handle,
                 "2.6.7",
@@ -131,8 +131,6 @@ impl Session {
                 "transfer beyond link-credit",
             ));
         }
-        receiver.credit -= 1;
-        receiver.delivery_count = receiver.delivery_count.next();
         Ok(number)
     }
 

@@ -80,17 +80,20 @@ fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> Line {
                     let _ = put_fields(known, values, &mut fields);
                     Cow::Borrowed(known.name)
                 }
+                // There may be a password in it.
+                _ if frame_type == SASL => return hidden("SASL frame of an unknown kind", body.len()),
                 _ => {
                     let _ = put_value(&value, &mut fields);
-                    Cow::Owned(match descriptor {
-                        Value::Ulong(code) => format!("{code:#x}"),
-                        other => other.to_string(),
-                    })
+                    let mut name = Capped::default();
+                    let _ = match descriptor {
+                        Value::Ulong(code) => write!(name, "{code:#x}"),
+                        other => write!(name, "{other}"),
+                    };
+                    Cow::Owned(name.into_string())
                 }
             };
             Line { channel, name, fields: fields.into_string(), payload: reader.rest().len() }
         }
-        // There may be a password in it.
         _ if frame_type == SASL => hidden("SASL frame that does not decode", body.len()),
         Ok(_) => Line::undecodable(channel, "value without a descriptor", body),
         Err(CodecError::Malformed(why) | CodecError::Invalid(why)) => Line::undecodable(channel, why, body),

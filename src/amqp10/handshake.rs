@@ -116,6 +116,6 @@ fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
     }
 }
 
-fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
+pub(super) fn put_sasl(out: &mut Outbox, body: &impl Encode) -> Result<(), Violation> {
     out.append(|out| frame::put(out, FrameType::Sasl, 0, frame::MIN_MAX_FRAME_SIZE, |frame| body.encode(frame)))
 }

@@ -31,17 +31,23 @@ pub(crate) struct Link {
     pub(crate) is_blocked: bool,
     /// Its deliveries in its session's ledger.
     pub(crate) unsettled: usize,
+    /// Our end attached it.
+    pub(crate) ours: bool,
 }
 
 /// ```text
 ///   attach from peer      the router says yes         either side detaches
 /// ────────────────▶ AwaitRoute ────────────▶ Attached ─────────▶ AwaitDetach ──▶ (freed)
-///                        └──────── refused, detached ────────────────▲
+///                        ├──────── refused, detached ────────────────▲
+/// ────────────────▶ AwaitAttach ───────────▶ Attached
+///   attach of ours        attach from peer
 /// ```
 #[derive(Debug)]
 pub(crate) enum LinkState {
     /// The router has been asked; the peer's attach is kept for the answer.
     AwaitRoute(Box<Attach>),
+    /// We have attached, and the peer has not answered, or refused and not detached yet.
+    AwaitAttach,
     Attached,
     /// We have detached; what still comes for it is discarded.
     AwaitDetach,
@@ -205,7 +211,50 @@ pub(crate) struct Receiver {
     pub(crate) credit: u32,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
+    /// 2.6.7: we have asked for what is there now, and to be told when that was all.
+    pub(crate) drain: bool,
+    /// Deliveries beyond its credit that are borne until it gets credit again.
+    overdraft: u32,
     pub(crate) partial: Option<Partial>,
+}
+
+impl Receiver {
+    /// What RabbitMQ 3 has under way when it is given credit, it forgets to take off. A client bears that, within bounds.
+    const OVERDRAFT: u32 = 1000;
+
+    pub(crate) fn new(delivery_count: SequenceNo, by_to: bool) -> Receiver {
+        Receiver { delivery_count, credit: 0, by_to, drain: false, overdraft: 0, partial: None }
+    }
+
+    /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to.
+    pub(crate) fn grant(&mut self, credit: u32, ours: bool) {
+        self.credit = credit;
+        self.drain = false;
+        self.overdraft = if ours { Self::OVERDRAFT } else { 0 };
+    }
+
+    /// A delivery begins. False if there is no credit for it.
+    pub(crate) fn use_credit(&mut self) -> bool {
+        if let Some(credit) = self.credit.checked_sub(1) {
+            self.credit = credit;
+        } else if let Some(overdraft) = self.overdraft.checked_sub(1) {
+            self.overdraft = overdraft;
+        } else {
+            return false;
+        }
+        self.delivery_count = self.delivery_count.next();
+        true
+    }
+
+    /// 2.6.7: the peer's delivery-count while we drain. True if it has used up all credit.
+    pub(crate) fn on_drained(&mut self, delivery_count: Option<SequenceNo>) -> bool {
+        let ahead = delivery_count.and_then(|count| count.ahead_of(self.delivery_count)).unwrap_or(0);
+        let used = ahead.min(self.credit);
+        self.credit -= used;
+        self.delivery_count = self.delivery_count.plus(used);
+        self.drain = self.credit > 0;
+        !self.drain
+    }
 }
 
 pub(crate) fn too_large(handle: usize) -> Violation {
@@ -281,6 +330,6 @@ impl Partial {
     }
 
     pub(crate) fn finish(self) -> Message {
-        Message { payload: self.payload.finish(), format: self.format, history: None }
+        Message { payload: self.payload.finish(), format: self.format, ..Message::default() }
     }
 }

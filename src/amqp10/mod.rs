@@ -6,15 +6,17 @@
 //! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs` |
-//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open) |
+//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (likewise, for the side that begins) |
 //! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
+//! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
 //! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
 //! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
 //! | 3.2 message sections | `section.rs` (what routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
 //! | 5.3 SASL | `sasl.rs` |
+//! | all of them, for a person to read | `describe.rs` |
 //!
 //! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
 
@@ -32,8 +34,10 @@ mod frame;
 mod handles;
 mod handshake;
 mod header;
+mod initiator;
 mod link;
 mod performative;
+mod request;
 mod sasl;
 mod section;
 mod session;
@@ -47,6 +51,7 @@ pub(crate) use connection::Connection;
 pub(crate) use definitions::spelled;
 pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
+pub(crate) use initiator::{Denied, Initiator};
 
 /// A message taken apart, or why it cannot be.
 pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {

@@ -1,10 +1,12 @@
-//! 5.3: SASL, the server's side: ANONYMOUS and PLAIN. Says whether a peer may come in; frames and sockets are not its matter.
+//! 5.3: SASL: ANONYMOUS and PLAIN, the side that says whether a peer may come in and the one that asks. Frames and sockets are
+//! not its matter.
 
 use bytes::Bytes;
 
 use super::composite::{choice, composite};
 use super::types::Symbol;
 use crate::config::User;
+use crate::users;
 
 composite! {
     /// 5.3.3.1
@@ -72,31 +74,25 @@ pub(crate) fn authenticate(users: &[User], init: &SaslInit) -> Option<String> {
     }
 }
 
-/// RFC 4616: authorization identity, NUL, name, NUL, password. Acting for somebody else is not possible here.
 fn plain(users: &[User], response: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(response).ok()?;
-    let mut parts = text.split('\0');
-    let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || !(authzid.is_empty() || authzid == name) {
-        return None;
-    }
-    // Every user is compared, whole: the time taken does not tell a wrong name from a wrong password.
-    let known = users.iter().fold(false, |known, user| {
-        let same_name = same(user.name.as_bytes(), name.as_bytes());
-        let same_password = same(user.password.as_bytes(), password.as_bytes());
-        known | (same_name & same_password)
-    });
-    known.then(|| name.to_owned())
+    let (name, password) = users::split_plain(response)?;
+    users::is_known(users, name, password).then(|| name.to_owned())
 }
 
-/// Compares in a time that depends only on the length of what the peer sent.
-fn same(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = u8::from(secret.len() != given.len());
-    for (index, byte) in given.iter().enumerate() {
-        let expected = secret.get(index % secret.len().max(1)).copied().unwrap_or_default();
-        difference |= std::hint::black_box(expected ^ byte);
-    }
-    std::hint::black_box(difference) == 0
+/// 5.3.3.2: how we come in where `offered` is what there is: as somebody if we can, as nobody if that is enough.
+pub(crate) fn init(offered: &[Symbol], user: &str, password: &str, hostname: &str) -> Option<SaslInit> {
+    let offers = |name: &str| offered.iter().any(|mechanism| mechanism.as_str() == name);
+    let (mechanism, response) = match () {
+        () if offers(PLAIN) => (PLAIN, format!("\0{user}\0{password}")),
+        // RFC 4505: the trace.
+        () if offers(ANONYMOUS) => (ANONYMOUS, "anonymous".into()),
+        () => return None,
+    };
+    Some(SaslInit {
+        mechanism: Symbol::new(mechanism),
+        initial_response: Some(response.into()),
+        hostname: Some(hostname.into()),
+    })
 }
 
 #[cfg(test)]

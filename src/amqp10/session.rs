@@ -18,7 +18,7 @@ use super::performative::{Begin, Disposition, Flow};
 use super::types::Encode;
 use super::violation::Violation;
 use crate::config::EngineConfig;
-use crate::event::{DeliveryKey, Event, Outcome, Ticket};
+use crate::event::{DeliveryKey, Event, Outcome, Reply, Ticket};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 
@@ -62,7 +62,8 @@ impl Wire<'_> {
 pub(crate) struct Session {
     /// Ours: what we send on.
     pub(super) channel: u16,
-    pub(super) remote_channel: u16,
+    /// None while the peer has not answered our begin.
+    pub(super) remote_channel: Option<u16>,
     /// We have ended it; what still comes is discarded until the peer's end.
     pub(crate) ended: bool,
     /// It is on its connection's list for the end of the turn.
@@ -112,17 +113,17 @@ struct Range {
 }
 
 impl Session {
-    pub(crate) fn new(channel: u16, remote_channel: u16, begin: &Begin) -> Session {
+    pub(crate) fn new(channel: u16) -> Session {
         Session {
             channel,
-            remote_channel,
+            remote_channel: None,
             ended: false,
             touched: false,
-            remote_handle_max: begin.handle_max,
-            next_incoming_id: begin.next_outgoing_id,
+            remote_handle_max: 0,
+            next_incoming_id: SequenceNo::default(),
             incoming_window: INCOMING_WINDOW,
             next_outgoing_id: SequenceNo::default(),
-            remote_incoming_window: begin.incoming_window,
+            remote_incoming_window: 0,
             links: Slab::new(),
             handles: Handles::default(),
             outgoing: Ledger::default(),
@@ -134,10 +135,18 @@ impl Session {
         }
     }
 
-    /// 2.5.1: our answer to the peer's begin.
+    /// 2.5.1: the peer's begin has come.
+    pub(crate) fn joined(&mut self, remote_channel: u16, begin: &Begin) {
+        self.remote_channel = Some(remote_channel);
+        self.remote_handle_max = begin.handle_max;
+        self.next_incoming_id = begin.next_outgoing_id;
+        self.remote_incoming_window = begin.incoming_window;
+    }
+
+    /// 2.5.1: our begin, which answers the peer's if that has come.
     pub(crate) fn begin(&self, handle_max: u32) -> Begin {
         Begin {
-            remote_channel: Some(self.remote_channel),
+            remote_channel: self.remote_channel,
             next_outgoing_id: self.next_outgoing_id,
             incoming_window: self.incoming_window,
             outgoing_window: OUTGOING_WINDOW,
@@ -186,6 +195,12 @@ impl Session {
         if !matches!(link.state, LinkState::Attached) {
             return Ok(());
         }
+        if let LinkEnd::Receiver(receiver) = &mut link.end
+            && receiver.drain
+            && receiver.on_drained(flow.delivery_count)
+        {
+            context.events.push_back(Event::Reply(Box::new(Reply::Drained { link: link.id })));
+        }
         if let LinkEnd::Sender(sender) = &mut link.end {
             if let Some(credit) = flow.link_credit {
                 sender.grant(flow.delivery_count, credit);
@@ -199,7 +214,7 @@ impl Session {
                 context.events.push_back(Event::Credit { link: link.id, credit, drain });
             }
         }
-        // A sender may send link state too; credit is not its to give, so there is nothing to take from it.
+        // A sender may send link state too; credit is not its to give, so there is nothing else to take from it.
         if flow.echo {
             self.flow_is_due(handle);
         }
@@ -303,7 +318,7 @@ impl Session {
         if let Some(link) = self.links.get_mut(handle)
             && let LinkEnd::Receiver(receiver) = &mut link.end
         {
-            receiver.credit = credit;
+            receiver.grant(credit, link.ours);
             self.flow_is_due(handle);
         }
     }
@@ -376,7 +391,7 @@ impl Session {
         }
         let (delivery_count, link_credit, drain) = match &link.end {
             LinkEnd::Sender(sender) => (sender.delivery_count, sender.credit(), sender.drain),
-            LinkEnd::Receiver(receiver) => (receiver.delivery_count, receiver.credit, false),
+            LinkEnd::Receiver(receiver) => (receiver.delivery_count, receiver.credit, receiver.drain),
         };
         let flow = Flow {
             handle: Some(super::types::saturate(handle)),

@@ -137,6 +137,12 @@ fn read_map(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut Bu
     Ok(entries)
 }
 
+/// 1.2.1: what a descriptor should be. Only one like this is repeated for each element of an array: its size in memory is
+/// that of its bytes.
+fn is_simple(descriptor: &Value) -> bool {
+    matches!(descriptor, Value::Ulong(_) | Value::Symbol(_))
+}
+
 /// 1.6.24: one constructor, then elements without one.
 fn read_array(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut Budget) -> Result<Vec<Value>> {
     let size = reader.size(width)?;
@@ -151,7 +157,11 @@ fn read_array(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut 
     let mut descriptors = Vec::new();
     let mut format_code = body.byte()?;
     while format_code == code::DESCRIBED {
-        descriptors.push(read_value(&mut body, depth + descriptors.len() + 1, budget)?);
+        let descriptor = read_value(&mut body, depth + descriptors.len() + 1, budget)?;
+        if !is_simple(&descriptor) {
+            return Err(CodecError::Malformed("array with a descriptor that is neither ulong nor symbol"));
+        }
+        descriptors.push(descriptor);
         format_code = body.byte()?;
     }
     if !descriptors.is_empty() {
@@ -353,7 +363,7 @@ fn is_uniform(mut items: Vec<&Value>) -> bool {
             Value::Null => return items.len() <= MAX_ZERO_WIDTH,
             Value::Array(_) => return items.iter().all(|item| item.as_list().is_none_or(is_uniform_array)),
             Value::Described(described) => {
-                if rest.iter().any(|item| descriptor(item) != Some(&described.0)) {
+                if !is_simple(&described.0) || rest.iter().any(|item| descriptor(item) != Some(&described.0)) {
                     return false;
                 }
                 items = items.into_iter().filter_map(undescribed).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::amqp10;
 use crate::event::{LinkKey, Outcome};
-use crate::message::{Message, Payload};
+use crate::message::{Encoding, Message, Payload};
 use crate::seen::{self, Fate, Receipt, Seen};
 use crate::snapshot::ConnectionId;
 
@@ -47,6 +47,7 @@ struct Entry {
     from: Option<Party>,
     address: Arc<str>,
     settled: bool,
+    encoding: Encoding,
     /// Its payload; in `whole` instead if it is large.
     small: Vec<u8>,
     whole: Option<Message>,
@@ -117,6 +118,7 @@ impl Messages {
             from,
             address: address.clone(),
             settled,
+            encoding: message.encoding,
             small,
             whole,
             state: State::Undecided,
@@ -207,18 +209,22 @@ impl Entry {
             fate,
             receivers: self.receivers.iter().map(receipt).collect(),
             outcome: self.outcome.as_ref().map(seen::Outcome::from),
-            ..read(number, self.from.as_ref(), &self.address, self.settled, raw)
+            ..read(number, self.from.as_ref(), &self.address, self.settled, self.encoding, raw)
         }
     }
 }
 
 /// See [`super::Chronicle::preview`].
 pub(super) fn preview(number: u64, from: Option<Party>, address: &str, settled: bool, message: &Message) -> Seen {
-    read(number, from.as_ref(), address, settled, message.payload.contiguous().to_vec())
+    read(number, from.as_ref(), address, settled, message.encoding, message.payload.contiguous().to_vec())
 }
 
-fn read(number: u64, from: Option<&Party>, address: &str, settled: bool, raw: Vec<u8>) -> Seen {
-    let (message, unreadable) = match amqp10::read_message(&raw) {
+fn read(number: u64, from: Option<&Party>, address: &str, settled: bool, encoding: Encoding, raw: Vec<u8>) -> Seen {
+    let read = match encoding {
+        Encoding::Amqp10 => amqp10::read_message(&raw),
+        Encoding::Amqp091 => Err("not read yet".into()),
+    };
+    let (message, unreadable) = match read {
         Ok(message) => (message, None),
         Err(why) => (Default::default(), Some(why)),
     };

@@ -54,20 +54,26 @@ pub(crate) struct Chronicle {
     trace: Trace,
     /// Messages that have arrived.
     arrived: u64,
+    /// Somebody wants to know: asked for each message.
+    is_on: bool,
 }
 
 impl Chronicle {
     pub(crate) fn new(config: ChronicleConfig, now: Instant) -> Chronicle {
-        Chronicle {
+        let mut chronicle = Chronicle {
             messages: Messages::new(config.messages, ChronicleConfig::MESSAGE_BYTES),
             trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, now),
             arrived: 0,
-        }
+            is_on: false,
+        };
+        chronicle.set_now(now);
+        chronicle
     }
 
     /// The time of what is told next.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.trace.set_now(now);
+        self.is_on = self.messages.is_on() || self.trace.is_on();
     }
 
     /// Whether frames are wanted. When not, there is no need to look for them.
@@ -77,7 +83,7 @@ impl Chronicle {
 
     /// Whether anything is kept of messages or of what is decided about them.
     pub(crate) fn is_on(&self) -> bool {
-        self.messages.is_on() || self.trace.is_on()
+        self.is_on
     }
 
     /// A message arrived. Its number, for all that is told of it later.
@@ -94,6 +100,9 @@ impl Chronicle {
 
     /// It waits at an address.
     pub(crate) fn waits(&mut self, number: u64, address: &Arc<str>) {
+        if !self.is_on {
+            return;
+        }
         self.messages.waits(number);
         if self.trace.is_on() {
             self.trace.decided(Decision::Waits { number, address: address.clone() });
@@ -102,6 +111,9 @@ impl Chronicle {
 
     /// It goes out to a consumer.
     pub(crate) fn forwarded(&mut self, number: u64, to: LinkKey, name: &Arc<str>, address: &Arc<str>) {
+        if !self.is_on {
+            return;
+        }
         self.messages.forwarded(number, Party::new(to, name));
         if self.trace.is_on() {
             self.trace.decided(Decision::Forwarded { number, to: Party::new(to, name), address: address.clone() });

@@ -3,10 +3,15 @@
 //! exit code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
 //! It knows the library by its public names only. `args.rs` is what can be said on the command line, `trace.rs` where a
-//! trace goes, `control/` what can be said on standard input.
+//! trace goes, `control/` what can be said on standard input. `client.rs` is the command as a client: `send`, `receive`,
+//! `ping`.
 
 mod args;
+mod client;
 mod control;
+mod ping;
+mod receive;
+mod send;
 mod trace;
 
 use std::io::{self, Write};
@@ -20,6 +25,21 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use args::Args;
+use client::Client;
+
+/// An AMQP broker for tests.
+///
+/// Prints `listening on amqp://HOST:PORT` when it accepts connections, and runs until SIGINT or SIGTERM. With a subcommand it
+/// is a client.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(flatten)]
+    broker: Args,
+
+    #[command(subcommand)]
+    client: Option<Client>,
+}
 
 /// What the main thread waits for.
 enum News {
@@ -32,9 +52,13 @@ enum News {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let args = Args::parse();
-    env_logger::Builder::new().filter_level(args.verbosity()).parse_default_env().init();
-    match run(&args) {
+    let Line { broker, client } = Line::parse();
+    env_logger::Builder::new().filter_level(broker.verbosity()).parse_default_env().init();
+    let result = match client {
+        Some(client) => client.run().map_err(|failure| failure.to_string()),
+        None => run(&broker).map_err(|error| error.to_string()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fakebroker: {error}");

@@ -34,7 +34,7 @@ use crate::chronicle::Chronicle;
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Event, Opened};
-use crate::frontend::Frontend;
+use crate::frontend::{Frontend, Realm};
 use crate::hooks::Hooks;
 use crate::outbox::Outbox;
 use crate::router::Router;
@@ -150,6 +150,7 @@ pub(crate) struct EventLoop {
     peers: Slab<Peer>,
     next_serial: u32,
     router: Router,
+    realm: Realm,
     timers: Timers<Wake>,
     /// Peers with bytes that were not read for lack of a turn.
     unread: VecDeque<usize>,
@@ -220,6 +221,7 @@ impl EventLoop {
             peers: Slab::new(),
             next_serial: 1,
             router: Router::new(config.routing, salt, Chronicle::new(config.chronicle, now)),
+            realm: Realm::new(salt),
             timers: Timers::default(),
             unread: VecDeque::new(),
             touched: Vec::new(),
@@ -455,7 +457,7 @@ impl EventLoop {
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         let mut view = self.view(slot, &inbox);
         while let Some(peer) = self.peers.get_mut(slot) {
-            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox);
+            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut self.realm);
             let key = peer.key;
             if let Some(view) = &mut view {
                 self.show_received(slot, view, inbox.len());
@@ -480,6 +482,9 @@ impl EventLoop {
     /// Does to links what the router wants, and tells it what that leads to, until nothing is left to do.
     fn apply_effects(&mut self) {
         loop {
+            while let Some(address) = self.router.poll_ended() {
+                self.realm.forget_queue(&address);
+            }
             while let Some(effect) = self.router.poll_effect() {
                 let key = effect.link().connection;
                 let slot = key.slot as usize;
@@ -489,7 +494,7 @@ impl EventLoop {
                 {
                     peer.outbox.borrow(buffer);
                 }
-                peer.frontend.apply(effect, self.now, &mut peer.outbox);
+                peer.frontend.apply(effect, self.now, &mut peer.outbox, &mut self.realm);
                 while let Some(event) = peer.frontend.poll_event() {
                     self.events.push_back((key, event));
                 }

@@ -56,6 +56,7 @@ impl EventLoop {
             let peer = self.peers.get(link.key.connection.slot as usize);
             link.unsettled = peer.map_or(0, |peer| peer.frontend.unsettled(link.key.link));
         }
+        links.retain(|link| !link.is_aside || link.unsettled > 0);
         links
     }
 

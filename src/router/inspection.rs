@@ -45,6 +45,7 @@ impl Router {
             credit,
             unsettled: 0,
             waiting,
+            is_aside: matches!(end, End::Consumer(consumer) if consumer.passing),
         }
     }
 
@@ -56,12 +57,13 @@ impl Router {
             name: name.to_owned(),
             role,
             address: match node {
-                Node::Address(address) => Some(address.as_ref().to_owned()),
+                Node::Address(address) | Node::Queue(address) => Some(address.as_ref().to_owned()),
                 Node::Dynamic(_) | Node::Anonymous => None,
             },
             credit: 0,
             unsettled: 0,
             waiting: 0,
+            is_aside: false,
         }
     }
 
@@ -162,15 +164,7 @@ impl Router {
     /// Takes out what waits at an address. How many messages that was.
     pub(crate) fn purge(&mut self, address: &str) -> usize {
         let Some(route_id) = self.addresses.get(address).copied() else { return 0 };
-        let mut purged = 0;
-        while let Some(waiting) = self.routes.get_mut(route_id).and_then(|route| route.store.take()) {
-            purged += 1;
-            self.stored_bytes -= waiting.cost();
-            self.chronicle.dropped(waiting.number, address, "purged".into());
-            if let Some(origin) = waiting.origin {
-                self.resolve(origin, Outcome::Released);
-            }
-        }
+        let purged = self.empty(route_id);
         self.carry_on(route_id);
         self.tidy(route_id);
         purged

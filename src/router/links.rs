@@ -37,6 +37,8 @@ pub(super) struct Consumer {
     manner: Manner,
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
+    /// It does not count as one of its route's: it looks in now and then, or has retired.
+    pub(super) passing: bool,
     pub(super) default_outcome: Outcome,
     pub(super) max_message_size: u64,
     pub(super) credit: u32,
@@ -71,6 +73,7 @@ impl Consumer {
             route,
             manner: request.manner,
             browse,
+            passing: request.passing,
             default_outcome: request.default_outcome,
             max_message_size: request.max_message_size,
             credit: 0,

@@ -9,12 +9,14 @@
 //! | `mod.rs` | events in: links come and go, messages arrive, receivers answer |
 //! | `links.rs` | what is known of each producer and consumer |
 //! | `route.rs` | one address; handing out what waits there |
+//! | `queue.rs` | queues that are declared and deleted |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `settlement.rs` | who is told what became of a message |
 //! | `inspection.rs` | what a test sees of all this, and what it may change |
 
 mod inspection;
 mod links;
+mod queue;
 mod route;
 mod settlement;
 mod store;
@@ -49,6 +51,10 @@ pub(crate) struct Router {
     counts: Counts,
     /// Bytes of all messages that wait.
     stored_bytes: usize,
+    /// Queues that are one connection's alone.
+    owned: HashMap<ConnectionKey, Vec<Arc<str>>>,
+    /// Addresses of queues that are no more, until somebody has taken note.
+    ended: Vec<Arc<str>>,
     /// Makes generated addresses differ, within this broker and between brokers.
     generated: u64,
     salt: u64,
@@ -78,6 +84,8 @@ impl Router {
             origins: Slab::new(),
             counts: Counts::default(),
             stored_bytes: 0,
+            owned: HashMap::new(),
+            ended: Vec::new(),
             generated: 0,
             salt,
             effects: VecDeque::new(),
@@ -111,7 +119,7 @@ impl Router {
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
-            Event::Opened(_) => {}
+            Event::Opened(_) | Event::Reply(_) => {}
             Event::AttachProducer { link, name, node } => self.attach_producer(key(link), name, node),
             Event::AttachConsumer(request) => self.attach_consumer(key(request.link), *request),
             Event::Credit { link, credit, drain } => self.credit(key(link), credit, drain),
@@ -124,6 +132,14 @@ impl Router {
             }
             Event::Answer { link, ticket, outcome } => self.answer(key(link), ticket, outcome),
             Event::Sent { link, ticket } => self.sent(key(link), ticket),
+            Event::Unsent { link, ticket } => self.unsent(key(link), ticket),
+            Event::Retire { link } => self.retire(key(link)),
+            Event::Declare(declaration) => self.declare(key(declaration.link), &declaration),
+            Event::Delete { link, address, if_unused, if_empty } => {
+                self.delete(key(link), &address, if_unused, if_empty);
+            }
+            Event::Purge { link, address } => self.purge_for(key(link), &address),
+            Event::Leave => self.connection_gone(connection),
             Event::Detach { gone } => {
                 self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
             }
@@ -134,6 +150,12 @@ impl Router {
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
         self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
         self.links.forget(connection);
+        self.end_owned(connection);
+    }
+
+    /// The address of a queue that is no more, for who remembers it.
+    pub(crate) fn poll_ended(&mut self) -> Option<Arc<str>> {
+        self.ended.pop()
     }
 
     /// A connection reads too slowly to be given more, or keeps up again.
@@ -169,18 +191,28 @@ impl Router {
     }
 
     fn attach_consumer(&mut self, key: LinkKey, request: ConsumerRequest) {
-        let route_id = self.route_for(request.node.clone(), key);
+        let route_id = match self.route_for_consumer(key, &request) {
+            Ok(route_id) => route_id,
+            Err(fault) => {
+                self.effects.push_back(Effect::Refused { link: key, fault: Box::new(fault) });
+                return;
+            }
+        };
         let Some(route) = self.routes.get_mut(route_id) else { return };
         // Only what is stored can be looked at without being taken.
         let browse = request.browse && route.distribution == Distribution::Queue;
-        if browse {
-            route.browsers.push(key);
+        if request.passing {
+            route.aside.push(key);
         } else {
-            route.consumers.push(key);
+            self.counts.receiver_links += 1;
+            if browse {
+                route.browsers.push(key);
+            } else {
+                route.consumers.push(key);
+            }
         }
         let address = Some(route.address.clone());
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
-        self.counts.receiver_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address });
     }
 
@@ -200,8 +232,8 @@ impl Router {
                 };
                 (address.into(), distribution, Some(owner))
             }
-            // Anonymous producers have no route, and there are no anonymous consumers.
-            Node::Anonymous => ("".into(), None, None),
+            // Anonymous producers have no route, there are no anonymous consumers, and only consumers ask for queues.
+            Node::Anonymous | Node::Queue(_) => ("".into(), None, None),
         };
         if let Some(route) = self.addresses.get(&address) {
             return *route;
@@ -231,11 +263,18 @@ impl Router {
             producer.credit = producer.credit.saturating_sub(1);
             producer.route
         });
+        if let Destination::Queues(addresses) = &to {
+            return Some(self.route_to_all(addresses, from, &message, delivery));
+        }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
             Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
+            Err(Lost::NoQueue) => {
+                let address = address_of(&to);
+                Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
+            }
             Err(Lost::Missing) => {
                 Some(self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes"))
             }
@@ -256,6 +295,8 @@ impl Router {
             Destination::Named(address) => self.route_to(address.as_str()).ok_or(Lost::Nobody),
             // A link with an address says it for a message that does not.
             Destination::Missing => own.ok_or(Lost::Missing),
+            Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
+            Destination::Queues(_) => Err(Lost::NoQueue),
             Destination::Unreadable => Err(Lost::Unreadable),
         }
     }
@@ -412,7 +453,7 @@ impl Router {
                     routes.extend(producer.route.map(|route| (route, key)));
                 }
                 Some(End::Consumer(consumer)) => {
-                    self.counts.receiver_links -= 1;
+                    self.counts.receiver_links -= u64::from(!consumer.passing);
                     leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
@@ -430,6 +471,7 @@ impl Router {
         }
         for (route, key) in routes {
             self.end_dynamic_node(route, key);
+            self.end_if_deserted(route);
             self.carry_on(route);
             self.tidy(route);
         }
@@ -462,6 +504,9 @@ impl Router {
         if let Some(route) = self.routes.get(route_id)
             && self.addresses.get(&route.address) == Some(&route_id)
         {
+            if route.distribution == Distribution::Queue {
+                self.ended.push(route.address.clone());
+            }
             self.addresses.remove(&route.address);
         }
     }
@@ -570,6 +615,8 @@ struct Numbered {
 enum Lost {
     /// Nobody uses the address.
     Nobody,
+    /// It is for queues alone, and none of them is there.
+    NoQueue,
     /// It does not say where it goes.
     Missing,
     /// It cannot be read.
@@ -578,8 +625,8 @@ enum Lost {
 
 fn address_of(to: &Destination) -> &str {
     match to {
-        Destination::Named(address) => address.as_str(),
-        Destination::Link | Destination::Missing | Destination::Unreadable => "",
+        Destination::Named(address) | Destination::Queue(address) => address.as_str(),
+        Destination::Link | Destination::Queues(_) | Destination::Missing | Destination::Unreadable => "",
     }
 }
 

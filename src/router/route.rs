@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::links::{Consumer, Outstanding};
+use super::queue::Declared;
 use super::store::{Store, Waiting};
 use super::{BATCH, Distribution, Effect, LinkKey, Router, Settlement};
 use crate::event::{Outcome, Ticket};
@@ -17,6 +18,10 @@ pub(super) struct Route {
     /// In the order in which they attached. Those that browse a queue are apart.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) browsers: Vec<LinkKey>,
+    /// Consumers that do not count: those that look in now and then, and those that have retired.
+    pub(super) aside: Vec<LinkKey>,
+    /// The consumer that wants to be the only one.
+    pub(super) sole: Option<LinkKey>,
     /// Whose turn it is: consumers that can take a message, at anycast and queue addresses.
     pub(super) ready: VecDeque<LinkKey>,
     pub(super) producers: usize,
@@ -32,6 +37,7 @@ pub(super) struct Route {
     pub(super) owner: Option<LinkKey>,
     /// It was a dynamic node's, and its link is gone: nothing is done with messages any more.
     pub(super) ended: bool,
+    pub(super) declared: Option<Declared>,
     /// Consumers that have stepped over messages which are not for them.
     choosy: Vec<LinkKey>,
 }
@@ -43,6 +49,8 @@ impl Route {
             distribution,
             consumers: Vec::new(),
             browsers: Vec::new(),
+            aside: Vec::new(),
+            sole: None,
             ready: VecDeque::new(),
             producers: 0,
             store: Store::default(),
@@ -51,6 +59,7 @@ impl Route {
             arrived: 0,
             owner,
             ended: false,
+            declared: None,
             choosy: Vec::new(),
         }
     }
@@ -59,7 +68,9 @@ impl Route {
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.consumers.retain(|key| !leaving.contains(key));
         self.browsers.retain(|key| !leaving.contains(key));
+        self.aside.retain(|key| !leaving.contains(key));
         self.ready.retain(|key| !leaving.contains(key));
+        self.sole = self.sole.filter(|key| !leaving.contains(key));
     }
 
     /// Somebody is there for a message, or it can be stored.
@@ -73,7 +84,12 @@ impl Route {
     }
 
     pub(super) fn is_unused(&self) -> bool {
-        self.producers == 0 && self.consumers.is_empty() && self.browsers.is_empty() && self.store.is_empty()
+        self.producers == 0
+            && self.declared.is_none()
+            && self.consumers.is_empty()
+            && self.browsers.is_empty()
+            && self.aside.is_empty()
+            && self.store.is_empty()
     }
 }
 
@@ -269,7 +285,8 @@ impl Router {
             && std::mem::take(&mut consumer.drain)
         {
             consumer.credit = 0;
-            self.effects.push_back(Effect::Drained { link: key });
+            let left = self.routes.get(consumer.route).map_or(0, |route| route.store.len());
+            self.effects.push_back(Effect::Drained { link: key, left });
         }
     }
 

@@ -61,7 +61,28 @@ impl Router {
         let Some(outstanding) = outstanding else { return };
         let goes_back = self.conclude(route_id, key, outstanding, outcome);
         if goes_back {
+            self.go_on_with(route_id);
+        }
+    }
+
+    /// After something has gone back to a queue.
+    fn go_on_with(&mut self, route_id: usize) {
+        if self.routes.get(route_id).is_some_and(|route| route.ended) {
+            self.carry_on(route_id);
+        } else {
             self.dispatch(route_id);
+        }
+    }
+
+    /// A delivery could not be sent: nobody has seen it.
+    pub(super) fn unsent(&mut self, key: LinkKey, ticket: Ticket) {
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        let route_id = consumer.route;
+        if let Some(Outstanding::Unsent(waiting) | Outstanding::Queued(waiting)) = consumer.outstanding.remove(ticket.0)
+        {
+            self.counts.topic -= 1;
+            self.put_back(route_id, waiting);
+            self.go_on_with(route_id);
         }
     }
 

@@ -73,7 +73,7 @@ fn stop_is_a_crash_to_the_clients() {
     peer.expect_eof();
     program.expect_exit(0);
     program.expect_no_more_output();
-    expect_refused(addr);
+    expect_refused(&addr);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn ends_with_its_input() {
     program.input = None;
     peer.expect_eof();
     program.expect_exit(0);
-    expect_refused(addr);
+    expect_refused(&addr);
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn held_it_refuses_connections_until_it_is_started() {
     let addr = addr_of(&event);
     assert_eq!(event, json!({"event": "bound", "url": format!("amqp://{addr}")}));
     assert_ne!(addr.port(), 0);
-    expect_refused(addr);
+    expect_refused(&addr);
     assert_eq!(program.ask(r#"{"cmd":"counts"}"#)["ok"], json!(true));
     expect_error(&program.ask(r#"{"cmd":"dance"}"#));
     expect_error(&program.ask("start"));
-    expect_refused(addr);
+    expect_refused(&addr);
     assert_eq!(program.ask(r#"{"cmd":"start"}"#), json!({"ok": true, "url": format!("amqp://{addr}")}));
     expect_works(addr);
     expect_error(&program.ask(r#"{"cmd":"start"}"#));

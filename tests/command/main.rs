@@ -44,7 +44,7 @@ fn a_signal_stops_it_cleanly() {
         program.signal(name);
         peer.expect_close_with(CONNECTION_FORCED);
         // Nobody new is let in meanwhile.
-        expect_refused(addr);
+        expect_refused(&addr);
         peer.send(close());
         peer.expect_eof();
         program.expect_exit(0);

@@ -1,7 +1,7 @@
 //! The program as a child process, with all its streams in the test's hands.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -178,14 +178,6 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, Vec<String>, Vec<String>) {
     program.input = None;
     let code = program.wait().code().expect("no signal ended it");
     (code, program.lines.iter().collect(), program.errors().to_vec())
-}
-
-#[track_caller]
-pub(crate) fn expect_refused(addr: SocketAddr) {
-    match TcpStream::connect(addr) {
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{error}"),
-        Ok(_) => panic!("{addr} accepts connections"),
-    }
 }
 
 #[track_caller]

@@ -87,7 +87,7 @@ fn connections_are_refused_and_accepted_again() {
     let mut there = Bystander::new(&addr);
     for refuse in [json!({"cmd": "refuse_connections"}), json!({"cmd": "refuse_connections", "refuse": true})] {
         program.obeys(refuse);
-        expect_refused(addr);
+        expect_refused(&addr);
         there.undisturbed();
         program.obeys(json!({"cmd": "refuse_connections", "refuse": false}));
         expect_works(addr);
@@ -107,7 +107,7 @@ fn it_crashes_and_comes_back() {
         }
         peer.expect_eof();
         assert_eq!(program.json(), json!({"ok": true}));
-        expect_refused(addr);
+        expect_refused(&addr);
         // What happened can be asked for, what needs a broker cannot.
         assert_eq!(
             program.obeys(json!({"cmd": "messages", "address": "queue.a"}))["messages"][0]["text"],

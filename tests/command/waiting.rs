@@ -95,7 +95,7 @@ fn the_end_of_the_input_ends_it() {
     }
     assert_eq!(program.json()["protocol"], json!(2));
     program.expect_exit(0);
-    expect_refused(addr);
+    expect_refused(&addr);
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
 

@@ -77,7 +77,7 @@ fn the_peer_closes() {
         assert_eq!(peer.expect_close().get("error"), Value::Null);
         peer.expect_eof();
     }
-    until(&broker, "they are gone", |counts| (counts.connections, counts.receiver_links) == (1, 0));
+    until(&broker, "they are gone", |counts| (counts.connections, counts.receiver_links) == (0, 0));
 }
 
 #[test]

@@ -4,9 +4,6 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-/// A name, and what a receiver does to leave.
-type Leaving = (&'static str, fn(Peer));
-
 /// A peer that receives at an address; the broker has its credit.
 #[track_caller]
 fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
@@ -52,20 +49,7 @@ fn the_first_without_credit_is_waited_for() {
 #[test]
 fn when_the_first_leaves_the_next_takes_over() {
     let broker = Broker::start().unwrap();
-    // What each does to leave.
-    let rows: [Leaving; 4] = [
-        ("detach", |mut peer| {
-            peer.send(detach(0));
-            peer.expect_detach();
-        }),
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-        }),
-        ("close", Peer::close),
-        ("reset", Peer::reset),
-    ];
-    each_row(rows, |leave| {
+    each_way_to_leave(|leave| {
         let first = receiver(&broker, "a", 0);
         let mut second = receiver(&broker, "a", 10);
         let mut third = receiver(&broker, "a", 10);
@@ -85,15 +69,7 @@ fn when_the_first_leaves_the_next_takes_over() {
 #[test]
 fn links_that_leave_together_are_not_given_what_waited_for_one_of_them() {
     let broker = Broker::start().unwrap();
-    let rows: [Leaving; 3] = [
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-        }),
-        ("close", Peer::close),
-        ("reset", Peer::reset),
-    ];
-    each_row(rows, |leave| {
+    each_way_to_leave_together(|leave| {
         let mut leaving = receiver(&broker, "a", 0);
         leaving.attach_receiver("also leaving", 1, "a", 10);
         leaving.expect_nothing();

@@ -4,9 +4,6 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-/// A name, and what a receiver does to leave.
-type Leaving = (&'static str, fn(Peer));
-
 fn dynamic_with(code: u64, capability: &str) -> Value {
     composite(code, &[("dynamic", true.into()), ("capabilities", symbol(capability))])
 }
@@ -158,20 +155,8 @@ fn a_temporary_topic_is_a_topic() {
 #[test]
 fn a_dynamic_address_ends_with_its_link() {
     let broker = Broker::start().unwrap();
-    let rows: [Leaving; 4] = [
-        ("detach", |mut peer| {
-            peer.send(detach(0));
-            peer.expect_detach();
-        }),
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-        }),
-        ("close", Peer::close),
-        ("reset", Peer::reset),
-    ];
     for source in [dynamic(SOURCE), dynamic_with(SOURCE, "temporary-queue"), dynamic_with(SOURCE, "temporary-topic")] {
-        each_row(rows, |leave| {
+        each_way_to_leave(|leave| {
             let (owner, address) = dynamic_receiver(&broker, source.clone(), 0);
             let mut before = sender(&broker, &address);
             before.send_accepted(0, &["for the owner"]);

@@ -23,10 +23,6 @@ fn sender(broker: &Broker, address: &str) -> Peer {
     peer
 }
 
-fn rejected_with(condition: &str, description: &str) -> Value {
-    composite(REJECTED, &[("error", error(condition, description))])
-}
-
 /// Every outcome with all that it can hold.
 fn outcomes() -> Vec<(&'static str, Value)> {
     let info = Value::Map(vec![(symbol("x-info"), Value::Uint(7))]);

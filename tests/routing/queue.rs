@@ -113,8 +113,7 @@ fn a_receiver_that_asks_for_settled_takes_without_answering() {
     taking.grant(0, 0, 1);
     let first = taking.expect_transfer();
     assert!(first.flag("settled"), "{first:?}");
-    taking.reset();
-    until(&broker, "it is gone", |counts| counts.receiver_links == 0);
+    lose(&broker, taking);
     let mut next = receiver(&broker, "queue.a", 10);
     assert_eq!(next.arrived_texts(), ["2"]);
 }
@@ -129,8 +128,7 @@ fn a_message_that_came_settled_is_still_delivered_unsettled() {
     let mut losing = receiver(&broker, "queue.a", 1);
     let delivery = losing.expect_transfer();
     assert!(!delivery.flag("settled"), "{delivery:?}");
-    losing.reset();
-    until(&broker, "it is gone", |counts| counts.receiver_links == 0);
+    lose(&broker, losing);
     assert_eq!(receiver(&broker, "queue.a", 10).receive_texts(1), ["1"]);
 }
 

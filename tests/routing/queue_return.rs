@@ -5,9 +5,6 @@ use fakebroker::Broker;
 use crate::support::Value::{Bool, List, Map, Ubyte, Uint};
 use crate::support::*;
 
-/// A name, and what a receiver does to leave.
-type Leaving = (&'static str, fn(Peer));
-
 #[track_caller]
 fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
     let mut peer = Peer::opened(broker);
@@ -29,17 +26,6 @@ fn stored(broker: &Broker, address: &str, payloads: &[Vec<u8>]) {
 #[track_caller]
 fn store_texts(broker: &Broker, address: &str, texts: &[&str]) {
     stored(broker, address, &texts.iter().map(|text| message(text)).collect::<Vec<_>>());
-}
-
-/// Leaves without a word and waits until the broker knows.
-#[track_caller]
-fn lose(broker: &Broker, peer: Peer) {
-    peer.reset();
-    until(broker, "its links are gone", |counts| counts.receiver_links == 0);
-}
-
-fn modified_with(fields: &[(&str, Value)]) -> Value {
-    composite(MODIFIED, fields)
 }
 
 fn delivery_failed() -> Value {
@@ -86,23 +72,7 @@ fn what_is_given_back_stands_in_its_old_place() {
 #[test]
 fn what_is_lost_with_its_receiver_stands_in_its_old_place() {
     let broker = Broker::start().unwrap();
-    let rows: [Leaving; 5] = [
-        ("detach", |mut peer| {
-            peer.send(detach(0));
-            peer.expect_detach();
-        }),
-        ("detach without closed", |mut peer| {
-            peer.send(detach(0).without("closed"));
-            peer.expect_detach();
-        }),
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-        }),
-        ("close", Peer::close),
-        ("reset", Peer::reset),
-    ];
-    each_row(rows, |leave| {
+    each_way_to_leave(|leave| {
         store_texts(&broker, "queue.a", &["0", "1", "2", "3", "4"]);
         let mut first = receiver(&broker, "queue.a", 3);
         let taken: Vec<_> = (0..3).map(|_| first.expect_transfer()).collect();
@@ -150,15 +120,7 @@ fn links_that_leave_together_do_not_lose_what_one_of_them_had_to_one_that_takes_
 /// Two receivers of one session leave, the first with a message, the other with credit and this snd-settle-mode.
 #[track_caller]
 fn leave_together(snd_settle_mode: u8) {
-    let rows: [Leaving; 3] = [
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-        }),
-        ("close", Peer::close),
-        ("reset", Peer::reset),
-    ];
-    each_row(rows, |leave| {
+    each_way_to_leave_together(|leave| {
         let broker = Broker::start().unwrap();
         let mut leaving = receiver(&broker, "queue.a", 1);
         leaving.expect_nothing();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use fakebroker::{Broker, Counts};
 
 use super::peer::Peer;
 use super::performative::*;
+use super::rows::row;
 use super::section::text;
+use super::time::SOON;
 use super::wire::Value;
 
 impl Peer {
@@ -85,15 +86,11 @@ pub fn covered(disposition: &Performative) -> Vec<u32> {
     (0..=last.wrapping_sub(first)).map(|step| first.wrapping_add(step)).collect()
 }
 
-/// Waits until the counters say so. The connection that it asks on is one of them.
+/// Waits until the counters say so.
 #[track_caller]
 pub fn until(broker: &Broker, what: &str, happened: impl Fn(&Counts) -> bool) {
-    let mut peer = Peer::opened(broker);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !happened(&broker.counts()) {
-        assert!(Instant::now() < deadline, "waited in vain until {what}: {:?}", broker.counts());
-        // A question is a turn of the loop, so this waits by the broker's own clock.
-        peer.round_trip();
+    if let Err(error) = broker.wait_for(SOON, happened) {
+        panic!("{}in vain until {what}: {error}", row());
     }
 }
 

@@ -28,8 +28,10 @@
 //!   now, so a test can see that something did *not* arrive without sleeping.
 //! - **Reading**: frames come back as [`Performative`]: `.get("field")`, `.number(..)`, `.text(..)`, `.flag(..)`,
 //!   `.inner("source")`, `.condition()`, `.state()`, `.payload`.
-//! - **Several at a time**: `send_texts`, `send_accepted`, `outcomes_of(ids)`, `receive_texts`, `arrived_texts`, `settle`;
-//!   [`until`] the counters say so; [`counted`] is those that are not zero.
+//! - **Several at a time**: `send_texts`, `send_accepted`, `outcomes_of(ids)`, `receive_texts`, `arrived_texts`, `settle`,
+//!   `receive_and_settle`; [`until`] the counters say so; [`counted`] is those that are not zero.
+//! - **Leaving**: [`each_way_to_leave`], from a detach to a reset; [`lose`] a receiver.
+//! - **In time**: [`in_time`] runs what might hang.
 //! - **Everyone else**: [`Bystander`] holds a connection that sends itself a message whenever it is asked
 //!   whether it is `undisturbed()`.
 //! - **Tables**: [`each_row`] runs a closure for each named row, all of them even where one fails, and names
@@ -43,20 +45,24 @@ mod bystander;
 #[cfg(feature = "cli")]
 mod command;
 mod expect;
+mod leaving;
 mod peer;
 mod performative;
 mod rows;
 mod section;
+mod time;
 mod wire;
 
 pub use batch::{counted, covered, until};
 pub use bystander::Bystander;
 #[cfg(feature = "cli")]
 pub use command::Command;
+pub use leaving::{each_way_to_leave, each_way_to_leave_together, lose, modified_with, rejected_with};
 pub use peer::{At, Heard, Peer, Wire};
 pub use performative::*;
 pub use rows::{each_row, row};
 pub use section::*;
+pub use time::{SOON, expect_refused, in_time};
 pub use wire::{Value, decode, described, raw, symbol};
 
 pub const DECODE_ERROR: &str = "amqp:decode-error";

@@ -2,6 +2,7 @@
 
 pub(crate) mod instructions;
 pub(crate) mod latency;
+mod publish;
 mod scale;
 mod start;
 mod throughput;
@@ -63,6 +64,7 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("multicast", throughput::multicast),
     ("latency", latency::row),
     ("queue", throughput::queue),
+    ("0-9-1", publish::row),
     ("start", start::in_process),
     ("command", start::command),
     ("idle", scale::idle),

@@ -138,7 +138,7 @@ fn an_array_of_several_types_is_written_as_a_list() {
 
 #[test]
 fn nothing_is_made_of_what_cost_nothing() {
-    let rows: [(&str, Vec<u8>); 9] = [
+    let rows: [(&str, Vec<u8>); 10] = [
         ("a list of more than there is", b"\xd0\0\0\0\x05\xff\xff\xff\xff\x40".to_vec()),
         ("an array of 4 billion nulls", b"\xf0\0\0\0\x05\xff\xff\xff\xff\x40".to_vec()),
         ("an array of 65,537 nulls", b"\xf0\0\0\0\x05\0\x01\0\x01\x40".to_vec()),
@@ -147,6 +147,11 @@ fn nothing_is_made_of_what_cost_nothing() {
         ("an array of 20,000 with a descriptor of 200 bytes", {
             let descriptor = [&b"\0\xa3\xc8"[..], &[b'd'; 200]].concat();
             let body = [&20_000_u32.to_be_bytes()[..], &descriptor, b"\x50", &[1; 20_000]].concat();
+            [&b"\xf0"[..], &u32::try_from(body.len()).unwrap().to_be_bytes(), &body].concat()
+        }),
+        ("an array of 20,000 with a descriptor of 20,000 nulls", {
+            let descriptor = b"\0\xf0\0\0\0\x05\0\0\x4e\x20\x40";
+            let body = [&20_000_u32.to_be_bytes()[..], descriptor, b"\x50", &[1; 20_000]].concat();
             [&b"\xf0"[..], &u32::try_from(body.len()).unwrap().to_be_bytes(), &body].concat()
         }),
         ("described 5,000 times", b"\0".repeat(5_000)),
@@ -187,14 +192,15 @@ pub(in crate::amqp10) fn any_value() -> impl Strategy<Value = Value> {
         ".{0,100}".prop_map(Value::String),
         "[ -~]{0,300}".prop_map(Value::Symbol),
     ];
-    leaf.prop_recursive(4, 200, 8, |inner| {
+    let descriptor = prop_oneof![any::<u64>().prop_map(Value::Ulong), "[a-z:]{0,40}".prop_map(Value::Symbol)];
+    leaf.prop_recursive(4, 200, 8, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::List),
             prop::collection::vec((inner.clone(), inner.clone()), 0..8).prop_map(Value::Map),
             (inner.clone(), 0..8_usize).prop_map(|(item, count)| Value::Array(vec![item; count])),
             prop::collection::vec(any::<u32>().prop_map(Value::Uint), 0..8).prop_map(Value::Array),
             prop::collection::vec("[a-z]{0,300}".prop_map(Value::Symbol), 0..8).prop_map(Value::Array),
-            (inner.clone(), inner).prop_map(|(descriptor, value)| Value::described(descriptor, value)),
+            (descriptor.clone(), inner).prop_map(|(descriptor, value)| Value::described(descriptor, value)),
         ]
     })
 }

@@ -1,0 +1,292 @@
+//! 2.1.5: channels. What each is in the middle of; how they open and close. Methods of exchanges and queues are in
+//! `entities.rs`, what is published in `publish.rs`, what is delivered in `consumer.rs`. A part of `connection.rs`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::connection::{Connection, Link, LinkEnd};
+use super::entities::Question;
+use super::host::VirtualHost;
+use super::method::{self, Access, Channel as Class, Confirm as ConfirmClass, Method, MethodId};
+use super::publish::{Confirms, Partial};
+use super::types::{Since09, shortened};
+use super::violation::{Details, ReplyCode, Violation};
+use crate::event::{Event, Fault, Gone, LinkId, Node, Ticket};
+use crate::ledger::Ledger;
+use crate::message::Message;
+use crate::outbox::Outbox;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// What it publishes, and asks of the router, is on this link.
+    pub(super) link: LinkId,
+    pub(super) state: ChannelState,
+    /// It is on its connection's list for the end of the turn.
+    pub(super) touched: bool,
+    /// 4.2.6: a content that is arriving.
+    pub(super) content: Option<Partial>,
+    /// What the router has been asked, and in which method.
+    pub(super) question: Option<(MethodId, Question)>,
+    /// The queue that was declared last: an empty name means it.
+    pub(super) last_queue: Option<Arc<str>>,
+    /// By their tags.
+    pub(super) consumers: HashMap<Arc<str>, LinkId>,
+    /// What basic.get looks with, by queue, while something that it found is not acknowledged.
+    pub(super) getters: HashMap<Arc<str>, LinkId>,
+    /// Deliveries by their tags.
+    pub(super) unacked: Ledger<Unacked>,
+    /// How many of them consumers have.
+    pub(super) consumed: u32,
+    /// basic.qos: for each consumer from now on, and for all together. 0 is no limit.
+    pub(super) prefetch: u16,
+    pub(super) prefetch_all: u16,
+    /// channel.flow
+    pub(super) active: bool,
+    pub(super) published: u64,
+    pub(super) confirms: Option<Confirms>,
+    /// What goes back to its publisher if there is no queue for it.
+    pub(super) mandatory: VecDeque<(u64, Message)>,
+}
+
+/// ```text
+///     channel.open          the router says yes         either side closes
+/// ────────────────▶ AwaitRoute ────────────▶ Open ─────────▶ AwaitCloseOk ──▶ (freed)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChannelState {
+    AwaitRoute,
+    Open,
+    /// We have closed it; what still comes on it is discarded.
+    AwaitCloseOk,
+}
+
+/// A delivery that the client has and has not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unacked {
+    pub(super) link: LinkId,
+    pub(super) ticket: Ticket,
+    /// It came by basic.get.
+    pub(super) got: bool,
+}
+
+impl Channel {
+    fn new(link: LinkId) -> Channel {
+        Channel {
+            link,
+            state: ChannelState::AwaitRoute,
+            touched: false,
+            content: None,
+            question: None,
+            last_queue: None,
+            consumers: HashMap::new(),
+            getters: HashMap::new(),
+            unacked: Ledger::starting_at(1),
+            consumed: 0,
+            prefetch: 0,
+            prefetch_all: 0,
+            active: true,
+            published: 0,
+            confirms: None,
+            mandatory: VecDeque::new(),
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn on_channel_method(
+        &mut self,
+        number: u16,
+        method: &Method<'_>,
+        out: &mut Outbox,
+        host: &mut VirtualHost,
+    ) -> Result<(), Violation> {
+        if let Method::Channel(Class::Open { .. }) = method {
+            return self.open_channel(number);
+        }
+        let Some(channel) = self.channel_mut(number) else {
+            return Err(Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open")));
+        };
+        if channel.content.is_some() {
+            return Err(Violation::content("a method where content was expected"));
+        }
+        match method {
+            Method::Channel(method) => self.on_own_method(number, method, out),
+            Method::Exchange(method) => self.on_exchange_method(number, method, out, host),
+            Method::Queue(method) => self.on_queue_method(number, method, host),
+            Method::Basic(method) => self.on_basic_method(number, method, out, host),
+            Method::Confirm(ConfirmClass::Select { no_wait }) => {
+                channel.confirms.get_or_insert_default();
+                channel.published = 0;
+                if !no_wait {
+                    self.tell(number, &Method::Confirm(ConfirmClass::SelectOk {}), out);
+                }
+                Ok(())
+            }
+            Method::Access(Access::Request { .. }) => {
+                self.tell(number, &Method::Access(Access::RequestOk { ticket: 1 }), out);
+                Ok(())
+            }
+            Method::Tx(_) => Err(Violation::new(ReplyCode::NotImplemented, "transactions are not supported")),
+            Method::Connection(_) | Method::Confirm(_) | Method::Access(_) => Err(not_for_us()),
+        }
+    }
+
+    fn open_channel(&mut self, number: u16) -> Result<(), Violation> {
+        let index = usize::from(number);
+        if number > self.channel_max {
+            return Err(Violation::new(ReplyCode::ChannelError, "channel above channel-max"));
+        }
+        if self.channel_mut(number).is_some() {
+            return Err(Violation::new(ReplyCode::ChannelError, "second 'channel.open' seen"));
+        }
+        let link = self.add_link(number, LinkEnd::Channel);
+        if self.channels.len() <= index {
+            self.channels.resize_with(index + 1, || None);
+        }
+        if let Some(slot) = self.channels.get_mut(index) {
+            *slot = Some(Box::new(Channel::new(link)));
+        }
+        let name = format!("channel {number}").into();
+        self.events.push_back(Event::AttachProducer { link, name, node: Node::Anonymous });
+        Ok(())
+    }
+
+    fn on_own_method(&mut self, number: u16, method: &Class<'_>, out: &mut Outbox) -> Result<(), Violation> {
+        match method {
+            Class::Close { reply_code, reply_text, .. } => {
+                log::debug!("{}: channel {number} closed by the peer: {reply_code} {reply_text}", self.name);
+                self.put_confirms(number, out);
+                self.let_channel_go(number);
+                self.tell(number, &Method::Channel(Class::CloseOk {}), out);
+                self.free_channel(number);
+                Ok(())
+            }
+            Class::CloseOk {} => match self.channel_mut(number) {
+                Some(channel) if channel.state == ChannelState::AwaitCloseOk => {
+                    self.free_channel(number);
+                    Ok(())
+                }
+                _ => Err(Violation::new(ReplyCode::CommandInvalid, "close-ok for what was not closed")),
+            },
+            Class::Flow { active } => {
+                if let Some(channel) = self.channel_mut(number) {
+                    channel.active = *active;
+                }
+                self.tell(number, &Method::Channel(Class::FlowOk { active: *active }), out);
+                self.grant_credit(number);
+                Ok(())
+            }
+            Class::FlowOk { .. } => Ok(()),
+            Class::Open { .. } | Class::OpenOk { .. } => Err(not_for_us()),
+        }
+    }
+
+    /// A link of ours can be used now.
+    pub(super) fn attached(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
+        match self.link_mut(id) {
+            Some(Link { end: LinkEnd::Channel, .. }) => {
+                if let Some(channel) = self.channel_mut(number) {
+                    channel.state = ChannelState::Open;
+                    self.tell(number, &Method::Channel(Class::OpenOk { channel_id: Since09::default() }), out);
+                }
+            }
+            Some(_) => self.consumer_attached(id, number, out),
+            None => {}
+        }
+    }
+
+    /// The router cannot do what it was asked for.
+    pub(super) fn refused(
+        &mut self,
+        id: LinkId,
+        number: u16,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
+        let is_consumer = matches!(self.link_mut(id), Some(Link { end: LinkEnd::Consumer(_), .. }));
+        if is_consumer {
+            self.remove_link(id);
+        }
+        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        match channel.question.take() {
+            Some((method, question)) => self.question_refused(number, method, &question, fault, out),
+            // The channel itself.
+            None => {
+                channel.state = ChannelState::Open;
+                Err(Violation::from(fault))
+            }
+        }
+    }
+
+    /// The router ends a link.
+    pub(super) fn detached(
+        &mut self,
+        id: LinkId,
+        number: u16,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
+        match self.link_mut(id) {
+            Some(Link { end: LinkEnd::Channel, .. }) => {
+                let violation = Violation::from(fault);
+                self.close_channel(number, &violation.0, out);
+                Ok(())
+            }
+            Some(_) => {
+                self.consumer_ended(id, number, out);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// We close a channel. Its number stays taken until the peer has said close-ok.
+    pub(super) fn close_channel(&mut self, number: u16, details: &Details, out: &mut Outbox) {
+        match self.channel_mut(number) {
+            Some(channel) if channel.state != ChannelState::AwaitCloseOk => channel.state = ChannelState::AwaitCloseOk,
+            _ => return,
+        }
+        self.put_confirms(number, out);
+        self.let_channel_go(number);
+        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.version));
+        let close = Class::Close {
+            reply_code: details.code.number(self.version),
+            reply_text: shortened(&text),
+            class_id: id.class,
+            method_id: id.method,
+        };
+        self.tell(number, &Method::Channel(close), out);
+    }
+
+    /// Its links go; what was delivered on it and not acknowledged goes back.
+    fn let_channel_go(&mut self, number: u16) {
+        let links = self.links.iter().filter(|(_, link)| link.channel == number);
+        let links: Vec<usize> = links.map(|(slot, _)| slot).collect();
+        let mut gone = Vec::new();
+        for slot in links {
+            let link = self.links.remove(slot);
+            gone.push(Gone {
+                link: LinkId { slot: super::types::saturate(slot), serial: link.serial },
+                unsent: Vec::new(),
+            });
+        }
+        if let Some(partial) = self.channel_mut(number).and_then(|channel| channel.content.take()) {
+            self.partial_bytes -= partial.len();
+        }
+        if !gone.is_empty() {
+            self.events.push_back(Event::Detach { gone });
+        }
+    }
+
+    fn free_channel(&mut self, number: u16) {
+        if let Some(slot) = self.channels.get_mut(usize::from(number)) {
+            *slot = None;
+        }
+    }
+}
+
+/// A method that only a server sends.
+pub(super) fn not_for_us() -> Violation {
+    Violation::new(ReplyCode::CommandInvalid, "a method that only a server sends")
+}

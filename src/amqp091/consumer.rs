@@ -1,0 +1,451 @@
+//! The basic class but for publish: consumers, deliveries and their acknowledgements, basic.get, prefetch. A part of
+//! `channel.rs`.
+//!
+//! The router gives a consumer no more than it has credit for. Here credit is what prefetch leaves: it is given anew at the
+//! end of a turn in which deliveries were acknowledged. Where several consumers share a limit, one may be given a delivery
+//! that is over it by then: that goes back unsent.
+
+use std::sync::Arc;
+
+use bytes::BufMut;
+
+use super::channel::{Channel, Unacked, not_for_us};
+use super::connection::{Connection, Link, LinkEnd, outcome_of};
+use super::content::Content;
+use super::entities::Question;
+use super::host::VirtualHost;
+use super::method::{BASIC, Basic, Method};
+use super::types::saturate;
+use super::violation::{ReplyCode, Violation};
+use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome, Ticket};
+use crate::message::Message;
+use crate::outbox::Outbox;
+
+/// Credit where nothing limits it.
+const ENDLESS: u32 = 1 << 30;
+
+/// What receives on a channel: a client's consumer, or what basic.get looks with.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    tag: Arc<str>,
+    /// basic.get: the queue that it looks into.
+    queue: Option<Arc<str>>,
+    no_ack: bool,
+    prefetch: u16,
+    /// What the router believes that it may still send.
+    credit: u32,
+    pub(super) unacked: u32,
+    /// It takes no more, and goes with its last acknowledgement.
+    retired: bool,
+}
+
+impl Consumer {
+    /// How much more the router may send.
+    fn credit_on(&self, channel: &Channel) -> u32 {
+        if !channel.active || self.retired {
+            return 0;
+        }
+        if self.no_ack {
+            return ENDLESS;
+        }
+        let left = |limit: u16, used: u32| if limit == 0 { ENDLESS } else { u32::from(limit).saturating_sub(used) };
+        left(self.prefetch, self.unacked).min(left(channel.prefetch_all, channel.consumed))
+    }
+}
+
+impl Link {
+    fn consumer_mut(&mut self) -> Option<&mut Consumer> {
+        match &mut self.end {
+            LinkEnd::Consumer(consumer) => Some(consumer),
+            LinkEnd::Channel => None,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn on_basic_method(
+        &mut self,
+        number: u16,
+        method: &Basic<'_>,
+        out: &mut Outbox,
+        host: &mut VirtualHost,
+    ) -> Result<(), Violation> {
+        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        match *method {
+            Basic::Qos { prefetch_size, prefetch_count, global } => {
+                if prefetch_size != 0 {
+                    let text = format!("prefetch_size!=0 ({prefetch_size})");
+                    return Err(Violation::new(ReplyCode::NotImplemented, text));
+                }
+                // As RabbitMQ reads it: for all consumers of the channel, or for each that comes.
+                if global {
+                    channel.prefetch_all = prefetch_count;
+                } else {
+                    channel.prefetch = prefetch_count;
+                }
+                self.touch(number);
+                self.tell(number, &Method::Basic(Basic::QosOk {}), out);
+            }
+            Basic::Consume { queue, consumer_tag, no_ack, exclusive, no_wait, .. } => {
+                let queue = self.queue_named(number, queue)?;
+                let tag = if consumer_tag.is_empty() { host.generate("ctag") } else { consumer_tag.into() };
+                self.consume(number, queue, tag, no_ack, exclusive, no_wait)?;
+            }
+            Basic::Cancel { consumer_tag, no_wait } => {
+                if let Some(link) = channel.consumers.remove(consumer_tag) {
+                    self.retire(link);
+                }
+                if !no_wait {
+                    self.tell(number, &Method::Basic(Basic::CancelOk { consumer_tag }), out);
+                }
+            }
+            // The answer to our own cancel.
+            Basic::CancelOk { .. } => {}
+            Basic::Get { queue, no_ack, .. } => {
+                let queue = self.queue_named(number, queue)?;
+                self.get(number, queue, no_ack)?;
+            }
+            Basic::Ack { delivery_tag, multiple } => {
+                self.acknowledge(number, delivery_tag, multiple, &Outcome::Accepted)?;
+            }
+            Basic::Nack { delivery_tag, multiple, requeue } => {
+                self.acknowledge(number, delivery_tag, multiple, &outcome_of(requeue))?;
+            }
+            Basic::Reject { delivery_tag, requeue } => {
+                self.acknowledge(number, delivery_tag, false, &outcome_of(requeue))?;
+            }
+            Basic::Recover { requeue } | Basic::RecoverAsync { requeue } => {
+                if !requeue {
+                    return Err(Violation::new(ReplyCode::NotImplemented, "requeue=false"));
+                }
+                let tags: Vec<u64> = channel.unacked.numbers_in(0..=u64::MAX).collect();
+                self.answer_all(number, &tags, &Outcome::Released);
+                if matches!(method, Basic::Recover { .. }) {
+                    self.tell(number, &Method::Basic(Basic::RecoverOk {}), out);
+                }
+            }
+            // Dealt with where contents begin.
+            Basic::Publish { .. } => {}
+            Basic::QosOk {}
+            | Basic::ConsumeOk { .. }
+            | Basic::Return { .. }
+            | Basic::Deliver { .. }
+            | Basic::GetOk { .. }
+            | Basic::GetEmpty { .. }
+            | Basic::RecoverOk {} => return Err(not_for_us()),
+        }
+        Ok(())
+    }
+
+    fn consume(
+        &mut self,
+        number: u16,
+        queue: Arc<str>,
+        tag: Arc<str>,
+        no_ack: bool,
+        exclusive: bool,
+        no_wait: bool,
+    ) -> Result<(), Violation> {
+        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        if channel.consumers.contains_key(&tag) {
+            return Err(Violation::new(ReplyCode::NotAllowed, format!("attempt to reuse consumer tag '{tag}'")));
+        }
+        let prefetch = channel.prefetch;
+        let consumer =
+            Consumer { tag: tag.clone(), queue: None, no_ack, prefetch, credit: 0, unacked: 0, retired: false };
+        let link = self.attach(number, consumer, queue, exclusive)?;
+        let question = Question::Consume { tag, link, no_wait };
+        if let Some(channel) = self.channel_mut(number) {
+            channel.question = Some((question.method(), question));
+        }
+        Ok(())
+    }
+
+    /// Asks the router for a link on which a queue's messages come.
+    fn attach(
+        &mut self,
+        number: u16,
+        consumer: Consumer,
+        queue: Arc<str>,
+        exclusive: bool,
+    ) -> Result<LinkId, Violation> {
+        if self.links.len() >= self.config.max_links {
+            return Err(Violation::new(ReplyCode::ResourceError, "too many consumers on this connection"));
+        }
+        let (name, passing) = (consumer.tag.clone(), consumer.queue.is_some());
+        let manner = if consumer.no_ack { Manner::Settled } else { Manner::Unsettled };
+        let link = self.add_link(number, LinkEnd::Consumer(consumer));
+        self.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
+            link,
+            name,
+            node: Node::Queue(queue),
+            manner,
+            browse: false,
+            default_outcome: Outcome::Released,
+            max_message_size: u64::MAX,
+            exclusive,
+            passing,
+        })));
+        Ok(link)
+    }
+
+    /// The router has attached a consumer.
+    pub(super) fn consumer_attached(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
+        let Some(channel) = self.channel_mut(number) else { return };
+        match channel.question.take() {
+            Some((_, Question::Consume { tag, link, no_wait })) if link == id => {
+                if !no_wait {
+                    let answer = Basic::ConsumeOk { consumer_tag: &tag };
+                    self.tell(number, &Method::Basic(answer), out);
+                }
+                if let Some(channel) = self.channel_mut(number) {
+                    channel.consumers.insert(tag, id);
+                }
+                // Deliveries come after consume-ok.
+                self.touch(number);
+            }
+            question => {
+                channel.question = question;
+                self.events.push_back(Event::Credit { link: id, credit: 1, drain: true });
+            }
+        }
+    }
+
+    /// A consumer takes no more. What it has can still be acknowledged.
+    fn retire(&mut self, id: LinkId) {
+        let Some(consumer) = self.link_mut(id).and_then(Link::consumer_mut) else { return };
+        consumer.retired = true;
+        if consumer.unacked > 0 {
+            self.events.push_back(Event::Retire { link: id });
+        } else {
+            self.let_consumer_go(id);
+        }
+    }
+
+    fn let_consumer_go(&mut self, id: LinkId) {
+        if self.remove_link(id) {
+            self.events.push_back(Event::Detach { gone: vec![Gone { link: id, unsent: Vec::new() }] });
+        }
+    }
+
+    /// The queue of a consumer is no more. What it has can still be acknowledged, to nobody.
+    pub(super) fn consumer_ended(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
+        let Some(consumer) = self.link_mut(id).and_then(Link::consumer_mut) else { return };
+        let tag = consumer.tag.clone();
+        self.let_consumer_go(id);
+        let Some(channel) = self.channel_mut(number) else { return };
+        let known = channel.consumers.get(&tag) == Some(&id);
+        if known {
+            channel.consumers.remove(&tag);
+        }
+        if known && self.capabilities.consumer_cancel_notify {
+            let cancel = Basic::Cancel { consumer_tag: &tag, no_wait: true };
+            self.tell(number, &Method::Basic(cancel), out);
+        }
+    }
+
+    /// basic.get: looks once, on a link that does not count as a consumer's.
+    fn get(&mut self, number: u16, queue: Arc<str>, no_ack: bool) -> Result<(), Violation> {
+        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        let known = channel.getters.get(&queue).copied().filter(|_| !no_ack);
+        let question = Question::Get { queue: queue.clone(), no_ack, got: None };
+        channel.question = Some((question.method(), question));
+        if let Some(link) = known {
+            self.events.push_back(Event::Credit { link, credit: 1, drain: true });
+            return Ok(());
+        }
+        let consumer = Consumer {
+            tag: "basic.get".into(),
+            queue: Some(queue.clone()),
+            no_ack,
+            prefetch: 0,
+            credit: 0,
+            unacked: 0,
+            retired: true,
+        };
+        let link = self.attach(number, consumer, queue.clone(), false)?;
+        if let Some(channel) = self.channel_mut(number)
+            && !no_ack
+        {
+            channel.getters.insert(queue, link);
+        }
+        Ok(())
+    }
+
+    /// basic.get has found what there was.
+    pub(super) fn drained(&mut self, id: LinkId, left: usize, out: &mut Outbox) {
+        let frame_max = self.frame_max;
+        let Some(link) = self.link_mut(id) else { return };
+        let number = link.channel;
+        let Some(channel) = self.channel_mut(number) else { return };
+        let got = match channel.question.take() {
+            Some((_, Question::Get { got, .. })) => got,
+            other => {
+                channel.question = other;
+                return;
+            }
+        };
+        let Some((message, settled, ticket)) = got else {
+            self.tell(number, &Method::Basic(Basic::GetEmpty { cluster_id: "" }), out);
+            self.tidy_getter(id);
+            return;
+        };
+        let tag = match settled {
+            true => channel.unacked.skip(),
+            false => channel.unacked.push(Unacked { link: id, ticket, got: true }),
+        };
+        let before = out.len();
+        let redelivered = message.history.is_some();
+        let written = Content::of(&message.payload).is_some_and(|content| {
+            content.put(out, number, frame_max, |out, address| {
+                out.put_u16(BASIC);
+                out.put_u16(71);
+                out.put_u64(tag);
+                out.put_u8(u8::from(redelivered));
+                out.put_slice(address);
+                out.put_u32(saturate(left));
+            })
+        });
+        out.count_as_answer(out.len() - before);
+        self.delivered(id, number, tag, settled, ticket, written);
+        if !written {
+            self.tell(number, &Method::Basic(Basic::GetEmpty { cluster_id: "" }), out);
+        }
+        self.tidy_getter(id);
+    }
+
+    /// What basic.get looks with goes when nothing that it found is unacknowledged.
+    fn tidy_getter(&mut self, id: LinkId) {
+        let Some(link) = self.link_mut(id) else { return };
+        let number = link.channel;
+        let Some(consumer) = link.consumer_mut().filter(|consumer| consumer.unacked == 0) else { return };
+        let Some(queue) = consumer.queue.clone() else { return };
+        if let Some(channel) = self.channel_mut(number)
+            && channel.getters.get(&queue) == Some(&id)
+        {
+            channel.getters.remove(&queue);
+        }
+        self.let_consumer_go(id);
+    }
+
+    /// The router has a message for a consumer.
+    pub(super) fn deliver(&mut self, id: LinkId, message: &Message, settled: bool, ticket: Ticket, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(id.slot as usize) else { return };
+        let number = link.channel;
+        let LinkEnd::Consumer(consumer) = &mut link.end else { return };
+        let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
+        if consumer.queue.is_some() {
+            if let Some((_, Question::Get { got, .. })) = &mut channel.question {
+                *got = Some((message.clone(), settled, ticket));
+            }
+            return;
+        }
+        if consumer.credit_on(channel) == 0 {
+            // A limit that it shares with others is reached by now. Without credit it does not come straight back.
+            consumer.credit = 0;
+            self.events.push_back(Event::Credit { link: id, credit: 0, drain: false });
+            self.events.push_back(Event::Unsent { link: id, ticket });
+            self.touch(number);
+            return;
+        }
+        consumer.credit = consumer.credit.saturating_sub(1);
+        let tag = match settled {
+            true => channel.unacked.skip(),
+            false => channel.unacked.push(Unacked { link: id, ticket, got: false }),
+        };
+        let redelivered = message.history.is_some();
+        let consumer_tag = consumer.tag.as_bytes();
+        let written = Content::of(&message.payload).is_some_and(|content| {
+            content.put(out, number, self.frame_max, |out, address| {
+                out.put_slice(&[0, 60, 0, 60, u8::try_from(consumer_tag.len()).unwrap_or(0)]);
+                out.put_slice(consumer_tag);
+                out.put_u64(tag);
+                out.put_u8(u8::from(redelivered));
+                out.put_slice(address);
+            })
+        });
+        self.delivered(id, number, tag, settled, ticket, written);
+    }
+
+    /// A delivery has been written, or cannot be.
+    fn delivered(&mut self, id: LinkId, number: u16, tag: u64, settled: bool, ticket: Ticket, written: bool) {
+        let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
+        if !written {
+            log::warn!("{}: a message whose header does not fit frame-max is not delivered", self.name);
+            channel.unacked.remove(tag);
+            let lost = match settled {
+                true => Event::Sent { link: id, ticket },
+                false => Event::Answer { link: id, ticket, outcome: Outcome::Rejected(None) },
+            };
+            self.events.push_back(lost);
+            return;
+        }
+        if settled {
+            if ticket != Ticket::NONE {
+                self.events.push_back(Event::Sent { link: id, ticket });
+            }
+            return;
+        }
+        if let Some(consumer) = self.links.get_mut(id.slot as usize).and_then(Link::consumer_mut) {
+            consumer.unacked += 1;
+            channel.consumed += u32::from(consumer.queue.is_none());
+        }
+    }
+
+    /// basic.ack, nack and reject.
+    fn acknowledge(&mut self, number: u16, tag: u64, multiple: bool, outcome: &Outcome) -> Result<(), Violation> {
+        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        // Tag 0 means all that there are.
+        if multiple && tag == 0 {
+            let tags: Vec<u64> = channel.unacked.numbers_in(0..=u64::MAX).collect();
+            self.answer_all(number, &tags, outcome);
+            return Ok(());
+        }
+        if channel.unacked.get_mut(tag).is_none() {
+            return Err(Violation::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")));
+        }
+        if multiple {
+            let tags: Vec<u64> = channel.unacked.numbers_in(0..=tag).collect();
+            self.answer_all(number, &tags, outcome);
+        } else {
+            self.answer_all(number, &[tag], outcome);
+        }
+        Ok(())
+    }
+
+    fn answer_all(&mut self, number: u16, tags: &[u64], outcome: &Outcome) {
+        for tag in tags {
+            let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
+            let Some(Unacked { link: id, ticket, got }) = channel.unacked.remove(*tag) else { continue };
+            channel.consumed -= u32::from(!got);
+            let link = self.links.get_mut(id.slot as usize).filter(|link| link.serial == id.serial);
+            // Its queue may be no more.
+            let Some(consumer) = link.and_then(Link::consumer_mut) else { continue };
+            consumer.unacked -= 1;
+            let done = consumer.retired && consumer.unacked == 0;
+            self.events.push_back(Event::Answer { link: id, ticket, outcome: outcome.clone() });
+            if done && got {
+                self.tidy_getter(id);
+            } else if done {
+                self.let_consumer_go(id);
+            }
+        }
+        self.touch(number);
+    }
+
+    /// Tells the router how much more each consumer of a channel takes, where that has changed.
+    pub(super) fn grant_credit(&mut self, number: u16) {
+        let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
+        for id in channel.consumers.values() {
+            let link = self.links.get_mut(id.slot as usize).filter(|link| link.serial == id.serial);
+            let Some(consumer) = link.and_then(Link::consumer_mut) else { continue };
+            let credit = consumer.credit_on(channel);
+            // Endless credit is topped up now and then.
+            if credit == consumer.credit || (credit == ENDLESS && consumer.credit > ENDLESS / 2) {
+                continue;
+            }
+            consumer.credit = credit;
+            self.events.push_back(Event::Credit { link: *id, credit, drain: false });
+        }
+    }
+}

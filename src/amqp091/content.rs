@@ -1,0 +1,267 @@
+//! 4.2.6: content: a header with properties, and a body in pieces. How the frames of a message are kept, read, and written
+//! again for another peer; whom it goes to is not known here.
+//!
+//! A message is kept as the frames of its publish, as they came: what a delivery needs of them is copied from there, unread.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::frame::{self, FrameType, HEADER, OVERHEAD};
+use super::table::Table;
+use super::types::{Argument, Malformed, Reader, Result, Version};
+use crate::message::Payload;
+use crate::outbox::Outbox;
+
+/// 4.2.6.1: class, weight and body size, before the properties.
+pub(crate) const PROPERTIES_AT: usize = 12;
+
+/// The payloads of the frames of a kept publish: the method's, the header's, then those of the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Frames<'a> {
+    payload: &'a Payload,
+    fragment: usize,
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn of(payload: &'a Payload) -> Frames<'a> {
+        Frames { payload, fragment: 0, at: 0 }
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = (&'a Bytes, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let fragment = self.payload.fragment(self.fragment)?;
+            if self.at >= fragment.len() {
+                self.fragment += 1;
+                self.at = 0;
+                continue;
+            }
+            let start = self.at + HEADER;
+            let end = start + frame::payload_size(fragment, self.at)?;
+            self.at = end + 1;
+            return Some((fragment, start..end));
+        }
+    }
+}
+
+/// What a kept publish says.
+#[derive(Clone, Debug)]
+pub(crate) struct Content<'a> {
+    /// The method's payload.
+    fragment: &'a Bytes,
+    method: Range<usize>,
+    /// Exchange and routing key, each as a short string.
+    address: &'a [u8],
+    exchange_len: usize,
+    bits: u8,
+    /// The header's payload.
+    pub(crate) header: &'a [u8],
+    pub(crate) body_size: u64,
+    body: Frames<'a>,
+}
+
+impl<'a> Content<'a> {
+    pub(crate) fn of(payload: &'a Payload) -> Option<Content<'a>> {
+        let mut frames = Frames::of(payload);
+        let (fragment, method) = frames.next()?;
+        let (header_fragment, header) = frames.next()?;
+        // Class, method, ticket; exchange and routing key; bits.
+        let arguments = fragment.get(method.clone())?.get(6..)?;
+        let exchange_len = usize::from(*arguments.first()?);
+        let key_len = usize::from(*arguments.get(1 + exchange_len)?);
+        let address = arguments.get(..exchange_len + key_len + 2)?;
+        let &[bits] = arguments.get(address.len()..)? else { return None };
+        let header = header_fragment.get(header)?;
+        let body_size = u64::from_be_bytes(*header.get(4..)?.first_chunk()?);
+        Some(Content { fragment, method, address, exchange_len, bits, header, body_size, body: frames })
+    }
+
+    pub(crate) fn exchange(&self) -> &'a [u8] {
+        self.address.get(1..1 + self.exchange_len).unwrap_or_default()
+    }
+
+    pub(crate) fn routing_key(&self) -> &'a [u8] {
+        self.address.get(self.exchange_len + 2..).unwrap_or_default()
+    }
+
+    /// The routing key in the buffer that it lies in.
+    pub(crate) fn routing_key_bytes(&self) -> Bytes {
+        let start = self.method.start + 6 + self.exchange_len + 2;
+        self.fragment.slice(start..start + self.address.len() - self.exchange_len - 2)
+    }
+
+    pub(crate) fn is_mandatory(&self) -> bool {
+        self.bits & 1 != 0
+    }
+
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.bits & 2 != 0
+    }
+
+    pub(crate) fn properties(&self) -> &'a [u8] {
+        self.header.get(PROPERTIES_AT..).unwrap_or_default()
+    }
+
+    /// The pieces of the body.
+    pub(crate) fn body(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.body.clone().filter_map(|(fragment, range)| fragment.get(range))
+    }
+
+    /// Writes it to a peer: a method frame whose payload `method` writes, the header as it is, the body in frames as large
+    /// as the peer takes. False, and nothing is written, if the header does not fit a frame.
+    pub(crate) fn put(
+        &self,
+        out: &mut Outbox,
+        channel: u16,
+        frame_max: u32,
+        method: impl FnOnce(&mut BytesMut, &[u8]),
+    ) -> bool {
+        let room = frame_max as usize - OVERHEAD;
+        if self.header.len() > room {
+            return false;
+        }
+        out.append_delivery(|out| {
+            frame::put(out, FrameType::Method, channel, |out| method(out, self.address));
+            frame::put_header(out, FrameType::Header, channel, self.header.len());
+            out.put_slice(self.header);
+            frame::put_end(out);
+        });
+        let mut left = usize::try_from(self.body_size).unwrap_or(0);
+        let mut frames = self.body.clone();
+        let mut piece = frames.next();
+        while left > 0 {
+            let mut count = left.min(room);
+            left -= count;
+            out.append_delivery(|out| frame::put_header(out, FrameType::Body, channel, count));
+            while count > 0
+                && let Some((fragment, range)) = &mut piece
+            {
+                let part = count.min(range.len());
+                out.append_payload(fragment, range.start..range.start + part);
+                range.start += part;
+                count -= part;
+                if range.start == range.end {
+                    piece = frames.next();
+                }
+            }
+            out.append_delivery(frame::put_end);
+        }
+        true
+    }
+}
+
+/// 4.2.6.1 and the basic class: the properties, in the order of their flags from the highest bit on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Properties<'a> {
+    pub(crate) content_type: Option<&'a [u8]>,
+    pub(crate) content_encoding: Option<&'a [u8]>,
+    pub(crate) headers: Option<Table<'a>>,
+    pub(crate) delivery_mode: Option<u8>,
+    pub(crate) priority: Option<u8>,
+    pub(crate) correlation_id: Option<&'a [u8]>,
+    pub(crate) reply_to: Option<&'a [u8]>,
+    pub(crate) expiration: Option<&'a [u8]>,
+    pub(crate) message_id: Option<&'a [u8]>,
+    pub(crate) timestamp: Option<u64>,
+    pub(crate) kind: Option<&'a [u8]>,
+    pub(crate) user_id: Option<&'a [u8]>,
+    pub(crate) app_id: Option<&'a [u8]>,
+    pub(crate) cluster_id: Option<&'a [u8]>,
+}
+
+const CONTENT_TYPE: u16 = 1 << 15;
+const CONTENT_ENCODING: u16 = 1 << 14;
+const HEADERS: u16 = 1 << 13;
+const DELIVERY_MODE: u16 = 1 << 12;
+const PRIORITY: u16 = 1 << 11;
+const CORRELATION_ID: u16 = 1 << 10;
+const REPLY_TO: u16 = 1 << 9;
+const EXPIRATION: u16 = 1 << 8;
+const MESSAGE_ID: u16 = 1 << 7;
+const TIMESTAMP: u16 = 1 << 6;
+const KIND: u16 = 1 << 5;
+const USER_ID: u16 = 1 << 4;
+const APP_ID: u16 = 1 << 3;
+const CLUSTER_ID: u16 = 1 << 2;
+
+impl<'a> Properties<'a> {
+    /// Reads and checks what follows the body size: flags and properties, and nothing else.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Properties<'a>> {
+        let mut reader = Reader::new(bytes, Version::V0_9_1);
+        let flags = reader.short()?;
+        if flags & 3 != 0 {
+            return Err(Malformed("flags of properties that the class does not have"));
+        }
+        let reader = &mut reader;
+        let is = |flag: u16| flags & flag != 0;
+        let text = |reader: &mut Reader<'a>, flag| is(flag).then(|| reader.short_bytes()).transpose();
+        let properties = Properties {
+            content_type: text(reader, CONTENT_TYPE)?,
+            content_encoding: text(reader, CONTENT_ENCODING)?,
+            headers: is(HEADERS).then(|| Table::read(reader)).transpose()?,
+            delivery_mode: is(DELIVERY_MODE).then(|| reader.octet()).transpose()?,
+            priority: is(PRIORITY).then(|| reader.octet()).transpose()?,
+            correlation_id: text(reader, CORRELATION_ID)?,
+            reply_to: text(reader, REPLY_TO)?,
+            expiration: text(reader, EXPIRATION)?,
+            message_id: text(reader, MESSAGE_ID)?,
+            timestamp: is(TIMESTAMP).then(|| reader.longlong()).transpose()?,
+            kind: text(reader, KIND)?,
+            user_id: text(reader, USER_ID)?,
+            app_id: text(reader, APP_ID)?,
+            cluster_id: text(reader, CLUSTER_ID)?,
+        };
+        reader.finish()?;
+        Ok(properties)
+    }
+
+    /// Writes flags and properties.
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        let start = out.len();
+        out.put_u16(0);
+        let mut flags = 0;
+        let mut text = |out: &mut BytesMut, flag: u16, value: Option<&[u8]>| {
+            if let Some(value) = value {
+                let value = value.get(..255).unwrap_or(value);
+                flags |= flag;
+                out.put_u8(u8::try_from(value.len()).unwrap_or(0));
+                out.put_slice(value);
+            }
+        };
+        text(out, CONTENT_TYPE, self.content_type);
+        text(out, CONTENT_ENCODING, self.content_encoding);
+        let mut more = 0;
+        if let Some(headers) = self.headers {
+            more |= HEADERS;
+            out.put_u32(super::types::saturate(headers.as_bytes().len()));
+            out.put_slice(headers.as_bytes());
+        }
+        for (flag, octet) in [(DELIVERY_MODE, self.delivery_mode), (PRIORITY, self.priority)] {
+            if let Some(octet) = octet {
+                more |= flag;
+                out.put_u8(octet);
+            }
+        }
+        text(out, CORRELATION_ID, self.correlation_id);
+        text(out, REPLY_TO, self.reply_to);
+        text(out, EXPIRATION, self.expiration);
+        text(out, MESSAGE_ID, self.message_id);
+        if let Some(timestamp) = self.timestamp {
+            more |= TIMESTAMP;
+            out.put_u64(timestamp);
+        }
+        text(out, KIND, self.kind);
+        text(out, USER_ID, self.user_id);
+        text(out, APP_ID, self.app_id);
+        text(out, CLUSTER_ID, self.cluster_id);
+        let flags = flags | more;
+        if let Some(field) = out.get_mut(start..).and_then(|written| written.first_chunk_mut()) {
+            *field = u16::to_be_bytes(flags);
+        }
+    }
+}

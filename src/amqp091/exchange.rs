@@ -1,0 +1,300 @@
+//! 3.1.3: one exchange: which of its bindings a message matches. What stands behind a binding is not known here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::host::Declared;
+use super::table::{Field, Table};
+
+/// The types of 3.1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExchangeKind {
+    /// The routing key is the binding's.
+    Direct,
+    /// Any message.
+    Fanout,
+    /// The routing key has the words that the binding's pattern asks for.
+    Topic,
+    /// The message has the headers that the binding's arguments ask for.
+    Headers,
+}
+
+impl ExchangeKind {
+    pub(crate) fn named(name: &str) -> Option<ExchangeKind> {
+        Some(match name {
+            "direct" => ExchangeKind::Direct,
+            "fanout" => ExchangeKind::Fanout,
+            "topic" => ExchangeKind::Topic,
+            "headers" => ExchangeKind::Headers,
+            _ => return None,
+        })
+    }
+}
+
+/// What a binding leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Queue(Arc<str>),
+    Exchange(Arc<str>),
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) target: Target,
+    pub(crate) key: Box<[u8]>,
+    /// The entries of a table.
+    pub(crate) arguments: Bytes,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) kind: ExchangeKind,
+    /// It has been there from the beginning and stays.
+    pub(crate) standard: bool,
+    durable: bool,
+    /// It goes with the last of its bindings.
+    auto_delete: bool,
+    /// Only other exchanges publish to it.
+    pub(crate) internal: bool,
+    /// By their keys, in the order in which they were made.
+    bindings: HashMap<Box<[u8]>, Vec<Binding>>,
+    was_bound: bool,
+}
+
+impl Exchange {
+    pub(crate) fn standard(kind: ExchangeKind) -> Exchange {
+        Exchange {
+            kind,
+            standard: true,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            bindings: HashMap::new(),
+            was_bound: false,
+        }
+    }
+
+    pub(crate) fn new(kind: ExchangeKind, declared: &Declared<'_>) -> Exchange {
+        Exchange {
+            kind,
+            standard: false,
+            durable: declared.durable,
+            auto_delete: declared.auto_delete,
+            internal: declared.internal,
+            bindings: HashMap::new(),
+            was_bound: false,
+        }
+    }
+
+    /// Whether a second declaration says the same as the first.
+    pub(crate) fn is_declared_like(&self, other: &Exchange) -> bool {
+        (self.kind, self.durable, self.auto_delete, self.internal)
+            == (other.kind, other.durable, other.auto_delete, other.internal)
+    }
+
+    pub(crate) fn is_unbound(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
+    /// It was bound, is not any more, and goes then.
+    pub(crate) fn is_done(&self) -> bool {
+        self.auto_delete && self.was_bound && self.bindings.is_empty()
+    }
+
+    /// The same twice is one binding.
+    pub(crate) fn bind(&mut self, binding: Binding) {
+        self.was_bound = true;
+        let bindings = self.bindings.entry(binding.key.clone()).or_default();
+        if !bindings.contains(&binding) {
+            bindings.push(binding);
+        }
+    }
+
+    /// True if it was bound.
+    pub(crate) fn unbind(&mut self, binding: &Binding) -> bool {
+        let Some(bindings) = self.bindings.get_mut(&binding.key) else { return false };
+        let before = bindings.len();
+        bindings.retain(|known| known != binding);
+        let unbound = bindings.len() < before;
+        if bindings.is_empty() {
+            self.bindings.remove(&binding.key);
+        }
+        unbound
+    }
+
+    /// True if there was a binding to it.
+    pub(crate) fn unbind_all(&mut self, target: &Target) -> bool {
+        let mut unbound = false;
+        self.bindings.retain(|_, bindings| {
+            let before = bindings.len();
+            bindings.retain(|binding| binding.target != *target);
+            unbound |= bindings.len() < before;
+            !bindings.is_empty()
+        });
+        unbound
+    }
+
+    pub(crate) fn has(&self, target: &Target) -> bool {
+        self.bindings.values().flatten().any(|binding| binding.target == *target)
+    }
+
+    /// Hands on what the bindings that match lead to.
+    pub(crate) fn targets(&self, key: &[u8], headers: &[u8], each: &mut dyn FnMut(&Target)) {
+        match self.kind {
+            ExchangeKind::Direct => {
+                self.bindings.get(key).into_iter().flatten().for_each(|binding| each(&binding.target));
+            }
+            ExchangeKind::Fanout => self.bindings.values().flatten().for_each(|binding| each(&binding.target)),
+            ExchangeKind::Topic => {
+                let matching = self.bindings.iter().filter(|(pattern, _)| matches_topic(pattern, key));
+                matching.flat_map(|(_, bindings)| bindings).for_each(|binding| each(&binding.target));
+            }
+            ExchangeKind::Headers => {
+                let Ok(headers) = Table::of_entries(headers) else { return };
+                let matching = self.bindings.values().flatten().filter(|binding| binding.matches_headers(headers));
+                matching.for_each(|binding| each(&binding.target));
+            }
+        }
+    }
+}
+
+impl Binding {
+    /// 3.1.3.4: `x-match` says whether all are asked for or any; names that begin with `x-` are not looked at.
+    fn matches_headers(&self, headers: Table<'_>) -> bool {
+        let Ok(wanted) = Table::of_entries(&self.arguments) else { return false };
+        let any = matches!(wanted.text("x-match"), Some("any" | "any-with-x"));
+        let with_x = matches!(wanted.text("x-match"), Some("any-with-x" | "all-with-x"));
+        let mut asked =
+            wanted.entries().filter(|(name, _)| *name != b"x-match" && (with_x || !name.starts_with(b"x-")));
+        let has = |(name, value): (&[u8], Field<'_>)| {
+            headers.entries().any(|(other, found)| other == name && (value == Field::Void || same(value, found)))
+        };
+        if any { asked.any(has) } else { asked.all(has) }
+    }
+}
+
+/// Numbers are the same whatever their size.
+fn same(a: Field<'_>, b: Field<'_>) -> bool {
+    match (integer(a), integer(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+fn integer(field: Field<'_>) -> Option<i64> {
+    Some(match field {
+        Field::Byte(value) => value.into(),
+        Field::UnsignedByte(value) => value.into(),
+        Field::Short(value) => value.into(),
+        Field::UnsignedShort(value) => value.into(),
+        Field::Int(value) => value.into(),
+        Field::UnsignedInt(value) => value.into(),
+        Field::Long(value) => value,
+        _ => return None,
+    })
+}
+
+/// 3.1.3.3: words with dots between them; `*` is one word, `#` any number of them. Takes no longer than pattern times key.
+fn matches_topic(pattern: &[u8], key: &[u8]) -> bool {
+    let words = |bytes| <[u8]>::split(bytes, |byte| *byte == b'.');
+    // An empty key has no words.
+    let key: Vec<&[u8]> = if key.is_empty() { Vec::new() } else { words(key).collect() };
+    let pattern: Vec<&[u8]> = if pattern.is_empty() { Vec::new() } else { words(pattern).collect() };
+    let (mut p, mut k) = (0, 0);
+    // Where to go on if the last `#` takes a word more.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match (pattern.get(p), key.get(k)) {
+            (None, None) => return true,
+            (Some(&b"#"), _) => {
+                retry = Some((p + 1, k));
+                p += 1;
+            }
+            (Some(&b"*"), Some(_)) => (p, k) = (p + 1, k + 1),
+            (Some(word), Some(other)) if word == other => (p, k) = (p + 1, k + 1),
+            _ => match retry {
+                Some((after, from)) if from < key.len() => {
+                    retry = Some((after, from + 1));
+                    (p, k) = (after, from + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn topic_patterns_match_words() {
+        let rows = [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.b", "a", false),
+            ("a", "a.b", false),
+            ("*", "a", true),
+            ("*", "", false),
+            ("*", "a.b", false),
+            ("*.b", "a.b", true),
+            ("#", "", true),
+            ("#", "a", true),
+            ("#", "a.b.c", true),
+            ("a.#", "a", true),
+            ("a.#", "a.b.c", true),
+            ("a.#", "b", false),
+            ("#.c", "a.b.c", true),
+            ("#.c", "c", true),
+            ("#.c", "a.c.b", false),
+            ("a.#.c", "a.c", true),
+            ("a.#.c", "a.b.b.c", true),
+            ("#.b.#", "a.b.c", true),
+            ("#.b.#.d", "a.b.c.b.d", true),
+            ("*.#", "", false),
+            ("#.*", "a", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a..b", "a..b", true),
+            ("a.*.b", "a..b", true),
+            ("stock.*.nyse", "stock.usd.nyse", true),
+        ];
+        for (pattern, key, expected) in rows {
+            assert_eq!(matches_topic(pattern.as_bytes(), key.as_bytes()), expected, "{pattern:?} and {key:?}");
+        }
+    }
+
+    /// As the specification says it, word by word.
+    fn by_definition(pattern: &[&str], key: &[&str]) -> bool {
+        match (pattern, key) {
+            ([], []) => true,
+            (["#", rest @ ..], _) => by_definition(rest, key) || (!key.is_empty() && by_definition(pattern, &key[1..])),
+            (["*", rest @ ..], [_, others @ ..]) => by_definition(rest, others),
+            ([word, rest @ ..], [other, others @ ..]) => word == other && by_definition(rest, others),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn topics_match_by_definition(
+            pattern in prop::collection::vec(prop_oneof![Just("#"), Just("*"), Just("a"), Just("b")], 1..8),
+            key in prop::collection::vec(prop_oneof![Just("a"), Just("b")], 1..10),
+        ) {
+            let expected = by_definition(&pattern, &key);
+            prop_assert_eq!(matches_topic(pattern.join(".").as_bytes(), key.join(".").as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn many_wildcards_take_no_time() {
+        let pattern = "#.a.".repeat(40) + "b";
+        let key = "a.".repeat(60) + "a";
+        assert!(!matches_topic(pattern.as_bytes(), key.as_bytes()));
+    }
+}

@@ -1,0 +1,281 @@
+//! 3.1: the virtual host: its exchanges and what is bound to them. It belongs to the whole broker and says to which queues a
+//! message goes; whether those are there, and what is in them, is the router's to know.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::exchange::{Binding, Exchange, ExchangeKind, Target};
+use super::table::Table;
+use super::violation::{ReplyCode, Violation};
+
+/// The name that everybody expects.
+pub(crate) const NAME: &str = "/";
+
+/// Names that clients may not take.
+const RESERVED: &str = "amq.";
+
+/// Addresses of messages whose queues are remembered.
+const MAX_REMEMBERED: usize = 4096;
+
+/// The queues of one address of an exchange.
+type Queues = Arc<[Arc<str>]>;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct VirtualHost {
+    exchanges: HashMap<Arc<str>, Exchange>,
+    /// The exchanges that each queue is bound to.
+    bound: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// Where messages went, by exchange and routing key, until a binding changes. No exchange is in here whose decision
+    /// depends on more than the routing key.
+    remembered: HashMap<Arc<str>, HashMap<Box<[u8]>, Queues>>,
+    remembered_count: usize,
+    /// Makes generated names differ, within this broker and between brokers.
+    salt: u64,
+    generated: u64,
+}
+
+/// What a client says of an exchange that it declares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) durable: bool,
+    pub(crate) auto_delete: bool,
+    pub(crate) internal: bool,
+    pub(crate) arguments: Table<'a>,
+}
+
+impl VirtualHost {
+    pub(crate) fn new(salt: u64) -> VirtualHost {
+        let standard = [
+            ("amq.direct", ExchangeKind::Direct),
+            ("amq.fanout", ExchangeKind::Fanout),
+            ("amq.topic", ExchangeKind::Topic),
+            ("amq.headers", ExchangeKind::Headers),
+            ("amq.match", ExchangeKind::Headers),
+        ];
+        let exchanges = standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect();
+        VirtualHost {
+            exchanges,
+            bound: HashMap::new(),
+            remembered: HashMap::new(),
+            remembered_count: 0,
+            salt,
+            generated: 0,
+        }
+    }
+
+    /// A name that nobody has.
+    pub(crate) fn generate(&mut self, prefix: &str) -> Arc<str> {
+        self.generated += 1;
+        format!("{RESERVED}{prefix}-{:08x}-{}", self.salt >> 32, self.generated).into()
+    }
+
+    /// A client may not make what has such a name.
+    pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Violation> {
+        if name.starts_with(RESERVED) {
+            let text = format!("{what} name '{name}' contains reserved prefix '{RESERVED}*'");
+            return Err(Violation::new(ReplyCode::AccessRefused, text));
+        }
+        Ok(())
+    }
+
+    /// The default exchange is everybody's: nothing can be done to it.
+    fn check_not_default(name: &str) -> Result<(), Violation> {
+        if name.is_empty() {
+            return Err(Violation::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn exchange(&self, name: &str) -> Result<&Exchange, Violation> {
+        self.exchanges.get(name).ok_or_else(|| Violation::not_found("exchange", name))
+    }
+
+    /// exchange.declare, if it is not passive.
+    pub(crate) fn declare(&mut self, declared: &Declared<'_>) -> Result<(), Violation> {
+        Self::check_not_default(declared.name)?;
+        let Some(kind) = ExchangeKind::named(declared.kind) else {
+            let text = format!("unknown exchange type '{}'", declared.kind);
+            return Err(Violation::new(ReplyCode::CommandInvalid, text));
+        };
+        let exchange = Exchange::new(kind, declared);
+        if let Some(known) = self.exchanges.get(declared.name) {
+            if known.is_declared_like(&exchange) {
+                return Ok(());
+            }
+            let text = format!("inequivalent arg for exchange '{}' in vhost '{NAME}'", declared.name);
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text));
+        }
+        Self::check_name("exchange", declared.name)?;
+        self.exchanges.insert(declared.name.into(), exchange);
+        Ok(())
+    }
+
+    /// exchange.declare, passive.
+    pub(crate) fn check_exchange(&self, name: &str) -> Result<(), Violation> {
+        Self::check_not_default(name)?;
+        self.exchange(name).map(|_| ())
+    }
+
+    /// exchange.delete. One that is not there is deleted already.
+    pub(crate) fn delete(&mut self, name: &str, if_unused: bool) -> Result<(), Violation> {
+        Self::check_not_default(name)?;
+        let Some(exchange) = self.exchanges.get(name) else { return Ok(()) };
+        if exchange.standard {
+            let text = format!("exchange '{name}' is there for good");
+            return Err(Violation::new(ReplyCode::AccessRefused, text));
+        }
+        if if_unused && !exchange.is_unbound() {
+            let text = format!("exchange '{name}' in vhost '{NAME}' in use");
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text));
+        }
+        self.remove(name);
+        Ok(())
+    }
+
+    /// An exchange goes, with the bindings from it and to it.
+    fn remove(&mut self, name: &str) {
+        let mut gone: Vec<Arc<str>> = vec![name.into()];
+        // One that is not bound any more may be an auto-delete one itself.
+        while let Some(name) = gone.pop() {
+            if self.exchanges.remove(&name).is_none() {
+                continue;
+            }
+            for exchanges in self.bound.values_mut() {
+                exchanges.remove(&name);
+            }
+            self.bound.retain(|_, exchanges| !exchanges.is_empty());
+            let target = Target::Exchange(name);
+            for (other, exchange) in &mut self.exchanges {
+                if exchange.unbind_all(&target) && exchange.is_done() {
+                    gone.push(other.clone());
+                }
+            }
+        }
+        self.forget_addresses();
+    }
+
+    /// Checks that something can be bound to an exchange.
+    pub(crate) fn check_source(&self, name: &str) -> Result<(), Violation> {
+        Self::check_not_default(name)?;
+        self.exchange(name).map(|_| ())
+    }
+
+    /// queue.bind, exchange.bind.
+    pub(crate) fn bind(&mut self, source: &str, binding: Binding) -> Result<(), Violation> {
+        self.check_source(source)?;
+        if let Target::Exchange(name) = &binding.target {
+            self.check_exchange(name)?;
+        }
+        let Some((name, _)) = self.exchanges.get_key_value(source) else { return Ok(()) };
+        let name = name.clone();
+        if let Target::Queue(queue) = &binding.target {
+            self.bound.entry(queue.clone()).or_default().insert(name);
+        }
+        if let Some(exchange) = self.exchanges.get_mut(source) {
+            exchange.bind(binding);
+        }
+        self.forget_addresses();
+        Ok(())
+    }
+
+    /// queue.unbind, exchange.unbind. What is not bound is unbound already.
+    pub(crate) fn unbind(&mut self, source: &str, binding: &Binding) -> Result<(), Violation> {
+        self.check_source(source)?;
+        let Some(exchange) = self.exchanges.get_mut(source) else { return Ok(()) };
+        if !exchange.unbind(binding) {
+            return Ok(());
+        }
+        let (still_bound, is_done) = (exchange.has(&binding.target), exchange.is_done());
+        if let Target::Queue(queue) = &binding.target
+            && !still_bound
+            && let Some(exchanges) = self.bound.get_mut(queue)
+        {
+            exchanges.remove(source);
+            if exchanges.is_empty() {
+                self.bound.remove(queue);
+            }
+        }
+        if is_done {
+            self.remove(source);
+        }
+        self.forget_addresses();
+        Ok(())
+    }
+
+    /// A queue is no more, nor are its bindings.
+    pub(crate) fn forget_queue(&mut self, queue: &Arc<str>) {
+        let Some(exchanges) = self.bound.remove(queue) else { return };
+        let target = Target::Queue(queue.clone());
+        for name in exchanges {
+            let Some(exchange) = self.exchanges.get_mut(&name) else { continue };
+            exchange.unbind_all(&target);
+            if exchange.is_done() {
+                self.remove(&name);
+            }
+        }
+        self.forget_addresses();
+    }
+
+    fn forget_addresses(&mut self) {
+        self.remembered.clear();
+        self.remembered_count = 0;
+    }
+
+    /// To which queues a message goes that is published to an exchange, the default one excepted.
+    pub(crate) fn route(
+        &mut self,
+        exchange: &str,
+        key: &[u8],
+        headers: &dyn Fn() -> Option<Bytes>,
+    ) -> Result<Queues, Violation> {
+        if let Some(queues) = self.remembered.get(exchange).and_then(|keys| keys.get(key)) {
+            return Ok(queues.clone());
+        }
+        let (name, first) =
+            self.exchanges.get_key_value(exchange).ok_or_else(|| Violation::not_found("exchange", exchange))?;
+        if first.internal {
+            let text = format!("cannot publish to internal exchange '{exchange}' in vhost '{NAME}'");
+            return Err(Violation::new(ReplyCode::AccessRefused, text));
+        }
+        let name = name.clone();
+        let mut queues = Vec::new();
+        let mut found = HashSet::new();
+        let mut visited = HashSet::from([name.clone()]);
+        let mut next = vec![name.clone()];
+        let mut by_key_alone = true;
+        let mut table = None;
+        while let Some(exchange) = next.pop().and_then(|name| self.exchanges.get(&name)) {
+            if exchange.kind == ExchangeKind::Headers {
+                by_key_alone = false;
+                table.get_or_insert_with(headers);
+            }
+            let entries = table.as_ref().and_then(|table: &Option<Bytes>| table.as_deref()).unwrap_or_default();
+            exchange.targets(key, entries, &mut |target| match target {
+                Target::Queue(queue) => {
+                    if found.insert(queue.clone()) {
+                        queues.push(queue.clone());
+                    }
+                }
+                Target::Exchange(name) => {
+                    if visited.insert(name.clone()) {
+                        next.push(name.clone());
+                    }
+                }
+            });
+        }
+        let queues: Queues = queues.into();
+        if by_key_alone {
+            if self.remembered_count >= MAX_REMEMBERED {
+                self.forget_addresses();
+            }
+            self.remembered_count += 1;
+            self.remembered.entry(name).or_default().insert(key.into(), queues.clone());
+        }
+        Ok(queues)
+    }
+}

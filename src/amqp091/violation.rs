@@ -1,0 +1,210 @@
+//! 2.2.4 (exceptions) and the reply codes: what a peer did wrong, and how far the consequences reach: the one place that says so.
+//!
+//! `connection.rs` carries out what stands here.
+
+use std::sync::Arc;
+
+use super::method::{MethodId, name_of};
+use super::types::{Malformed, Version};
+use crate::event::{Breach, Fault, Reason};
+
+/// What ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Connection,
+    Channel,
+}
+
+/// The constants of the specification. Which are hard errors, and end the connection, is theirs to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyCode {
+    ContentTooLarge,
+    NoRoute,
+    ConnectionForced,
+    AccessRefused,
+    NotFound,
+    ResourceLocked,
+    PreconditionFailed,
+    FrameError,
+    SyntaxError,
+    CommandInvalid,
+    ChannelError,
+    UnexpectedFrame,
+    ResourceError,
+    NotAllowed,
+    NotImplemented,
+    InternalError,
+}
+
+impl ReplyCode {
+    pub(crate) fn number(self, version: Version) -> u16 {
+        match self {
+            ReplyCode::ContentTooLarge => 311,
+            ReplyCode::NoRoute => 312,
+            ReplyCode::ConnectionForced => 320,
+            ReplyCode::AccessRefused => 403,
+            ReplyCode::NotFound => 404,
+            ReplyCode::ResourceLocked => 405,
+            ReplyCode::PreconditionFailed => 406,
+            ReplyCode::FrameError => 501,
+            ReplyCode::SyntaxError => 502,
+            ReplyCode::CommandInvalid => 503,
+            ReplyCode::ChannelError => 504,
+            // Before 0-9-1 there was no code of its own for it.
+            ReplyCode::UnexpectedFrame if version < Version::V0_9_1 => 503,
+            ReplyCode::UnexpectedFrame => 505,
+            ReplyCode::ResourceError => 506,
+            ReplyCode::NotAllowed => 530,
+            ReplyCode::NotImplemented => 540,
+            ReplyCode::InternalError => 541,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ReplyCode::ContentTooLarge => "CONTENT_TOO_LARGE",
+            ReplyCode::NoRoute => "NO_ROUTE",
+            ReplyCode::ConnectionForced => "CONNECTION_FORCED",
+            ReplyCode::AccessRefused => "ACCESS_REFUSED",
+            ReplyCode::NotFound => "NOT_FOUND",
+            ReplyCode::ResourceLocked => "RESOURCE_LOCKED",
+            ReplyCode::PreconditionFailed => "PRECONDITION_FAILED",
+            ReplyCode::FrameError => "FRAME_ERROR",
+            ReplyCode::SyntaxError => "SYNTAX_ERROR",
+            ReplyCode::CommandInvalid => "COMMAND_INVALID",
+            ReplyCode::ChannelError => "CHANNEL_ERROR",
+            ReplyCode::UnexpectedFrame => "UNEXPECTED_FRAME",
+            ReplyCode::ResourceError => "RESOURCE_ERROR",
+            ReplyCode::NotAllowed => "NOT_ALLOWED",
+            ReplyCode::NotImplemented => "NOT_IMPLEMENTED",
+            ReplyCode::InternalError => "INTERNAL_ERROR",
+        }
+    }
+
+    pub(crate) fn scope(self) -> Scope {
+        match self {
+            ReplyCode::ContentTooLarge
+            | ReplyCode::NoRoute
+            | ReplyCode::AccessRefused
+            | ReplyCode::NotFound
+            | ReplyCode::ResourceLocked
+            | ReplyCode::PreconditionFailed => Scope::Channel,
+            _ => Scope::Connection,
+        }
+    }
+}
+
+impl From<&Reason> for ReplyCode {
+    fn from(reason: &Reason) -> ReplyCode {
+        match reason {
+            Reason::NotFound => ReplyCode::NotFound,
+            Reason::DecodeError | Reason::InvalidField => ReplyCode::SyntaxError,
+            Reason::ResourceLimitExceeded => ReplyCode::ResourceError,
+            Reason::MessageSizeExceeded => ReplyCode::ContentTooLarge,
+            Reason::ConnectionForced => ReplyCode::ConnectionForced,
+            Reason::NotImplemented => ReplyCode::NotImplemented,
+            Reason::ResourceLocked => ReplyCode::ResourceLocked,
+            Reason::PreconditionFailed => ReplyCode::PreconditionFailed,
+            Reason::ResourceDeleted => ReplyCode::NotFound,
+            Reason::NotAllowed => ReplyCode::AccessRefused,
+            Reason::Other(_) => ReplyCode::InternalError,
+        }
+    }
+}
+
+/// See the module. Boxed inside, so that a result in which there is none is small: there is one for every frame.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Violation(pub(crate) Box<Details>);
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Details {
+    pub(crate) code: ReplyCode,
+    /// As [`ReplyCode::scope`] says, unless the peer has to go in any case.
+    pub(crate) scope: Scope,
+    pub(crate) text: Arc<str>,
+    /// The method that it happened in, if there is one.
+    pub(crate) method: MethodId,
+    /// Where the specification demands otherwise, if that is not where the method is defined.
+    section: Option<&'static str>,
+}
+
+impl Violation {
+    /// With the reach that the code has.
+    pub(crate) fn new(code: ReplyCode, text: impl Into<Arc<str>>) -> Violation {
+        let method = MethodId::default();
+        Violation(Box::new(Details { code, scope: code.scope(), text: text.into(), method, section: None }))
+    }
+
+    /// Of a section outside the class reference.
+    pub(crate) fn of_section(section: &'static str, code: ReplyCode, text: &str) -> Violation {
+        let mut violation = Violation::new(code, text);
+        violation.0.section = Some(section);
+        violation
+    }
+
+    /// 4.2.3
+    pub(crate) fn frame(text: &str) -> Violation {
+        Violation::of_section("4.2.3", ReplyCode::FrameError, text)
+    }
+
+    /// 4.2.6
+    pub(crate) fn content(text: &str) -> Violation {
+        Violation::of_section("4.2.6", ReplyCode::UnexpectedFrame, text)
+    }
+
+    pub(crate) fn not_found(what: &str, name: &str) -> Violation {
+        Violation::new(ReplyCode::NotFound, format!("no {what} '{name}' in vhost '/'"))
+    }
+
+    /// Says in which method it happened, if nobody has said so.
+    pub(crate) fn in_method(mut self, method: MethodId) -> Violation {
+        if self.0.method == MethodId::default() {
+            self.0.method = method;
+        }
+        self
+    }
+
+    /// It ends the connection, whatever the code says.
+    pub(crate) fn hard(mut self) -> Violation {
+        self.0.scope = Scope::Connection;
+        self
+    }
+}
+
+impl Details {
+    /// As clients show it.
+    pub(crate) fn reply_text(&self) -> String {
+        format!("{} - {}", self.code.as_str(), self.text)
+    }
+
+    /// Section or method.
+    pub(crate) fn section(&self) -> &'static str {
+        self.section.or_else(|| name_of(self.method)).unwrap_or("4.2.4")
+    }
+}
+
+impl std::fmt::Display for Details {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = self.code.number(Version::V0_9_1);
+        write!(f, "{number} {}: {}, see {}", self.code.as_str(), self.text, self.section())
+    }
+}
+
+impl From<&Details> for Breach {
+    fn from(details: &Details) -> Breach {
+        let condition = format!("{} {}", details.code.number(Version::V0_9_1), details.code.as_str());
+        Breach { section: details.section(), fault: Fault::new(Reason::Other(condition.into()), details.text.clone()) }
+    }
+}
+
+impl From<Malformed> for Violation {
+    fn from(Malformed(what): Malformed) -> Violation {
+        Violation::new(ReplyCode::SyntaxError, what)
+    }
+}
+
+impl From<&Fault> for Violation {
+    fn from(fault: &Fault) -> Violation {
+        Violation::new(ReplyCode::from(&fault.reason), fault.description.clone().unwrap_or_default())
+    }
+}

@@ -1,0 +1,275 @@
+//! 2.4.1, 2.5.1 and 2.6.3 for the side that begins: open, begin and attach, and what the peer answers. All that comes after
+//! is the same for both sides. A part of `connection.rs`, `session.rs` and `attach.rs`; knows nobody who wants the links.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::connection::{Connection, Phase};
+use super::definitions::{Condition, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo};
+use super::directory::Place;
+use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
+use super::performative::{Attach, Begin, Open};
+use super::session::{Context, Session};
+use super::terminus::{AnySource, AnyTarget, Source, Target};
+use super::types::{Decode, RawMap, Reader, Symbol, saturate};
+use super::violation::Violation;
+use crate::config::EngineConfig;
+use crate::event::{Event, LinkId, LinkRequest, Manner, Node, NodeKind, Outcome, Reply};
+use crate::outbox::Outbox;
+
+impl Connection {
+    /// 2.4.1: opens a connection whose headers have been exchanged. The peer's open is awaited.
+    pub(crate) fn open(
+        config: Arc<EngineConfig>,
+        name: Arc<str>,
+        hostname: Option<Arc<str>>,
+        now: Instant,
+        until: Instant,
+        out: &mut Outbox,
+    ) -> Connection {
+        let mut connection = Connection::new(config, name, now, until);
+        connection.ours = true;
+        connection.phase = Phase::AwaitOpen { until };
+        // The peer has not said yet how large a frame may be; a name that does not fit the smallest is told by its silence.
+        if let Err(violation) = connection.put_open(hostname, out) {
+            connection.fail(&violation, now, out);
+        }
+        connection
+    }
+
+    /// 2.5.1: begins a session; its channel. None if the peer allows no more.
+    pub(crate) fn begin(&mut self, now: Instant, out: &mut Outbox) -> Option<usize> {
+        let channel = u16::try_from(self.sessions.vacant_key()).ok().filter(|channel| *channel <= self.channel_max)?;
+        let session = Session::new(channel);
+        let begin = session.begin(self.config.handle_max);
+        if let Err(violation) = self.wire(out).send(channel, &begin) {
+            self.fail(&violation, now, out);
+        }
+        Some(self.sessions.insert(session))
+    }
+
+    /// 2.5.1: the peer answers a begin of ours.
+    pub(super) fn on_begin_answered(&mut self, begin: &Begin, channel: u16, ours: u16) -> Result<(), Violation> {
+        match self.sessions.get_mut(ours.into()) {
+            Some(session) if session.remote_channel.is_none() => {
+                session.joined(channel, begin);
+                self.map_channel(channel, ours);
+                self.events.push_back(Event::Reply(Box::new(Reply::Begun { session: ours.into() })));
+                Ok(())
+            }
+            _ => Err(Violation::connection(
+                "2.5.1",
+                Condition::InvalidField,
+                "a begin with remote-channel answers none of ours",
+            )),
+        }
+    }
+
+    /// 2.5.5: ends a session, there being nothing wrong. The peer's end is awaited.
+    pub(crate) fn end(&mut self, channel: usize, now: Instant, out: &mut Outbox) {
+        let result = self.with_session(channel, out, |session, context| match session.ended {
+            true => Ok(()),
+            false => session.end(None, context),
+        });
+        self.settle_result(result, channel, now, out);
+    }
+
+    /// 2.6.3: attaches a link to a session. None if the peer allows no more.
+    pub(crate) fn attach(
+        &mut self,
+        channel: usize,
+        request: &LinkRequest,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Option<LinkId> {
+        let mut link = None;
+        let result = self.with_session(channel, out, |session, context| {
+            link = session.attach(request, context)?;
+            Ok(())
+        });
+        self.settle_result(result, channel, now, out);
+        link
+    }
+
+    /// 2.6.7: asks for all that is there now on a link that we receive on, as far as its credit goes.
+    pub(crate) fn drain(&mut self, link: LinkId, out: &mut Outbox) {
+        let Some(place) = self.directory.place(link) else { return };
+        let _ = self.with_session(place.channel, out, |session, _| {
+            session.drain(place.handle);
+            Ok(())
+        });
+    }
+
+    /// 2.6.6: closes a link. What it is owed comes first.
+    pub(crate) fn close_link(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
+        let Some(place) = self.directory.place(link) else { return };
+        let result = self.with_session(place.channel, out, |session, context| {
+            session.finish_turn(&mut context.wire)?;
+            session.close_link(place.handle, None, context)
+        });
+        self.settle_result(result, place.channel, now, out);
+    }
+
+    /// 2.4.3: closes, there being nothing wrong, and waits a while for the peer's close.
+    pub(crate) fn close_cleanly(&mut self, now: Instant, out: &mut Outbox) {
+        self.close(None, now, out);
+    }
+
+    fn settle_result(&mut self, result: Result<(), Violation>, channel: usize, now: Instant, out: &mut Outbox) {
+        if let Err(violation) = self.contain(result, channel, out) {
+            self.fail(&violation, now, out);
+        }
+    }
+}
+
+impl Session {
+    /// 2.6.3: attaches a link and awaits the peer's attach. None if the peer allows no more.
+    fn attach(&mut self, request: &LinkRequest, context: &mut Context<'_>) -> Result<Option<LinkId>, Violation> {
+        let handle = self.links.vacant_key();
+        if saturate(handle) > self.remote_handle_max || self.ended {
+            return Ok(None);
+        }
+        let role = if request.sends { Role::Sender } else { Role::Receiver };
+        let end = match role {
+            // 3.4: what a peer settles without an outcome counts as released, as our source says.
+            Role::Sender => LinkEnd::Sender(Sender::new(Outcome::Released)),
+            Role::Receiver => LinkEnd::Receiver(Receiver::new(SequenceNo::default(), false)),
+        };
+        let place = Place { channel: self.channel.into(), handle };
+        let id = context.directory.add(request.name.clone(), role, place);
+        context.directory.attached += 1;
+        self.links.insert(Link {
+            id,
+            name: request.name.clone(),
+            state: LinkState::AwaitAttach,
+            end,
+            flow_due: false,
+            is_blocked: false,
+            unsettled: 0,
+            ours: true,
+        });
+        context.wire.send(self.channel, &attach_for(request, handle, role, context.config))?;
+        Ok(Some(id))
+    }
+
+    /// The handle of a link of ours that an attach answers.
+    pub(super) fn awaiting_answer(&self, attach: &Attach, context: &Context<'_>) -> Option<usize> {
+        let place = context.directory.find(&attach.name, attach.role.other())?;
+        (place.channel == usize::from(self.channel) && self.awaits_attach(place.handle)).then_some(place.handle)
+    }
+
+    pub(super) fn awaits_attach(&self, handle: usize) -> bool {
+        self.links.get(handle).is_some_and(|link| matches!(link.state, LinkState::AwaitAttach))
+    }
+
+    /// 2.6.3: the peer answers our attach. Where the terminus is null that we asked for, it refuses, and its detach follows.
+    pub(super) fn on_attach_answered(
+        &mut self,
+        handle: usize,
+        attach: &Attach,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        if attach.handle > context.config.handle_max {
+            return Err(Violation::framing("2.7.2", "handle above handle-max"));
+        }
+        if self.handles.get(attach.handle).is_some() {
+            return Err(Violation::session("2.6.2", Condition::HandleInUse, "a link is attached to this handle"));
+        }
+        self.handles.set(attach.handle, handle);
+        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let address = match (&mut link.end, &attach.target, &attach.source) {
+            (LinkEnd::Sender(_), Some(AnyTarget::Target(target)), _) => target.address.clone(),
+            (LinkEnd::Receiver(receiver), _, Some(AnySource::Source(source))) => {
+                let Some(delivery_count) = attach.initial_delivery_count else {
+                    let what = "a sender's attach has an initial-delivery-count";
+                    return Err(Violation::link(handle, "2.7.3", Condition::InvalidField, what));
+                };
+                receiver.delivery_count = delivery_count;
+                source.address.clone()
+            }
+            _ => return Ok(()),
+        };
+        link.state = LinkState::Attached;
+        // 2.7.3: zero is no limit, like none.
+        let max_message_size = attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX);
+        context.events.push_back(Event::Reply(Box::new(Reply::Attached { link: link.id, address, max_message_size })));
+        Ok(())
+    }
+
+    fn drain(&mut self, handle: usize) {
+        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle)
+            && receiver.credit > 0
+        {
+            receiver.drain = true;
+            self.flow_is_due(handle);
+        }
+    }
+}
+
+fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineConfig) -> Attach {
+    let (address, kind) = match &request.node {
+        Node::Address(address) | Node::Queue(address) => (Some(address.clone()), None),
+        Node::Dynamic(kind) => (None, Some(*kind)),
+        Node::Anonymous => (None, None),
+    };
+    let dynamic = kind.is_some();
+    let capabilities = match kind {
+        Some(NodeKind::Queue) => vec![Symbol::new("temporary-queue")],
+        Some(NodeKind::Topic) => vec![Symbol::new("temporary-topic")],
+        Some(NodeKind::Unspecified) | None => Vec::new(),
+    };
+    let (source, target) = match role {
+        Role::Sender => (Source::default(), Target { address, dynamic, capabilities, ..Target::default() }),
+        Role::Receiver => (Source { address, dynamic, capabilities, ..Source::default() }, Target::default()),
+    };
+    let outcomes = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
+    let source = Source {
+        distribution_mode: request.browse.then(|| Symbol::new("copy")),
+        default_outcome: Some(Outcome::Released.into()),
+        outcomes: outcomes.map(Symbol::new).to_vec(),
+        ..source
+    };
+    Attach {
+        name: request.name.clone(),
+        handle: saturate(handle),
+        role,
+        snd_settle_mode: match request.manner {
+            Manner::Settled => SenderSettleMode::Settled,
+            Manner::Unsettled => SenderSettleMode::Unsettled,
+            Manner::Mixed => SenderSettleMode::Mixed,
+        },
+        rcv_settle_mode: ReceiverSettleMode::First,
+        source: Some(AnySource::Source(Box::new(source))),
+        target: Some(AnyTarget::Target(target)),
+        unsettled: None,
+        incomplete_unsettled: false,
+        initial_delivery_count: request.sends.then(SequenceNo::default),
+        max_message_size: (!request.sends).then_some(config.max_message_size),
+        offered_capabilities: Vec::new(),
+        desired_capabilities: Vec::new(),
+        properties: None,
+    }
+}
+
+/// What a peer says of itself in its open.
+pub(super) fn opened(open: &Open) -> Reply {
+    Reply::Opened {
+        container: open.container_id.clone(),
+        max_frame_size: open.max_frame_size,
+        offers: open.offered_capabilities.iter().map(|symbol| symbol.as_str().into()).collect(),
+        properties: open.properties.as_ref().and_then(|map| texts(map).ok()).unwrap_or_default(),
+    }
+}
+
+/// The entries of a map whose values are text.
+fn texts(RawMap(bytes): &RawMap) -> super::types::Result<Vec<(Arc<str>, Arc<str>)>> {
+    let (count, mut entries) = Reader::new(bytes).map()?;
+    let mut texts = Vec::new();
+    for _ in 0..count / 2 {
+        let (key, value) = (Symbol::decode(&mut entries)?, entries.any()?);
+        if let Ok(value) = Reader::new(value).string() {
+            texts.push((key.into_inner(), value.into()));
+        }
+    }
+    Ok(texts)
+}

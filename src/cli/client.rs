@@ -1,0 +1,114 @@
+//! The command as a client: what `send`, `receive` and `ping` have in common.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use fakebroker::connector::{Channel, Connector, Error};
+
+use super::{ping, receive, send};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    Send(send::Send),
+    Receive(receive::Receive),
+    Ping(ping::Ping),
+}
+
+impl Client {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        match self {
+            Client::Send(send) => send.run(),
+            Client::Receive(receive) => receive.run(),
+            Client::Ping(ping) => ping.run(),
+        }
+    }
+}
+
+/// Where to connect, and how long to wait.
+#[derive(Debug, clap::Args)]
+pub(super) struct Peer {
+    /// The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, where all but the host may be left out
+    #[arg(value_parser = Connector::from_url)]
+    url: Connector,
+
+    /// Connecting and each answer of the broker may take this long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    step_timeout: Duration,
+}
+
+impl Peer {
+    pub(super) fn connector(&self) -> Connector {
+        self.url.clone().time_out(self.step_timeout)
+    }
+
+    pub(super) fn open(&self) -> Result<Channel, Failure> {
+        Ok(self.connector().open()?)
+    }
+}
+
+/// Seconds, with a fraction if need be.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// What the command says in its one line before it exits with 1.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+/// How far a long run has got, on standard error where somebody looks at it.
+pub(super) struct Progress {
+    what: &'static str,
+    of: Option<u64>,
+    done: u64,
+    next: Option<Instant>,
+    shown: bool,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_millis(200);
+
+    pub(super) fn new(what: &'static str, of: Option<u64>) -> Progress {
+        let next = io::stderr().is_terminal().then(|| Instant::now() + Self::EVERY);
+        Progress { what, of, done: 0, next, shown: false }
+    }
+
+    pub(super) fn one_more(&mut self) {
+        self.done += 1;
+        if self.next.is_some_and(|next| Instant::now() >= next) {
+            self.next = Some(Instant::now() + Self::EVERY);
+            self.shown = true;
+            let of = self.of.map_or_else(String::new, |of| format!(" of {of}"));
+            let _ = write!(io::stderr(), "\r{} {}{of}", self.what, self.done);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            // The line is for what comes next.
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The channel: one connection with one session, and everything that is known of its links. It stands where the broker's router
+//! stands: the engine tells it what the peer did ([`Event`]), and it tells the engine what is to be done ([`Effect`]). No frame,
+//! no handle and no delivery-id has a name here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::error::{Error, ErrorKind, Step};
+use super::link::{End, Receiver, Sender};
+use super::stream::{Received, Stream};
+use super::{Connector, after};
+use crate::amqp10::Connection;
+use crate::config::EngineConfig;
+use crate::event::{ConnectionKey, Effect, Event, Fault, LinkId, LinkKey, Reason, Reply};
+
+/// The engine has but one connection.
+const HERE: ConnectionKey = ConnectionKey { slot: 0, serial: 0 };
+
+/// Makes channels differ, so that a link of one is not taken for a link of another.
+static CHANNELS: AtomicU64 = AtomicU64::new(0);
+
+/// Who the peer is, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its container-id.
+    pub container: String,
+    /// The properties of its `open` that are text: `product`, `version` and the like.
+    pub properties: Vec<(String, String)>,
+    /// The capabilities that it offers.
+    pub capabilities: Vec<String>,
+    /// The largest frame that it takes, in bytes.
+    pub max_frame_size: u32,
+    /// The SASL mechanisms that it offers. None where there was no SASL layer.
+    pub mechanisms: Vec<String>,
+}
+
+/// An open connection with a session: sends and receives on links. See [the module](super) for an example.
+///
+/// Dropped, it closes the socket without a word, as a client that crashes would; [`Channel::disconnect`] says goodbye.
+/// After an error that concerns the whole connection every call fails with the same error.
+#[derive(Debug)]
+pub struct Channel {
+    pub(super) serial: u64,
+    pub(super) connector: Connector,
+    pub(super) stream: Stream,
+    pub(super) engine: Connection,
+    pub(super) session: usize,
+    pub(super) links: HashMap<LinkId, End>,
+    /// Why nothing more can be done here.
+    pub(super) dead: Option<ErrorKind>,
+    /// For names of links.
+    pub(super) named: u64,
+    /// For [`Channel::request`].
+    pub(super) requesters: HashMap<Arc<str>, Sender>,
+    pub(super) replies: Option<Receiver>,
+    /// A request has a time-out for all of its steps.
+    pub(super) limit: Option<(Instant, Duration)>,
+    peer: Peer,
+    opened: bool,
+    /// Sessions that have begun and those that have ended, by the peer's word.
+    begun: Vec<usize>,
+    ended: Vec<usize>,
+}
+
+impl Channel {
+    pub(super) fn open(
+        connector: &Connector,
+        config: Arc<EngineConfig>,
+        mut stream: Stream,
+        peer: Peer,
+    ) -> Result<Channel, Error> {
+        let step = Step::OpenChannel;
+        let now = Instant::now();
+        let deadline = after(now, connector.time_out_for(step));
+        let name = stream.peer_name().into();
+        let hostname = Some(connector.hostname().into());
+        // Time is kept here; the engine's own limit is for peers that nobody waits for.
+        let until = after(now, Duration::MAX);
+        let engine = Connection::open(config, name, hostname, now, until, &mut stream.outbox);
+        let mut channel = Channel {
+            serial: CHANNELS.fetch_add(1, Ordering::Relaxed),
+            connector: connector.clone(),
+            stream,
+            engine,
+            session: 0,
+            links: HashMap::new(),
+            dead: None,
+            named: 0,
+            requesters: HashMap::new(),
+            replies: None,
+            limit: None,
+            peer,
+            opened: false,
+            begun: Vec::new(),
+            ended: Vec::new(),
+        };
+        channel.wait_for(step, deadline, |channel| channel.opened.then_some(Ok(())))?;
+        channel.session = channel.begin(step, deadline)?;
+        Ok(channel)
+    }
+
+    fn begin(&mut self, step: Step, deadline: Instant) -> Result<usize, Error> {
+        let Some(session) = self.engine.begin(Instant::now(), &mut self.stream.outbox) else {
+            return Err(Error::new(step, ErrorKind::Usage("the peer allows no more sessions".into())));
+        };
+        self.wait_for(step, deadline, |channel| take(&mut channel.begun, session).then_some(Ok(())))?;
+        Ok(session)
+    }
+
+    /// Who the peer is.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Asks the peer something that every peer answers (it begins a session and ends it again), and says how long the answer
+    /// took.
+    ///
+    /// # Errors
+    /// When the connection has failed, or no answer comes within the step's time-out.
+    pub fn round_trip(&mut self) -> Result<Duration, Error> {
+        let step = Step::RoundTrip;
+        let (began, deadline) = self.begin_step(step)?;
+        let session = self.begin(step, deadline)?;
+        let took = began.elapsed();
+        self.engine.end(session, Instant::now(), &mut self.stream.outbox);
+        self.wait_for(step, deadline, |channel| take(&mut channel.ended, session).then_some(Ok(())))?;
+        Ok(took)
+    }
+
+    /// Closes, and waits for the peer to do so too.
+    ///
+    /// # Errors
+    /// When it had closed before, with its reason, or does not answer within the step's time-out. The socket is closed
+    /// anyway.
+    pub fn disconnect(mut self) -> Result<(), Error> {
+        let step = Step::Disconnect;
+        let (now, deadline) = self.begin_step(step)?;
+        self.engine.close_cleanly(now, &mut self.stream.outbox);
+        self.wait_for(step, deadline, |channel| match channel.engine.is_closed() {
+            true => Some(Ok(())),
+            false => None,
+        })
+    }
+
+    /// Now, and when a step that begins now has to be done. Fails if nothing can be done here any more.
+    pub(super) fn begin_step(&self, step: Step) -> Result<(Instant, Instant), Error> {
+        if let Some(dead) = &self.dead {
+            return Err(Error::new(step, dead.again()));
+        }
+        let now = Instant::now();
+        let deadline = after(now, self.connector.time_out_for(step));
+        Ok((now, self.limit.map_or(deadline, |(limit, _)| limit.min(deadline))))
+    }
+
+    pub(super) fn key(&self, link: LinkId) -> LinkKey {
+        LinkKey { connection: HERE, link }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect) {
+        self.engine.apply(effect, Instant::now(), &mut self.stream.outbox);
+    }
+
+    /// [`Channel::wait`], for what must not be late.
+    pub(super) fn wait_for<T>(
+        &mut self,
+        step: Step,
+        deadline: Instant,
+        done: impl FnMut(&mut Channel) -> Option<Result<T, ErrorKind>>,
+    ) -> Result<T, Error> {
+        if let Some(result) = self.wait(step, deadline, done)? {
+            return Ok(result);
+        }
+        let limited = self.limit.filter(|(limit, _)| *limit == deadline).map(|(_, time_out)| time_out);
+        let time_out = limited.unwrap_or_else(|| self.connector.time_out_for(step));
+        Err(Error::new(step, ErrorKind::TimedOut(time_out)))
+    }
+
+    /// Lets the connection work until `done` has something, which is asked after everything that the peer did. None when time
+    /// is up.
+    pub(super) fn wait<T>(
+        &mut self,
+        step: Step,
+        deadline: Instant,
+        mut done: impl FnMut(&mut Channel) -> Option<Result<T, ErrorKind>>,
+    ) -> Result<Option<T>, Error> {
+        // Nothing more can be written: what the peer said before is still read.
+        let mut broken = None;
+        let mut at_end = false;
+        loop {
+            let now = Instant::now();
+            self.engine.handle_timeout(now, &mut self.stream.outbox);
+            self.process(now);
+            let result = done(self);
+            self.engine.finish_turn(now, &mut self.stream.outbox);
+            self.process(now);
+            if let Some(result) = result {
+                return result.map(Some).map_err(|kind| Error::new(step, kind));
+            }
+            if at_end {
+                self.dead.get_or_insert_with(|| broken.take().unwrap_or_else(ErrorKind::hung_up));
+            }
+            let mut taken = true;
+            if broken.is_none() {
+                taken = self.stream.write(deadline).unwrap_or_else(|error| {
+                    broken = Some(ErrorKind::Io(error));
+                    true
+                });
+            }
+            if let Some(dead) = &self.dead {
+                return Err(Error::new(step, dead.again()));
+            }
+            let until = if taken { self.engine.deadline().map_or(deadline, |at| at.min(deadline)) } else { now };
+            match self.stream.read(until) {
+                Ok(Received::Bytes) => {}
+                Ok(Received::Nothing) => {
+                    if Instant::now() >= deadline {
+                        return Ok(None);
+                    }
+                }
+                Ok(Received::End) => at_end = true,
+                Err(error) => {
+                    broken.get_or_insert(ErrorKind::Io(error));
+                    at_end = true;
+                }
+            }
+        }
+    }
+
+    /// Writes what is due.
+    pub(super) fn flush(&mut self, step: Step, deadline: Instant) -> Result<(), Error> {
+        self.engine.finish_turn(Instant::now(), &mut self.stream.outbox);
+        if self.stream.outbox.is_empty() {
+            return Ok(());
+        }
+        if self.dead.is_none() && matches!(self.stream.write(deadline), Ok(true)) {
+            return Ok(());
+        }
+        // The peer may wait for us to read, or have said why it is gone.
+        self.wait_for(step, deadline, |channel| channel.stream.outbox.is_empty().then_some(Ok(())))
+    }
+
+    fn process(&mut self, now: Instant) {
+        while let Some(event) = self.engine.receive(&mut self.stream.inbox, now, &mut self.stream.outbox) {
+            self.on_event(event);
+        }
+        while let Some(breach) = self.engine.poll_breach() {
+            self.dead.get_or_insert_with(|| breach.into());
+        }
+    }
+
+    /// What the peer did.
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Reply(reply) => self.on_reply(*reply),
+            Event::Credit { link, credit, drain } => {
+                if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
+                    // A peer that drains wants what is there, and there is nothing: what is sent has gone.
+                    sender.credit = if drain { 0 } else { credit };
+                }
+                if drain {
+                    self.apply(Effect::Drained { link: self.key(link), left: 0 });
+                }
+            }
+            Event::Message { link, delivery, settled, message, .. } => {
+                if let Some(End::Receiver(receiver)) = self.links.get_mut(&link) {
+                    receiver.arrived(delivery, settled, message);
+                }
+            }
+            Event::Answer { link, ticket, outcome } => {
+                if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
+                    sender.answered(ticket, outcome);
+                }
+            }
+            Event::Detach { gone } => {
+                for gone in gone {
+                    if let Some(end) = self.links.get_mut(&gone.link) {
+                        end.gone("the link ended with its session", None);
+                    }
+                }
+            }
+            // Nobody attaches to a client.
+            Event::AttachProducer { link, .. } => self.refuse(link),
+            Event::AttachConsumer(request) => self.refuse(request.link),
+            // What only a broker is told, and what other protocols say.
+            Event::Opened(_)
+            | Event::Sent { .. }
+            | Event::Unsent { .. }
+            | Event::Retire { .. }
+            | Event::Declare(_)
+            | Event::Delete { .. }
+            | Event::Purge { .. }
+            | Event::Leave => {}
+        }
+    }
+
+    fn refuse(&mut self, link: LinkId) {
+        let fault = Box::new(Fault::new(Reason::NotFound, "nothing can be attached to at a client"));
+        self.apply(Effect::Refused { link: self.key(link), fault });
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Opened { container, max_frame_size, offers, properties } => {
+                self.opened = true;
+                self.peer.container = container.to_string();
+                self.peer.max_frame_size = max_frame_size;
+                self.peer.capabilities = offers.iter().map(ToString::to_string).collect();
+                self.peer.properties =
+                    properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            }
+            Reply::Begun { session } => self.begun.push(session),
+            Reply::Attached { link, address, max_message_size } => {
+                if let Some(end) = self.links.get_mut(&link) {
+                    end.attached(address, max_message_size);
+                    if end.is_unwanted() {
+                        self.engine.close_link(link, Instant::now(), &mut self.stream.outbox);
+                    }
+                }
+            }
+            Reply::Drained { link } => {
+                if let Some(End::Receiver(receiver)) = self.links.get_mut(&link) {
+                    receiver.drained();
+                }
+            }
+            Reply::Detached { link, fault } => match self.links.get_mut(&link) {
+                Some(end) if end.is_unwanted() => {
+                    self.links.remove(&link);
+                }
+                Some(end) => end.gone("the peer has detached the link", fault),
+                None => {}
+            },
+            Reply::Ended { session, .. } if session != self.session => self.ended.push(session),
+            Reply::Ended { fault, .. } => {
+                self.dead.get_or_insert_with(|| ErrorKind::ended("the peer has ended the session", fault));
+            }
+            Reply::Closed { fault } => {
+                self.dead.get_or_insert_with(|| ErrorKind::ended("the peer has closed the connection", fault));
+            }
+        }
+    }
+}
+
+/// Takes `wanted` out of `row`, if it is there.
+fn take(row: &mut Vec<usize>, wanted: usize) -> bool {
+    let place = row.iter().position(|one| *one == wanted);
+    place.map(|place| row.swap_remove(place)).is_some()
+}

@@ -1,0 +1,225 @@
+//! Receiving: a delivery at a time, and what is said to it.
+
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use super::after;
+use super::channel::Channel;
+use super::error::{Error, ErrorKind, Step};
+use super::link::{End, Receiver};
+use crate::amqp10::content;
+use crate::content::Message;
+use crate::event::{self, DeliveryKey, Effect, Fault, LinkId, Reason};
+use crate::message;
+
+/// A message that came. Unless it is settled, its sender waits to hear what becomes of it: [`Channel::accept`] and its like.
+///
+/// It reads like the [`Message`] it holds: `delivery.as_text()`, `delivery.properties.subject`.
+#[derive(Debug)]
+pub struct Delivery {
+    channel: u64,
+    link: LinkId,
+    delivery: DeliveryKey,
+    settled: bool,
+    message: Message,
+}
+
+impl Delivery {
+    /// The message, to keep.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        self.message
+    }
+
+    /// Whether it was settled when it came: then nobody waits to hear of it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+}
+
+impl Deref for Delivery {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+/// How a message goes back that should come again otherwise: see [`Channel::modify`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modification {
+    /// Counted as a delivery that failed: the header's `delivery_count` grows.
+    pub delivery_failed: bool,
+    /// Not to come here again.
+    pub undeliverable_here: bool,
+}
+
+/// A delivery that nobody has asked for yet.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) delivery: DeliveryKey,
+    pub(super) settled: bool,
+    pub(super) message: message::Message,
+}
+
+impl Channel {
+    /// The next delivery of a link. None if there is none within `time_out`; with [`Duration::ZERO`] only what has come by
+    /// now counts.
+    ///
+    /// # Errors
+    /// When link or connection have ended. A message that cannot be decoded is rejected with `amqp:decode-error`, and is an
+    /// error ([`ErrorKind::Protocol`]) that concerns nothing else.
+    pub fn receive(&mut self, receiver: &Receiver, time_out: Duration) -> Result<Option<Delivery>, Error> {
+        self.receive_by(Step::Receive, receiver, after(Instant::now(), time_out))
+    }
+
+    pub(super) fn receive_by(
+        &mut self,
+        step: Step,
+        receiver: &Receiver,
+        deadline: Instant,
+    ) -> Result<Option<Delivery>, Error> {
+        self.check_own(step, receiver.channel)?;
+        let link = receiver.link;
+        let next = |channel: &mut Channel| match channel.links.get_mut(&link) {
+            Some(End::Receiver(receiving)) => match receiving.arrived.pop_front() {
+                Some(arrived) => Some(Ok(arrived)),
+                None => channel.why_gone(link).map(Err),
+            },
+            _ => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
+        };
+        let arrived = match next(self) {
+            Some(result) => Some(result.map_err(|kind| Error::new(step, kind))?),
+            None => {
+                self.ask_for_one(link);
+                self.wait(step, deadline, next)?
+            }
+        };
+        self.top_up(link);
+        if self.dead.is_none() {
+            let (_, deadline) = self.begin_step(step)?;
+            self.flush(step, deadline)?;
+        }
+        let Some(Arrived { delivery, settled, message }) = arrived else { return Ok(None) };
+        match content::decode(&message.payload.contiguous()) {
+            Ok(message) => Ok(Some(Delivery { channel: self.serial, link, delivery, settled, message })),
+            Err(_) => {
+                let fault = Fault::new(Reason::DecodeError, "the message cannot be decoded");
+                self.settle_one(step, link, delivery, event::Outcome::Rejected(Some(Box::new(fault))))?;
+                Err(Error::new(step, ErrorKind::Protocol("a message that cannot be decoded, see section 3.2".into())))
+            }
+        }
+    }
+
+    /// A link without credit of its own gets some with each question.
+    fn ask_for_one(&mut self, link: LinkId) {
+        let key = self.key(link);
+        if let Some(End::Receiver(receiving)) = self.links.get_mut(&link)
+            && receiving.credit == 0
+            && receiving.window == 0
+        {
+            receiving.credit = 1;
+            self.apply(Effect::Grant { link: key, credit: 1 });
+        }
+    }
+
+    /// Asks for everything that the peer has for this link now, as far as the credit goes, and waits until it has come; how
+    /// many deliveries [`Channel::receive`] then gives without waiting.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fakebroker::{Broker, connector::{Connector, Source}};
+    ///
+    /// let broker = Broker::start()?;
+    /// let mut channel = Connector::from_url(&broker.url())?.open()?;
+    /// let sender = channel.sender("queue.a")?;
+    /// channel.send(&sender, "the only one")?.accepted()?;
+    /// let receiver = channel.receiver(Source::new("queue.a").credit(100))?;
+    /// assert_eq!(channel.drain(&receiver)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the peer does not say within the step's time-out that this was all, or when link or connection have ended.
+    pub fn drain(&mut self, receiver: &Receiver) -> Result<usize, Error> {
+        let step = Step::Drain;
+        self.check_own(step, receiver.channel)?;
+        let (_, deadline) = self.begin_step(step)?;
+        let link = receiver.link;
+        self.top_up(link);
+        self.ask_for_one(link);
+        if let Some(End::Receiver(receiving)) = self.links.get_mut(&link)
+            && receiving.credit > 0
+        {
+            receiving.drains = true;
+            self.engine.drain(link, &mut self.stream.outbox);
+        }
+        self.wait_for(step, deadline, |channel| match channel.links.get(&link) {
+            Some(End::Receiver(receiving)) if !receiving.drains => Some(Ok(receiving.arrived.len())),
+            Some(_) => channel.why_gone(link).map(Err),
+            None => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
+        })
+    }
+
+    /// Settles a delivery as accepted: it has been taken.
+    ///
+    /// Sent at once; no answer comes. A delivery that is settled stays as it is.
+    ///
+    /// # Errors
+    /// When link or connection have ended.
+    pub fn accept(&mut self, delivery: &Delivery) -> Result<(), Error> {
+        self.settle(delivery, event::Outcome::Accepted)
+    }
+
+    /// Settles a delivery as rejected: it cannot be taken, by anybody. `condition` is a symbol such as
+    /// `amqp:decode-error`.
+    ///
+    /// # Errors
+    /// As [`Channel::accept`].
+    pub fn reject(&mut self, delivery: &Delivery, condition: &str, description: &str) -> Result<(), Error> {
+        let fault = Fault::new(Reason::Other(condition.into()), description);
+        self.settle(delivery, event::Outcome::Rejected(Some(Box::new(fault))))
+    }
+
+    /// Settles a delivery as released: it goes back to where it was.
+    ///
+    /// # Errors
+    /// As [`Channel::accept`].
+    pub fn release(&mut self, delivery: &Delivery) -> Result<(), Error> {
+        self.settle(delivery, event::Outcome::Released)
+    }
+
+    /// Settles a delivery as modified: it goes back to where it was, but not as it was.
+    ///
+    /// # Errors
+    /// As [`Channel::accept`].
+    pub fn modify(&mut self, delivery: &Delivery, how: Modification) -> Result<(), Error> {
+        let Modification { delivery_failed, undeliverable_here } = how;
+        let modified = event::Modified { delivery_failed, undeliverable_here, annotations: None };
+        self.settle(delivery, event::Outcome::Modified(modified))
+    }
+
+    fn settle(&mut self, delivery: &Delivery, outcome: event::Outcome) -> Result<(), Error> {
+        self.check_own(Step::Settle, delivery.channel)?;
+        if delivery.settled {
+            return Ok(());
+        }
+        if let Some(why) = self.why_gone(delivery.link) {
+            return Err(Error::new(Step::Settle, why));
+        }
+        self.settle_one(Step::Settle, delivery.link, delivery.delivery, outcome)
+    }
+
+    fn settle_one(
+        &mut self,
+        step: Step,
+        link: LinkId,
+        delivery: DeliveryKey,
+        outcome: event::Outcome,
+    ) -> Result<(), Error> {
+        let (_, deadline) = self.begin_step(step)?;
+        self.apply(Effect::Settle { link: self.key(link), delivery, outcome });
+        self.flush(step, deadline)
+    }
+}

@@ -1,0 +1,219 @@
+//! Sending: one message and its outcome, or many under way at once.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::channel::Channel;
+use super::error::{Error, ErrorKind, Step};
+use super::link::{End, Sender, Sending};
+use crate::amqp10::content;
+use crate::content::Message;
+use crate::event::{Effect, LinkId, Ticket};
+use crate::ledger::Ledger;
+use crate::message;
+use crate::seen::Outcome;
+
+impl Outcome {
+    /// Whether it was accepted.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        *self == Outcome::Accepted
+    }
+
+    /// Nothing if it was accepted, an error otherwise.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, connector::Connector};
+    ///
+    /// let broker = Broker::start()?;
+    /// let mut channel = Connector::from_url(&broker.url())?.open()?;
+    /// let nowhere = channel.sender("nobody.receives")?;
+    /// let error = channel.send(&nowhere, "hello")?.accepted().unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:not-found"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAccepted`].
+    pub fn accepted(self) -> Result<(), Error> {
+        match self {
+            Outcome::Accepted => Ok(()),
+            other => Err(Error::new(Step::Send, ErrorKind::NotAccepted(other))),
+        }
+    }
+}
+
+/// A message that has been sent and whose outcome nobody has asked for: see [`Channel::post`].
+#[derive(Debug)]
+#[must_use = "the outcome can be asked for with it"]
+pub struct Posted {
+    channel: u64,
+    link: LinkId,
+    ticket: u64,
+}
+
+/// The messages of one link whose outcomes nobody has taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    ledger: Ledger<Option<Outcome>>,
+}
+
+impl Posts {
+    pub(super) fn answer(&mut self, Ticket(number): Ticket, outcome: Outcome) {
+        if let Some(post) = self.ledger.get_mut(number) {
+            *post = Some(outcome);
+        }
+    }
+
+    /// The outcome, once it has come.
+    fn take(&mut self, number: u64) -> Option<Outcome> {
+        self.ledger.get_mut(number)?.as_ref()?;
+        self.ledger.remove(number)?
+    }
+}
+
+impl Channel {
+    /// Sends a message and waits for its outcome. A text is a message too.
+    ///
+    /// # Errors
+    /// When the peer gives no credit or no outcome within the step's time-out, when the message is larger than it takes, or
+    /// when link or connection have ended. A message that was not accepted is no error here: see [`Outcome::accepted`].
+    pub fn send(&mut self, sender: &Sender, message: impl Into<Message>) -> Result<Outcome, Error> {
+        let (_, deadline) = self.begin_step(Step::Send)?;
+        let ticket = self.put(sender, &message.into(), false, deadline)?;
+        self.flush(Step::Send, deadline)?;
+        self.outcome_by(sender.link, ticket, deadline)
+    }
+
+    /// Sends a message that is settled already: the peer takes it or does not, and nobody hears of it.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; it only waits for credit.
+    pub fn send_settled(&mut self, sender: &Sender, message: impl Into<Message>) -> Result<(), Error> {
+        let (_, deadline) = self.begin_step(Step::Send)?;
+        self.put(sender, &message.into(), true, deadline)?;
+        self.flush(Step::Send, deadline)
+    }
+
+    /// Sends a message and does not wait for its outcome, which [`Channel::outcome`] asks for later.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, connector::Connector};
+    ///
+    /// let broker = Broker::start()?;
+    /// let mut channel = Connector::from_url(&broker.url())?.open()?;
+    /// let sender = channel.sender("queue.a")?;
+    /// let (first, second) = (channel.post(&sender, "one")?, channel.post(&sender, "two")?);
+    /// channel.outcome(second)?.accepted()?;
+    /// channel.outcome(first)?.accepted()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; it only waits for credit.
+    pub fn post(&mut self, sender: &Sender, message: impl Into<Message>) -> Result<Posted, Error> {
+        let (_, deadline) = self.begin_step(Step::Send)?;
+        let ticket = self.put(sender, &message.into(), false, deadline)?;
+        self.flush(Step::Send, deadline)?;
+        Ok(Posted { channel: self.serial, link: sender.link, ticket })
+    }
+
+    /// Waits for the outcome of a message that was posted.
+    ///
+    /// # Errors
+    /// When none comes within the time-out of [`Step::Send`], or when link or connection have ended.
+    pub fn outcome(&mut self, posted: Posted) -> Result<Outcome, Error> {
+        self.check_own(Step::Send, posted.channel)?;
+        let (_, deadline) = self.begin_step(Step::Send)?;
+        self.outcome_by(posted.link, posted.ticket, deadline)
+    }
+
+    /// Sends messages with at most `window` under way whose outcomes have not come, and gives all outcomes, in the order of the
+    /// messages. The time-out of [`Step::Send`] is for each.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, Outcome, connector::Connector};
+    ///
+    /// let broker = Broker::start()?;
+    /// let mut channel = Connector::from_url(&broker.url())?.open()?;
+    /// let sender = channel.sender("queue.a")?;
+    /// let outcomes = channel.send_all(&sender, (0..1000).map(|n| format!("number {n}")), 100)?;
+    /// assert!(outcomes.iter().all(Outcome::is_accepted));
+    /// assert_eq!(broker.counts().queued, 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Channel::send`], for the first of them that fails; those before it have been sent.
+    pub fn send_all<M: Into<Message>>(
+        &mut self,
+        sender: &Sender,
+        messages: impl IntoIterator<Item = M>,
+        window: usize,
+    ) -> Result<Vec<Outcome>, Error> {
+        let mut outcomes = Vec::new();
+        let mut under_way = VecDeque::new();
+        for message in messages {
+            if under_way.len() >= window.max(1)
+                && let Some(ticket) = under_way.pop_front()
+            {
+                let (_, deadline) = self.begin_step(Step::Send)?;
+                outcomes.push(self.outcome_by(sender.link, ticket, deadline)?);
+            }
+            // Written when there is enough of it, or something to wait for.
+            let (_, deadline) = self.begin_step(Step::Send)?;
+            under_way.push_back(self.put(sender, &message.into(), false, deadline)?);
+        }
+        for ticket in under_way {
+            let (_, deadline) = self.begin_step(Step::Send)?;
+            outcomes.push(self.outcome_by(sender.link, ticket, deadline)?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Hands a message to the engine as soon as there is credit for it; its ticket.
+    fn put(&mut self, sender: &Sender, message: &Message, settled: bool, deadline: Instant) -> Result<u64, Error> {
+        const ENOUGH: usize = 64 * 1024;
+        let step = Step::Send;
+        self.check_own(step, sender.channel)?;
+        let link = sender.link;
+        let payload = content::encode(message);
+        let size = payload.len() as u64;
+        let message = message::Message { payload: payload.into(), ..message::Message::default() };
+        let ready = |channel: &mut Channel| match channel.links.get(&link) {
+            Some(End::Sender(sender)) if sender.credit > 0 => Some(Ok(())),
+            Some(_) => channel.why_gone(link).map(Err),
+            None => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
+        };
+        match ready(self) {
+            Some(result) => result.map_err(|kind| Error::new(step, kind))?,
+            None => self.wait_for(step, deadline, ready)?,
+        }
+        let Some(End::Sender(sending)) = self.links.get_mut(&link) else { return Ok(0) };
+        if size > sending.max_message_size {
+            let what = format!("the message has {size} bytes, the peer takes {}", sending.max_message_size);
+            return Err(Error::new(step, ErrorKind::Usage(what)));
+        }
+        sending.credit -= 1;
+        let ticket = if settled { Ticket::NONE.0 } else { sending.posts.ledger.push(None) };
+        self.apply(Effect::Deliver { link: self.key(link), message, settled, ticket: Ticket(ticket) });
+        if self.stream.outbox.len() > ENOUGH {
+            self.flush(step, deadline)?;
+        }
+        Ok(ticket)
+    }
+
+    fn outcome_by(&mut self, link: LinkId, ticket: u64, deadline: Instant) -> Result<Outcome, Error> {
+        let come = |channel: &mut Channel| match channel.links.get_mut(&link) {
+            Some(End::Sender(Sending { posts, .. })) => match posts.take(ticket) {
+                Some(outcome) => Some(Ok(outcome)),
+                None => channel.why_gone(link).map(Err),
+            },
+            _ => Some(Err(ErrorKind::Usage("the link has been closed".into()))),
+        };
+        match come(self) {
+            Some(result) => result.map_err(|kind| Error::new(Step::Send, kind)),
+            None => self.wait_for(Step::Send, deadline, come),
+        }
+    }
+}

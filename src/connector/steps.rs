@@ -1,0 +1,129 @@
+//! The steps up to a channel, one type each, so that none can be taken twice or too early.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::channel::{Channel, Peer};
+use super::error::{Error, ErrorKind, Step};
+use super::stream::{Received, Stream};
+use super::{Connector, after};
+use crate::amqp10::Initiator;
+use crate::config::{Config, EngineConfig};
+
+/// A connection on which both sides speak AMQP 1.0, and nobody has said who they are. Dropped, it closes the socket.
+#[derive(Debug)]
+pub struct Connected {
+    connector: Connector,
+    stream: Stream,
+    initiator: Initiator,
+}
+
+/// A connection that the peer has let us into. Dropped, it closes the socket.
+#[derive(Debug)]
+pub struct Authenticated {
+    connector: Connector,
+    stream: Stream,
+    mechanisms: Vec<String>,
+}
+
+pub(super) fn connect(connector: &Connector) -> Result<Connected, Error> {
+    let deadline = after(Instant::now(), connector.time_out_for(Step::Connect));
+    let mut stream = Stream::connect(&connector.host, connector.port, deadline).map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::TimedOut => ErrorKind::TimedOut(connector.time_out_for(Step::Connect)),
+            _ => ErrorKind::Io(error),
+        };
+        Error::new(Step::Connect, kind)
+    })?;
+    let initiator = Initiator::new(connector.sasl, &mut stream.outbox);
+    let mut connected = Connected { connector: connector.clone(), stream, initiator };
+    connected.wait(Step::Connect, deadline, Initiator::is_answered)?;
+    Ok(connected)
+}
+
+impl Connected {
+    /// The second step: SASL. Where PLAIN is offered, with user and password; where only ANONYMOUS is, without.
+    ///
+    /// # Errors
+    /// When the peer does not let us in ([`ErrorKind::Refused`]: `sasl:auth` where user or password is wrong) or offers
+    /// neither of the two (`sasl:mechanisms`).
+    pub fn authenticate(mut self) -> Result<Authenticated, Error> {
+        let step = Step::Authenticate;
+        let deadline = after(Instant::now(), self.connector.time_out_for(step));
+        self.wait(step, deadline, |initiator| initiator.offered().is_some() || initiator.is_agreed())?;
+        let mut mechanisms = Vec::new();
+        if let Some(offered) = self.initiator.offered() {
+            mechanisms.extend(offered.iter().map(|mechanism| mechanism.as_str().to_owned()));
+            let Connector { user, password, .. } = &self.connector;
+            self.initiator
+                .authenticate(user, password, self.connector.hostname(), &mut self.stream.outbox)
+                .map_err(|denied| Error::new(step, denied.into()))?;
+            self.wait(step, deadline, Initiator::is_agreed)?;
+        }
+        Ok(Authenticated { connector: self.connector, stream: self.stream, mechanisms })
+    }
+
+    fn wait(&mut self, step: Step, deadline: Instant, done: impl Fn(&Initiator) -> bool) -> Result<(), Error> {
+        let Connected { connector, stream, initiator } = self;
+        let mut work = || -> Result<(), ErrorKind> {
+            let mut ended = false;
+            loop {
+                initiator.receive(&mut stream.inbox, &mut stream.outbox)?;
+                if done(initiator) {
+                    return Ok(());
+                }
+                // What it said before it hung up has been read by now.
+                if ended {
+                    return Err(ErrorKind::hung_up());
+                }
+                if !stream.write(deadline).map_err(ErrorKind::Io)? {
+                    // A few bytes that nobody takes.
+                    return Err(ErrorKind::TimedOut(connector.time_out_for(step)));
+                }
+                match stream.read(deadline).map_err(ErrorKind::Io)? {
+                    Received::Bytes => {}
+                    Received::Nothing => return Err(ErrorKind::TimedOut(connector.time_out_for(step))),
+                    Received::End => ended = true,
+                }
+            }
+        };
+        work().map_err(|kind| Error::new(step, kind))
+    }
+}
+
+impl Authenticated {
+    /// The third step: `open`, and a session.
+    ///
+    /// # Errors
+    /// When the peer closes or ends it again, with its condition ([`ErrorKind::Refused`]).
+    pub fn open_channel(self) -> Result<Channel, Error> {
+        let Authenticated { connector, stream, mechanisms } = self;
+        let config = Arc::new(engine_config(&connector));
+        let peer = Peer { mechanisms, ..Peer::default() };
+        Channel::open(&connector, config, stream, peer)
+    }
+}
+
+impl Connector {
+    /// What we call the peer.
+    pub(super) fn hostname(&self) -> &str {
+        self.virtual_host.as_deref().unwrap_or(&self.host)
+    }
+}
+
+/// What the engine is told: as the broker's, where there is no reason to differ.
+fn engine_config(connector: &Connector) -> EngineConfig {
+    let container_id = connector.container_id.clone().unwrap_or_else(|| {
+        let salt = RandomState::new().build_hasher().finish();
+        format!("fakebroker-connector-{salt:016x}")
+    });
+    EngineConfig {
+        container_id,
+        idle_time_out: connector.idle_time_out,
+        handshake_time_out: connector.time_out_for(Step::OpenChannel),
+        linger: connector.time_out_for(Step::Disconnect),
+        ..Config::default().engine
+    }
+}

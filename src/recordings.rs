@@ -1,0 +1,58 @@
+//! For tests: what real clients and brokers said to each other, as `tests/recordings` has it.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Bytes that one side of a connection has said.
+pub(crate) struct Said {
+    pub(crate) connection: u64,
+    pub(crate) from_client: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The recordings' files.
+pub(crate) fn files() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect()
+}
+
+/// What was said, in its order.
+pub(crate) fn read(file: &PathBuf) -> Vec<Said> {
+    let recording = std::fs::read_to_string(file).unwrap();
+    let mut joined: Vec<String> = Vec::new();
+    for line in recording.lines().filter(|line| !line.starts_with('#')) {
+        match joined.last_mut() {
+            // An indented line goes on with the one before.
+            Some(last) if line.starts_with(' ') => last.push_str(line),
+            _ => joined.push(line.to_owned()),
+        }
+    }
+    joined.iter().filter_map(|line| said(line)).collect()
+}
+
+/// None for a line of which nothing is said.
+fn said(line: &str) -> Option<Said> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [connection, direction @ (">" | "<"), hex @ ..] = words.as_slice() else { return None };
+    let bytes: Vec<u8> = hex.iter().filter(|word| **word != "end").flat_map(|word| bytes(word)).collect();
+    Some(Said { connection: connection.parse().unwrap(), from_client: *direction == ">", bytes })
+}
+
+/// `5a*12000` is 12000 times that byte.
+fn bytes(word: &str) -> Vec<u8> {
+    let (digits, times) = word.split_once('*').unwrap_or((word, "1"));
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    bytes.repeat(times.parse().unwrap())
+}
+
+/// All that one side of a connection has said: by connection and whether it was the client.
+pub(crate) fn streams(said: &[Said]) -> BTreeMap<(u64, bool), Vec<u8>> {
+    let mut streams: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+    for Said { connection, from_client, bytes } in said {
+        streams.entry((*connection, *from_client)).or_default().extend(bytes);
+    }
+    streams
+}

@@ -1,0 +1,256 @@
+//! Queues that peers declare, delete and purge, and consumers that step aside. What is done with messages is `route.rs`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{
+    ConnectionKey, ConsumerRequest, Destination, Distribution, Effect, Fault, LinkKey, Lost, Node, Outcome, Reason,
+    Route, Router,
+};
+use crate::event::{Declaration, DeliveryKey, Lifetime};
+use crate::message::Message;
+
+/// A queue that somebody has declared: it stays when nobody uses it.
+#[derive(Debug)]
+pub(super) struct Declared {
+    lifetime: Lifetime,
+    /// Whose alone it is.
+    owner: Option<ConnectionKey>,
+}
+
+impl Route {
+    /// Whether a connection is kept out, since the queue is another's alone.
+    fn is_locked_for(&self, connection: ConnectionKey) -> bool {
+        let owner = self.declared.as_ref().and_then(|declared| declared.owner);
+        owner.is_some_and(|owner| owner != connection)
+    }
+}
+
+fn no_queue(address: &str) -> Fault {
+    Fault::new(Reason::NotFound, format!("no queue {address:?}"))
+}
+
+fn locked(address: &str) -> Fault {
+    Fault::new(Reason::ResourceLocked, format!("queue {address:?} is another connection's alone"))
+}
+
+impl Router {
+    /// The route of a queue, if there is one with this address.
+    pub(super) fn queue(&self, address: &str) -> Option<usize> {
+        let route_id = *self.addresses.get(address)?;
+        let route = self.routes.get(route_id)?;
+        (route.distribution == Distribution::Queue && !route.ended).then_some(route_id)
+    }
+
+    /// The same, for a connection that wants to do something with it.
+    fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<usize, Fault> {
+        let route_id = self.queue(address).ok_or_else(|| no_queue(address))?;
+        match self.routes.get(route_id).is_some_and(|route| route.is_locked_for(connection)) {
+            true => Err(locked(address)),
+            false => Ok(route_id),
+        }
+    }
+
+    fn answer_with(&mut self, link: LinkKey, answer: Result<Effect, Fault>) {
+        let effect = answer.unwrap_or_else(|fault| Effect::Refused { link, fault: Box::new(fault) });
+        self.effects.push_back(effect);
+    }
+
+    pub(super) fn declare(&mut self, link: LinkKey, declaration: &Declaration) {
+        let answer = self.try_declare(link, declaration);
+        self.answer_with(link, answer);
+    }
+
+    fn try_declare(&mut self, link: LinkKey, declaration: &Declaration) -> Result<Effect, Fault> {
+        let Declaration { address, lifetime, passive, .. } = declaration;
+        let owner = lifetime.exclusive.then_some(link.connection);
+        let declared = Declared { lifetime: *lifetime, owner };
+        let known = self.addresses.get(address).copied();
+        let route_id = match known {
+            Some(_) if self.queue(address).is_none() => {
+                let what = format!("{address:?} is there and is no queue");
+                let reason = if *passive { Reason::NotFound } else { Reason::PreconditionFailed };
+                return Err(Fault::new(reason, what));
+            }
+            Some(_) => self.queue_for(address, link.connection)?,
+            None if *passive => return Err(no_queue(address)),
+            None => {
+                let route_id = self.routes.insert(Route::new(address.clone(), Distribution::Queue, None));
+                self.addresses.insert(address.clone(), route_id);
+                route_id
+            }
+        };
+        let Some(route) = self.routes.get_mut(route_id) else { return Err(no_queue(address)) };
+        match &route.declared {
+            _ if *passive => {}
+            Some(before) if before.lifetime != *lifetime => {
+                let what = format!("queue {address:?} was declared with another lifetime");
+                return Err(Fault::new(Reason::PreconditionFailed, what));
+            }
+            Some(_) => {}
+            // It may be there already, made by who attached to it.
+            None => {
+                route.declared = Some(declared);
+                if lifetime.exclusive {
+                    self.owned.entry(link.connection).or_default().push(address.clone());
+                }
+            }
+        }
+        Ok(Effect::Declared { link, messages: route.store.len(), consumers: route.consumers.len() })
+    }
+
+    pub(super) fn delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) {
+        let answer = self.try_delete(link, address, if_unused, if_empty);
+        self.answer_with(link, answer);
+    }
+
+    fn try_delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) -> Result<Effect, Fault> {
+        let route_id = self.queue_for(address, link.connection)?;
+        let Some(route) = self.routes.get(route_id) else { return Err(no_queue(address)) };
+        let refusal = if if_unused && !route.consumers.is_empty() {
+            Some(format!("queue {address:?} has consumers"))
+        } else if if_empty && !route.store.is_empty() {
+            Some(format!("queue {address:?} is not empty"))
+        } else {
+            None
+        };
+        match refusal {
+            Some(what) => Err(Fault::new(Reason::PreconditionFailed, what)),
+            None => Ok(Effect::Deleted { link, messages: self.end_queue(route_id) }),
+        }
+    }
+
+    pub(super) fn purge_for(&mut self, link: LinkKey, address: &str) {
+        let answer = self
+            .queue_for(address, link.connection)
+            .map(|route_id| Effect::Purged { link, messages: self.empty(route_id) });
+        self.answer_with(link, answer);
+    }
+
+    /// Throws away what waits; how many messages that was.
+    pub(super) fn empty(&mut self, route_id: usize) -> usize {
+        let mut messages = 0;
+        while let Some(route) = self.routes.get_mut(route_id)
+            && let Some(waiting) = route.store.take()
+        {
+            messages += 1;
+            self.stored_bytes -= waiting.cost();
+            self.chronicle.dropped(waiting.number, &route.address, "purged".into());
+            if let Some(origin) = waiting.origin {
+                self.resolve(origin, Outcome::Released);
+            }
+        }
+        messages
+    }
+
+    /// A queue is no more: those who consume from it are told, what waits is thrown away; how many messages that was.
+    fn end_queue(&mut self, route_id: usize) -> usize {
+        let messages = self.empty(route_id);
+        self.forget_address(route_id);
+        let Some(route) = self.routes.get_mut(route_id) else { return messages };
+        route.ended = true;
+        let declared = route.declared.take();
+        let (address, consumers) = (route.address.clone(), [&route.consumers[..], &route.browsers].concat());
+        if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
+            owned.retain(|owned| *owned != address);
+        }
+        let fault = Fault::new(Reason::ResourceDeleted, format!("queue {address:?} is no more"));
+        for link in consumers {
+            self.effects.push_back(Effect::Detach { link, fault: Box::new(fault.clone()) });
+        }
+        self.tidy(route_id);
+        messages
+    }
+
+    /// A consumer has left: the queue goes with the last one, if that is how long it lives.
+    pub(super) fn end_if_deserted(&mut self, route_id: usize) {
+        let deserted = self.routes.get(route_id).is_some_and(|route| {
+            route.declared.as_ref().is_some_and(|declared| declared.lifetime.while_consumed)
+                && route.consumers.is_empty()
+                && route.browsers.is_empty()
+        });
+        if deserted {
+            self.end_queue(route_id);
+        }
+    }
+
+    /// What was a connection's alone goes with it.
+    pub(super) fn end_owned(&mut self, connection: ConnectionKey) {
+        for address in self.owned.remove(&connection).unwrap_or_default() {
+            if let Some(route_id) = self.queue(&address) {
+                self.end_queue(route_id);
+            }
+        }
+    }
+
+    /// The route that a consumer may have, or why it may not.
+    pub(super) fn route_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<usize, Fault> {
+        let route_id = match &request.node {
+            Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
+            node => self.route_for(node.clone(), key),
+        };
+        let Some(route) = self.routes.get_mut(route_id) else { return Err(no_queue("")) };
+        if route.is_locked_for(key.connection) {
+            return Err(locked(&route.address));
+        }
+        if request.passing {
+            return Ok(route_id);
+        }
+        let taken = route.sole.is_some() || (request.exclusive && !route.consumers.is_empty());
+        if taken && !request.browse {
+            return Err(Fault::new(
+                Reason::NotAllowed,
+                format!("{:?} has a consumer that excludes others", route.address),
+            ));
+        }
+        if request.exclusive {
+            route.sole = Some(key);
+        }
+        Ok(route_id)
+    }
+
+    /// A consumer takes no more, and keeps what it has not answered.
+    pub(super) fn retire(&mut self, key: LinkKey) {
+        let Some(consumer) = self.links.consumer_mut(key).filter(|consumer| !consumer.passing) else { return };
+        consumer.passing = true;
+        consumer.credit = 0;
+        consumer.drain = false;
+        consumer.is_ready = false;
+        let route_id = consumer.route;
+        self.counts.receiver_links -= 1;
+        if let Some(route) = self.routes.get_mut(route_id) {
+            route.strike_off(&HashSet::from([key]));
+            route.aside.push(key);
+        }
+        self.end_if_deserted(route_id);
+    }
+
+    /// A message for several queues, of which some may be there: to each it is a message of its own. The outcome for its
+    /// sender.
+    pub(super) fn route_to_all(
+        &mut self,
+        addresses: &[Arc<str>],
+        from: LinkKey,
+        message: &Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Outcome {
+        let mut outcome = None;
+        for address in addresses {
+            let Some(route_id) = self.queue(address) else { continue };
+            let number = self.arrived(from, &Destination::Link, Ok(route_id), message, delivery.is_none());
+            let forwarded = self.route_at(route_id, from, number, message.clone(), delivery);
+            if let (Some(outcome), Some(_)) = (&forwarded, delivery) {
+                self.chronicle.told(number, outcome);
+            }
+            // Whoever has it, has it.
+            if outcome != Some(Outcome::Accepted) {
+                outcome = forwarded;
+            }
+        }
+        outcome.unwrap_or_else(|| {
+            let nowhere = Destination::Queues(Arc::new([]));
+            let number = self.arrived(from, &nowhere, Err(Lost::NoQueue), message, delivery.is_none());
+            self.drop_message(number, "", Reason::NotFound, "no queue for it")
+        })
+    }
+}

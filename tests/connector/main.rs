@@ -1,0 +1,5 @@
+//! The connector as a test uses it: against the broker in this process, and against a scripted peer that refuses, says nothing
+//! or talks nonsense.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod others;
