@@ -183,6 +183,13 @@ impl Router {
         }
     }
 
+    /// No queue stays that nobody uses.
+    pub(crate) fn undeclare_all(&mut self) {
+        let declared = self.routes.iter_mut().filter_map(|(id, route)| route.declared.take().map(|_| id));
+        let declared: Vec<usize> = declared.collect();
+        declared.into_iter().for_each(|route_id| self.tidy(route_id));
+    }
+
     /// The route that a consumer may have, or why it may not.
     pub(super) fn route_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<usize, Fault> {
         let route_id = match &request.node {

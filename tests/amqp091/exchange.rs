@@ -186,9 +186,9 @@ fn auto_delete_exchanges_go_with_their_last_binding() {
     let auto_delete = exchange_declare(1, "e", "direct", &[false, false, true]);
     // By unbind, by the end of the queue, and not before it was ever bound.
     for by_unbind in [true, false] {
-        peer.send(&auto_delete.bytes());
+        peer.send(&auto_delete);
         peer.expect(EXCHANGE_DECLARE_OK);
-        peer.send(&passive.bytes());
+        peer.send(&passive);
         peer.expect(EXCHANGE_DECLARE_OK);
         peer.bind("q", "e", "k");
         if by_unbind {
@@ -198,7 +198,7 @@ fn auto_delete_exchanges_go_with_their_last_binding() {
             peer.send(method(1, QUEUE_DELETE).short(0).shortstr("q").bits(&[]));
             peer.expect(QUEUE_DELETE_OK);
         }
-        peer.send(&passive.bytes());
+        peer.send(&passive);
         peer.expect_channel_closed_with(1, 404);
         peer.open_channel(1);
     }

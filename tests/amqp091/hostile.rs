@@ -36,8 +36,7 @@ impl Scene {
     /// Nobody else is left.
     #[track_caller]
     fn until_alone(&mut self) {
-        // The one that asks is another.
-        until(&self.broker, "alone", |counts| counts.connections == 2);
+        until(&self.broker, "alone", |counts| counts.connections == 1);
         until(&self.broker, "alone", |counts| counts.sender_links == 1);
         self.undisturbed();
         let counts = self.broker.counts();
@@ -317,7 +316,7 @@ fn who_does_not_answer_our_close_is_dropped() {
     // It is not listened to any more, either.
     peer.try_send(queue_declare(1, "q", &[]));
     peer.expect_eof();
-    until(&broker, "dropped", |counts| counts.connections == 1);
+    until(&broker, "dropped", |counts| counts.connections == 0);
 }
 
 #[test]
@@ -327,7 +326,7 @@ fn who_does_not_end_the_stream_after_its_close_is_dropped() {
     peer.send(method(0, CLOSE).short(200).shortstr("").short(0).short(0));
     peer.expect(CLOSE_OK);
     peer.expect_eof();
-    until(&broker, "dropped", |counts| counts.connections == 1);
+    until(&broker, "dropped", |counts| counts.connections == 0);
 }
 
 #[test]

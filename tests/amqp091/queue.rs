@@ -125,7 +125,7 @@ fn what_is_exclusive_goes_when_the_socket_does() {
     owner.declare_as("mine", &EXCLUSIVE);
     owner.reset();
     let mut other = Peer091::opened(&broker);
-    crate::support::until(&broker, "gone", |counts| counts.connections == 2);
+    crate::support::until(&broker, "gone", |counts| counts.connections == 1);
     assert_eq!(passive(&mut other, "mine"), None);
 }
 

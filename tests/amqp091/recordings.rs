@@ -92,8 +92,7 @@ fn replay(recording: &str, byte_by_byte: bool) {
             other => panic!("a line of a recording: {other:?}"),
         }
     }
-    // The one that asks is left.
-    crate::support::until(&broker, "all are gone", |counts| counts.connections == 1);
+    crate::support::until(&broker, "all are gone", |counts| counts.connections == 0);
 }
 
 /// A test for each recording, at both paces.

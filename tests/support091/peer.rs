@@ -72,6 +72,12 @@ pub trait Bytes091 {
     fn wire(&self) -> Vec<u8>;
 }
 
+impl Bytes091 for &MethodBytes {
+    fn wire(&self) -> Vec<u8> {
+        self.bytes()
+    }
+}
+
 impl Bytes091 for MethodBytes {
     fn wire(&self) -> Vec<u8> {
         self.bytes()
