@@ -387,12 +387,12 @@ impl Connection {
             Scope::Connection => return Err(violation),
             Scope::Session => {
                 log::warn!("{}: session ended: {violation}", self.name);
-                self.breaches.push_back((&violation).into());
+                self.note(&violation);
                 self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
                 log::warn!("{}: link detached: {violation}", self.name);
-                self.breaches.push_back((&violation).into());
+                self.note(&violation);
                 let result =
                     self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
@@ -417,10 +417,17 @@ impl Connection {
         self.wire(out).send(0, &Close { error: None })
     }
 
+    /// For whoever keeps a record. What is not done here is not the peer's fault.
+    fn note(&mut self, violation: &Violation) {
+        if violation.error.condition != Condition::NotImplemented {
+            self.breaches.push_back(violation.into());
+        }
+    }
+
     /// Closes after a violation.
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         log::warn!("{}: closed: {violation}", self.name);
-        self.breaches.push_back(violation.into());
+        self.note(violation);
         self.close(Some(violation.error.as_ref().clone()), now, out);
     }
 
