@@ -530,12 +530,14 @@ impl Handle {
         self.ask(|event_loop| event_loop.hooks().on_connect = Some(Box::new(hook)));
     }
 
+    /// Has the broker take all hooks out when it is done with the one that this is called from.
+    pub(super) fn clear_hooks_later(&self) {
+        self.send(Command::Do(Box::new(|event_loop| drop(event_loop.take_hooks()))));
+    }
+
     /// Takes all hooks out: from now on everything is as if there had been none.
     #[track_caller]
     pub fn clear_hooks(&self) {
-        self.ask(|event_loop| {
-            let hooks = event_loop.hooks();
-            (hooks.on_message, hooks.on_attach, hooks.on_connect) = (None, None, None);
-        });
+        drop(self.ask(EventLoop::take_hooks));
     }
 }

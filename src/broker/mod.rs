@@ -210,9 +210,14 @@ impl Broker {
         };
         let is_again = std::mem::replace(&mut running.has_run, true);
         let event_loop = listening(&self.handle, held, is_again)?;
-        let shared = self.handle.shared.clone();
+        let handle = self.handle.clone();
         let name = format!("fakebroker-{}", self.addr().port());
-        running.thread = Some(std::thread::Builder::new().name(name).spawn(move || serve(event_loop, &shared))?);
+        let serve = move || {
+            // All of it: its waker has to live as long as the loop listens to it, whoever else lets go.
+            let handle = handle;
+            serve(event_loop, &handle.shared)
+        };
+        running.thread = Some(std::thread::Builder::new().name(name).spawn(serve)?);
         Ok(())
     }
 
@@ -255,11 +260,20 @@ impl Drop for Broker {
     fn drop(&mut self) {
         // From a hook there is no waiting; its thread ends when it can.
         if AtWork::is_for(&self.handle.shared) {
+            self.handle.clear_hooks_later();
             return self.handle.stop();
         }
         self.halt(Ending::Crash);
+        let_go_of_hooks(&self.handle.shared);
         self.tell_panics();
     }
+}
+
+/// A broker that will not run again asks nobody. A hook may hold a handle, and so what holds the hook.
+fn let_go_of_hooks(shared: &Shared) {
+    let hooks = shared.resting().as_mut().map(|event_loop| event_loop.take_hooks());
+    // Not while the loop is held: what they let go of may be anything.
+    drop(hooks);
 }
 
 /// Takes the loop from where it rests, and has it listen. One that has run before does not do what it was told meanwhile.
@@ -346,7 +360,9 @@ impl Bound {
     pub fn run(self) -> io::Result<()> {
         // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
         let Bound { handle, sockets } = self;
-        serve(listening(&handle, sockets, false)?, &handle.shared)
+        let result = serve(listening(&handle, sockets, false)?, &handle.shared);
+        let_go_of_hooks(&handle.shared);
+        result
     }
 
     /// A broker that holds its addresses and does not run.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{EventLoop, Stop, Wake};
+use super::{EventLoop, Stop, TURN_COMMANDS, Wake};
 use crate::counts::Counts;
 use crate::event::{Fault, Reason};
 
@@ -131,7 +131,13 @@ impl Drop for AtWork {
 
 impl EventLoop {
     pub(super) fn obey(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        self.unobeyed = false;
+        for turn in 0.. {
+            if turn == TURN_COMMANDS {
+                self.unobeyed = true;
+                return;
+            }
+            let Ok(command) = self.commands.try_recv() else { return };
             match command {
                 Command::Stop => self.stop = Stop::Now,
                 Command::StopClean => self.stop_clean(),

@@ -63,6 +63,9 @@ const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
 /// Answers (everything but deliveries) that a peer may leave unread before it is not listened to any more.
 const MAX_ANSWERS: usize = 1024 * 1024;
 
+/// Questions that are answered in one turn: who asks without end must not keep the sockets waiting.
+const TURN_COMMANDS: usize = 64;
+
 /// After an accept that failed, for want of descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -134,6 +137,8 @@ enum Wake {
 pub(crate) struct EventLoop {
     poll: Poll,
     commands: Receiver<Command>,
+    /// There may be some.
+    unobeyed: bool,
     /// Weak, since a loop that rests is kept in there.
     shared: Weak<Shared>,
     config: Arc<EngineConfig>,
@@ -213,6 +218,7 @@ impl EventLoop {
         EventLoop {
             poll,
             commands,
+            unobeyed: false,
             shared,
             config: Arc::new(config.engine),
             listeners: Vec::new(),
@@ -305,6 +311,9 @@ impl EventLoop {
 
     /// How long the next poll may wait.
     fn wait(&self) -> Option<Duration> {
+        if self.unobeyed {
+            return Some(Duration::ZERO);
+        }
         if self.paused {
             return None;
         }
@@ -318,10 +327,13 @@ impl EventLoop {
         self.set_now(Instant::now());
         for event in ready {
             match event.token() {
-                WAKER => self.obey(),
+                WAKER => self.unobeyed = true,
                 token if token.0 < self.first_peer => self.unaccepted.push(token.0 - FIRST_LISTENER),
                 token => self.note_ready(token.0 - self.first_peer, event),
             }
+        }
+        if self.unobeyed {
+            self.obey();
         }
         if self.paused {
             return self.announce();

@@ -53,6 +53,12 @@ impl EventLoop {
         &mut self.hooks
     }
 
+    /// Nobody is asked any more. What they hold is let go of by whoever has them then.
+    pub(crate) fn take_hooks(&mut self) -> impl Send + use<> {
+        let hooks = &mut self.hooks;
+        (hooks.on_message.take(), hooks.on_attach.take(), hooks.on_connect.take())
+    }
+
     /// Everybody who is connected, in the order in which they came.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         let mut connections: Vec<Connection> = self.peers.iter().map(|(_, peer)| peer.picture()).collect();

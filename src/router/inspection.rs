@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::links::End;
-use super::{Router, address_of, count_past};
+use super::{Router, address_of};
 use crate::chronicle::{Chronicle, Party};
 use crate::event::{DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
 use crate::hooks::Ruling;
@@ -102,7 +102,7 @@ impl Router {
     /// Messages that have arrived for an address.
     pub(crate) fn arrived_at(&self, address: &str) -> u64 {
         let now = self.route_named(address).map_or(0, |route| route.arrived);
-        now + self.past.get(address).copied().unwrap_or_default()
+        now + self.past.of(address)
     }
 
     /// What a link's message is shown as before it is routed: who sends it, and where it is for.
@@ -125,7 +125,7 @@ impl Router {
         }
         match self.addresses.get(&address).and_then(|route| self.routes.get_mut(*route)) {
             Some(route) => route.arrived += 1,
-            None => count_past(&mut self.past, &address, 1),
+            None => self.past.count(&address, 1),
         }
         let number = self.chronicle.arrived(party, &address, settled, message);
         self.top_up(from);

@@ -10,12 +10,14 @@
 //! | `links.rs` | what is known of each producer and consumer |
 //! | `route.rs` | one address; handing out what waits there |
 //! | `queue.rs` | queues that are declared and deleted |
+//! | `past.rs` | how much has arrived at addresses that nobody uses any more |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `settlement.rs` | who is told what became of a message |
 //! | `inspection.rs` | what a test sees of all this, and what it may change |
 
 mod inspection;
 mod links;
+mod past;
 mod queue;
 mod route;
 mod settlement;
@@ -35,7 +37,9 @@ use crate::event::{
     NodeKind, Outcome, Reason, Ticket,
 };
 use crate::message::Message;
+
 use links::{Consumer, End, Links, Producer};
+use past::Past;
 use route::Route;
 use settlement::Origin;
 use store::Waiting;
@@ -63,7 +67,7 @@ pub(crate) struct Router {
     /// What happened, for whoever asks.
     chronicle: Chronicle,
     /// Messages that had arrived at addresses which nobody uses any more.
-    past: HashMap<Arc<str>, u64>,
+    past: Past,
     /// Addresses whose producers get credit only when the test says so.
     withheld: HashSet<Arc<str>>,
     /// Producers for whose messages there was no room, and that are told when there is some again.
@@ -93,7 +97,7 @@ impl Router {
             salt,
             effects: VecDeque::new(),
             chronicle,
-            past: HashMap::new(),
+            past: Past::default(),
             withheld: HashSet::new(),
             starved: Vec::new(),
             unfinished: VecDeque::new(),
@@ -356,7 +360,7 @@ impl Router {
             }
             None => {
                 nowhere = Arc::from(address_of(to));
-                count_past(&mut self.past, &nowhere, 1);
+                self.past.count(&nowhere, 1);
                 &nowhere
             }
         };
@@ -538,7 +542,7 @@ impl Router {
         if self.routes.get(route_id).is_some_and(Route::is_unused) {
             self.forget_address(route_id);
             let route = self.routes.remove(route_id);
-            count_past(&mut self.past, &route.address, route.arrived);
+            self.past.count(&route.address, route.arrived);
         }
     }
 
@@ -681,16 +685,5 @@ fn address_of(to: &Destination) -> &str {
         // The first stands for all, where one has to.
         Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
         Destination::Link | Destination::Missing | Destination::Unreadable => "",
-    }
-}
-
-/// Addresses that are remembered when nobody uses them, for the number of messages that arrived there.
-const MAX_PAST: usize = 65_536;
-
-fn count_past(past: &mut HashMap<Arc<str>, u64>, address: &Arc<str>, messages: u64) {
-    if let Some(count) = past.get_mut(address) {
-        *count += messages;
-    } else if messages > 0 && past.len() < MAX_PAST {
-        past.insert(address.clone(), messages);
     }
 }
