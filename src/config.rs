@@ -3,22 +3,25 @@
 //! Plain data: `broker.rs` fills it in, the event loop, the engines and the router read their part of it. Nothing here
 //! knows a socket, a frame or a message.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::chronicle::ChronicleConfig;
 
-/// How an address hands its messages out.
+/// How an address hands its messages out: set by [`Builder::distribution`](crate::Builder::distribution) for one, by
+/// its prefix for many, by [`Builder::default_distribution`](crate::Builder::default_distribution) for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Distribution {
-    /// To the receiver that attached first. Counted as `direct`.
+    /// To the receiver that attached first. Counted as `direct`. Any other address, by default.
     Direct,
-    /// To one receiver, round-robin among those that have credit. Counted as `topic`.
+    /// To one receiver, round-robin among those that have credit. Counted as `topic`. Prefix: `unicast.`.
     Anycast,
-    /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`.
+    /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`. Prefix: `broadcast.`.
     Multicast,
     /// Stored until a receiver takes it and settles it; receivers compete; what is released, modified or lost goes back
-    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded.
+    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded. Prefix: `queue.`.
     Queue,
 }
 
@@ -35,6 +38,7 @@ impl std::fmt::Display for Distribution {
 
 /// When the sender of an unsettled message learns its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Settlement {
     /// As soon as the message is forwarded: `accepted`.
     #[default]
@@ -46,6 +50,7 @@ pub enum Settlement {
 
 /// What the sender of a message is told that nobody could receive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unroutable {
     /// `rejected` with `amqp:not-found` and a description that names the address.
     #[default]
@@ -173,6 +178,17 @@ impl Default for Config {
 }
 
 impl RoutingConfig {
+    /// Addresses of this form name a queue in the way of RabbitMQ 4: the rest is the node's name, percent-encoded.
+    const QUEUE_PATH: &str = "/queues/";
+
+    /// The node that an address means.
+    pub(crate) fn node_at(address: &str) -> Cow<'_, str> {
+        match address.strip_prefix(Self::QUEUE_PATH) {
+            None => Cow::Borrowed(address),
+            Some(name) => percent_decoded(name),
+        }
+    }
+
     /// What is done with the messages of `address`: its own setting, else its prefix, else the default.
     pub(crate) fn distribution_of(&self, address: &str) -> Distribution {
         if let Some(distribution) = self.distributions.get(address) {
@@ -189,5 +205,48 @@ impl RoutingConfig {
             .into_iter()
             .find(|(prefix, _)| !prefix.is_empty() && starts_with(prefix))
             .map_or(self.default_distribution, |(_, distribution)| distribution)
+    }
+}
+
+/// What is not an encoded octet, or would not be text, stays as it is.
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let octet = match rest {
+            [b'%', digits @ ..] => digits.get(..2).and_then(|digits| {
+                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+                u8::from_str_radix(digits, 16).ok()
+            }),
+            _ => None,
+        };
+        decoded.push(octet.unwrap_or(*first));
+        rest = octet.and_then(|_| rest.get(3..)).unwrap_or(others);
+    }
+    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_have_a_path_too() {
+        let rows = [
+            ("queue.a", "queue.a"),
+            ("/queues/queue.a", "queue.a"),
+            ("/queues/a%2Fb%20c", "a/b c"),
+            ("/queues/%c3%a4", "ä"),
+            ("/queues/%ff", "%ff"),
+            ("/queues/100%", "100%"),
+            ("/queues/%+1%2", "%+1%2"),
+            ("/queue/a", "/queue/a"),
+        ];
+        for (address, node) in rows {
+            assert_eq!(RoutingConfig::node_at(address), node, "{address}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 /// What a broker has done with messages, and who is attached now.
 ///
 /// A snapshot: it does not change after it was taken. A message is counted before its sender or its receiver can know of it,
-/// so a test that has its answer finds it here.
+/// so a test that has its answer finds it here. What comes later, a receiver's answer for example, is waited for with
+/// [`Handle::wait_for`](crate::Handle::wait_for).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -37,6 +38,11 @@ pub struct Counts {
 
 impl Counts {
     /// Every counter with its name, in the order of the fields.
+    ///
+    /// ```
+    /// let counts = fakebroker::Counts::default();
+    /// assert!(counts.iter().any(|(name, count)| name == "dropped" && count == 0));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         [
             ("direct", self.direct),

@@ -11,7 +11,9 @@ use crate::amqp091;
 use crate::chronicle::Describe;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
+use crate::message::Encoding;
 use crate::outbox::Outbox;
+use crate::translate;
 
 /// One connection's protocol engine, once its first bytes have said which.
 #[derive(Debug)]
@@ -119,16 +121,25 @@ impl Frontend {
         let begun = input.get(..Header::SIZE).unwrap_or(input);
         let what = format!("protocol header \"{}\" is not supported here", begun.escape_ascii());
         log::warn!("{}: closed: {what}", self.name);
-        self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
+        // Another version or another layer may be asked for.
+        if !begun.starts_with(b"AMQP") {
+            self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
+        }
         nearest.put(out);
         Some(Engine::Refused)
     }
 
     /// See [`amqp10::Connection::apply`].
-    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
+    pub(crate) fn apply(&mut self, mut effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
         match &mut self.engine {
-            Engine::Amqp10(connection) => connection.apply(effect, now, out),
-            Engine::Amqp091(connection) => connection.apply(effect, now, out, &mut realm.host),
+            Engine::Amqp10(connection) => {
+                translate(&mut effect, Encoding::Amqp10);
+                connection.apply(effect, now, out);
+            }
+            Engine::Amqp091(connection) => {
+                translate(&mut effect, Encoding::Amqp091);
+                connection.apply(effect, now, out, &mut realm.host);
+            }
             Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
     }
@@ -256,5 +267,14 @@ impl Frontend {
             }
             Engine::AwaitHeader { .. } | Engine::Refused => {}
         }
+    }
+}
+
+/// A message of the other protocol is put into this one's words.
+fn translate(effect: &mut Effect, encoding: Encoding) {
+    if let Effect::Deliver { message, .. } = effect
+        && message.encoding != encoding
+    {
+        *message = translate::translated(std::mem::take(message), encoding);
     }
 }

@@ -10,7 +10,8 @@ use crate::event::{Fault, Modified, Outcome, Reason};
 use crate::seen::Seen;
 use crate::snapshot::{Connection, Link};
 
-/// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed.
+/// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed. The sender of
+/// a message that arrived settled is told nothing, whatever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -33,7 +34,9 @@ pub enum Verdict {
     Modify,
     /// It goes nowhere, and its sender is told nothing: the delivery stays unsettled.
     Ignore,
-    /// It goes where it would have gone, after this time; others may overtake it.
+    /// It goes where it would have gone, after this time; others may overtake it. What is held up so counts against
+    /// [`Builder::storage_limit`](crate::Builder::storage_limit) by itself; what does not fit is rejected with
+    /// `amqp:resource-limit-exceeded`. A stop drops it.
     Delay(Duration),
 }
 
@@ -92,7 +95,8 @@ impl From<Verdict> for Judged {
     fn from(verdict: Verdict) -> Judged {
         Judged::Ruled(match verdict {
             Verdict::Forward => return Judged::Forward,
-            Verdict::Delay(time) => return Judged::Delay(time),
+            // An `Instant` has an end.
+            Verdict::Delay(time) => return Judged::Delay(time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))),
             Verdict::Drop => Ruling::Drop,
             Verdict::Accept => Ruling::Settle(Outcome::Accepted),
             Verdict::Reject { condition, description } => {
@@ -107,16 +111,15 @@ impl From<Verdict> for Judged {
     }
 }
 
-pub(crate) type OnMessage = Box<dyn FnMut(&Seen) -> Verdict + Send>;
-pub(crate) type OnAttach = Box<dyn FnMut(&Link) -> Admission + Send>;
-pub(crate) type OnConnect = Box<dyn FnMut(&Connection) -> Admission + Send>;
+/// Is told of something, and says what becomes of it.
+type Hook<T, V> = Box<dyn FnMut(&T) -> V + Send>;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) on_message: Option<OnMessage>,
-    pub(crate) on_attach: Option<OnAttach>,
-    pub(crate) on_connect: Option<OnConnect>,
+    pub(crate) on_message: Option<Hook<Seen, Verdict>>,
+    pub(crate) on_attach: Option<Hook<Link, Admission>>,
+    pub(crate) on_connect: Option<Hook<Connection, Admission>>,
     /// What those said that panicked.
     pub(crate) panics: Vec<String>,
     /// How many of those the test has been told.
@@ -157,12 +160,7 @@ impl Hooks {
 }
 
 /// Asks a hook. One that panics is taken out: what it held may be in pieces.
-fn ask<T, V>(
-    hook: &mut Option<Box<dyn FnMut(&T) -> V + Send>>,
-    panics: &mut Vec<String>,
-    name: &str,
-    about: &T,
-) -> Option<V> {
+fn ask<T, V>(hook: &mut Option<Hook<T, V>>, panics: &mut Vec<String>, name: &str, about: &T) -> Option<V> {
     let closure = hook.as_mut()?;
     match catch_unwind(AssertUnwindSafe(|| closure(about))) {
         Ok(answer) => Some(answer),

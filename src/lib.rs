@@ -13,18 +13,150 @@
 //! There is no async runtime in it and none is needed: the broker is one thread, and a [`Broker`] is a handle on it that
 //! stops it when it is dropped.
 //!
+//! # A tour
+//!
+//! A test does five things with a broker. Here the [`Connector`], a client that this crate has, stands in for the program
+//! under test; in your test that is your program, with whatever client it uses.
+//!
+//! ## Start
+//!
+//! ```
+//! use fakebroker::{Broker, Distribution};
+//!
+//! let broker = Broker::start()?; // 127.0.0.1 and a free port; when this returns, clients can connect
+//! println!("{}", broker.url()); // amqp://127.0.0.1:40123
+//!
+//! let own = Broker::builder().user("joe", "secret").distribution("orders", Distribution::Queue).start()?;
+//! let bound = Broker::builder().bind()?; // has its address, and refuses connections until it is started
+//! let brokers = Broker::group(2)?; // two of that kind, for a client that knows two addresses
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Brokers share nothing: a test has its own, and tests run at once. The [`Builder`] has all settings. What becomes of a
+//! message is decided by its address: at `queue.…` it is stored, at `broadcast.…` all receivers have a copy, at `unicast.…`
+//! one has it in turn, at any other the one that came first. These words can be changed, and single addresses set:
+//! [`Distribution`].
+//!
+//! ## Look
+//!
+//! ```
+//! # use fakebroker::{Broker, Connector, Fate, Outcome};
+//! let broker = Broker::start()?;
+//! let mut client = Connector::from_url(&broker.url())?.open()?;
+//! let orders = client.sender("queue.orders")?;
+//! client.send(&orders, "one coffee")?.accepted()?;
+//!
+//! assert_eq!(broker.counts().queued, 1); // counted before the client had its answer
+//! let seen = broker.messages("queue.orders").remove(0); // the message, and all that befell it
+//! assert_eq!(seen.as_text(), Some("one coffee"));
+//! assert_eq!((seen.fate, seen.outcome), (Fate::Waiting, Some(Outcome::Accepted)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`connections`](Handle::connections), [`links`](Handle::links) and [`routes`](Handle::routes) say who is there and what
+//! waits where; [`trace`](Handle::trace) has every frame in words, and what was decided about every message. A broker that has
+//! been stopped still answers.
+//!
+//! ## Wait
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use fakebroker::{Broker, Connector};
+//! # const SOON: Duration = Duration::from_secs(5);
+//! let broker = Broker::start()?;
+//! let url = broker.url();
+//! let program = std::thread::spawn(move || {
+//!     let mut client = Connector::from_url(&url)?.open()?;
+//!     let orders = client.sender("queue.orders")?;
+//!     client.send(&orders, "one coffee")?.accepted()
+//! });
+//! let orders = broker.wait_for_messages(SOON, "queue.orders", 1)?; // returns as soon as it is there
+//! assert_eq!(orders[0].as_text(), Some("one coffee"));
+//! # program.join().unwrap()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing sleeps and nothing polls: the broker wakes who waits. There is [`wait_for`](Handle::wait_for) for counters, and one
+//! each for [receivers](Handle::wait_for_receivers), [messages](Handle::wait_for_messages),
+//! [connections](Handle::wait_for_connections) and [everything settled](Handle::wait_for_settled). When it does not happen, the
+//! [`WaitError`] tells what did.
+//!
+//! ## Steer
+//!
+//! ```
+//! # use fakebroker::{Broker, Connector, Ending, Message, Queues, Verdict};
+//! let broker = Broker::start()?;
+//! broker.inject("queue.orders", Message::text("from nobody")); // no second client to write
+//! broker.on_message(|_| Verdict::reject("amqp:not-allowed", "closed on Mondays")); // or drop, delay, release, ...
+//!
+//! let mut client = Connector::from_url(&broker.url())?.open()?;
+//! let orders = client.sender("queue.orders")?;
+//! let refused = client.send(&orders, "one coffee")?.accepted().unwrap_err();
+//! assert_eq!(refused.condition(), Some("amqp:not-allowed"));
+//!
+//! broker.restart(Ending::Crash, Queues::Keep)?; // to its clients, a crash; on the same port
+//! assert_eq!(broker.queue_depth("queue.orders"), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It can refuse who connects or attaches ([`on_connect`](Handle::on_connect), [`on_attach`](Handle::on_attach)), let senders
+//! wait for credit ([`withhold`](Handle::withhold), [`grant`](Handle::grant)), hang ([`pause`](Handle::pause)), and end
+//! connections and links, with a word or without ([`disconnect`](Handle::disconnect), [`close`](Handle::close),
+//! [`detach`](Handle::detach)).
+//!
+//! ## Verify
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use fakebroker::{Broker, Connector};
+//! # const SOON: Duration = Duration::from_secs(5);
+//! let broker = Broker::start()?;
+//! let client = Connector::from_url(&broker.url())?.open()?;
+//! let report = broker.verify().unwrap_err();
+//! assert_eq!(report.open_connections.len(), 1); // printed: "connection never closed: connection 1 from ..."
+//!
+//! client.disconnect()?;
+//! broker.wait_for_connections(SOON, 0)?;
+//! broker.verify()?; // all settled, all closed, no rule of the protocol broken, no hook that panicked
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In an asynchronous test
+//!
+//! Methods of a broker block their thread: those that ask it something, for microseconds; those that wait, until it has
+//! happened. A program under test that runs on the same thread cannot make it happen meanwhile. So let it run on others, as
+//! tokio does with `#[tokio::test(flavor = "multi_thread")]` for all that is spawned; or wait elsewhere, with a [`Handle`]:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use fakebroker::{Broker, Message};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = Broker::start()?;
+//! # broker.inject("queue.orders", Message::text("one coffee"));
+//! let handle = broker.handle();
+//! let waits = move || handle.wait_for_messages(Duration::from_secs(5), "queue.orders", 1);
+//! let orders = tokio::task::spawn_blocking(waits).await??;
+//! # assert_eq!(orders[0].as_text(), Some("one coffee"));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Reading the code
 //!
 //! To follow a message from socket to socket, read in this order:
 //!
-//! 1. `broker.rs`: what a test holds; `config.rs`: every knob, its default and why;
-//! 2. `event_loop.rs`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
+//! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
+//! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
 //! 3. `frontend.rs`: which protocol is this?
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
 //! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
 //!    is not settled yet, on both sides;
 //! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
-//! 7. `content.rs` and `value.rs`: a message taken apart, for the test alone.
+//! 7. `chronicle/`: what is remembered of it for the test; `snapshot.rs`, `seen.rs`: what it is shown; `hooks.rs`: where it has
+//!    a say;
+//! 8. `content.rs` and `value.rs`: a message taken apart, for the test alone;
+//! 9. `connector/`: a client, on the same engine.
 
 mod address;
 mod amqp091;
@@ -50,6 +182,7 @@ mod router;
 mod seen;
 mod snapshot;
 mod timers;
+mod translate;
 mod transport;
 mod users;
 mod value;

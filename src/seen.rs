@@ -118,9 +118,24 @@ pub struct Receipt {
     pub outcome: Option<Outcome>,
 }
 
-/// A message that reached the broker, and what befell it up to the moment it was asked for.
+/// A message that reached the broker, and what befell it up to the moment it was asked for: see
+/// [`Handle::messages`](crate::Handle::messages).
 ///
-/// It reads like the [`Message`] it holds: `seen.as_text()`, `seen.properties.subject`.
+/// It reads like the [`Message`] it holds, and prints as one line:
+///
+/// ```
+/// use fakebroker::{Broker, Message};
+///
+/// let broker = Broker::start()?;
+/// broker.inject("queue.orders", Message::text("one coffee").subject("order"));
+/// let seen = &broker.messages("queue.orders")[0];
+/// assert_eq!((seen.as_text(), seen.properties.subject.as_deref()), (Some("one coffee"), Some("order")));
+/// assert_eq!(
+///     seen.to_string(),
+///     r#"message 1 at "queue.orders": "one coffee" subject="order"; waiting; its sender was told accepted"#
+/// );
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Seen {

@@ -38,7 +38,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// A connection as it was when the picture was taken.
+/// A connection as it was when the picture was taken: see [`Handle::connections`](crate::Handle::connections).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
@@ -87,7 +87,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// A link as it was when the picture was taken.
+/// A link as it was when the picture was taken: see [`Handle::links`](crate::Handle::links).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Link {
@@ -128,7 +128,8 @@ impl fmt::Display for Link {
     }
 }
 
-/// An address that somebody is attached to or that stores messages, as it was when the picture was taken.
+/// An address that somebody is attached to or that stores messages, as it was when the picture was taken: see
+/// [`Handle::routes`](crate::Handle::routes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
@@ -154,7 +155,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// What a client did against the rules of its protocol.
+/// What a client did against the rules of its protocol, as [`Handle::verify`](crate::Handle::verify) reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {

@@ -67,9 +67,10 @@ pub(super) struct Capabilities {
 
 /// ```text
 ///              header            start-ok           secure-ok        tune-ok         open           close
-/// AwaitHeader ───────▶ AwaitStartOk ──▶ AwaitSecureOk ──▶ AwaitTuneOk ──▶ AwaitOpen ──▶ Opened ────────▶ Closed
-///                            └─────────────────────────────────▲                          └▶ AwaitCloseOk ──▲
+/// AwaitHeader ───────▶ AwaitStartOk ──▶ AwaitSecureOk ──▶ AwaitTuneOk ──▶ AwaitOpen ──▶ Opened ──────▶ AwaitEnd
+///                            └─────────────────────────────────▲                          └▶ AwaitCloseOk ──▶ Closed
 /// ```
+/// A close of the peer's leads to `AwaitEnd`, ours to `AwaitCloseOk`.
 /// Any violation leads to `AwaitCloseOk`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -95,8 +96,13 @@ pub(super) enum Phase {
     AwaitCloseOk {
         until: Instant,
     },
+    /// The peer has closed, and has our close-ok: the end of the stream is its to say. Clients that see ours first take it
+    /// for a failure.
+    AwaitEnd {
+        until: Instant,
+    },
     Closed,
-    /// It did not answer our close in time.
+    /// It did not answer our close in time, or did not end the stream after its own.
     Dropped,
 }
 
@@ -216,7 +222,7 @@ impl Connection {
                     Ok(true)
                 }
             },
-            Phase::Closed | Phase::Dropped => {
+            Phase::AwaitEnd { .. } | Phase::Closed | Phase::Dropped => {
                 input.clear();
                 Ok(false)
             }
@@ -339,7 +345,7 @@ impl Connection {
                 self.finish_turn(now, out);
                 self.abandon();
                 self.tell(0, &Method::Connection(Class::CloseOk {}), out);
-                self.phase = Phase::Closed;
+                self.phase = Phase::AwaitEnd { until: now + self.config.linger };
                 Ok(())
             }
             (Phase::AwaitStartOk { until }, Class::StartOk { client_properties, mechanism, response, locale: _ }) => {
@@ -441,7 +447,7 @@ impl Connection {
     /// 2.2.4: closes and waits a while for close-ok.
     fn close(&mut self, details: &Details, now: Instant, out: &mut Outbox) {
         match self.phase {
-            Phase::AwaitHeader { .. } => {
+            Phase::AwaitHeader { .. } | Phase::AwaitEnd { .. } => {
                 self.phase = Phase::Closed;
                 return;
             }
@@ -575,7 +581,8 @@ impl Connection {
             | Phase::AwaitSecureOk { until, .. }
             | Phase::AwaitTuneOk { until }
             | Phase::AwaitOpen { until }
-            | Phase::AwaitCloseOk { until } => Some(until),
+            | Phase::AwaitCloseOk { until }
+            | Phase::AwaitEnd { until } => Some(until),
             Phase::Opened => [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min(),
             Phase::Closed | Phase::Dropped => None,
         }
@@ -610,8 +617,8 @@ impl Connection {
                 }
                 self.last_sent = now;
             }
-            Phase::AwaitCloseOk { .. } => {
-                log::debug!("{}: dropped: it did not answer our close", self.name);
+            Phase::AwaitCloseOk { .. } | Phase::AwaitEnd { .. } => {
+                log::debug!("{}: dropped: it did not end the connection", self.name);
                 self.phase = Phase::Dropped;
             }
             Phase::Closed | Phase::Dropped => {}

@@ -248,7 +248,7 @@ impl Connection {
     fn get(&mut self, number: u16, queue: Arc<str>, no_ack: bool) -> Result<(), Violation> {
         let Some(channel) = self.channel_mut(number) else { return Ok(()) };
         let known = channel.getters.get(&queue).copied().filter(|_| !no_ack);
-        let question = Question::Get { queue: queue.clone(), no_ack, got: None };
+        let question = Question::Get { got: None };
         channel.question = Some((question.method(), question));
         if let Some(link) = known {
             self.events.push_back(Event::Credit { link, credit: 1, drain: true });

@@ -155,6 +155,29 @@ impl<'a> Content<'a> {
     }
 }
 
+/// The frames of a publish, as a client might have sent it.
+pub(crate) fn compose(exchange: &[u8], routing_key: &[u8], properties: &Properties<'_>, body: &[u8]) -> Payload {
+    let mut out = BytesMut::with_capacity(body.len() + 256);
+    let short = |text: &[u8], out: &mut BytesMut| {
+        let text = text.get(..255).unwrap_or(text);
+        out.put_u8(u8::try_from(text.len()).unwrap_or(0));
+        out.put_slice(text);
+    };
+    frame::put(&mut out, FrameType::Method, 0, |out| {
+        out.put_slice(&[0, 60, 0, 40, 0, 0]);
+        short(exchange, out);
+        short(routing_key, out);
+        out.put_u8(0);
+    });
+    frame::put(&mut out, FrameType::Header, 0, |out| {
+        out.put_slice(&[0, 60, 0, 0]);
+        out.put_u64(body.len() as u64);
+        properties.write(out);
+    });
+    frame::put(&mut out, FrameType::Body, 0, |out| out.put_slice(body));
+    Payload::from(out.freeze())
+}
+
 /// 4.2.6.1 and the basic class: the properties, in the order of their flags from the highest bit on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Properties<'a> {

@@ -25,7 +25,7 @@ pub(crate) enum Question {
     Purge { no_wait: bool },
     Delete { no_wait: bool },
     Consume { tag: Arc<str>, link: LinkId, no_wait: bool },
-    Get { queue: Arc<str>, no_ack: bool, got: Option<(Message, bool, Ticket)> },
+    Get { got: Option<(Message, bool, Ticket)> },
 }
 
 impl Connection {
@@ -41,8 +41,8 @@ impl Connection {
                 host.check_exchange(exchange)?;
                 (no_wait, Exchange::DeclareOk {})
             }
-            Exchange::Declare { exchange, kind, durable, auto_delete, internal, no_wait, arguments, .. } => {
-                host.declare(&Declared { name: exchange, kind, durable, auto_delete, internal, arguments })?;
+            Exchange::Declare { exchange, kind, durable, auto_delete, internal, no_wait, .. } => {
+                host.declare(&Declared { name: exchange, kind, durable, auto_delete, internal })?;
                 if durable {
                     log::debug!("{}: exchange {exchange:?} is not durable: nothing is", self.name);
                 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::exchange::{Binding, Exchange, ExchangeKind, Target};
-use super::table::Table;
 use super::violation::{ReplyCode, Violation};
 
 /// The name that everybody expects.
@@ -45,7 +44,6 @@ pub(crate) struct Declared<'a> {
     pub(crate) durable: bool,
     pub(crate) auto_delete: bool,
     pub(crate) internal: bool,
-    pub(crate) arguments: Table<'a>,
 }
 
 impl VirtualHost {

@@ -36,7 +36,9 @@ mod types;
 mod violation;
 
 pub(crate) use connection::Connection;
+pub(crate) use content::{Content, Properties, compose};
 pub(crate) use describe::{describe, describe_0_8, extent};
 pub(crate) use header::Header;
 pub(crate) use host::VirtualHost;
+pub(crate) use table::{Elements, Field, Table, TableWriter, put_field};
 pub(crate) use types::Version;

@@ -165,8 +165,9 @@ impl Connection {
         let (version, frame_max) = (self.version, self.frame_max);
         let Some(channel) = self.channel_mut(number) else { return };
         let unroutable = is_unroutable(outcome);
-        if channel.mandatory.front().is_some_and(|(first, _)| *first == delivery)
-            && let Some((_, message)) = channel.mandatory.pop_front()
+        // The first, unless something has held up those before it.
+        if let Some(place) = channel.mandatory.iter().position(|(number, _)| *number == delivery)
+            && let Some((_, message)) = channel.mandatory.remove(place)
             && unroutable
         {
             put_return(number, &message, version, frame_max, out);

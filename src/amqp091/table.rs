@@ -108,6 +108,11 @@ impl<'a> Iterator for Entries<'a> {
 pub(crate) struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
+    /// Of what [`put_field`] has written.
+    pub(crate) fn of_encoded(bytes: &'a [u8]) -> Elements<'a> {
+        Elements(bytes)
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = Field<'a>> {
         let mut reader = reader(self.0);
         std::iter::from_fn(move || (!reader.is_empty()).then(|| field(&mut reader).ok()).flatten())
@@ -195,10 +200,10 @@ impl TableWriter {
         self
     }
 
-    /// Any field.
-    pub(crate) fn put(&mut self, name: &str, field: Field<'_>) {
+    /// A field that [`put_field`] has written.
+    pub(crate) fn put_encoded(&mut self, name: &str, field: &[u8]) {
         self.name(name);
-        put_field(&mut self.0, field);
+        self.0.put_slice(field);
     }
 
     pub(crate) fn as_table(&self) -> Table<'_> {
@@ -268,8 +273,11 @@ mod tests {
     fn tables_are_read_as_they_are_written() {
         let inner = TableWriter::default().yes("deep").text("name", "value");
         let mut writer = TableWriter::default().table("inner", &inner);
-        writer.put("number", Field::Int(-2));
-        writer.put("float", Field::Double(1.5));
+        for (name, field) in [("number", Field::Int(-2)), ("float", Field::Double(1.5))] {
+            let mut encoded = BytesMut::new();
+            put_field(&mut encoded, field);
+            writer.put_encoded(name, &encoded);
+        }
         // Bytes written by hand: name, type, value.
         let expected = b"\x05innerF\x00\x00\x00\x16\x04deept\x01\x04nameS\x00\x00\x00\x05value\
             \x06numberI\xff\xff\xff\xfe\x05floatd\x3f\xf8\x00\x00\x00\x00\x00\x00";

@@ -79,14 +79,8 @@ impl Initiator {
         }
     }
 
-    /// Reads as far as `input` leads and it is not our turn.
-    pub(crate) fn receive(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<(), Denied> {
-        while self.step(input, out)? {}
-        Ok(())
-    }
-
-    /// Takes one header or frame. False if there is none, or if it is our turn.
-    fn step(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<bool, Denied> {
+    /// Takes one header or frame off `input`. False if there is none, or if it is our turn.
+    pub(crate) fn receive(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<bool, Denied> {
         self.phase = match self.phase {
             Phase::AwaitSaslHeader => match take_header(input, Protocol::Sasl)? {
                 true => Phase::AwaitMechanisms,

@@ -7,7 +7,7 @@ use std::ops::Index;
 use super::{Broker, Ending, Queues};
 
 /// Several brokers, each on a port of its own that is known, and kept for it, whether it runs or not. While one does not run,
-/// connections to it are refused. They share nothing.
+/// connections to it are refused. They share nothing. Made by [`Broker::group`] or [`Builder::group`](crate::Builder::group).
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -17,7 +17,8 @@ use super::{Broker, Ending, Queues};
 /// brokers.start(0)?; // a client that is given both addresses finds the first
 /// brokers.crash(0)?;
 /// brokers.start(1)?; // ... and now the second
-/// assert_eq!(brokers[1].counts().connections, 0);
+/// brokers[1].inject("queue.orders", fakebroker::Message::text("each is a broker like any other"));
+/// brokers.pause(1); // there, and silent
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]

@@ -20,6 +20,19 @@ use crate::snapshot::{Connection, ConnectionId, Link, Route};
 /// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Cheap
 /// to clone, and all clones are hands on the same broker.
 ///
+/// | to | there is |
+/// |---|---|
+/// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs) |
+/// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`routes`](Handle::routes), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
+/// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
+/// | put in and take out | [`inject`](Handle::inject), [`purge`](Handle::purge) |
+/// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |
+/// | end what is open | [`disconnect`](Handle::disconnect), [`disconnect_all`](Handle::disconnect_all), [`close`](Handle::close), [`detach`](Handle::detach) |
+/// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
+/// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
+/// | verify | [`verify`](Handle::verify) |
+/// | stop | [`stop`](Handle::stop), [`stop_clean`](Handle::stop_clean) |
+///
 /// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
 /// broker that has stopped still answers what happened.
 ///
@@ -107,7 +120,7 @@ impl Handle {
             let mut resting = self.shared.resting();
             if let Some(event_loop) = resting.as_mut() {
                 let _at_work = AtWork::begin(&self.shared);
-                return question(event_loop);
+                return event_loop.at_rest(question);
             }
             self.send(Command::Do(Box::new(move |event_loop| {
                 // It fails when the asker is gone.
@@ -145,8 +158,20 @@ impl Handle {
         self.ask(move |event_loop| event_loop.router().chronicle().messages(&address))
     }
 
-    /// Likewise, and takes them out of the log: asked again, only what has come since is there. The broker's queues are
-    /// not touched.
+    /// Like [`Handle::messages`], and takes them out of the log: asked again, only what has come since is there. The broker's
+    /// queues are not touched.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message};
+    /// # let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// assert_eq!(broker.take_messages("queue.orders").len(), 1);
+    /// broker.inject("queue.orders", Message::text("one tea"));
+    /// let [tea] = &broker.take_messages("queue.orders")[..] else { panic!("one message expected") };
+    /// assert_eq!(tea.as_text(), Some("one tea"));
+    /// assert_eq!(broker.queue_depth("queue.orders"), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<Seen> {
         let address = address.to_owned();
@@ -160,7 +185,17 @@ impl Handle {
         self.ask(|event_loop| event_loop.router().chronicle().forgotten())
     }
 
-    /// Who is connected, in the order in which they came.
+    /// Who is connected, in the order in which they came. One that has not been opened yet is among them.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// let client = Connector::from_url(&broker.url())?.container_id("shop").open()?;
+    /// let [connection] = &broker.connections()[..] else { panic!("one connection expected") };
+    /// assert_eq!(connection.container.as_deref(), Some("shop"));
+    /// assert_eq!(connection.protocol, Some("AMQP 1.0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn connections(&self) -> Vec<Connection> {
@@ -168,20 +203,42 @@ impl Handle {
     }
 
     /// All links, in the order of their connections and of their attaches.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector, Role};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.sender("queue.orders")?;
+    /// let [link] = &broker.links()[..] else { panic!("one link expected") };
+    /// assert_eq!((link.role, link.address.as_deref()), (Role::Sender, Some("queue.orders")));
+    /// assert_eq!((link.credit, link.unsettled), (1000, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn links(&self) -> Vec<Link> {
         self.ask(|event_loop| event_loop.links())
     }
 
-    /// All addresses that somebody is attached to or where messages wait, by name.
+    /// All addresses that somebody is attached to or where messages wait, in the order of their names.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Distribution, Message};
+    /// # let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// let [route] = &broker.routes()[..] else { panic!("one address expected") };
+    /// assert_eq!((route.address.as_str(), route.distribution), ("queue.orders", Distribution::Queue));
+    /// assert_eq!((route.receivers, route.waiting), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn routes(&self) -> Vec<Route> {
         self.ask(|event_loop| event_loop.router().routes())
     }
 
-    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them.
+    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them, nor are copies of
+    /// what was multicast: those wait for their receivers, see [`Link::waiting`].
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, address: &str) -> usize {
@@ -192,6 +249,15 @@ impl Handle {
     /// Puts a message in as if a client had sent it, unsettled. Returns what that client would have been told by now: none if
     /// it would still be waiting. It does not pass [`Handle::on_message`]. What a receiver is sent of it goes out after this
     /// returns.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message, Outcome};
+    /// # let broker = Broker::start()?;
+    /// assert_eq!(broker.inject("queue.orders", Message::text("one coffee")), Some(Outcome::Accepted));
+    /// let outcome = broker.inject("orders", Message::text("one tea")); // not a queue, and nobody receives
+    /// assert!(matches!(outcome, Some(Outcome::Rejected { condition, .. }) if condition == "amqp:not-found"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn inject(&self, address: &str, message: Message) -> Option<Outcome> {
         let address = Text::from(address);
@@ -206,7 +272,9 @@ impl Handle {
         })
     }
 
-    /// Takes out what waits at an address. Returns how many messages that was.
+    /// Takes out what waits at an address, copies for slow receivers of a multicast included; what a receiver has and has not
+    /// settled stays its. Returns how many messages and copies that was. In the log they are dropped, `dropped` does not count
+    /// them.
     #[track_caller]
     pub fn purge(&self, address: &str) -> usize {
         let address = address.to_owned();
@@ -218,7 +286,19 @@ impl Handle {
     }
 
     /// What was on the wire and what was decided, oldest first: the last
-    /// [`Builder::trace_log`](crate::Builder::trace_log) lines. Each prints as one line.
+    /// [`Builder::trace_log`](crate::Builder::trace_log) lines. Each prints as one line: when, on which connection, and `->` for
+    /// what clients sent, `<-` for what they were sent.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// # let client = Connector::from_url(&broker.url())?.open()?;
+    /// client.disconnect()?;
+    /// for event in broker.trace() {
+    ///     println!("{event}"); // 0.000983   1 -> ch 0 open container-id="shop" hostname="127.0.0.1" ...
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn trace(&self) -> Vec<TraceEvent> {
@@ -226,6 +306,12 @@ impl Handle {
     }
 
     /// The frames of the trace as a capture file, for Wireshark or tshark. Whatever port the broker has, there it is 5672.
+    ///
+    /// ```no_run
+    /// # let broker = fakebroker::Broker::start()?;
+    /// std::fs::write("orders.pcap", broker.trace_pcap())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn trace_pcap(&self) -> Vec<u8> {
@@ -234,6 +320,18 @@ impl Handle {
 
     /// Serves nobody until [`Handle::resume`]: nothing is read, written or accepted, while all sockets stay open. Clients see a
     /// broker that hangs; their heartbeats run out. Questions are still answered.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// broker.pause();
+    /// // The operating system accepts the connection; then there is silence.
+    /// let impatient = Connector::from_url(&broker.url())?.time_out(Duration::from_millis(20));
+    /// assert!(impatient.open().unwrap_err().is_time_out());
+    /// broker.resume();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn pause(&self) {
         self.ask(EventLoop::pause);
@@ -245,7 +343,8 @@ impl Handle {
         self.ask(EventLoop::resume);
     }
 
-    /// Drops a connection without a word, as a broken network would. False if it is gone already.
+    /// Drops a connection without a word, as a broken network would. False if it is gone already. What its client had and had not
+    /// settled goes back to its queue.
     #[track_caller]
     pub fn disconnect(&self, connection: ConnectionId) -> bool {
         self.ask(move |event_loop| event_loop.disconnect(connection))
@@ -258,6 +357,17 @@ impl Handle {
     }
 
     /// Closes a connection with an error, as its protocol does. False if it is gone already.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let connection = broker.connections()[0].id;
+    /// broker.close(connection, "amqp:connection:forced", "maintenance");
+    /// let error = client.round_trip().unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:connection:forced"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn close(&self, connection: ConnectionId, condition: &str, description: &str) -> bool {
         let (condition, description) = (condition.to_owned(), description.to_owned());
@@ -266,12 +376,17 @@ impl Handle {
 
     /// Detaches a link with an error, as its protocol does. False if it is gone already.
     ///
-    /// ```no_run
-    /// # let broker = fakebroker::Broker::start()?;
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.sender("queue.orders")?;
     /// for link in broker.links() {
     ///     broker.detach(&link, "amqp:link:detach-forced", "maintenance");
     /// }
-    /// # Ok::<(), std::io::Error>(())
+    /// let error = client.send(&orders, "one coffee").unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:link:detach-forced"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
     pub fn detach(&self, link: &Link, condition: &str, description: &str) -> bool {
@@ -280,6 +395,20 @@ impl Handle {
     }
 
     /// Refuses new connections, or accepts them again. The port stays the broker's. Who is connected stays so.
+    /// It holds until the broker stops; one that does not run refuses them anyway.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// let connector = Connector::from_url(&broker.url())?;
+    /// let before = connector.open()?;
+    /// broker.refuse_connections(true)?;
+    /// assert!(connector.open().is_err());
+    /// broker.refuse_connections(false)?;
+    /// connector.open()?;
+    /// before.disconnect()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the port cannot be listened on again.
@@ -289,7 +418,21 @@ impl Handle {
     }
 
     /// From now on who sends to this address gets no credit but by [`Handle::grant`]; what they had is taken back. What is
-    /// on its way already is still taken.
+    /// on its way already is still taken. Links without an address are not concerned.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// broker.withhold("queue.orders");
+    /// let orders = client.sender("queue.orders")?;
+    /// assert_eq!(broker.links()[0].credit, 0); // a send would wait now
+    ///
+    /// broker.grant("queue.orders", 1);
+    /// client.send(&orders, "one coffee")?.accepted()?;
+    /// assert_eq!(broker.links()[0].credit, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn withhold(&self, address: &str) {
         let address = address.to_owned();
@@ -322,7 +465,7 @@ impl Handle {
     /// Has this closure decide about each message that arrives from now on, whatever its address, before it is routed. It is
     /// called on the broker's thread, which does nothing else meanwhile, and it must not wait for the broker. One that
     /// panics is caught and taken out; [`Handle::verify`], [`Handle::wait_for`] and [`Broker::stop`](crate::Broker::stop)
-    /// report it. A new one takes the old one's place.
+    /// report it, so it may assert something. A new one takes the old one's place. What is possible: see [`Verdict`].
     ///
     /// ```
     /// use fakebroker::{Broker, Verdict};
@@ -330,6 +473,13 @@ impl Handle {
     /// let broker = Broker::start()?;
     /// broker.on_message(|message| match message.as_text() {
     ///     Some("poison") => Verdict::reject("amqp:not-allowed", "not here"),
+    ///     _ => Verdict::Forward,
+    /// });
+    ///
+    /// // It may keep what it likes between calls: here, every message fails once.
+    /// let mut numbers = std::collections::HashSet::new();
+    /// broker.on_message(move |message| match &message.properties.message_id {
+    ///     Some(id) if numbers.insert(id.to_string()) => Verdict::Modify,
     ///     _ => Verdict::Forward,
     /// });
     /// # Ok::<(), std::io::Error>(())
@@ -341,6 +491,19 @@ impl Handle {
 
     /// Has this closure decide about each link that a client attaches from now on; how it is called: see
     /// [`Handle::on_message`]. The link that it is shown has no credit yet, and an address only if the client named one.
+    ///
+    /// ```
+    /// # use fakebroker::{Admission, Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// broker.on_attach(|link| match link.address.as_deref() {
+    ///     Some("queue.secret") => Admission::refuse("amqp:unauthorized-access", "not for you"),
+    ///     _ => Admission::Allow,
+    /// });
+    /// let error = client.receiver("queue.secret").unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:unauthorized-access"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn on_attach(&self, hook: impl FnMut(&Link) -> Admission + Send + 'static) {
         self.ask(|event_loop| event_loop.hooks().on_attach = Some(Box::new(hook)));
@@ -348,12 +511,26 @@ impl Handle {
 
     /// Has this closure decide about each connection that is opened from now on, when the client has authenticated and said
     /// who it is; how it is called: see [`Handle::on_message`].
+    ///
+    /// ```
+    /// # use fakebroker::{Admission, Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// broker.on_connect(|connection| match connection.container.as_deref() {
+    ///     Some("shop") => Admission::Allow,
+    ///     _ => Admission::refuse("amqp:not-allowed", "only the shop"),
+    /// });
+    /// let connector = Connector::from_url(&broker.url())?;
+    /// assert!(connector.clone().container_id("shop").open().is_ok());
+    /// let error = connector.container_id("bank").open().unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:not-allowed"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn on_connect(&self, hook: impl FnMut(&Connection) -> Admission + Send + 'static) {
         self.ask(|event_loop| event_loop.hooks().on_connect = Some(Box::new(hook)));
     }
 
-    /// Takes all hooks out.
+    /// Takes all hooks out: from now on everything is as if there had been none.
     #[track_caller]
     pub fn clear_hooks(&self) {
         self.ask(|event_loop| {

@@ -41,7 +41,8 @@ pub use waiting::WaitError;
 /// A running broker.
 ///
 /// It serves its clients on a thread of its own; nothing that is called here waits for a client unless its name says so.
-/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads.
+/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads; its own
+/// [`stop`](Broker::stop) and [`stop_clean`](Broker::stop_clean) wait until the broker has stopped, those of a handle do not.
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -62,9 +63,22 @@ struct Running {
     thread: Option<JoinHandle<io::Result<()>>>,
     /// Its addresses, while it holds them without listening.
     held: Vec<Socket>,
+    /// It was started or stopped before: what it has been told since is done.
+    has_run: bool,
 }
 
-/// How a broker goes down.
+impl Running {
+    /// Waits until the thread has ended.
+    fn join(&mut self) {
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
+            Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
+        }
+    }
+}
+
+/// How a broker goes down: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// At once: sockets are closed without a word.
@@ -73,7 +87,7 @@ pub enum Ending {
     Clean,
 }
 
-/// What becomes of stored messages when a broker is restarted.
+/// What becomes of stored messages when a broker is restarted: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queues {
     /// They are there again, those included that a receiver had and had not settled.
@@ -105,7 +119,7 @@ impl Broker {
         Broker::builder().group(count)
     }
 
-    /// A second hand on this broker, for another thread.
+    /// A second hand on this broker, for another thread or task. It does not keep the broker running.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -133,8 +147,8 @@ impl Broker {
         self.tell_panics();
     }
 
-    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log and hooks
-    /// go on; so do what was stored, if it is kept, and pictures of who is there begin anew.
+    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log, trace and
+    /// hooks go on; nobody is connected; what was stored is there again or gone, as [`Queues`] says.
     ///
     /// ```
     /// use fakebroker::{Broker, Ending, Message, Queues};
@@ -166,34 +180,35 @@ impl Broker {
     #[track_caller]
     fn halt(&self, ending: Ending) {
         self.handle.refuse_from_hook("stop");
-        // One that rests is not told: it would find the word when it is started again.
-        let resting = self.handle.shared.resting();
-        match ending {
-            _ if resting.is_some() => {}
+        let tell = || match ending {
             Ending::Crash => self.handle.stop(),
             Ending::Clean => self.handle.stop_clean(),
-        }
-        drop(resting);
+        };
+        // Even while somebody else waits for a clean end: that cuts it short.
+        tell();
         // Held until it has ended: whoever else stops it waits here.
         let mut running = self.running();
-        match running.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
-            Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
+        running.has_run = true;
+        if running.thread.is_some() {
+            // It may have been started since, and then it has not heard.
+            tell();
+            running.join();
         }
     }
 
     /// Starts the thread, if it does not run.
     fn launch(&self) -> io::Result<()> {
         let mut running = self.running();
-        if running.thread.is_some() {
+        if running.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
+        running.join();
         let held = match std::mem::take(&mut running.held) {
             held if held.is_empty() => address::hold(self.addrs())?,
             held => held,
         };
-        let event_loop = listening(&self.handle, held)?;
+        let is_again = std::mem::replace(&mut running.has_run, true);
+        let event_loop = listening(&self.handle, held, is_again)?;
         let shared = self.handle.shared.clone();
         let name = format!("fakebroker-{}", self.addr().port());
         running.thread = Some(std::thread::Builder::new().name(name).spawn(move || serve(event_loop, &shared))?);
@@ -212,8 +227,11 @@ impl Broker {
     /// A hook that panicked was an assertion that failed: the test fails with it.
     #[track_caller]
     fn tell_panics(&self) {
+        if std::thread::panicking() {
+            return;
+        }
         let panics = self.ask(|event_loop| event_loop.hooks().untold());
-        if !panics.is_empty() && !std::thread::panicking() {
+        if !panics.is_empty() {
             fail(&panics.join("; "), Location::caller());
         }
     }
@@ -243,11 +261,14 @@ impl Drop for Broker {
     }
 }
 
-/// Takes the loop from where it rests, and has it listen.
-fn listening(handle: &Handle, held: Vec<Socket>) -> io::Result<Box<EventLoop>> {
+/// Takes the loop from where it rests, and has it listen. One that has run before does not do what it was told meanwhile.
+fn listening(handle: &Handle, held: Vec<Socket>, is_again: bool) -> io::Result<Box<EventLoop>> {
     let listeners = address::listen(held, handle.addrs())?;
     let mut resting = handle.shared.resting();
     let mut event_loop = resting.take().ok_or_else(|| io::Error::other("the broker's event loop is lost"))?;
+    if is_again {
+        event_loop.forget_commands();
+    }
     match event_loop.listen(listeners) {
         Ok(()) => Ok(event_loop),
         Err(error) => {
@@ -272,6 +293,20 @@ fn serve(mut event_loop: Box<EventLoop>, shared: &Shared) -> io::Result<()> {
 
 /// A broker that has its address and does not listen yet: connections are refused until it is started. All that a
 /// [`Handle`] can do it can do too.
+///
+/// ```
+/// use fakebroker::{Broker, Connector, Message};
+///
+/// let bound = Broker::builder().bind()?;
+/// let connector = Connector::from_url(&bound.url())?;
+/// assert!(connector.open().is_err()); // for clients that must bear it
+/// bound.inject("queue.orders", Message::text("before anybody came"));
+///
+/// let broker = bound.start()?;
+/// connector.open()?;
+/// assert_eq!(broker.queue_depth("queue.orders"), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Bound {
     handle: Handle,
@@ -310,12 +345,12 @@ impl Bound {
     pub fn run(self) -> io::Result<()> {
         // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
         let Bound { handle, sockets } = self;
-        serve(listening(&handle, sockets)?, &handle.shared)
+        serve(listening(&handle, sockets, false)?, &handle.shared)
     }
 
     /// A broker that holds its addresses and does not run.
     fn held(self) -> Broker {
-        Broker { handle: self.handle, running: Mutex::new(Running { thread: None, held: self.sockets }) }
+        Broker { handle: self.handle, running: Mutex::new(Running { held: self.sockets, ..Running::default() }) }
     }
 }
 
@@ -360,7 +395,15 @@ impl Builder {
         self
     }
 
-    /// What is done with the messages of one address, whatever its prefix.
+    /// What is done with the messages of one address, whatever its prefix; can be given for several.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Distribution, Message};
+    /// let broker = Broker::builder().distribution("orders", Distribution::Queue).start()?;
+    /// broker.inject("orders", Message::text("one coffee"));
+    /// assert_eq!(broker.queue_depth("orders"), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn distribution(mut self, address: impl Into<String>, distribution: Distribution) -> Self {
         self.config.routing.distributions.insert(address.into(), distribution);
         self
@@ -397,6 +440,14 @@ impl Builder {
     }
 
     /// What the sender of a message is told that nobody can receive. Default: [`Unroutable::Rejected`].
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message, Outcome, Unroutable};
+    /// let broker = Broker::builder().unroutable(Unroutable::Released).start()?;
+    /// assert_eq!(broker.inject("orders", Message::text("for nobody")), Some(Outcome::Released));
+    /// assert_eq!(broker.counts().dropped, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unroutable(mut self, unroutable: Unroutable) -> Self {
         self.config.routing.unroutable = unroutable;
         self
@@ -410,13 +461,29 @@ impl Builder {
     }
 
     /// When the sender of a message learns its outcome. Default: [`Settlement::Immediate`].
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector, Message, Outcome, Settlement};
+    /// # const SOON: std::time::Duration = std::time::Duration::from_secs(5);
+    /// let broker = Broker::builder().settlement(Settlement::EndToEnd).start()?;
+    /// let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.receiver("orders")?;
+    /// broker.wait_for_receivers(SOON, "orders", 1)?;
+    /// assert_eq!(broker.inject("orders", Message::text("one coffee")), None); // not yet
+    ///
+    /// let order = client.receive(&orders, SOON)?.ok_or("no order")?;
+    /// client.release(&order)?;
+    /// broker.wait_for_settled(SOON)?;
+    /// assert_eq!(broker.messages("orders")[0].outcome, Some(Outcome::Released));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn settlement(mut self, settlement: Settlement) -> Self {
         self.config.routing.settlement = settlement;
         self
     }
 
-    /// Credit, in messages, that a sender gets when it attaches and is topped up to when half of it is used. 0: withheld.
-    /// Default: 1000.
+    /// Credit, in messages, that a sender gets when it attaches and is topped up to when half of it is used. 0: none, but by
+    /// [`Handle::grant`]. Default: 1000.
     pub fn credit_window(mut self, messages: u32) -> Self {
         self.config.routing.credit_window = messages;
         self
@@ -472,7 +539,7 @@ impl Builder {
         self
     }
 
-    /// The broker's container-id. Default: one that differs from every other broker's.
+    /// The broker's container-id, as its open says it. Default: one that differs from every other broker's.
     pub fn container_id(mut self, id: impl Into<String>) -> Self {
         self.config.engine.container_id = id.into();
         self
@@ -485,8 +552,8 @@ impl Builder {
         self
     }
 
-    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted. Whatever their
-    /// number, they have 16 MiB together. 0: none. Default: 1000.
+    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted by
+    /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together. 0: none. Default: 1000.
     pub fn message_log(mut self, messages: usize) -> Self {
         self.config.chronicle.messages = messages;
         self

@@ -7,6 +7,13 @@ use super::Handle;
 use crate::snapshot::{Connection, Link, Violation};
 
 /// What [`Handle::verify`] found. It prints, with `Display` and `Debug` alike, a line for each thing.
+///
+/// ```text
+/// verified at tests/shop.rs:47:12:
+///   unsettled deliveries: receiver "orders" of connection 1 at "queue.orders", credit 7, 1 unsettled
+///   connection never closed: connection 1 from 127.0.0.1:42014, AMQP 1.0, container "shop", host "127.0.0.1"
+///   link never detached: receiver "orders" of connection 1 at "queue.orders", credit 7, 1 unsettled
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -18,7 +25,7 @@ pub struct Report {
     pub hook_panics: Vec<String>,
     /// Links with deliveries that are not settled.
     pub unsettled: Vec<Link>,
-    /// Connections that are open still.
+    /// Connections that neither end has closed.
     pub open_connections: Vec<Connection>,
     /// Links that are attached still.
     pub open_links: Vec<Link>,
@@ -78,7 +85,8 @@ impl Report {
 }
 
 impl Handle {
-    /// Whether clients have left everything in order: for the end of a test, when they should have closed. It never panics.
+    /// Whether clients have left everything in order: for the end of a test, when they should have closed. A close that is on its
+    /// way is waited for with [`Handle::wait_for_connections`]. It never panics.
     ///
     /// ```
     /// use fakebroker::Broker;
@@ -105,7 +113,7 @@ impl Handle {
                     violations: event_loop.violations().to_vec(),
                     hook_panics: event_loop.hooks().tell(),
                     unsettled: links.iter().filter(|link| link.unsettled > 0).cloned().collect(),
-                    open_connections: event_loop.connections(),
+                    open_connections: event_loop.unclosed_yet(),
                     open_links: links,
                     unclosed_connections: event_loop.unclosed().to_vec(),
                     ..Report::empty(at)

@@ -16,7 +16,22 @@ use crate::snapshot::{Connection, Link, Route};
 const SHOWN_EVENTS: usize = 20;
 
 /// What was waited for has not happened. It prints, with `Display` and `Debug` alike, as a report of what has: the counters, who
-/// is attached where and with how much credit, what waits, and the last lines of the trace.
+/// is attached where and with how much credit, what waits, and the last lines of the trace. The place that it names is the
+/// line of the test that waited.
+///
+/// ```text
+/// waited 5s in vain for 1 messages to arrive for "queue.orders", at tests/shop.rs:43:25
+///   hooks: none
+///   counters: queued 1, connections 1, sender_links 1
+///   connections:
+///     connection 1 from 127.0.0.1:33946, AMQP 1.0, container "shop", host "127.0.0.1"
+///   links:
+///     sender "orders" of connection 1 at "queue.order", credit 999
+///   addresses:
+///     "queue.order" (queue): senders 1, receivers 0, waiting 1, arrived 1
+///   last events:
+///     ...
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitError {
@@ -95,7 +110,20 @@ impl Handle {
         self.wait("the counters to be as asked", timeout, at, || Some(self.counts()).filter(|counts| condition(counts)))
     }
 
-    /// Waits until so many links receive from an address.
+    /// Waits until so many links or more receive from an address: that a program under test is ready, for example.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector, Message};
+    /// # let broker = Broker::start()?;
+    /// let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let news = client.receiver("broadcast.news")?;
+    /// // What is multicast is for those who are there.
+    /// broker.wait_for_receivers(Duration::from_secs(5), "broadcast.news", 1)?;
+    /// broker.inject("broadcast.news", Message::text("it rains"));
+    /// assert!(client.receive(&news, Duration::from_secs(5))?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// See [`Handle::wait_for`].
@@ -108,8 +136,18 @@ impl Handle {
         })
     }
 
-    /// Waits until so many messages have arrived for an address since the broker was made, whatever became of them; returns
-    /// those that are in the log: see [`Handle::messages`].
+    /// Waits until so many messages or more have arrived for an address since the broker was made, whatever became of them;
+    /// returns those that are in the log: see [`Handle::messages`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Message};
+    /// # let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// let orders = broker.wait_for_messages(Duration::from_secs(5), "queue.orders", 1)?;
+    /// assert_eq!(orders[0].as_text(), Some("one coffee"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// See [`Handle::wait_for`].
@@ -123,7 +161,20 @@ impl Handle {
         })
     }
 
-    /// Waits until exactly so many clients are connected and their connections open.
+    /// Waits until exactly so many clients are connected and their connections open. 0: until all have gone, before
+    /// [`Handle::verify`] for example.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector};
+    /// # let broker = Broker::start()?;
+    /// let client = Connector::from_url(&broker.url())?.container_id("shop").open()?;
+    /// let connections = broker.wait_for_connections(Duration::from_secs(5), 1)?;
+    /// assert_eq!(connections[0].container.as_deref(), Some("shop"));
+    /// client.disconnect()?;
+    /// broker.wait_for_connections(Duration::from_secs(5), 0)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// See [`Handle::wait_for`].
@@ -137,7 +188,23 @@ impl Handle {
         })
     }
 
-    /// Waits until every delivery is settled, on all links and in both directions.
+    /// Waits until every delivery is settled, on all links and in both directions. Messages that wait in a queue are none: nobody
+    /// has them.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector, Message};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.receiver("queue.orders")?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// let order = client.receive(&orders, Duration::from_secs(5))?.ok_or("no order")?;
+    /// assert_eq!(broker.links()[0].unsettled, 1);
+    /// client.accept(&order)?;
+    /// broker.wait_for_settled(Duration::from_secs(5))?;
+    /// assert_eq!(broker.counts().accepted, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// See [`Handle::wait_for`].

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::amqp10;
 use crate::event::{LinkKey, Outcome};
 use crate::message::{Encoding, Message, Payload};
 use crate::seen::{self, Fate, Receipt, Seen};
 use crate::snapshot::ConnectionId;
+use crate::translate;
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
 const COPY_BELOW: usize = 16 * 1024;
@@ -52,6 +52,8 @@ struct Entry {
     small: Vec<u8>,
     whole: Option<Message>,
     state: State,
+    /// Copies of it that wait.
+    waiting: usize,
     outcome: Option<Outcome>,
     receivers: Vec<(Party, Option<Outcome>)>,
 }
@@ -122,6 +124,7 @@ impl Messages {
             small,
             whole,
             state: State::Undecided,
+            waiting: 0,
             outcome: None,
             receivers,
         });
@@ -134,13 +137,24 @@ impl Messages {
 
     pub(super) fn waits(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
-            entry.state = State::Waiting;
+            entry.waiting += 1;
+            if matches!(entry.state, State::Undecided) {
+                entry.state = State::Waiting;
+            }
         }
+    }
+
+    /// What waited for one receiver is lost with it. True if nobody has the message and it waits nowhere else.
+    pub(super) fn lost(&mut self, number: u64) -> bool {
+        let Some(entry) = self.entry(number) else { return false };
+        entry.waiting = entry.waiting.saturating_sub(1);
+        entry.waiting == 0 && matches!(entry.state, State::Waiting)
     }
 
     pub(super) fn forwarded(&mut self, number: u64, to: Party) {
         if let Some(entry) = self.entry(number) {
             entry.state = State::Forwarded;
+            entry.waiting = entry.waiting.saturating_sub(1);
             entry.receivers.push((to, None));
         }
     }
@@ -220,11 +234,7 @@ pub(super) fn preview(number: u64, from: Option<Party>, address: &str, settled: 
 }
 
 fn read(number: u64, from: Option<&Party>, address: &str, settled: bool, encoding: Encoding, raw: Vec<u8>) -> Seen {
-    let read = match encoding {
-        Encoding::Amqp10 => amqp10::read_message(&raw),
-        Encoding::Amqp091 => Err("not read yet".into()),
-    };
-    let (message, unreadable) = match read {
+    let (message, unreadable) = match translate::read(encoding, &raw) {
         Ok(message) => (message, None),
         Err(why) => (Default::default(), Some(why)),
     };

@@ -93,6 +93,12 @@ impl Chronicle {
         self.arrived
     }
 
+    /// Likewise, when nobody wants to know more than that.
+    pub(crate) fn arrived_unseen(&mut self) -> u64 {
+        self.arrived += 1;
+        self.arrived
+    }
+
     /// The ticket for a delivery that nobody but this log asks about.
     pub(crate) fn ticket(&self, number: u64, settled: bool) -> Ticket {
         if settled || !self.messages.is_on() { Ticket::NONE } else { Ticket::noted(number) }
@@ -125,6 +131,13 @@ impl Chronicle {
         self.messages.dropped(number, &why);
         if self.trace.is_on() {
             self.trace.decided(Decision::Dropped { number, address: address.into(), why });
+        }
+    }
+
+    /// A copy of it that waited for one consumer is lost. If nobody has it then, it is dropped.
+    pub(crate) fn lost(&mut self, number: u64, address: &str, why: &str) {
+        if self.messages.lost(number) {
+            self.dropped(number, address, why.into());
         }
     }
 

@@ -97,10 +97,7 @@ impl Channel {
             }
         };
         self.top_up(link);
-        if self.dead.is_none() {
-            let (_, deadline) = self.begin_step(step)?;
-            self.flush(step, deadline)?;
-        }
+        self.flush(step, after(Instant::now(), self.connector.time_out_for(step)))?;
         let Some(Arrived { delivery, settled, message }) = arrived else { return Ok(None) };
         match content::decode(&message.payload.contiguous()) {
             Ok(message) => Ok(Some(Delivery { channel: self.serial, link, delivery, settled, message })),

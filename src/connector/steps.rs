@@ -70,7 +70,12 @@ impl Connected {
         let mut work = || -> Result<(), ErrorKind> {
             let mut ended = false;
             loop {
-                initiator.receive(&mut stream.inbox, &mut stream.outbox)?;
+                // What comes after the end of a step is for the next.
+                while !done(initiator) {
+                    if !initiator.receive(&mut stream.inbox, &mut stream.outbox)? {
+                        break;
+                    }
+                }
                 if done(initiator) {
                     return Ok(());
                 }

@@ -21,6 +21,7 @@ mod route;
 mod settlement;
 mod store;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub(crate) struct Router {
     past: HashMap<Arc<str>, u64>,
     /// Addresses whose producers get credit only when the test says so.
     withheld: HashSet<Arc<str>>,
+    /// Producers for whose messages there was no room, and that are told when there is some again.
+    starved: Vec<LinkKey>,
     /// Consumers that can be given more, when what they were given has been written: see [`BATCH`].
     unfinished: VecDeque<LinkKey>,
 }
@@ -92,6 +95,7 @@ impl Router {
             chronicle,
             past: HashMap::new(),
             withheld: HashSet::new(),
+            starved: Vec::new(),
             unfinished: VecDeque::new(),
         }
     }
@@ -106,6 +110,10 @@ impl Router {
         loop {
             if let Some(effect) = self.effects.pop_front() {
                 return Some(effect);
+            }
+            if !self.starved.is_empty() && self.stored_bytes <= self.config.storage_limit / 2 {
+                self.feed();
+                continue;
             }
             let key = self.unfinished.pop_front()?;
             if let Some(consumer) = self.links.consumer_mut(key) {
@@ -140,17 +148,24 @@ impl Router {
             }
             Event::Purge { link, address } => self.purge_for(key(link), &address),
             Event::Leave => self.connection_gone(connection),
-            Event::Detach { gone } => {
-                self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
-            }
+            event @ Event::Detach { .. } => self.detach(event.into_gone(connection)),
         }
     }
 
     /// A connection is gone, and all its links with it.
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
-        self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
-        self.links.forget(connection);
-        self.end_owned(connection);
+        self.connections_gone(vec![connection], Vec::new());
+    }
+
+    /// Connections are gone together. Of some links it is known which deliveries have not been sent.
+    pub(crate) fn connections_gone(&mut self, connections: Vec<ConnectionKey>, mut gone: Vec<(LinkKey, Vec<Ticket>)>) {
+        let links = connections.iter().flat_map(|connection| self.links.of(*connection));
+        gone.extend(links.map(|link| (link, Vec::new())));
+        self.detach(gone);
+        for connection in connections {
+            self.links.forget(connection);
+            self.end_owned(connection);
+        }
     }
 
     /// The address of a queue that is no more, for who remembers it.
@@ -170,6 +185,7 @@ impl Router {
     }
 
     fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
+        let asked = address_asked(&node);
         let route = match node {
             Node::Anonymous => None,
             named => Some(self.route_for(named, key)),
@@ -181,7 +197,7 @@ impl Router {
         let withheld = address.as_ref().is_some_and(|address| self.withheld.contains(address));
         self.links.add_producer(key, Producer { withheld, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
-        self.effects.push_back(Effect::Attached { link: key, address });
+        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address) });
         if let Some(route) = route
             && self.routes.get(route).is_some_and(Route::is_slow)
         {
@@ -211,7 +227,7 @@ impl Router {
                 route.consumers.push(key);
             }
         }
-        let address = Some(route.address.clone());
+        let address = address_asked(&request.node).or_else(|| Some(route.address.clone()));
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
         self.effects.push_back(Effect::Attached { link: key, address });
     }
@@ -219,7 +235,10 @@ impl Router {
     /// The route for a node that a link wants; made if there is none.
     fn route_for(&mut self, node: Node, owner: LinkKey) -> usize {
         let (address, distribution, owner) = match node {
-            Node::Address(address) => (address, None, None),
+            Node::Address(address) => match RoutingConfig::node_at(&address) {
+                Cow::Borrowed(same) if same.len() == address.len() => (address, None, None),
+                other => (Arc::from(other), None, None),
+            },
             Node::Dynamic(kind) => {
                 self.generated += 1;
                 let RoutingConfig { generated_prefix, separator, .. } = &self.config;
@@ -268,11 +287,24 @@ impl Router {
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
+        self.route_found(found, from, &to, number, message, delivery)
+    }
+
+    /// A message with a number goes to its route, if it has one.
+    fn route_found(
+        &mut self,
+        found: Result<usize, Lost>,
+        from: LinkKey,
+        to: &Destination,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
-            Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
+            Err(Lost::Nobody) => self.unroutable(number, address_of(to)),
             Err(Lost::NoQueue) => {
-                let address = address_of(&to);
+                let address = address_of(to);
                 Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
             }
             Err(Lost::Missing) => {
@@ -284,6 +316,11 @@ impl Router {
         };
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
+        }
+        if matches!(to, Destination::Queue(_) | Destination::Queues(_))
+            && matches!(&outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::ResourceLimitExceeded)
+        {
+            self.starve(from);
         }
         outcome
     }
@@ -324,7 +361,7 @@ impl Router {
             }
         };
         if !self.chronicle.is_on() {
-            return 0;
+            return self.chronicle.arrived_unseen();
         }
         let party = self.links.producer_mut(from).map(|producer| Party::new(from, &producer.name));
         self.chronicle.arrived(party, address, settled, message)
@@ -379,6 +416,8 @@ impl Router {
 
     /// The route of an address that a message names. A queue needs nobody to be there.
     fn route_to(&mut self, address: &str) -> Option<usize> {
+        let node = RoutingConfig::node_at(address);
+        let address = node.as_ref();
         if let Some(route) = self.addresses.get(address) {
             return Some(*route);
         }
@@ -434,9 +473,10 @@ impl Router {
     }
 
     /// Links are gone. All of them leave their routes before what they had is given to others.
-    fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
+    pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
+        let mut deserted = Vec::new();
         let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
         for (key, unsent) in gone {
             match self.links.remove(key) {
@@ -454,6 +494,9 @@ impl Router {
                 }
                 Some(End::Consumer(consumer)) => {
                     self.counts.receiver_links -= u64::from(!consumer.passing);
+                    if !consumer.passing {
+                        deserted.push(consumer.route);
+                    }
                     leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
@@ -469,9 +512,9 @@ impl Router {
         for (key, consumer, unsent) in consumers {
             self.take_back(key, *consumer, &unsent);
         }
+        deserted.into_iter().for_each(|route| self.end_if_deserted(route));
         for (route, key) in routes {
             self.end_dynamic_node(route, key);
-            self.end_if_deserted(route);
             self.carry_on(route);
             self.tidy(route);
         }
@@ -517,6 +560,7 @@ impl Router {
         let Some(producer) = self.links.producer_mut(key) else { return };
         if producer.held_by.is_empty()
             && !producer.withheld
+            && !producer.starved
             && producer.credit <= window / 2
             && producer.credit < window
         {
@@ -623,10 +667,20 @@ enum Lost {
     Unreadable,
 }
 
+/// A link is told the address that it asked for, where there is more than one way to say it.
+fn address_asked(node: &Node) -> Option<Arc<str>> {
+    match node {
+        Node::Address(address) => Some(address.clone()),
+        Node::Queue(_) | Node::Dynamic(_) | Node::Anonymous => None,
+    }
+}
+
 fn address_of(to: &Destination) -> &str {
     match to {
         Destination::Named(address) | Destination::Queue(address) => address.as_str(),
-        Destination::Link | Destination::Queues(_) | Destination::Missing | Destination::Unreadable => "",
+        // The first stands for all, where one has to.
+        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
+        Destination::Link | Destination::Missing | Destination::Unreadable => "",
     }
 }
 

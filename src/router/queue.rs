@@ -253,4 +253,24 @@ impl Router {
             self.drop_message(number, "", Reason::NotFound, "no queue for it")
         })
     }
+
+    /// There is no room for what a producer sends: it gets no credit until there is.
+    pub(super) fn starve(&mut self, key: LinkKey) {
+        let Some(producer) = self.links.producer_mut(key) else { return };
+        if !std::mem::replace(&mut producer.starved, true) {
+            producer.credit = 0;
+            self.starved.push(key);
+            self.effects.push_back(Effect::Grant { link: key, credit: 0 });
+        }
+    }
+
+    /// There is room again.
+    pub(super) fn feed(&mut self) {
+        for key in std::mem::take(&mut self.starved) {
+            if let Some(producer) = self.links.producer_mut(key) {
+                producer.starved = false;
+                self.top_up(key);
+            }
+        }
+    }
 }

@@ -196,6 +196,7 @@ fn distributions(builder: Builder, addresses: &[(&str, Distribution)]) {
             Distribution::Anycast => [0, 1, 0, 0],
             Distribution::Multicast => [0, 0, 2, 0],
             Distribution::Queue => [0, 1, 0, 1],
+            other => unreachable!("{other:?} is not in the table"),
         };
         assert_eq!(grown, counted_as, "{address} is {expected:?}");
         let mut copies = 0;

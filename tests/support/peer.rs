@@ -116,6 +116,12 @@ impl Peer {
         let patience = Duration::from_secs(5);
         let stream = TcpStream::connect_timeout(&broker.at(), patience)
             .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
+        Peer::over(stream)
+    }
+
+    /// The other side of a connection that a client made: the peer is the server then.
+    pub fn over(stream: TcpStream) -> Peer {
+        let patience = Duration::from_secs(5);
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(patience)).unwrap();
         Peer {

@@ -1,0 +1,244 @@
+//! A message of one protocol in the words of the other: the one place that knows both. It is asked only when a message has
+//! come by one and goes out by the other, and when a test wants to read one.
+//!
+//! | 0-9-1 | 1.0 |
+//! |---|---|
+//! | exchange, routing key | annotations `x-exchange`, `x-routing-key`; without them the routing key is `to` |
+//! | content-type, content-encoding, correlation-id, message-id, reply-to, user-id | the same |
+//! | type | subject, as JMS has it |
+//! | timestamp, in seconds | creation-time, in milliseconds |
+//! | delivery-mode 2 | durable |
+//! | priority | priority |
+//! | expiration, milliseconds as text | ttl |
+//! | app-id | annotation `x-app-id` |
+//! | headers | application properties; tables and arrays, which those may not have, as annotations |
+//! | body | data; of 1.0 a string, a symbol or bytes too. Any other body crosses encoded, with the type `amqp-1.0` |
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::amqp10;
+use crate::amqp091::{self, Content, Elements, Field, Properties, Table, TableWriter};
+use crate::content::{self, Body};
+use crate::message::{Encoding, Message, Payload};
+use crate::value::Value;
+
+/// The annotations in which 1.0 has what it has no place for.
+const EXCHANGE: &str = "x-exchange";
+const ROUTING_KEY: &str = "x-routing-key";
+const APP_ID: &str = "x-app-id";
+
+/// The type of a 0-9-1 message whose body is one of 1.0's that is no bytes.
+const ENCODED: &str = "amqp-1.0";
+
+/// What a message says, in whichever encoding it came; or why it cannot be read.
+pub(crate) fn read(encoding: Encoding, payload: &[u8]) -> Result<content::Message, String> {
+    match encoding {
+        Encoding::Amqp10 => amqp10::read_message(payload),
+        Encoding::Amqp091 => read_091(&Payload::from(Bytes::copy_from_slice(payload)))
+            .ok_or_else(|| "a content that cannot be read".to_owned()),
+    }
+}
+
+/// The message for a peer that speaks the other encoding. What cannot be read goes out as bytes.
+pub(crate) fn translated(message: Message, to: Encoding) -> Message {
+    let payload = match to {
+        Encoding::Amqp10 => {
+            let read = read_091(&message.payload);
+            let unread = || content::Message::data(message.payload.contiguous().to_vec());
+            Payload::from(amqp10::content::encode(&read.unwrap_or_else(unread)))
+        }
+        Encoding::Amqp091 => {
+            let whole = message.payload.contiguous();
+            write_091(&amqp10::read_message(&whole).unwrap_or_else(|_| content::Message::data(whole.to_vec())))
+        }
+    };
+    Message { payload, encoding: to, format: 0, history: message.history }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Text where it is text.
+fn text_or_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::String(text.to_owned()),
+        Err(_) => Value::Binary(bytes.to_vec()),
+    }
+}
+
+fn read_091(payload: &Payload) -> Option<content::Message> {
+    let content = Content::of(payload)?;
+    let properties = Properties::read(content.properties()).ok()?;
+    let body: Vec<u8> = content.body().flatten().copied().collect();
+    let mut message = content::Message::default();
+    let encoded = properties.kind.filter(|kind| *kind == ENCODED.as_bytes());
+    message.body = encoded
+        .and_then(|_| amqp10::read_message(&body).ok())
+        .map_or_else(|| Body::Data(vec![body]), |inner| inner.body);
+    message.header.durable = properties.delivery_mode == Some(2);
+    message.header.priority = properties.priority;
+    let expiration = properties.expiration.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    message.header.ttl = expiration.map(Duration::from_millis);
+    let own = &mut message.properties;
+    own.content_type = properties.content_type.map(text);
+    own.content_encoding = properties.content_encoding.map(text);
+    own.correlation_id = properties.correlation_id.map(text_or_bytes);
+    own.message_id = properties.message_id.map(text_or_bytes);
+    own.reply_to = properties.reply_to.map(text);
+    own.user_id = properties.user_id.map(<[u8]>::to_vec);
+    own.subject = properties.kind.filter(|_| encoded.is_none()).map(text);
+    own.creation_time =
+        properties.timestamp.map(|seconds| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX));
+    message = message.annotation(EXCHANGE, text(content.exchange()));
+    message = message.annotation(ROUTING_KEY, text(content.routing_key()));
+    if let Some(app_id) = properties.app_id {
+        message = message.annotation(APP_ID, text(app_id));
+    }
+    for (name, field) in properties.headers.into_iter().flat_map(Table::entries) {
+        let name = text(name);
+        message = match field {
+            Field::Table(_) | Field::Array(_) => message.annotation(name, value_of(field)),
+            simple => message.property(name, value_of(simple)),
+        };
+    }
+    Some(message)
+}
+
+fn value_of(field: Field<'_>) -> Value {
+    match field {
+        Field::Void => Value::Null,
+        Field::Boolean(value) => Value::Bool(value),
+        Field::Byte(value) => Value::Byte(value),
+        Field::UnsignedByte(value) => Value::Ubyte(value),
+        Field::Short(value) => Value::Short(value),
+        Field::UnsignedShort(value) => Value::Ushort(value),
+        Field::Int(value) => Value::Int(value),
+        Field::UnsignedInt(value) => Value::Uint(value),
+        Field::Long(value) => Value::Long(value),
+        Field::Float(value) => Value::Float(value),
+        Field::Double(value) => Value::Double(value),
+        Field::Decimal(scale, value) => Value::Double(f64::from(value) / 10_f64.powi(scale.into())),
+        Field::Timestamp(seconds) => Value::Timestamp(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)),
+        Field::LongString(bytes) => text_or_bytes(bytes),
+        Field::Bytes(bytes) => Value::Binary(bytes.to_vec()),
+        Field::Table(table) => {
+            Value::Map(table.entries().map(|(name, field)| (Value::String(text(name)), value_of(field))).collect())
+        }
+        Field::Array(elements) => Value::List(elements.iter().map(value_of).collect()),
+    }
+}
+
+fn write_091(message: &content::Message) -> Payload {
+    let annotation = |name: &str| message.get_annotation(name).and_then(Value::as_str);
+    let exchange = annotation(EXCHANGE).unwrap_or_default();
+    let key = annotation(ROUTING_KEY).or(message.properties.to.as_deref()).unwrap_or_default();
+    let own = &message.properties;
+    let body = match &message.body {
+        Body::Empty => Some(Vec::new()),
+        Body::Data(sections) => Some(sections.concat()),
+        Body::Value(Value::String(text) | Value::Symbol(text)) => Some(text.clone().into_bytes()),
+        Body::Value(Value::Binary(bytes)) => Some(bytes.clone()),
+        Body::Value(_) | Body::Sequence(_) => None,
+    };
+    let kind = if body.is_none() { Some(ENCODED) } else { own.subject.as_deref() };
+    let body = body.unwrap_or_else(|| {
+        let alone = content::Message { body: message.body.clone(), ..content::Message::default() };
+        amqp10::content::encode(&alone).to_vec()
+    });
+    let mut headers = TableWriter::default();
+    for (name, value) in &message.application_properties {
+        put(&mut headers, name, value);
+    }
+    for (name, value) in &message.message_annotations {
+        match name.as_str() {
+            Some(EXCHANGE | ROUTING_KEY | APP_ID) | None => {}
+            Some(name) if message.get(name).is_none() => put(&mut headers, name, value),
+            Some(_) => {}
+        }
+    }
+    let headers = headers.as_table();
+    let (correlation_id, message_id) = (own.correlation_id.as_ref().map(id), own.message_id.as_ref().map(id));
+    let expiration = message.header.ttl.map(|ttl| ttl.as_millis().to_string());
+    let properties = Properties {
+        content_type: own.content_type.as_deref().map(str::as_bytes),
+        content_encoding: own.content_encoding.as_deref().map(str::as_bytes),
+        headers: Some(headers).filter(|headers| !headers.as_bytes().is_empty()),
+        delivery_mode: Some(if message.header.durable { 2 } else { 1 }),
+        priority: message.header.priority,
+        correlation_id: correlation_id.as_deref(),
+        reply_to: own.reply_to.as_deref().map(str::as_bytes),
+        expiration: expiration.as_deref().map(str::as_bytes),
+        message_id: message_id.as_deref(),
+        timestamp: own.creation_time.and_then(|millis| u64::try_from(millis / 1000).ok()),
+        kind: kind.map(str::as_bytes),
+        user_id: own.user_id.as_deref(),
+        app_id: annotation(APP_ID).map(str::as_bytes),
+        cluster_id: None,
+    };
+    amqp091::compose(exchange.as_bytes(), key.as_bytes(), &properties, &body)
+}
+
+/// An id as text, unless it is bytes.
+fn id(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Binary(bytes) => bytes.clone(),
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Ulong(number) => number.to_string().into_bytes(),
+        other => other.to_string().into_bytes(),
+    }
+}
+
+fn put(table: &mut TableWriter, name: &str, value: &Value) {
+    let mut bytes = BytesMut::new();
+    with_field(value, &mut |field| amqp091::put_field(&mut bytes, field));
+    table.put_encoded(name, &bytes);
+}
+
+/// Hands on a value as a field of a table.
+fn with_field(value: &Value, then: &mut dyn FnMut(Field<'_>)) {
+    match value {
+        Value::Null => then(Field::Void),
+        Value::Bool(value) => then(Field::Boolean(*value)),
+        Value::Ubyte(value) => then(Field::UnsignedByte(*value)),
+        Value::Ushort(value) => then(Field::UnsignedShort(*value)),
+        Value::Uint(value) => then(Field::UnsignedInt(*value)),
+        Value::Ulong(value) => match i64::try_from(*value) {
+            Ok(value) => then(Field::Long(value)),
+            Err(_) => then(Field::LongString(value.to_string().as_bytes())),
+        },
+        Value::Byte(value) => then(Field::Byte(*value)),
+        Value::Short(value) => then(Field::Short(*value)),
+        Value::Int(value) => then(Field::Int(*value)),
+        Value::Long(value) => then(Field::Long(*value)),
+        Value::Float(value) => then(Field::Float(*value)),
+        Value::Double(value) => then(Field::Double(*value)),
+        Value::Timestamp(millis) => then(Field::Timestamp(u64::try_from(millis / 1000).unwrap_or(0))),
+        Value::Binary(bytes) => then(Field::Bytes(bytes)),
+        Value::String(text) | Value::Symbol(text) => then(Field::LongString(text.as_bytes())),
+        Value::List(items) | Value::Array(items) => {
+            let mut elements = BytesMut::new();
+            items.iter().for_each(|item| with_field(item, &mut |field| amqp091::put_field(&mut elements, field)));
+            then(Field::Array(Elements::of_encoded(&elements)));
+        }
+        Value::Map(entries) => {
+            let mut table = TableWriter::default();
+            for (name, value) in entries {
+                let shown;
+                let name = match name.as_str() {
+                    Some(name) => name,
+                    None => {
+                        shown = name.to_string();
+                        &shown
+                    }
+                };
+                put(&mut table, name, value);
+            }
+            then(Field::Table(table.as_table()));
+        }
+        Value::Described(described) => with_field(&described.1, then),
+        other => then(Field::LongString(other.to_string().as_bytes())),
+    }
+}
