@@ -11,6 +11,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod exchange;
+mod fixture;
 mod get;
 mod hostile;
 mod meeting;
