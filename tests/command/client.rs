@@ -69,10 +69,9 @@ fn all_of_a_message_as_json() {
     output(&[&["send", &url, "queue.a", "body"], &properties[..]].concat(), "");
     let lines = output(&["receive", &url, "queue.a", "-n", "1", "--format", "json"], "");
     let expected = json!({
-        "body": "body",
-        "subject": "s",
-        "reply-to": "r",
-        "application-properties": {"colour": "red", "empty": ""},
+        "text": "body",
+        "properties": {"subject": "s", "reply_to": "r"},
+        "application_properties": {"colour": "red", "empty": ""},
     });
     assert_eq!(lines.iter().map(|line| line.parse().unwrap()).collect::<Vec<Json>>(), [expected]);
 }
