@@ -49,6 +49,11 @@ impl Realm {
         Realm { host: amqp091::VirtualHost::new(salt) }
     }
 
+    /// As if the broker had just started.
+    pub(crate) fn reset(&mut self) {
+        self.host.reset();
+    }
+
     /// A queue is no more.
     pub(crate) fn forget_queue(&mut self, address: &Arc<str>) {
         self.host.forget_queue(address);

@@ -1,5 +1,5 @@
-//! An AMQP broker for tests: it starts in the test's own process in under a millisecond, real AMQP 1.0 clients talk to it,
-//! and then it says what happened.
+//! An AMQP broker for tests: it starts in the test's own process in under a millisecond, real AMQP 1.0 and 0-9-1 clients talk
+//! to it, and then it says what happened.
 //!
 //! ```
 //! use fakebroker::Broker;
@@ -149,7 +149,8 @@
 //! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
 //! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
 //! 3. `frontend.rs`: which protocol is this?
-//! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`;
+//! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
+//!    its elders, likewise; `translate.rs`: a message of one in the words of the other;
 //! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
 //!    is not settled yet, on both sides;
 //! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;

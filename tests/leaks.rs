@@ -75,7 +75,7 @@ fn come_and_go(turn: u32) {
             broker.refuse_connections(true).unwrap();
             broker.disconnect_all();
             // With what it held, or listening again.
-            if turn / 14 % 2 == 0 {
+            if (turn / 14).is_multiple_of(2) {
                 broker.refuse_connections(false).unwrap();
             }
             drop((broker, client));

@@ -214,7 +214,7 @@ impl Connection {
             // The channel itself.
             None => {
                 channel.state = ChannelState::Open;
-                Err(Violation::from(fault))
+                Err(Violation::from(fault).soft())
             }
         }
     }

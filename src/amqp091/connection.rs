@@ -426,8 +426,12 @@ impl Connection {
         if violation.0.scope == Scope::Connection || channel == 0 {
             return Err(violation);
         }
-        log::warn!("{}: channel {channel} closed: {}", self.name, violation.0);
-        self.breaches.push_back(Breach::from(&*violation.0));
+        if violation.0.is_breach {
+            log::warn!("{}: channel {channel} closed: {}", self.name, violation.0);
+            self.breaches.push_back(Breach::from(&*violation.0));
+        } else {
+            log::info!("{}: channel {channel} closed: {}", self.name, violation.0);
+        }
         self.close_channel(channel, &violation.0, out);
         Ok(())
     }

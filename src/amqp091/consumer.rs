@@ -402,7 +402,8 @@ impl Connection {
             return Ok(());
         }
         if channel.unacked.get_mut(tag).is_none() {
-            return Err(Violation::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")));
+            let text = format!("unknown delivery tag {tag}");
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
         }
         if multiple {
             let tags: Vec<u64> = channel.unacked.numbers_in(0..=tag).collect();

@@ -226,7 +226,7 @@ impl Connection {
                 self.tell(number, &Method::Queue(Queue::UnbindOk {}), out);
                 Ok(())
             }
-            _ => Err(Violation::from(fault).in_method(method)),
+            _ => Err(Violation::from(fault).in_method(method).soft()),
         }
     }
 }

@@ -48,6 +48,20 @@ pub(crate) struct Declared<'a> {
 
 impl VirtualHost {
     pub(crate) fn new(salt: u64) -> VirtualHost {
+        let mut host = VirtualHost {
+            exchanges: HashMap::new(),
+            bound: HashMap::new(),
+            remembered: HashMap::new(),
+            remembered_count: 0,
+            salt,
+            generated: 0,
+        };
+        host.reset();
+        host
+    }
+
+    /// Back to the exchanges that are there from the beginning.
+    pub(crate) fn reset(&mut self) {
         let standard = [
             ("amq.direct", ExchangeKind::Direct),
             ("amq.fanout", ExchangeKind::Fanout),
@@ -55,15 +69,9 @@ impl VirtualHost {
             ("amq.headers", ExchangeKind::Headers),
             ("amq.match", ExchangeKind::Headers),
         ];
-        let exchanges = standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect();
-        VirtualHost {
-            exchanges,
-            bound: HashMap::new(),
-            remembered: HashMap::new(),
-            remembered_count: 0,
-            salt,
-            generated: 0,
-        }
+        self.exchanges = standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect();
+        self.bound.clear();
+        self.forget_addresses();
     }
 
     /// A name that nobody has.

@@ -155,7 +155,7 @@ impl Connection {
             && Some(user) != self.user.as_deref().map(str::as_bytes)
         {
             let text = format!("user_id property set to '{}' but authenticated user was another", user.escape_ascii());
-            return Err(Violation::new(ReplyCode::PreconditionFailed, text));
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
         }
         Ok(())
     }

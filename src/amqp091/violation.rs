@@ -37,6 +37,41 @@ pub(crate) enum ReplyCode {
 }
 
 impl ReplyCode {
+    const ALL: [ReplyCode; 16] = [
+        ReplyCode::ContentTooLarge,
+        ReplyCode::NoRoute,
+        ReplyCode::ConnectionForced,
+        ReplyCode::AccessRefused,
+        ReplyCode::NotFound,
+        ReplyCode::ResourceLocked,
+        ReplyCode::PreconditionFailed,
+        ReplyCode::FrameError,
+        ReplyCode::SyntaxError,
+        ReplyCode::CommandInvalid,
+        ReplyCode::ChannelError,
+        ReplyCode::UnexpectedFrame,
+        ReplyCode::ResourceError,
+        ReplyCode::NotAllowed,
+        ReplyCode::NotImplemented,
+        ReplyCode::InternalError,
+    ];
+
+    /// For the words of somebody else: `404`, `NOT_FOUND`, `not-found`, or one of these behind a colon.
+    fn named(name: &str) -> Option<ReplyCode> {
+        let name = name.rsplit(':').next().unwrap_or(name).replace('-', "_").to_uppercase();
+        match name.as_str() {
+            "FORCED" => Some(ReplyCode::ConnectionForced),
+            "UNAUTHORIZED_ACCESS" => Some(ReplyCode::AccessRefused),
+            "RESOURCE_DELETED" => Some(ReplyCode::NotFound),
+            "RESOURCE_LIMIT_EXCEEDED" => Some(ReplyCode::ResourceError),
+            name => {
+                let number = name.parse().ok();
+                let is_it = |code: &ReplyCode| code.as_str() == name || Some(code.number(Version::V0_9_1)) == number;
+                Self::ALL.into_iter().find(is_it)
+            }
+        }
+    }
+
     pub(crate) fn number(self, version: Version) -> u16 {
         match self {
             ReplyCode::ContentTooLarge => 311,
@@ -107,7 +142,7 @@ impl From<&Reason> for ReplyCode {
             Reason::PreconditionFailed => ReplyCode::PreconditionFailed,
             Reason::ResourceDeleted => ReplyCode::NotFound,
             Reason::NotAllowed => ReplyCode::AccessRefused,
-            Reason::Other(_) => ReplyCode::InternalError,
+            Reason::Other(name) => ReplyCode::named(name).unwrap_or(ReplyCode::InternalError),
         }
     }
 }
@@ -124,6 +159,8 @@ pub(crate) struct Details {
     pub(crate) text: Arc<str>,
     /// The method that it happened in, if there is one.
     pub(crate) method: MethodId,
+    /// The peer could have known better. A queue that is not there, a name that is taken: that is no breach of the rules.
+    pub(crate) is_breach: bool,
     /// Where the specification demands otherwise, if that is not where the method is defined.
     section: Option<&'static str>,
 }
@@ -131,8 +168,9 @@ pub(crate) struct Details {
 impl Violation {
     /// With the reach that the code has.
     pub(crate) fn new(code: ReplyCode, text: impl Into<Arc<str>>) -> Violation {
-        let method = MethodId::default();
-        Violation(Box::new(Details { code, scope: code.scope(), text: text.into(), method, section: None }))
+        let (scope, method) = (code.scope(), MethodId::default());
+        let is_breach = scope == Scope::Connection;
+        Violation(Box::new(Details { code, scope, text: text.into(), method, is_breach, section: None }))
     }
 
     /// Of a section outside the class reference.
@@ -161,6 +199,18 @@ impl Violation {
         if self.0.method == MethodId::default() {
             self.0.method = method;
         }
+        self
+    }
+
+    /// The peer could have known, whatever the code says.
+    pub(crate) fn breach(mut self) -> Violation {
+        self.0.is_breach = true;
+        self
+    }
+
+    /// It ends no more than the channel, whatever the code says.
+    pub(crate) fn soft(mut self) -> Violation {
+        self.0.scope = Scope::Channel;
         self
     }
 
@@ -205,6 +255,9 @@ impl From<Malformed> for Violation {
 
 impl From<&Fault> for Violation {
     fn from(fault: &Fault) -> Violation {
-        Violation::new(ReplyCode::from(&fault.reason), fault.description.clone().unwrap_or_default())
+        let mut violation =
+            Violation::new(ReplyCode::from(&fault.reason), fault.description.clone().unwrap_or_default());
+        violation.0.is_breach = false;
+        violation
     }
 }

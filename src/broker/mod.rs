@@ -90,9 +90,10 @@ pub enum Ending {
 /// What becomes of stored messages when a broker is restarted: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queues {
-    /// They are there again, those included that a receiver had and had not settled.
+    /// They are there again, those included that a receiver had and had not settled. So are the queues that 0-9-1 clients
+    /// declared (the exclusive ones excepted), their exchanges and bindings.
     Keep,
-    /// They are gone.
+    /// They are gone, with all that was declared.
     Drop,
 }
 
@@ -167,7 +168,7 @@ impl Broker {
     pub fn restart(&self, ending: Ending, queues: Queues) -> io::Result<()> {
         self.halt(ending);
         if queues == Queues::Drop {
-            self.ask(|event_loop| event_loop.router().purge_all());
+            self.ask(EventLoop::drop_queues);
         }
         self.launch()
     }

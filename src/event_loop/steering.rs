@@ -266,6 +266,14 @@ impl EventLoop {
         self.peers.iter().find(|(_, peer)| ConnectionId::of(peer.key) == id).map(|(slot, _)| slot)
     }
 
+    /// Forgets what is stored and what has been declared. For when nobody is connected.
+    pub(crate) fn drop_queues(&mut self) {
+        self.router.purge_all();
+        self.router.undeclare_all();
+        self.realm.reset();
+        self.settle_in();
+    }
+
     /// Closes one connection with an error. False if it is gone.
     pub(crate) fn close(&mut self, id: ConnectionId, condition: &str, description: &str) -> bool {
         let slot = self.slot_of(id);

@@ -70,6 +70,8 @@ pub(crate) struct Router {
     past: Past,
     /// Addresses whose producers get credit only when the test says so.
     withheld: HashSet<Arc<str>>,
+    /// Producers for whose messages there was no room, and that are told when there is some again.
+    starved: Vec<LinkKey>,
     /// Consumers that can be given more, when what they were given has been written: see [`BATCH`].
     unfinished: VecDeque<LinkKey>,
 }
@@ -97,6 +99,7 @@ impl Router {
             chronicle,
             past: Past::default(),
             withheld: HashSet::new(),
+            starved: Vec::new(),
             unfinished: VecDeque::new(),
         }
     }
@@ -111,6 +114,10 @@ impl Router {
         loop {
             if let Some(effect) = self.effects.pop_front() {
                 return Some(effect);
+            }
+            if !self.starved.is_empty() && self.stored_bytes <= self.config.storage_limit / 2 {
+                self.feed();
+                continue;
             }
             let key = self.unfinished.pop_front()?;
             if let Some(consumer) = self.links.consumer_mut(key) {
@@ -314,6 +321,11 @@ impl Router {
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
         }
+        if matches!(to, Destination::Queue(_) | Destination::Queues(_))
+            && matches!(&outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::ResourceLimitExceeded)
+        {
+            self.starve(from);
+        }
         outcome
     }
 
@@ -468,6 +480,7 @@ impl Router {
     pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
+        let mut deserted = Vec::new();
         let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
         for (key, unsent) in gone {
             match self.links.remove(key) {
@@ -485,6 +498,9 @@ impl Router {
                 }
                 Some(End::Consumer(consumer)) => {
                     self.counts.receiver_links -= u64::from(!consumer.passing);
+                    if !consumer.passing {
+                        deserted.push(consumer.route);
+                    }
                     leaving.entry(consumer.route).or_default().insert(key);
                     routes.push((consumer.route, key));
                     consumers.push((key, consumer, unsent));
@@ -500,9 +516,9 @@ impl Router {
         for (key, consumer, unsent) in consumers {
             self.take_back(key, *consumer, &unsent);
         }
+        deserted.into_iter().for_each(|route| self.end_if_deserted(route));
         for (route, key) in routes {
             self.end_dynamic_node(route, key);
-            self.end_if_deserted(route);
             self.carry_on(route);
             self.tidy(route);
         }
@@ -548,6 +564,7 @@ impl Router {
         let Some(producer) = self.links.producer_mut(key) else { return };
         if producer.held_by.is_empty()
             && !producer.withheld
+            && !producer.starved
             && producer.credit <= window / 2
             && producer.credit < window
         {

@@ -183,6 +183,13 @@ impl Router {
         }
     }
 
+    /// No queue stays that nobody uses.
+    pub(crate) fn undeclare_all(&mut self) {
+        let declared = self.routes.iter_mut().filter_map(|(id, route)| route.declared.take().map(|_| id));
+        let declared: Vec<usize> = declared.collect();
+        declared.into_iter().for_each(|route_id| self.tidy(route_id));
+    }
+
     /// The route that a consumer may have, or why it may not.
     pub(super) fn route_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<usize, Fault> {
         let route_id = match &request.node {
@@ -252,5 +259,25 @@ impl Router {
             let number = self.arrived(from, &nowhere, Err(Lost::NoQueue), message, delivery.is_none());
             self.drop_message(number, "", Reason::NotFound, "no queue for it")
         })
+    }
+
+    /// There is no room for what a producer sends: it gets no credit until there is.
+    pub(super) fn starve(&mut self, key: LinkKey) {
+        let Some(producer) = self.links.producer_mut(key) else { return };
+        if !std::mem::replace(&mut producer.starved, true) {
+            producer.credit = 0;
+            self.starved.push(key);
+            self.effects.push_back(Effect::Grant { link: key, credit: 0 });
+        }
+    }
+
+    /// There is room again.
+    pub(super) fn feed(&mut self) {
+        for key in std::mem::take(&mut self.starved) {
+            if let Some(producer) = self.links.producer_mut(key) {
+                producer.starved = false;
+                self.top_up(key);
+            }
+        }
     }
 }

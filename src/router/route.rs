@@ -281,10 +281,9 @@ impl Router {
 
     /// A consumer that drains, and that nothing is left for, is told so.
     fn finish_drain(&mut self, key: LinkKey) {
-        if self.links.is_congested(key.connection) {
-            return;
-        }
+        let is_congested = self.links.is_congested(key.connection);
         if let Some(consumer) = self.links.consumer_mut(key)
+            && (!is_congested || consumer.passing)
             && std::mem::take(&mut consumer.drain)
         {
             consumer.credit = 0;

@@ -1,0 +1,238 @@
+//! 2.2.4: connections.
+
+use std::time::{Duration, Instant};
+
+use fakebroker::Broker;
+
+use crate::support::each_row;
+use crate::support091::*;
+
+#[test]
+fn the_handshake() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::connect(&broker);
+    peer.send(HEADER_0_9_1);
+    let mut start = peer.expect_on(0, START);
+    assert_eq!((start.octet(), start.octet()), (0, 9));
+    let properties = start.longstr();
+    // A table in a table, booleans and long strings: what the oldest clients read.
+    let says = |what: &[u8]| properties.windows(what.len()).any(|window| window == what);
+    assert!(says(b"\x0ccapabilitiesF") && says(b"\x12publisher_confirmst\x01") && says(b"\x07productS"));
+    assert_eq!(start.longstr(), b"PLAIN AMQPLAIN");
+    assert_eq!(start.longstr(), b"en_US");
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    let mut tune = peer.expect_on(0, TUNE);
+    assert_eq!((tune.short(), tune.long(), tune.short()), (1023, 65_536, 0));
+    peer.send(method(0, TUNE_OK).short(0).long(0).short(0));
+    peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+    assert_eq!(peer.expect_on(0, OPEN_OK).shortstr(), "");
+    assert_eq!(broker.counts().connections, 1);
+    peer.close();
+}
+
+#[test]
+fn byte_by_byte_and_all_at_once_are_the_same() {
+    let broker = Broker::start().unwrap();
+    let frames = [
+        HEADER_0_9_1.to_vec(),
+        start_ok("PLAIN", "\0guest\0guest", &[]).bytes(),
+        method(0, TUNE_OK).short(0).long(0).short(0).bytes(),
+        method(0, OPEN).shortstr("/").shortstr("").bits(&[false]).bytes(),
+        method(1, CHANNEL_OPEN).shortstr("").bytes(),
+        queue_declare(1, "q", &[]).bytes(),
+        publish(1, "", "q", &[], &NO_PROPERTIES, b"hello"),
+        method(1, GET).short(0).shortstr("q").bits(&[true]).bytes(),
+    ]
+    .concat();
+    for byte_by_byte in [false, true] {
+        let mut peer = Peer091::connect(&broker);
+        if byte_by_byte {
+            peer.send_byte_by_byte(&frames);
+        } else {
+            peer.send(&frames);
+        }
+        for expected in [START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, QUEUE_DECLARE_OK, GET_OK] {
+            peer.expect(expected);
+        }
+        assert_eq!(peer.hear(), Heard091::Header { channel: 1, size: 5, properties: vec![0, 0] });
+        assert_eq!(peer.hear(), Heard091::Body { channel: 1, bytes: b"hello".to_vec() });
+        peer.close();
+    }
+}
+
+/// AMQPLAIN: the entries of a table, with its size before them or without.
+fn amqplain(name: &str, password: &str) -> Vec<u8> {
+    [text_entry("LOGIN", name), text_entry("PASSWORD", password)].concat()
+}
+
+#[test]
+fn who_may_come_in() {
+    let open_broker = Broker::start().unwrap();
+    let closed_broker = Broker::builder().user("joe", "secret").start().unwrap();
+    let rows: [(&str, &Broker, &str, Vec<u8>, bool); 14] = [
+        ("guest", &open_broker, "PLAIN", b"\0guest\0guest".to_vec(), true),
+        ("guest by AMQPLAIN", &open_broker, "AMQPLAIN", amqplain("guest", "guest"), true),
+        ("guest by AMQPLAIN with a size", &open_broker, "AMQPLAIN", sized(&amqplain("guest", "guest")), true),
+        ("another password", &open_broker, "PLAIN", b"\0guest\0guess".to_vec(), false),
+        ("another name", &open_broker, "PLAIN", b"\0joe\0guest".to_vec(), false),
+        ("joe", &closed_broker, "PLAIN", b"\0joe\0secret".to_vec(), true),
+        ("joe by AMQPLAIN", &closed_broker, "AMQPLAIN", amqplain("joe", "secret"), true),
+        ("joe with a wrong password", &closed_broker, "PLAIN", b"\0joe\0Secret".to_vec(), false),
+        ("guest where there are users", &closed_broker, "PLAIN", b"\0guest\0guest".to_vec(), false),
+        ("somebody by AMQPLAIN", &closed_broker, "AMQPLAIN", amqplain("jim", "secret"), false),
+        ("no table", &closed_broker, "AMQPLAIN", b"\0joe\0secret".to_vec(), false),
+        ("a table without a password", &closed_broker, "AMQPLAIN", text_entry("LOGIN", "joe"), false),
+        ("not UTF-8", &closed_broker, "PLAIN", b"\0joe\0\xff".to_vec(), false),
+        ("three NULs", &closed_broker, "PLAIN", b"\0joe\0secret\0".to_vec(), false),
+    ];
+    each_row(
+        rows.map(|(name, broker, mechanism, response, comes_in)| (name, (broker, mechanism, response, comes_in))),
+        |row| {
+            let (broker, mechanism, response, comes_in) = row;
+            // One that can be told why, and one that cannot.
+            for capabilities in [&["authentication_failure_close"][..], &[]] {
+                let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
+                peer.send(start_ok(mechanism, &response, capabilities));
+                if comes_in {
+                    peer.expect(TUNE);
+                } else if capabilities.is_empty() {
+                    peer.expect_eof();
+                } else {
+                    peer.expect_closed_with(403);
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_client_that_says_nothing_is_asked() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "", &[]));
+    assert_eq!(peer.expect_on(0, SECURE).longstr(), b"");
+    peer.send(method(0, SECURE_OK).longstr("\0guest\0guest"));
+    peer.expect(TUNE);
+}
+
+#[test]
+fn a_mechanism_that_is_not_offered() {
+    let broker = Broker::start().unwrap();
+    each_row([("EXTERNAL", "EXTERNAL"), ("ANONYMOUS", "ANONYMOUS"), ("lower case", "plain")], |mechanism| {
+        let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+        peer.send(start_ok(mechanism, "\0guest\0guest", &[]));
+        peer.expect_closed_with(403);
+    });
+}
+
+#[test]
+fn tuning_keeps_to_what_was_offered() {
+    let broker = Broker::start().unwrap();
+    let rows = [
+        ("all as offered", ((1023, 65_536), true)),
+        ("no limits", ((0, 0), true)),
+        ("less", ((1, 4096), true)),
+        ("more channels", ((1024, 0), false)),
+        ("larger frames", ((0, 65_537), false)),
+        ("frames too small", ((0, 4095), false)),
+    ];
+    each_row(rows, |((channel_max, frame_max), fine)| {
+        let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+        peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+        peer.expect(TUNE);
+        peer.send(method(0, TUNE_OK).short(channel_max).long(frame_max).short(0));
+        peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+        if fine {
+            peer.expect(OPEN_OK);
+        } else {
+            peer.expect_closed_with(530);
+        }
+    });
+}
+
+#[test]
+fn virtual_hosts() {
+    let broker = Broker::start().unwrap();
+    let rows = [("the usual one", "/", true), ("none", "", true), ("another", "other", false), ("longer", "//", false)];
+    each_row(rows.map(|(name, host, fine)| (name, (host, fine))), |(host, fine)| {
+        let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+        peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+        peer.expect(TUNE);
+        peer.send(method(0, TUNE_OK).short(0).long(0).short(0));
+        peer.send(method(0, OPEN).shortstr(host).shortstr("").bits(&[false]));
+        if fine {
+            peer.expect(OPEN_OK);
+        } else {
+            peer.expect_closed_with(530);
+        }
+    });
+}
+
+#[test]
+fn heartbeats_come_at_half_the_time() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    peer.expect(TUNE);
+    peer.send(method(0, TUNE_OK).short(0).long(0).short(1));
+    peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+    peer.expect(OPEN_OK);
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(peer.hear_any(), Heard091::Heartbeat);
+        peer.send(frame091(HEARTBEAT, 0, b""));
+    }
+    // Two and a half seconds, and more than two heartbeats of a second: it lives because it hears ours.
+    assert!(begun.elapsed() >= Duration::from_millis(2400), "{:?}", begun.elapsed());
+    peer.close();
+}
+
+#[test]
+fn who_is_silent_for_two_heartbeats_is_gone() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    peer.expect(TUNE);
+    peer.send(method(0, TUNE_OK).short(0).long(0).short(1));
+    peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+    peer.expect(OPEN_OK);
+    let begun = Instant::now();
+    peer.expect_closed_with(320);
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn our_idle_time_out_is_offered_as_heartbeat() {
+    let broker = Broker::builder().idle_time_out(Duration::from_secs(7)).start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    let mut tune = peer.expect(TUNE);
+    assert_eq!((tune.short(), tune.long(), tune.short()), (1023, 65_536, 7));
+}
+
+#[test]
+fn a_broker_that_stops_says_so() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    let stopping = std::thread::spawn(move || broker.stop_clean());
+    let text = peer.expect_closed_with(320);
+    assert!(text.starts_with("CONNECTION_FORCED"), "{text}");
+    stopping.join().unwrap();
+}
+
+#[test]
+fn what_is_pipelined_behind_a_wrong_password_is_never_read() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(
+        [
+            start_ok("PLAIN", "\0guest\0wrong", &["authentication_failure_close"]).bytes(),
+            method(0, TUNE_OK).short(0).long(0).short(0).bytes(),
+            method(0, OPEN).shortstr("/").shortstr("").bits(&[false]).bytes(),
+            method(1, CHANNEL_OPEN).shortstr("").bytes(),
+        ]
+        .concat(),
+    );
+    peer.expect_closed_with(403);
+    assert_eq!(broker.counts().sender_links, 0);
+}

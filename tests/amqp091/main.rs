@@ -1,0 +1,21 @@
+//! AMQP 0-8, 0-9 and 0-9-1, by scripted peers, by recordings of real clients and by `lapin`.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support091/mod.rs"]
+mod support091;
+
+mod channel;
+mod confirm;
+mod connection;
+mod consume;
+mod exchange;
+mod fixture;
+mod get;
+mod hostile;
+mod meeting;
+mod publish;
+mod queue;
+mod recordings;
+mod versions;

@@ -1,0 +1,169 @@
+//! The two protocols on one queue.
+
+use fakebroker::{Body, Broker, Message, Value};
+
+use crate::support::{ACCEPTED, Peer, accepted, each_row};
+use crate::support091::*;
+
+#[test]
+fn from_0_9_1_to_1_0() {
+    let broker = Broker::start().unwrap();
+    let mut receiver = Peer::opened(&broker);
+    each_row([("by name", "queue.orders"), ("by path", "/queues/queue.orders")], |address| {
+        let name = format!("r {address}");
+        let handle = u32::from(address.starts_with('/'));
+        receiver.attach_receiver(&name, handle, address, 0);
+        let mut sender = Peer091::opened(&broker);
+        // The queue is there since somebody is attached to it; declaring it changes nothing.
+        sender.declare("queue.orders");
+        sender.publish("", "queue.orders", "one coffee");
+        sender.expect_nothing();
+        receiver.grant(handle, 0, 1);
+        let delivery = receiver.expect_transfer();
+        assert!(delivery.payload.windows(10).any(|window| window == b"one coffee"));
+        receiver.settle(&delivery, accepted());
+        receiver.round_trip();
+    });
+    assert_eq!(broker.counts().accepted, 2);
+}
+
+#[test]
+fn from_1_0_to_0_9_1() {
+    let broker = Broker::start().unwrap();
+    let mut receiver = Peer091::opened(&broker);
+    receiver.declare("orders");
+    receiver.consume("orders", "c");
+    let mut sender = Peer::opened(&broker);
+    each_row([("by name", (0, "orders")), ("by path", (1, "/queues/orders"))], |(handle, address)| {
+        sender.attach_sender(&format!("s {address}"), handle, address);
+        let id = sender.send_message(handle, "one tea");
+        assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
+        let delivery = receiver.expect_delivery();
+        assert_eq!(delivery.text(), "one tea");
+        receiver.ack(delivery.tag, false);
+    });
+    receiver.expect_nothing();
+    assert_eq!(broker.counts().accepted, 2);
+}
+
+#[test]
+fn properties_of_0_9_1_in_1_0() {
+    let broker = Broker::start().unwrap();
+    let mut sender = Peer091::opened(&broker);
+    sender.declare("queue.a");
+    sender.bind("queue.a", "amq.topic", "a.*");
+    let short = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+    let properties = [
+        vec![0xff, 0xf8],
+        short("text/plain"),
+        short("gzip"),
+        sized(&[int_entry("n", 7), text_entry("s", "text"), table_entry("t", &[bool_entry("b", true)])].concat()),
+        vec![2, 9],
+        short("correlation"),
+        short("reply"),
+        short("60000"),
+        short("id"),
+        1_700_000_000_u64.to_be_bytes().to_vec(),
+        short("kind"),
+        short("guest"),
+        short("app"),
+    ]
+    .concat();
+    sender.send(publish(1, "amq.topic", "a.b", &[], &properties, b"hello"));
+    sender.expect_nothing();
+    // As the broker itself shows it.
+    let seen = broker.messages("queue.a").pop().expect("a message in the log");
+    assert_eq!(seen.unreadable, None);
+    let expected = {
+        let mut expected = Message::data("hello")
+            .content_type("text/plain")
+            .correlation_id("correlation")
+            .reply_to("reply")
+            .message_id("id")
+            .subject("kind")
+            .durable(true)
+            .priority(9)
+            .ttl(std::time::Duration::from_secs(60))
+            .annotation("x-exchange", "amq.topic")
+            .annotation("x-routing-key", "a.b")
+            .annotation("x-app-id", "app")
+            .property("n", 7)
+            .property("s", "text")
+            .annotation("t", Value::Map(vec![("b".into(), true.into())]));
+        expected.properties.content_encoding = Some("gzip".into());
+        expected.properties.user_id = Some(b"guest".to_vec());
+        expected.properties.creation_time = Some(1_700_000_000_000);
+        expected
+    };
+    assert_eq!(seen.message, expected);
+    assert_eq!(seen.message.body, Body::Data(vec![b"hello".to_vec()]));
+}
+
+#[test]
+fn bodies_of_1_0_in_0_9_1() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    let rows = [
+        ("a string", Message::text("text"), Some(&b"text"[..])),
+        ("bytes", Message::value(Value::Binary(b"\x00\xff".to_vec())), Some(b"\x00\xff")),
+        ("data", Message::data("data"), Some(b"data")),
+        ("nothing", Message::value(Value::Null), None),
+        ("a number", Message::value(7), None),
+    ];
+    each_row(rows.map(|(name, message, body)| (name, (message, body))), |(message, body)| {
+        broker.inject("q", message.clone().to("elsewhere").property("n", 1));
+        let delivery = peer.get("q", true).unwrap();
+        assert_eq!((delivery.exchange.as_str(), delivery.key.as_str()), ("", "elsewhere"));
+        match body {
+            Some(body) => assert_eq!(delivery.body, body),
+            // What is no bytes comes encoded, and says so.
+            None => assert!(delivery.properties.ends_with(b"\x08amqp-1.0"), "{:?}", delivery.properties),
+        }
+    });
+}
+
+#[test]
+fn what_one_gives_back_the_other_is_told_of() {
+    let broker = Broker::start().unwrap();
+    let mut old = Peer091::opened(&broker);
+    old.declare("queue.a");
+    old.publish("", "queue.a", "again");
+    assert!(!old.get("queue.a", false).unwrap().redelivered);
+    let mut new = Peer::opened(&broker);
+    new.attach_receiver("r", 0, "queue.a", 1);
+    old.send(method(1, NACK).longlong(1).bits(&[false, true]));
+    let delivery = new.expect_transfer();
+    assert!(delivery.payload.windows(5).any(|window| window == b"again"));
+    new.close();
+    assert!(old.get("queue.a", true).unwrap().redelivered);
+}
+
+#[test]
+fn a_queue_that_is_deleted_detaches_who_receives_by_1_0() {
+    let broker = Broker::start().unwrap();
+    let mut new = Peer::opened(&broker);
+    let mut old = Peer091::opened(&broker);
+    old.declare("q");
+    new.attach_receiver("r", 0, "q", 1);
+    new.round_trip();
+    assert_eq!(old.declare("q"), (0, 1));
+    old.send(method(1, QUEUE_DELETE).short(0).shortstr("q").bits(&[]));
+    assert_eq!(old.expect(QUEUE_DELETE_OK).long(), 0);
+    new.expect_detach_with("amqp:resource-deleted");
+}
+
+#[test]
+fn an_exclusive_queue_is_locked_for_1_0_too() {
+    let broker = Broker::start().unwrap();
+    let mut old = Peer091::opened(&broker);
+    old.declare_as("mine", &[false, false, true]);
+    let mut new = Peer::opened(&broker);
+    new.send(crate::support::attach_receiver("r", 0, "mine"));
+    new.expect_detach_with("amqp:resource-locked");
+    // Sending there is how answers come.
+    new.attach_sender("s", 1, "mine");
+    new.send_message(1, "answer");
+    new.round_trip();
+    assert_eq!(old.get("mine", true).unwrap().text(), "answer");
+}

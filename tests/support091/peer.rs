@@ -1,0 +1,540 @@
+//! One blocking socket to the broker, with everything said on it remembered.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::support::{At, row};
+
+use super::*;
+
+/// How many lines of the conversation a failure shows.
+const REMEMBERED: usize = 60;
+
+/// What came from the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard091 {
+    /// A protocol header.
+    Protocol([u8; 8]),
+    Method {
+        channel: u16,
+        id: Id,
+        arguments: Vec<u8>,
+    },
+    /// Body size, and flags with properties.
+    Header {
+        channel: u16,
+        size: u64,
+        properties: Vec<u8>,
+    },
+    Body {
+        channel: u16,
+        bytes: Vec<u8>,
+    },
+    Heartbeat,
+    Eof,
+}
+
+/// A whole message from the broker, by deliver, get-ok or return.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    pub consumer: String,
+    pub tag: u64,
+    pub redelivered: bool,
+    pub exchange: String,
+    pub key: String,
+    /// Of get-ok: messages that are left. Of return: the reply code.
+    pub number: u32,
+    pub properties: Vec<u8>,
+    pub body: Vec<u8>,
+}
+
+impl Delivery {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+pub struct Peer091 {
+    /// How long an `expect_*` waits.
+    pub patience: Duration,
+    /// As agreed on.
+    pub frame_max: usize,
+    stream: TcpStream,
+    unread: Vec<u8>,
+    ended: bool,
+    conversation: Vec<String>,
+    close: (Id, Id),
+}
+
+/// What can be sent.
+pub trait Bytes091 {
+    fn wire(&self) -> Vec<u8>;
+}
+
+impl Bytes091 for &MethodBytes {
+    fn wire(&self) -> Vec<u8> {
+        self.bytes()
+    }
+}
+
+impl Bytes091 for MethodBytes {
+    fn wire(&self) -> Vec<u8> {
+        self.bytes()
+    }
+}
+
+impl<T: AsRef<[u8]>> Bytes091 for T {
+    fn wire(&self) -> Vec<u8> {
+        self.as_ref().to_vec()
+    }
+}
+
+pub fn start_ok(mechanism: &str, response: impl AsRef<[u8]>, capabilities: &[&str]) -> MethodBytes {
+    let capabilities: Vec<Vec<u8>> = capabilities.iter().map(|name| bool_entry(name, true)).collect();
+    let properties =
+        if capabilities.is_empty() { Vec::new() } else { vec![table_entry("capabilities", &capabilities)] };
+    method(0, START_OK).table(&properties).shortstr(mechanism).longstr(response).shortstr("en_US")
+}
+
+impl Peer091 {
+    /// A TCP connection on which nothing is said yet.
+    #[track_caller]
+    pub fn connect(broker: &impl At) -> Peer091 {
+        let patience = Duration::from_secs(5);
+        let stream = TcpStream::connect_timeout(&broker.at(), patience)
+            .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(patience)).unwrap();
+        Peer091 {
+            patience,
+            frame_max: 4096,
+            stream,
+            unread: Vec::new(),
+            ended: false,
+            conversation: Vec::new(),
+            close: (CLOSE, CLOSE_OK),
+        }
+    }
+
+    /// Header and start.
+    #[track_caller]
+    pub fn greeted(broker: &impl At, header: &[u8; 8]) -> Peer091 {
+        let mut peer = Peer091::connect(broker);
+        peer.send(header);
+        peer.expect(START);
+        if header == HEADER_0_8 {
+            peer.close = (CLOSE_0_8, CLOSE_OK_0_8);
+        }
+        peer
+    }
+
+    /// Header to open-ok.
+    #[track_caller]
+    pub fn connected(broker: &impl At, header: &[u8; 8], capabilities: &[&str]) -> Peer091 {
+        let mut peer = Peer091::greeted(broker, header);
+        peer.send(start_ok("PLAIN", "\0guest\0guest", capabilities));
+        peer.expect(TUNE);
+        peer.send(method(0, TUNE_OK).short(0).long(4096).short(0));
+        peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+        peer.expect(OPEN_OK);
+        peer
+    }
+
+    /// The same in 0-9-1, and channel 1.
+    #[track_caller]
+    pub fn opened(broker: &impl At) -> Peer091 {
+        let capabilities = ["consumer_cancel_notify", "basic.nack", "connection.blocked"];
+        let mut peer = Peer091::connected(broker, HEADER_0_9_1, &capabilities);
+        peer.open_channel(1);
+        peer
+    }
+
+    #[track_caller]
+    pub fn open_channel(&mut self, channel: u16) {
+        self.send(method(channel, CHANNEL_OPEN).shortstr(""));
+        self.expect_on(channel, CHANNEL_OPEN_OK);
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    // Sending.
+
+    #[track_caller]
+    pub fn send(&mut self, what: impl Bytes091) {
+        let bytes = what.wire();
+        if let Err(error) = self.put(&bytes) {
+            self.fail(&format!("cannot send {}: {error}", hex(&bytes)));
+        }
+    }
+
+    /// False where the broker is gone.
+    pub fn try_send(&mut self, what: impl Bytes091) -> bool {
+        self.put(&what.wire()).is_ok()
+    }
+
+    #[track_caller]
+    pub fn send_byte_by_byte(&mut self, what: impl Bytes091) {
+        for byte in what.wire() {
+            self.send([byte]);
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.note("->", &hex(bytes));
+        self.stream.write_all(bytes)
+    }
+
+    pub fn hang_up(&mut self) {
+        self.note("->", "FIN");
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// RST, as when the process at this end is gone.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// A queue of channel 1, neither exclusive nor auto-delete: messages and consumers.
+    #[track_caller]
+    pub fn declare(&mut self, queue: &str) -> (u32, u32) {
+        self.declare_as(queue, &[])
+    }
+
+    /// Passive, durable, exclusive, auto-delete, no-wait.
+    #[track_caller]
+    pub fn declare_as(&mut self, queue: &str, bits: &[bool]) -> (u32, u32) {
+        self.send(queue_declare(1, queue, bits));
+        let mut answer = self.expect(QUEUE_DECLARE_OK);
+        assert_eq!(answer.shortstr(), queue);
+        (answer.long(), answer.long())
+    }
+
+    #[track_caller]
+    pub fn bind(&mut self, queue: &str, exchange: &str, key: &str) {
+        self.send(queue_bind(1, QUEUE_BIND, queue, exchange, key, &[]));
+        self.expect(QUEUE_BIND_OK);
+    }
+
+    #[track_caller]
+    pub fn declare_exchange(&mut self, name: &str, kind: &str) {
+        self.send(exchange_declare(1, name, kind, &[]));
+        self.expect(EXCHANGE_DECLARE_OK);
+    }
+
+    #[track_caller]
+    pub fn publish(&mut self, exchange: &str, key: &str, body: impl AsRef<[u8]>) {
+        self.send(publish(1, exchange, key, &[], &NO_PROPERTIES, body.as_ref()));
+    }
+
+    /// With acknowledgements.
+    #[track_caller]
+    pub fn consume(&mut self, queue: &str, tag: &str) {
+        self.send(consume(1, queue, tag, &[]));
+        assert_eq!(self.expect(CONSUME_OK).shortstr(), tag);
+    }
+
+    #[track_caller]
+    pub fn prefetch(&mut self, count: u16, global: bool) {
+        self.send(method(1, QOS).long(0).short(count).bits(&[global]));
+        self.expect(QOS_OK);
+    }
+
+    #[track_caller]
+    pub fn ack(&mut self, tag: u64, multiple: bool) {
+        self.send(method(1, ACK).longlong(tag).bits(&[multiple]));
+    }
+
+    /// basic.get on channel 1: None if the queue is empty.
+    #[track_caller]
+    pub fn get(&mut self, queue: &str, no_ack: bool) -> Option<Delivery> {
+        self.send(method(1, GET).short(0).shortstr(queue).bits(&[no_ack]));
+        match self.hear() {
+            Heard091::Method { id: GET_EMPTY, .. } => None,
+            Heard091::Method { id: GET_OK, arguments, channel: 1 } => Some(self.content(GET_OK, arguments)),
+            other => self.fail(&format!("get-ok or get-empty, not {other:?}")),
+        }
+    }
+
+    // Expecting.
+
+    #[track_caller]
+    pub fn hear(&mut self) -> Heard091 {
+        loop {
+            let heard = self.hear_any();
+            if heard != Heard091::Heartbeat {
+                return heard;
+            }
+        }
+    }
+
+    /// Heartbeats too.
+    #[track_caller]
+    pub fn hear_any(&mut self) -> Heard091 {
+        let deadline = Instant::now() + self.patience;
+        match self.hear_until(deadline) {
+            Some(heard) => heard,
+            None => self.fail(&format!("what was expected did not come in {:?}", self.patience)),
+        }
+    }
+
+    #[track_caller]
+    pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard091> {
+        loop {
+            if let Some((heard, used)) = parse(&self.unread) {
+                if used > self.frame_max && !matches!(heard, Heard091::Method { id: START, .. }) {
+                    self.fail(&format!("a frame of {used} bytes where {} are allowed", self.frame_max));
+                }
+                self.unread.drain(..used);
+                self.note("<-", &format!("{heard:?}"));
+                return Some(heard);
+            }
+            if self.ended {
+                if !self.unread.is_empty() {
+                    self.fail(&format!("the stream ended in mid-frame, after {}", hex(&self.unread)));
+                }
+                return Some(Heard091::Eof);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            let mut buffer = [0; 65536];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.note("<-", "FIN");
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                }
+                Ok(n) => self.unread.extend(&buffer[..n]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    _ => {
+                        self.ended = true;
+                        self.unread.clear();
+                        self.note("<-", &format!("reset ({error})"));
+                    }
+                },
+            }
+        }
+    }
+
+    /// The next thing is this method, on whatever channel.
+    #[track_caller]
+    pub fn expect(&mut self, wanted: Id) -> Args {
+        match self.hear() {
+            Heard091::Method { id, arguments, .. } if id == wanted => Args::new(arguments),
+            other => self.fail(&format!("expected method {wanted:?}, not {other:?}")),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_on(&mut self, channel: u16, wanted: Id) -> Args {
+        match self.hear() {
+            Heard091::Method { channel: on, id, arguments } if id == wanted && on == channel => Args::new(arguments),
+            other => self.fail(&format!("expected method {wanted:?} on channel {channel}, not {other:?}")),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_delivery(&mut self) -> Delivery {
+        let arguments = self.expect(DELIVER).rest().to_vec();
+        self.content(DELIVER, arguments)
+    }
+
+    #[track_caller]
+    pub fn expect_return(&mut self) -> Delivery {
+        let arguments = self.expect(RETURN).rest().to_vec();
+        self.content(RETURN, arguments)
+    }
+
+    /// The bodies of the next deliveries.
+    #[track_caller]
+    pub fn expect_texts(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.expect_delivery().text().to_owned()).collect()
+    }
+
+    /// The content that belongs to a method.
+    #[track_caller]
+    fn content(&mut self, id: Id, arguments: Vec<u8>) -> Delivery {
+        let mut args = Args::new(arguments);
+        let mut delivery = Delivery::default();
+        if id == DELIVER {
+            delivery.consumer = args.shortstr();
+        }
+        if id == RETURN {
+            delivery.number = args.short().into();
+            args.shortstr();
+        } else {
+            delivery.tag = args.longlong();
+            delivery.redelivered = args.octet() & 1 == 1;
+        }
+        delivery.exchange = args.shortstr();
+        delivery.key = args.shortstr();
+        if id == GET_OK {
+            delivery.number = args.long();
+        }
+        assert!(args.rest().is_empty(), "more arguments than the method has");
+        let size = match self.hear() {
+            Heard091::Header { size, properties, .. } => {
+                delivery.properties = properties;
+                size
+            }
+            other => self.fail(&format!("expected a content header, not {other:?}")),
+        };
+        while (delivery.body.len() as u64) < size {
+            match self.hear() {
+                Heard091::Body { bytes, .. } if !bytes.is_empty() => delivery.body.extend(bytes),
+                other => self.fail(&format!("expected a content body, not {other:?}")),
+            }
+        }
+        assert_eq!(delivery.body.len() as u64, size, "the body is as large as its header says");
+        delivery
+    }
+
+    /// channel.close with this code; answered.
+    #[track_caller]
+    pub fn expect_channel_closed_with(&mut self, channel: u16, code: u16) -> String {
+        let mut close = self.expect_on(channel, CHANNEL_CLOSE);
+        let (number, text) = (close.short(), close.shortstr());
+        if number != code {
+            self.fail(&format!("channel.close {number} {text}, not {code}"));
+        }
+        self.send(method(channel, CHANNEL_CLOSE_OK));
+        text
+    }
+
+    /// connection.close with this code, passing over what came before; answered, and the stream ends.
+    #[track_caller]
+    pub fn expect_closed_with(&mut self, code: u16) -> String {
+        let (close, close_ok) = self.close;
+        loop {
+            match self.hear() {
+                Heard091::Method { channel: 0, id, arguments } if id == close => {
+                    let mut close = Args::new(arguments);
+                    let (number, text) = (close.short(), close.shortstr());
+                    if number != code {
+                        self.fail(&format!("connection.close {number} {text}, not {code}"));
+                    }
+                    self.try_send(method(0, close_ok));
+                    self.expect_eof();
+                    return text;
+                }
+                Heard091::Eof => {
+                    self.fail(&format!("the end of the stream where connection.close {code} was expected"))
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_eof(&mut self) {
+        match self.hear() {
+            Heard091::Eof => {}
+            other => self.fail(&format!("expected the end of the stream, not {other:?}")),
+        }
+    }
+
+    /// Closes, and hears the answer. It is for the one who closes to end the stream.
+    #[track_caller]
+    pub fn close(mut self) {
+        let (close, close_ok) = self.close;
+        self.send(method(0, close).short(200).shortstr("bye").short(0).short(0));
+        self.expect(close_ok);
+        self.hang_up();
+        self.expect_eof();
+    }
+
+    /// Asks a question on channel 1 that changes nothing: what came before its answer.
+    #[track_caller]
+    pub fn round_trip(&mut self) -> Vec<Heard091> {
+        self.send(method(1, FLOW).bits(&[true]));
+        let mut before = Vec::new();
+        loop {
+            match self.hear() {
+                Heard091::Method { channel: 1, id: FLOW_OK, .. } => return before,
+                Heard091::Eof => self.fail("the stream ended"),
+                other => before.push(other),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        let before = self.round_trip();
+        if !before.is_empty() {
+            self.fail(&format!("expected nothing, not {before:?}"));
+        }
+    }
+
+    fn note(&mut self, direction: &str, what: &str) {
+        if self.conversation.len() == REMEMBERED {
+            self.conversation.remove(0);
+        }
+        let shown: String = what.chars().take(400).collect();
+        self.conversation.push(format!("{direction} {shown}"));
+    }
+
+    /// Fails the test with the conversation.
+    #[track_caller]
+    pub fn fail(&self, what: &str) -> ! {
+        panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
+    }
+}
+
+pub fn queue_declare(channel: u16, queue: &str, bits: &[bool]) -> MethodBytes {
+    method(channel, QUEUE_DECLARE).short(0).shortstr(queue).bits(bits).table(&[])
+}
+
+/// queue.bind, or queue.unbind, which has no no-wait.
+pub fn queue_bind(channel: u16, id: Id, queue: &str, exchange: &str, key: &str, arguments: &[Vec<u8>]) -> MethodBytes {
+    let method = method(channel, id).short(0).shortstr(queue).shortstr(exchange).shortstr(key);
+    if id == QUEUE_BIND { method.bits(&[false]).table(arguments) } else { method.table(arguments) }
+}
+
+/// Passive, durable, auto-delete, internal, no-wait.
+pub fn exchange_declare(channel: u16, name: &str, kind: &str, bits: &[bool]) -> MethodBytes {
+    method(channel, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr(kind).bits(bits).table(&[])
+}
+
+/// No-local, no-ack, exclusive, no-wait.
+pub fn consume(channel: u16, queue: &str, tag: &str, bits: &[bool]) -> MethodBytes {
+    method(channel, CONSUME).short(0).shortstr(queue).shortstr(tag).bits(bits).table(&[])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes a header or a frame off the front.
+pub fn parse(bytes: &[u8]) -> Option<(Heard091, usize)> {
+    if bytes.starts_with(b"AMQP") {
+        return Some((Heard091::Protocol(bytes.get(..8)?.try_into().unwrap()), 8));
+    }
+    let mut head = Args::new(bytes.get(..7)?.to_vec());
+    let (frame_type, channel, size) = (head.octet(), head.short(), head.long() as usize);
+    let payload = bytes.get(7..7 + size)?.to_vec();
+    assert_eq!(*bytes.get(7 + size)?, 0xce, "frame-end");
+    let mut args = Args::new(payload.clone());
+    let heard = match frame_type {
+        METHOD => {
+            let id = (args.short(), args.short());
+            Heard091::Method { channel, id, arguments: args.rest().to_vec() }
+        }
+        HEADER => {
+            assert_eq!((args.short(), args.short()), (60, 0), "class and weight");
+            Heard091::Header { channel, size: args.longlong(), properties: args.rest().to_vec() }
+        }
+        BODY => Heard091::Body { channel, bytes: payload },
+        HEARTBEAT => {
+            assert_eq!((channel, size), (0, 0), "a heartbeat");
+            Heard091::Heartbeat
+        }
+        other => panic!("a frame of type {other}"),
+    };
+    Some((heard, 8 + size))
+}
