@@ -570,7 +570,8 @@ impl Builder {
     }
 
     /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted by
-    /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together. 0: none. Default: 1000.
+    /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together, but the last one is there however large
+    /// it is. 0: none. Default: 1000.
     pub fn message_log(mut self, messages: usize) -> Self {
         self.config.chronicle.messages = messages;
         self

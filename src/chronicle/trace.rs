@@ -12,6 +12,9 @@ use crate::line::Line;
 use crate::pcap::Pcap;
 use crate::snapshot::ConnectionId;
 
+/// The largest buffer that a frame leaves to a smaller one.
+const MAX_SPARE: usize = 16 * 1024;
+
 /// How a protocol puts a piece of its stream into words.
 pub(crate) type Describe = fn(&[u8]) -> Line;
 
@@ -100,9 +103,11 @@ impl Trace {
             self.bytes -= old.bytes.len();
             spare = old.bytes;
         }
-        spare.clear();
-        spare.extend_from_slice(bytes);
-        let entry = Entry { at: self.now, connection, what, bytes: spare };
+        // What is bounded is bytes, not capacity.
+        let mut kept = if spare.capacity() <= MAX_SPARE.max(bytes.len()) { spare } else { Vec::new() };
+        kept.clear();
+        kept.extend_from_slice(bytes);
+        let entry = Entry { at: self.now, connection, what, bytes: kept };
         if self.logs || !self.sinks.is_empty() {
             self.pass_on(&entry);
         }
