@@ -43,7 +43,7 @@ pub(crate) fn bind(address: &str) -> io::Result<Socket> {
     Err(last)
 }
 
-/// Nobody else can have an address that is held, unless it had to be taken over from connections that linger.
+/// Nobody else can have an address that is held, even if it had to be taken over from connections that linger.
 fn bind_resolved(address: SocketAddr) -> io::Result<Socket> {
     match bind_socket(address, false) {
         Err(error) if cfg!(unix) && error.kind() == io::ErrorKind::AddrInUse => bind_socket(address, true),
@@ -58,6 +58,10 @@ fn bind_socket(address: SocketAddr, reuse: bool) -> io::Result<Socket> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    if reuse {
+        // Or whoever asks for the same could share it.
+        socket.set_reuse_address(false)?;
+    }
     Ok(socket)
 }
 

@@ -262,6 +262,18 @@ pub(crate) enum Event {
     Detach { gone: Vec<Gone> },
 }
 
+impl Event {
+    /// The links that are no more, if that is what it says, with deliveries of which nothing has been sent.
+    pub(crate) fn into_gone(self, connection: ConnectionKey) -> Vec<(LinkKey, Vec<Ticket>)> {
+        match self {
+            Event::Detach { gone } => {
+                gone.into_iter().map(|gone| (LinkKey { connection, link: gone.link }, gone.unsent)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// What a peer says to an end that began: a client's.
 #[derive(Debug)]
 pub(crate) enum Reply {

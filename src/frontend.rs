@@ -126,7 +126,10 @@ impl Frontend {
         let begun = input.get(..Header::SIZE).unwrap_or(input);
         let what = format!("protocol header \"{}\" is not supported here", begun.escape_ascii());
         log::warn!("{}: closed: {what}", self.name);
-        self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
+        // Another version or another layer may be asked for.
+        if !begun.starts_with(b"AMQP") {
+            self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
+        }
         nearest.put(out);
         Some(Engine::Refused)
     }

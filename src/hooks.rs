@@ -34,7 +34,9 @@ pub enum Verdict {
     Modify,
     /// It goes nowhere, and its sender is told nothing: the delivery stays unsettled.
     Ignore,
-    /// It goes where it would have gone, after this time; others may overtake it.
+    /// It goes where it would have gone, after this time; others may overtake it. What is held up so counts against
+    /// [`Builder::storage_limit`](crate::Builder::storage_limit) by itself; what does not fit is rejected with
+    /// `amqp:resource-limit-exceeded`. A stop drops it.
     Delay(Duration),
 }
 
@@ -93,7 +95,8 @@ impl From<Verdict> for Judged {
     fn from(verdict: Verdict) -> Judged {
         Judged::Ruled(match verdict {
             Verdict::Forward => return Judged::Forward,
-            Verdict::Delay(time) => return Judged::Delay(time),
+            // An `Instant` has an end.
+            Verdict::Delay(time) => return Judged::Delay(time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))),
             Verdict::Drop => Ruling::Drop,
             Verdict::Accept => Ruling::Settle(Outcome::Accepted),
             Verdict::Reject { condition, description } => {

@@ -40,6 +40,11 @@ impl<K> Timers<K> {
         self.set.remove(&timer);
     }
 
+    /// Whom they would have woken.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
+        self.set.into_values()
+    }
+
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.keys().next().map(|timer| timer.at)

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use fakebroker::Broker;
+use fakebroker::{Broker, Ending, Message, Queues, Verdict};
 use support::*;
 
 fn count(folder: &str) -> usize {
@@ -19,7 +19,7 @@ fn threads_and_descriptors() -> (usize, usize) {
 
 /// All the ways in which a broker comes and goes, in turn.
 fn come_and_go(turn: u32) {
-    match turn % 8 {
+    match turn % 14 {
         0 => {
             let broker = Broker::start().unwrap();
             let mut client = Peer::opened(&broker);
@@ -47,6 +47,69 @@ fn come_and_go(turn: u32) {
             let handle = Broker::start().unwrap().handle();
             handle.stop();
         }
+        7 => {
+            // Down and up in each way, with a client that is cut off and one that is told.
+            let broker = Broker::builder().linger(Duration::from_millis(1)).start().unwrap();
+            for (ending, queues) in [(Ending::Crash, Queues::Keep), (Ending::Clean, Queues::Drop)] {
+                let mut client = Peer::opened(&broker);
+                client.attach_receiver("r", 0, "queue.a", 1);
+                broker.inject("queue.a", Message::data("1"));
+                client.expect_transfer();
+                broker.restart(ending, queues).unwrap();
+            }
+            broker.stop();
+            broker.stop();
+        }
+        8 => {
+            let brokers = Broker::group(2).unwrap();
+            brokers.start(0).unwrap();
+            let client = Peer::opened(&brokers[0]);
+            brokers.crash(0).unwrap();
+            brokers.start_all().unwrap();
+            brokers.stop_clean(1).unwrap();
+            drop((client, brokers));
+        }
+        9 => {
+            let broker = Broker::start().unwrap();
+            let client = Peer::opened(&broker);
+            broker.refuse_connections(true).unwrap();
+            broker.disconnect_all();
+            // With what it held, or listening again.
+            if (turn / 14).is_multiple_of(2) {
+                broker.refuse_connections(false).unwrap();
+            }
+            drop((broker, client));
+        }
+        10 => {
+            let broker = Broker::start().unwrap();
+            let mut client = Peer::opened(&broker);
+            broker.pause();
+            client.send(begin().on_channel(1));
+            broker.stop();
+        }
+        11 => {
+            // A message that a hook holds up, by a hook that holds the broker's handle.
+            let broker = Broker::start().unwrap();
+            let handle = broker.handle();
+            broker.on_message(move |_| {
+                let _ = handle.counts();
+                Verdict::Delay(Duration::from_secs(3600))
+            });
+            let mut client = Peer::opened(&broker);
+            client.attach_sender("s", 0, "queue.a");
+            client.send_message(0, "1");
+            client.expect_nothing();
+            broker.stop();
+        }
+        12 => {
+            // Somebody waits on a thread of its own, and sees it restart.
+            let broker = Broker::start().unwrap();
+            let handle = broker.handle();
+            let waiting = std::thread::spawn(move || handle.wait_for(SOON, |counts| counts.queued == 1));
+            broker.restart(Ending::Crash, Queues::Keep).unwrap();
+            broker.inject("queue.a", Message::data("1"));
+            waiting.join().unwrap().unwrap();
+        }
         _ => {
             let broker = Broker::start().unwrap();
             let address = broker.addr().to_string();
@@ -57,7 +120,7 @@ fn come_and_go(turn: u32) {
 
 #[test]
 fn a_thousand_brokers_leave_nothing() {
-    (0..16).for_each(come_and_go);
+    (0..28).for_each(come_and_go);
     let before = threads_and_descriptors();
     // While one runs, there is more of both: the measure measures.
     let broker = Broker::start().unwrap();

@@ -17,7 +17,7 @@ use super::frame::{self, Frame, FrameType};
 use super::performative::{Attach, Begin, Close, Open, Performative, Transfer};
 use super::session::{Context, Session, Wire};
 use super::transfer;
-use super::types::{Decode, Reader, Symbol, saturate};
+use super::types::{Decode, Reader};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened, Reply};
@@ -231,23 +231,6 @@ impl Connection {
         }
     }
 
-    pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
-        let offered = (!self.ours).then(|| Symbol::new("ANONYMOUS-RELAY"));
-        let open = Open {
-            container_id: self.config.container_id.as_str().into(),
-            hostname,
-            max_frame_size: self.config.max_frame_size,
-            channel_max: self.config.channel_max,
-            idle_time_out: self.config.idle_time_out.map(|time_out| saturate_millis(time_out).max(1)),
-            outgoing_locales: Vec::new(),
-            incoming_locales: Vec::new(),
-            offered_capabilities: offered.into_iter().collect(),
-            desired_capabilities: Vec::new(),
-            properties: super::encodings::string_map(&self.config.open_properties),
-        };
-        self.wire(out).send(0, &open)
-    }
-
     /// 2.5.1: the peer begins a session, and we answer with our end of it.
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if self.session_on(channel).is_some() {
@@ -404,12 +387,12 @@ impl Connection {
             Scope::Connection => return Err(violation),
             Scope::Session => {
                 log::warn!("{}: session ended: {violation}", self.name);
-                self.breaches.push_back((&violation).into());
+                self.note(&violation);
                 self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
                 log::warn!("{}: link detached: {violation}", self.name);
-                self.breaches.push_back((&violation).into());
+                self.note(&violation);
                 let result =
                     self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
@@ -434,10 +417,17 @@ impl Connection {
         self.wire(out).send(0, &Close { error: None })
     }
 
+    /// For whoever keeps a record. What is not done here is not the peer's fault.
+    fn note(&mut self, violation: &Violation) {
+        if violation.error.condition != Condition::NotImplemented {
+            self.breaches.push_back(violation.into());
+        }
+    }
+
     /// Closes after a violation.
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         log::warn!("{}: closed: {violation}", self.name);
-        self.breaches.push_back(violation.into());
+        self.note(violation);
         self.close(Some(violation.error.as_ref().clone()), now, out);
     }
 
@@ -631,8 +621,4 @@ impl Connection {
     pub(super) fn wire<'a>(&self, out: &'a mut Outbox) -> Wire<'a> {
         Wire { out, max_frame_size: self.max_frame_size }
     }
-}
-
-fn saturate_millis(duration: Duration) -> u32 {
-    usize::try_from(duration.as_millis()).map_or(u32::MAX, saturate)
 }

@@ -1,15 +1,18 @@
-//! 2.2 and 5.3.2: protocol headers and SASL, up to where the open is awaited. A part of `connection.rs`; knows no session.
+//! 2.2 and 5.3.2: protocol headers and SASL, up to the open. A part of `connection.rs`; knows no session.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
 use super::connection::{Connection, Phase};
 use super::definitions::Condition;
+use super::encodings::string_map;
 use super::frame::{self, Frame, FrameType};
 use super::header::{Header, Protocol};
+use super::performative::Open;
 use super::sasl::{self, SaslFrame, SaslInit, SaslOutcome};
-use super::types::{Decode, Encode, Reader};
+use super::types::{Decode, Encode, Reader, Symbol, saturate};
 use super::violation::Violation;
 use crate::outbox::Outbox;
 
@@ -98,6 +101,28 @@ impl Connection {
         };
         Ok(true)
     }
+
+    /// 2.4.1: our open, which answers the peer's or is answered.
+    pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
+        let offered = (!self.ours).then(|| Symbol::new("ANONYMOUS-RELAY"));
+        let open = Open {
+            container_id: self.config.container_id.as_str().into(),
+            hostname,
+            max_frame_size: self.config.max_frame_size,
+            channel_max: self.config.channel_max,
+            idle_time_out: self.config.idle_time_out.map(|time_out| saturate_millis(time_out).max(1)),
+            outgoing_locales: Vec::new(),
+            incoming_locales: Vec::new(),
+            offered_capabilities: offered.into_iter().collect(),
+            desired_capabilities: Vec::new(),
+            properties: string_map(&self.config.open_properties),
+        };
+        self.wire(out).send(0, &open)
+    }
+}
+
+fn saturate_millis(duration: Duration) -> u32 {
+    usize::try_from(duration.as_millis()).map_or(u32::MAX, saturate)
 }
 
 /// 5.3.3.2: the one thing that a client may say in this layer.

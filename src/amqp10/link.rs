@@ -213,7 +213,7 @@ pub(crate) struct Receiver {
     pub(crate) by_to: bool,
     /// 2.6.7: we have asked for what is there now, and to be told when that was all.
     pub(crate) drain: bool,
-    /// Deliveries beyond its credit that are borne until it gets credit again.
+    /// Deliveries beyond its credit that are borne: credit was taken back and the peer may not know yet, or it cannot count.
     overdraft: u32,
     pub(crate) partial: Option<Partial>,
 }
@@ -226,11 +226,20 @@ impl Receiver {
         Receiver { delivery_count, credit: 0, by_to, drain: false, overdraft: 0, partial: None }
     }
 
-    /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to.
+    /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to. What a peer had before it
+    /// may still use until it has seen that.
     pub(crate) fn grant(&mut self, credit: u32, ours: bool) {
+        let taken_back = self.credit.saturating_add(self.overdraft).saturating_sub(credit);
+        self.overdraft = if ours { Self::OVERDRAFT } else { taken_back };
         self.credit = credit;
         self.drain = false;
-        self.overdraft = if ours { Self::OVERDRAFT } else { 0 };
+    }
+
+    /// 2.6.7: the peer's own account of the link shows whether it has seen ours.
+    pub(crate) fn compare(&mut self, delivery_count: SequenceNo, credit: u32) {
+        if delivery_count.plus(credit) == self.delivery_count.plus(self.credit) {
+            self.overdraft = 0;
+        }
     }
 
     /// A delivery begins. False if there is no credit for it.

@@ -36,6 +36,8 @@ mod handshake;
 mod header;
 mod initiator;
 mod link;
+#[cfg(test)]
+mod pair;
 mod performative;
 mod request;
 mod sasl;

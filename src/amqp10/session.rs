@@ -195,11 +195,13 @@ impl Session {
         if !matches!(link.state, LinkState::Attached) {
             return Ok(());
         }
-        if let LinkEnd::Receiver(receiver) = &mut link.end
-            && receiver.drain
-            && receiver.on_drained(flow.delivery_count)
-        {
-            context.events.push_back(Event::Reply(Box::new(Reply::Drained { link: link.id })));
+        if let LinkEnd::Receiver(receiver) = &mut link.end {
+            if receiver.drain && receiver.on_drained(flow.delivery_count) {
+                context.events.push_back(Event::Reply(Box::new(Reply::Drained { link: link.id })));
+            }
+            if let (Some(delivery_count), Some(credit), false) = (flow.delivery_count, flow.link_credit, link.ours) {
+                receiver.compare(delivery_count, credit);
+            }
         }
         if let LinkEnd::Sender(sender) = &mut link.end {
             if let Some(credit) = flow.link_credit {

@@ -120,7 +120,7 @@ impl Handle {
             let mut resting = self.shared.resting();
             if let Some(event_loop) = resting.as_mut() {
                 let _at_work = AtWork::begin(&self.shared);
-                return question(event_loop);
+                return event_loop.at_rest(question);
             }
             self.send(Command::Do(Box::new(move |event_loop| {
                 // It fails when the asker is gone.
@@ -237,7 +237,8 @@ impl Handle {
         self.ask(|event_loop| event_loop.router().routes())
     }
 
-    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them.
+    /// Messages that wait at an address. Those that a receiver has and has not settled are not among them, nor are copies of
+    /// what was multicast: those wait for their receivers, see [`Link::waiting`].
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, address: &str) -> usize {
@@ -271,8 +272,9 @@ impl Handle {
         })
     }
 
-    /// Takes out what waits at an address; what a receiver has and has not settled stays its. Returns how many messages that
-    /// was.
+    /// Takes out what waits at an address, copies for slow receivers of a multicast included; what a receiver has and has not
+    /// settled stays its. Returns how many messages and copies that was. In the log they are dropped, `dropped` does not count
+    /// them.
     #[track_caller]
     pub fn purge(&self, address: &str) -> usize {
         let address = address.to_owned();
@@ -393,6 +395,7 @@ impl Handle {
     }
 
     /// Refuses new connections, or accepts them again. The port stays the broker's. Who is connected stays so.
+    /// It holds until the broker stops; one that does not run refuses them anyway.
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector};
@@ -527,12 +530,14 @@ impl Handle {
         self.ask(|event_loop| event_loop.hooks().on_connect = Some(Box::new(hook)));
     }
 
+    /// Has the broker take all hooks out when it is done with the one that this is called from.
+    pub(super) fn clear_hooks_later(&self) {
+        self.send(Command::Do(Box::new(|event_loop| drop(event_loop.take_hooks()))));
+    }
+
     /// Takes all hooks out: from now on everything is as if there had been none.
     #[track_caller]
     pub fn clear_hooks(&self) {
-        self.ask(|event_loop| {
-            let hooks = event_loop.hooks();
-            (hooks.on_message, hooks.on_attach, hooks.on_connect) = (None, None, None);
-        });
+        drop(self.ask(EventLoop::take_hooks));
     }
 }

@@ -63,6 +63,19 @@ struct Running {
     thread: Option<JoinHandle<io::Result<()>>>,
     /// Its addresses, while it holds them without listening.
     held: Vec<Socket>,
+    /// It was started or stopped before: what it has been told since is done.
+    has_run: bool,
+}
+
+impl Running {
+    /// Waits until the thread has ended.
+    fn join(&mut self) {
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
+            Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
+        }
+    }
 }
 
 /// How a broker goes down: see [`Broker::restart`].
@@ -168,37 +181,43 @@ impl Broker {
     #[track_caller]
     fn halt(&self, ending: Ending) {
         self.handle.refuse_from_hook("stop");
-        // One that rests is not told: it would find the word when it is started again.
-        let resting = self.handle.shared.resting();
-        match ending {
-            _ if resting.is_some() => {}
+        let tell = || match ending {
             Ending::Crash => self.handle.stop(),
             Ending::Clean => self.handle.stop_clean(),
-        }
-        drop(resting);
+        };
+        // Even while somebody else waits for a clean end: that cuts it short.
+        tell();
         // Held until it has ended: whoever else stops it waits here.
         let mut running = self.running();
-        match running.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => log::error!("the broker's event loop failed: {error}"),
-            Some(Err(_)) => log::error!("the broker's event loop panicked; this is a defect of fakebroker"),
+        running.has_run = true;
+        if running.thread.is_some() {
+            // It may have been started since, and then it has not heard.
+            tell();
+            running.join();
         }
     }
 
     /// Starts the thread, if it does not run.
     fn launch(&self) -> io::Result<()> {
         let mut running = self.running();
-        if running.thread.is_some() {
+        if running.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
+        running.join();
         let held = match std::mem::take(&mut running.held) {
             held if held.is_empty() => address::hold(self.addrs())?,
             held => held,
         };
-        let event_loop = listening(&self.handle, held)?;
-        let shared = self.handle.shared.clone();
+        let is_again = std::mem::replace(&mut running.has_run, true);
+        let event_loop = listening(&self.handle, held, is_again)?;
+        let handle = self.handle.clone();
         let name = format!("fakebroker-{}", self.addr().port());
-        running.thread = Some(std::thread::Builder::new().name(name).spawn(move || serve(event_loop, &shared))?);
+        let serve = move || {
+            // All of it: its waker has to live as long as the loop listens to it, whoever else lets go.
+            let handle = handle;
+            serve(event_loop, &handle.shared)
+        };
+        running.thread = Some(std::thread::Builder::new().name(name).spawn(serve)?);
         Ok(())
     }
 
@@ -214,8 +233,11 @@ impl Broker {
     /// A hook that panicked was an assertion that failed: the test fails with it.
     #[track_caller]
     fn tell_panics(&self) {
+        if std::thread::panicking() {
+            return;
+        }
         let panics = self.ask(|event_loop| event_loop.hooks().untold());
-        if !panics.is_empty() && !std::thread::panicking() {
+        if !panics.is_empty() {
             fail(&panics.join("; "), Location::caller());
         }
     }
@@ -238,18 +260,30 @@ impl Drop for Broker {
     fn drop(&mut self) {
         // From a hook there is no waiting; its thread ends when it can.
         if AtWork::is_for(&self.handle.shared) {
+            self.handle.clear_hooks_later();
             return self.handle.stop();
         }
         self.halt(Ending::Crash);
+        let_go_of_hooks(&self.handle.shared);
         self.tell_panics();
     }
 }
 
-/// Takes the loop from where it rests, and has it listen.
-fn listening(handle: &Handle, held: Vec<Socket>) -> io::Result<Box<EventLoop>> {
+/// A broker that will not run again asks nobody. A hook may hold a handle, and so what holds the hook.
+fn let_go_of_hooks(shared: &Shared) {
+    let hooks = shared.resting().as_mut().map(|event_loop| event_loop.take_hooks());
+    // Not while the loop is held: what they let go of may be anything.
+    drop(hooks);
+}
+
+/// Takes the loop from where it rests, and has it listen. One that has run before does not do what it was told meanwhile.
+fn listening(handle: &Handle, held: Vec<Socket>, is_again: bool) -> io::Result<Box<EventLoop>> {
     let listeners = address::listen(held, handle.addrs())?;
     let mut resting = handle.shared.resting();
     let mut event_loop = resting.take().ok_or_else(|| io::Error::other("the broker's event loop is lost"))?;
+    if is_again {
+        event_loop.forget_commands();
+    }
     match event_loop.listen(listeners) {
         Ok(()) => Ok(event_loop),
         Err(error) => {
@@ -326,12 +360,14 @@ impl Bound {
     pub fn run(self) -> io::Result<()> {
         // The waker lives in handles: without one, the last handle's word could go with it before the loop wakes.
         let Bound { handle, sockets } = self;
-        serve(listening(&handle, sockets)?, &handle.shared)
+        let result = serve(listening(&handle, sockets, false)?, &handle.shared);
+        let_go_of_hooks(&handle.shared);
+        result
     }
 
     /// A broker that holds its addresses and does not run.
     fn held(self) -> Broker {
-        Broker { handle: self.handle, running: Mutex::new(Running { thread: None, held: self.sockets }) }
+        Broker { handle: self.handle, running: Mutex::new(Running { held: self.sockets, ..Running::default() }) }
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Report {
     pub hook_panics: Vec<String>,
     /// Links with deliveries that are not settled.
     pub unsettled: Vec<Link>,
-    /// Connections that are open still.
+    /// Connections that neither end has closed.
     pub open_connections: Vec<Connection>,
     /// Links that are attached still.
     pub open_links: Vec<Link>,
@@ -113,7 +113,7 @@ impl Handle {
                     violations: event_loop.violations().to_vec(),
                     hook_panics: event_loop.hooks().tell(),
                     unsettled: links.iter().filter(|link| link.unsettled > 0).cloned().collect(),
-                    open_connections: event_loop.connections(),
+                    open_connections: event_loop.unclosed_yet(),
                     open_links: links,
                     unclosed_connections: event_loop.unclosed().to_vec(),
                     ..Report::empty(at)

@@ -52,6 +52,8 @@ struct Entry {
     small: Vec<u8>,
     whole: Option<Message>,
     state: State,
+    /// Copies of it that wait.
+    waiting: usize,
     outcome: Option<Outcome>,
     receivers: Vec<(Party, Option<Outcome>)>,
 }
@@ -122,6 +124,7 @@ impl Messages {
             small,
             whole,
             state: State::Undecided,
+            waiting: 0,
             outcome: None,
             receivers,
         });
@@ -134,13 +137,24 @@ impl Messages {
 
     pub(super) fn waits(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
-            entry.state = State::Waiting;
+            entry.waiting += 1;
+            if matches!(entry.state, State::Undecided) {
+                entry.state = State::Waiting;
+            }
         }
+    }
+
+    /// What waited for one receiver is lost with it. True if nobody has the message and it waits nowhere else.
+    pub(super) fn lost(&mut self, number: u64) -> bool {
+        let Some(entry) = self.entry(number) else { return false };
+        entry.waiting = entry.waiting.saturating_sub(1);
+        entry.waiting == 0 && matches!(entry.state, State::Waiting)
     }
 
     pub(super) fn forwarded(&mut self, number: u64, to: Party) {
         if let Some(entry) = self.entry(number) {
             entry.state = State::Forwarded;
+            entry.waiting = entry.waiting.saturating_sub(1);
             entry.receivers.push((to, None));
         }
     }

@@ -93,6 +93,12 @@ impl Chronicle {
         self.arrived
     }
 
+    /// Likewise, when nobody wants to know more than that.
+    pub(crate) fn arrived_unseen(&mut self) -> u64 {
+        self.arrived += 1;
+        self.arrived
+    }
+
     /// The ticket for a delivery that nobody but this log asks about.
     pub(crate) fn ticket(&self, number: u64, settled: bool) -> Ticket {
         if settled || !self.messages.is_on() { Ticket::NONE } else { Ticket::noted(number) }
@@ -105,7 +111,7 @@ impl Chronicle {
         }
         self.messages.waits(number);
         if self.trace.is_on() {
-            self.trace.decided(Decision::Waits { number, address: address.clone() });
+            self.trace.decided(Decision::Waits { number, address: shown(address) });
         }
     }
 
@@ -116,15 +122,23 @@ impl Chronicle {
         }
         self.messages.forwarded(number, Party::new(to, name));
         if self.trace.is_on() {
-            self.trace.decided(Decision::Forwarded { number, to: Party::new(to, name), address: address.clone() });
+            self.trace.decided(Decision::Forwarded { number, to: Party::new(to, name), address: shown(address) });
         }
     }
 
     /// Nobody gets it.
     pub(crate) fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
+        let why = shown(&why);
         self.messages.dropped(number, &why);
         if self.trace.is_on() {
-            self.trace.decided(Decision::Dropped { number, address: address.into(), why });
+            self.trace.decided(Decision::Dropped { number, address: cut(address).into(), why });
+        }
+    }
+
+    /// A copy of it that waited for one consumer is lost. If nobody has it then, it is dropped.
+    pub(crate) fn lost(&mut self, number: u64, address: &str, why: &str) {
+        if self.messages.lost(number) {
+            self.dropped(number, address, why.into());
         }
     }
 
@@ -132,7 +146,7 @@ impl Chronicle {
     pub(crate) fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
         self.messages.ruled(number);
         if self.trace.is_on() {
-            self.trace.decided(Decision::Ruled { number, address: address.into(), what });
+            self.trace.decided(Decision::Ruled { number, address: cut(address).into(), what });
         }
     }
 
@@ -208,4 +222,17 @@ impl Chronicle {
     pub(crate) fn pcap(&self) -> Vec<u8> {
         self.trace.pcap()
     }
+}
+
+/// The beginning of a text that a peer made as long as it liked: a line has to end.
+fn cut(text: &str) -> &str {
+    const MAX: usize = 1024;
+    let end = (0..=text.len().min(MAX)).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// Likewise, the same one if it is short.
+fn shown(text: &Arc<str>) -> Arc<str> {
+    let cut = cut(text);
+    if cut.len() == text.len() { text.clone() } else { format!("{cut}…").into() }
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use fakebroker::connector::{Channel, Delivery, Receiver, Source};
-use fakebroker::{Body, Message, Value};
-use serde_json::{Map, json};
+use fakebroker::Message;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::client::{Failure, Peer, Progress, seconds};
@@ -35,7 +34,7 @@ pub(super) struct Receive {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
 
-    /// The body alone, or all of the message as an object of JSON
+    /// The body alone, or all of the message as an object of JSON, as --control has it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 
@@ -114,84 +113,9 @@ impl Receive {
         match (self.format, message.as_text()) {
             (Format::Text, Some(text)) => writeln!(out, "{text}")?,
             (Format::Text, None) => writeln!(out, "{}", message.body)?,
-            (Format::Json, _) => writeln!(out, "{}", json_of(message))?,
+            (Format::Json, _) => writeln!(out, "{}", super::control::content(message))?,
         }
         out.flush()?;
         Ok(())
     }
-}
-
-/// The message as an object: the body, and whatever else says something, by the specification's names.
-fn json_of(message: &Message) -> serde_json::Value {
-    let mut object = Map::new();
-    let body = match &message.body {
-        Body::Empty => serde_json::Value::Null,
-        Body::Value(value) => plain(value),
-        Body::Sequence(sections) => sections.iter().flatten().map(plain).collect(),
-        Body::Data(_) => match (message.as_text(), message.as_data()) {
-            (Some(text), _) => text.into(),
-            (None, data) => json!({"hex": hex(&data.unwrap_or_default())}),
-        },
-    };
-    object.insert("body".into(), body);
-    let header = &message.header;
-    let mut say = |name: &str, value: serde_json::Value| {
-        if !value.is_null() {
-            object.insert(name.into(), value);
-        }
-    };
-    say("durable", header.durable.then_some(true).into());
-    say("priority", header.priority.into());
-    say("ttl", header.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)).into());
-    say("delivery-count", Some(header.delivery_count).filter(|count| *count > 0).into());
-    let properties = &message.properties;
-    say("message-id", properties.message_id.as_ref().map(plain).into());
-    say("user-id", properties.user_id.as_deref().map(|id| String::from_utf8_lossy(id).into_owned()).into());
-    say("to", properties.to.clone().into());
-    say("subject", properties.subject.clone().into());
-    say("reply-to", properties.reply_to.clone().into());
-    say("correlation-id", properties.correlation_id.as_ref().map(plain).into());
-    say("content-type", properties.content_type.clone().into());
-    say("content-encoding", properties.content_encoding.clone().into());
-    say("absolute-expiry-time", properties.absolute_expiry_time.into());
-    say("creation-time", properties.creation_time.into());
-    say("group-id", properties.group_id.clone().into());
-    say("group-sequence", properties.group_sequence.into());
-    say("reply-to-group-id", properties.reply_to_group_id.clone().into());
-    let application: Map<String, serde_json::Value> =
-        message.application_properties.iter().map(|(key, value)| (key.clone(), plain(value))).collect();
-    say("application-properties", Some(application).filter(|map| !map.is_empty()).into());
-    let annotations = Some(&message.message_annotations).filter(|map| !map.is_empty());
-    say("message-annotations", annotations.map(|map| entries(map)).into());
-    serde_json::Value::Object(object)
-}
-
-/// A value as JSON has it; what JSON has nothing for becomes text.
-fn plain(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(flag) => (*flag).into(),
-        Value::Float(number) => f64::from(*number).into(),
-        Value::Double(number) => (*number).into(),
-        Value::Char(character) => character.to_string().into(),
-        Value::String(text) | Value::Symbol(text) => text.as_str().into(),
-        Value::Timestamp(time) => (*time).into(),
-        Value::Binary(bytes) => std::str::from_utf8(bytes).map_or_else(|_| json!({"hex": hex(bytes)}), Into::into),
-        Value::List(values) | Value::Array(values) => values.iter().map(plain).collect(),
-        Value::Map(map) => entries(map),
-        other => match (other.as_i64(), other.as_u64()) {
-            (Some(number), _) => number.into(),
-            (None, Some(number)) => number.into(),
-            (None, None) => other.to_string().into(),
-        },
-    }
-}
-
-fn entries(map: &[(Value, Value)]) -> serde_json::Value {
-    let key = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-    serde_json::Value::Object(map.iter().map(|(name, value)| (key(name), plain(value))).collect())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

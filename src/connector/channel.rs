@@ -60,9 +60,9 @@ pub struct Channel {
     pub(super) limit: Option<(Instant, Duration)>,
     peer: Peer,
     opened: bool,
-    /// Sessions that have begun and those that have ended, by the peer's word.
-    begun: Vec<usize>,
-    ended: Vec<usize>,
+    /// The session that began last and the one that ended last, by the peer's word.
+    begun: Option<usize>,
+    ended: Option<usize>,
 }
 
 impl Channel {
@@ -94,8 +94,8 @@ impl Channel {
             limit: None,
             peer,
             opened: false,
-            begun: Vec::new(),
-            ended: Vec::new(),
+            begun: None,
+            ended: None,
         };
         channel.wait_for(step, deadline, |channel| channel.opened.then_some(Ok(())))?;
         channel.session = channel.begin(step, deadline)?;
@@ -103,10 +103,11 @@ impl Channel {
     }
 
     fn begin(&mut self, step: Step, deadline: Instant) -> Result<usize, Error> {
+        (self.begun, self.ended) = (None, None);
         let Some(session) = self.engine.begin(Instant::now(), &mut self.stream.outbox) else {
             return Err(Error::new(step, ErrorKind::Usage("the peer allows no more sessions".into())));
         };
-        self.wait_for(step, deadline, |channel| take(&mut channel.begun, session).then_some(Ok(())))?;
+        self.wait_for(step, deadline, |channel| (channel.begun == Some(session)).then_some(Ok(())))?;
         Ok(session)
     }
 
@@ -127,7 +128,7 @@ impl Channel {
         let session = self.begin(step, deadline)?;
         let took = began.elapsed();
         self.engine.end(session, Instant::now(), &mut self.stream.outbox);
-        self.wait_for(step, deadline, |channel| take(&mut channel.ended, session).then_some(Ok(())))?;
+        self.wait_for(step, deadline, |channel| (channel.ended == Some(session)).then_some(Ok(())))?;
         Ok(took)
     }
 
@@ -190,37 +191,34 @@ impl Channel {
         // Nothing more can be written: what the peer said before is still read.
         let mut broken = None;
         let mut at_end = false;
+        // The peer took no more, and all that it has to say is read first.
+        let mut listening = false;
         loop {
             let now = Instant::now();
             self.engine.handle_timeout(now, &mut self.stream.outbox);
             self.process(now);
-            let result = done(self);
             self.engine.finish_turn(now, &mut self.stream.outbox);
             self.process(now);
-            if let Some(result) = result {
-                if result.is_err() && broken.is_none() {
-                    // What the peer is still owed, such as the answer to its close. It is gone if it does not take that.
-                    let _ = self.stream.write(deadline);
-                }
-                return result.map(Some).map_err(|kind| Error::new(step, kind));
-            }
             if at_end {
                 self.dead.get_or_insert_with(|| broken.take().unwrap_or_else(ErrorKind::hung_up));
             }
-            let mut taken = true;
-            if broken.is_none() {
-                taken = self.stream.write(deadline).unwrap_or_else(|error| {
-                    broken = Some(ErrorKind::Io(error));
-                    true
-                });
+            if broken.is_none() && !listening {
+                match self.stream.write(deadline) {
+                    Ok(taken) => listening = !taken,
+                    Err(error) => broken = Some(ErrorKind::Io(error)),
+                }
+            }
+            if let Some(result) = done(self) {
+                return result.map(Some).map_err(|kind| Error::new(step, kind));
             }
             if let Some(dead) = &self.dead {
                 return Err(Error::new(step, dead.again()));
             }
-            let until = if taken { self.engine.deadline().map_or(deadline, |at| at.min(deadline)) } else { now };
+            let until = if listening { now } else { self.engine.deadline().map_or(deadline, |at| at.min(deadline)) };
             match self.stream.read(until) {
                 Ok(Received::Bytes) => {}
                 Ok(Received::Nothing) => {
+                    listening = false;
                     if Instant::now() >= deadline {
                         return Ok(None);
                     }
@@ -318,7 +316,7 @@ impl Channel {
                 self.peer.properties =
                     properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
             }
-            Reply::Begun { session } => self.begun.push(session),
+            Reply::Begun { session } => self.begun = Some(session),
             Reply::Attached { link, address, max_message_size } => {
                 if let Some(end) = self.links.get_mut(&link) {
                     end.attached(address, max_message_size);
@@ -339,7 +337,7 @@ impl Channel {
                 Some(end) => end.gone("the peer has detached the link", fault),
                 None => {}
             },
-            Reply::Ended { session, .. } if session != self.session => self.ended.push(session),
+            Reply::Ended { session, .. } if session != self.session => self.ended = Some(session),
             Reply::Ended { fault, .. } => {
                 self.dead.get_or_insert_with(|| ErrorKind::ended("the peer has ended the session", fault));
             }
@@ -348,10 +346,4 @@ impl Channel {
             }
         }
     }
-}
-
-/// Takes `wanted` out of `row`, if it is there.
-fn take(row: &mut Vec<usize>, wanted: usize) -> bool {
-    let place = row.iter().position(|one| *one == wanted);
-    place.map(|place| row.swap_remove(place)).is_some()
 }

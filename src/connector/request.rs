@@ -43,8 +43,8 @@ impl Channel {
     /// ```
     ///
     /// # Errors
-    /// When the message is not accepted, no answer comes within `time_out`, the peer makes up no address, or the connection
-    /// has ended.
+    /// When the message is not accepted, no answer comes within `time_out`, the peer makes up no address (RabbitMQ 3
+    /// does not), or the connection has ended.
     pub fn request(
         &mut self,
         address: &str,

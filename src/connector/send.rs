@@ -88,11 +88,21 @@ impl Channel {
     /// Sends a message that is settled already: the peer takes it or does not, and nobody hears of it.
     ///
     /// # Errors
-    /// As [`Channel::send`]; it only waits for credit.
+    /// As [`Channel::send`]; it only waits until the message has been written.
     pub fn send_settled(&mut self, sender: &Sender, message: impl Into<Message>) -> Result<(), Error> {
         let (_, deadline) = self.begin_step(Step::Send)?;
         self.put(sender, &message.into(), true, deadline)?;
-        self.flush(Step::Send, deadline)
+        self.flush(Step::Send, deadline)?;
+        // Nobody will say that it has come: at least all of it has gone.
+        if self.engine.blocked_bytes() > 0 {
+            let link = sender.link;
+            self.wait_for(Step::Send, deadline, |channel| match channel.engine.blocked_bytes() {
+                0 => Some(channel.why_gone(link).map_or(Ok(()), Err)),
+                _ => None,
+            })?;
+            self.flush(Step::Send, deadline)?;
+        }
+        Ok(())
     }
 
     /// Sends a message and does not wait for its outcome, which [`Channel::outcome`] asks for later.

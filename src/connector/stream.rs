@@ -14,14 +14,17 @@ const READ_BYTES: usize = 64 * 1024;
 /// Pieces of an outbox that go into one system call.
 const SLICES: usize = 64;
 
-/// How long a peer may take no bytes before we look whether that is because it waits for us to read.
-const WRITE_PATIENCE: Duration = Duration::from_millis(20);
+/// How long a peer may take no bytes before we look whether that is because it waits for us to read: not long after something
+/// moved, and longer each time that nothing did.
+const MIN_PATIENCE: Duration = Duration::from_millis(1);
+const MAX_PATIENCE: Duration = Duration::from_millis(32);
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TcpStream,
     buffer: Box<[u8]>,
+    patience: Duration,
     /// What has come and has not been understood yet.
     pub(super) inbox: BytesMut,
     /// What is to be written.
@@ -58,6 +61,7 @@ impl Stream {
         Ok(Stream {
             socket,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            patience: MIN_PATIENCE,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
         })
@@ -72,16 +76,22 @@ impl Stream {
         if self.outbox.is_empty() {
             return Ok(true);
         }
-        let patience = WRITE_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
-        self.socket.set_write_timeout(Some(patience.max(Duration::from_millis(1))))?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.socket.set_write_timeout(Some(self.patience.min(left).max(MIN_PATIENCE)))?;
         while !self.outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = self.outbox.fill(&mut slices);
             match self.socket.write_vectored(slices.get(..used).unwrap_or_default()) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.outbox.consume(count),
+                Ok(count) => {
+                    self.outbox.consume(count);
+                    self.patience = MIN_PATIENCE;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_time_out(&error) => return Ok(false),
+                Err(error) if is_time_out(&error) => {
+                    self.patience = (self.patience * 2).min(MAX_PATIENCE);
+                    return Ok(false);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -106,6 +116,7 @@ impl Stream {
                 Ok(0) => return Ok(Received::End),
                 Ok(count) => {
                     self.inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
+                    self.patience = MIN_PATIENCE;
                     return Ok(Received::Bytes);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

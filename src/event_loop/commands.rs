@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{EventLoop, Stop, Wake};
+use super::{EventLoop, Stop, TURN_COMMANDS, Wake};
 use crate::counts::Counts;
 use crate::event::{Fault, Reason};
 
@@ -57,13 +57,18 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `look` returns something or the deadline has passed. It looks again whenever something has happened.
+    /// Waits until `look` returns something or the deadline has passed. It looks again whenever something has happened, and
+    /// a last time after the deadline.
     pub(crate) fn watch<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let found = loop {
+        let _watching = Watching::begin(self);
+        loop {
+            let is_late = Instant::now() >= deadline;
             let turn = self.published().turn;
             if let Some(found) = look() {
-                break Some(found);
+                return Some(found);
+            }
+            if is_late {
+                return None;
             }
             let mut published = self.published();
             while published.turn == turn {
@@ -74,12 +79,25 @@ impl Shared {
                 let waited = self.changed.wait_timeout(published, left).unwrap_or_else(PoisonError::into_inner);
                 published = waited.0;
             }
-            if published.turn == turn {
-                break None;
-            }
-        };
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        found
+        }
+    }
+}
+
+/// While it lives, somebody waits for a change, though what he looks with may panic.
+struct Watching<'a> {
+    shared: &'a Shared,
+}
+
+impl Watching<'_> {
+    fn begin(shared: &Shared) -> Watching<'_> {
+        shared.waiting.fetch_add(1, Ordering::SeqCst);
+        Watching { shared }
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -113,7 +131,13 @@ impl Drop for AtWork {
 
 impl EventLoop {
     pub(super) fn obey(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        self.unobeyed = false;
+        for turn in 0.. {
+            if turn == TURN_COMMANDS {
+                self.unobeyed = true;
+                return;
+            }
+            let Ok(command) = self.commands.try_recv() else { return };
             match command {
                 Command::Stop => self.stop = Stop::Now,
                 Command::StopClean => self.stop_clean(),
@@ -123,6 +147,11 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// What it was told while it did not run is of no use to it: it has stopped already.
+    pub(crate) fn forget_commands(&mut self) {
+        while self.commands.try_recv().is_ok() {}
     }
 
     /// Answers what was asked while it was coming to its end. A stop has been obeyed by then.
@@ -142,10 +171,7 @@ impl EventLoop {
         self.paused = false;
         self.close_listeners();
         self.timers.set(self.now + self.config.linger, Wake::Stop);
-        let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.close_peer(slot, Fault::new(Reason::ConnectionForced, "the broker is stopping"));
-        }
+        self.close_all(&Fault::new(Reason::ConnectionForced, "the broker is stopping"));
     }
 
     /// The counters, for whoever reads them.
@@ -160,7 +186,7 @@ impl EventLoop {
     }
 
     /// Tells those who wait that something has happened, if it has.
-    pub(super) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         if std::mem::take(&mut self.stirred)
             && let Some(shared) = self.shared.upgrade()
         {

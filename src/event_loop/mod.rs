@@ -63,6 +63,9 @@ const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
 /// Answers (everything but deliveries) that a peer may leave unread before it is not listened to any more.
 const MAX_ANSWERS: usize = 1024 * 1024;
 
+/// Questions that are answered in one turn: who asks without end must not keep the sockets waiting.
+const TURN_COMMANDS: usize = 64;
+
 /// After an accept that failed, for want of descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,6 +76,7 @@ pub(crate) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 
 pub(crate) use commands::{AtWork, Command, Shared};
+use steering::Held;
 use wire::Tap;
 
 /// One connection.
@@ -126,13 +130,15 @@ enum Wake {
     /// Time is up for a clean stop.
     Stop,
     /// A message that a hook has held up.
-    Delayed(ConnectionKey, Box<Event>),
+    Delayed(Box<Held>),
 }
 
 /// See the module.
 pub(crate) struct EventLoop {
     poll: Poll,
     commands: Receiver<Command>,
+    /// There may be some.
+    unobeyed: bool,
     /// Weak, since a loop that rests is kept in there.
     shared: Weak<Shared>,
     config: Arc<EngineConfig>,
@@ -170,6 +176,8 @@ pub(crate) struct EventLoop {
     /// Bytes of messages that hooks hold up.
     delayed_bytes: usize,
     max_delayed_bytes: usize,
+    /// Between start and stop.
+    is_running: bool,
     /// Nobody is served.
     paused: bool,
     /// Something may be different from what those who wait have seen.
@@ -210,6 +218,7 @@ impl EventLoop {
         EventLoop {
             poll,
             commands,
+            unobeyed: false,
             shared,
             config: Arc::new(config.engine),
             listeners: Vec::new(),
@@ -234,6 +243,7 @@ impl EventLoop {
             hooks: Hooks::default(),
             delayed_bytes: 0,
             max_delayed_bytes,
+            is_running: false,
             paused: false,
             stirred: false,
             violations: Vec::new(),
@@ -255,6 +265,13 @@ impl EventLoop {
 
     /// Takes turns until it is told to stop. Fails only if polling does.
     pub(crate) fn run(&mut self) -> io::Result<()> {
+        self.is_running = true;
+        let result = self.take_turns();
+        self.halt();
+        result
+    }
+
+    fn take_turns(&mut self) -> io::Result<()> {
         let mut ready = Events::with_capacity(256);
         while !(self.stop == Stop::Now || self.stop == Stop::WhenClosed && self.peers.is_empty()) {
             let wait = self.wait();
@@ -264,26 +281,21 @@ impl EventLoop {
             }
             self.turn(&ready);
         }
-        self.halt();
         Ok(())
     }
 
     /// Everybody is gone. What is stored and what happened stays, for whoever asks.
     fn halt(&mut self) {
+        self.is_running = false;
         self.close_listeners();
         self.held.clear();
-        self.now = Instant::now();
-        self.router.chronicle_mut().set_now(self.now);
-        for mut peer in std::mem::take(&mut self.peers).into_iter().map(|(_, peer)| peer) {
-            peer.is_ours = true;
-            self.drop_peer(peer);
-        }
-        self.timers = Timers::default();
+        self.set_now(Instant::now());
+        self.drop_all();
+        self.drop_held();
         self.unread.clear();
         self.touched.clear();
         self.relieved.clear();
         self.events.clear();
-        self.delayed_bytes = 0;
         self.paused = false;
         self.accept_paused = false;
         self.stop = Stop::No;
@@ -291,8 +303,17 @@ impl EventLoop {
         self.publish();
     }
 
+    /// The time of all that happens next.
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        self.router.chronicle_mut().set_now(now);
+    }
+
     /// How long the next poll may wait.
     fn wait(&self) -> Option<Duration> {
+        if self.unobeyed {
+            return Some(Duration::ZERO);
+        }
         if self.paused {
             return None;
         }
@@ -303,14 +324,16 @@ impl EventLoop {
     }
 
     fn turn(&mut self, ready: &Events) {
-        self.now = Instant::now();
-        self.router.chronicle_mut().set_now(self.now);
+        self.set_now(Instant::now());
         for event in ready {
             match event.token() {
-                WAKER => self.obey(),
+                WAKER => self.unobeyed = true,
                 token if token.0 < self.first_peer => self.unaccepted.push(token.0 - FIRST_LISTENER),
                 token => self.note_ready(token.0 - self.first_peer, event),
             }
+        }
+        if self.unobeyed {
+            self.obey();
         }
         if self.paused {
             return self.announce();
@@ -520,7 +543,7 @@ impl EventLoop {
                     self.unaccepted = (0..self.listeners.len()).collect();
                 }
                 Wake::Stop => self.stop = Stop::Now,
-                Wake::Delayed(key, event) => self.deliver_delayed(key, *event),
+                Wake::Delayed(held) => self.deliver_held(*held),
                 Wake::Connection(key) => {
                     let slot = key.slot as usize;
                     let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
@@ -554,18 +577,41 @@ impl EventLoop {
     }
 
     fn drop_peer(&mut self, mut peer: Peer) {
-        log::debug!("{}: disconnected", peer.frontend.name());
-        self.note_end(&mut peer);
-        let _ = self.poll.registry().deregister(peer.transport.stream_mut());
-        if let Some(timer) = peer.timer {
-            self.timers.cancel(timer);
-        }
-        peer.frontend.abandon();
+        self.let_go(&mut peer);
         while let Some(event) = peer.frontend.poll_event() {
             self.on_event(peer.key, event);
         }
         self.router.connection_gone(peer.key);
         self.apply_effects();
+    }
+
+    /// Drops all peers at once, so that none is given what another had; how many there were.
+    fn drop_all(&mut self) -> usize {
+        let peers = std::mem::take(&mut self.peers);
+        let (mut connections, mut gone) = (Vec::new(), Vec::new());
+        for (_, mut peer) in peers {
+            peer.is_ours = true;
+            self.let_go(&mut peer);
+            connections.push(peer.key);
+            while let Some(event) = peer.frontend.poll_event() {
+                gone.extend(event.into_gone(peer.key));
+            }
+        }
+        let count = connections.len();
+        self.router.connections_gone(connections, gone);
+        self.apply_effects();
+        count
+    }
+
+    /// The socket is nobody's concern any more; the engine says what was on it.
+    fn let_go(&mut self, peer: &mut Peer) {
+        log::debug!("{}: disconnected", peer.frontend.name());
+        self.note_end(peer);
+        let _ = self.poll.registry().deregister(peer.transport.stream_mut());
+        if let Some(timer) = peer.timer {
+            self.timers.cancel(timer);
+        }
+        peer.frontend.abandon();
     }
 
     /// Writes, and sees what comes next for a peer. False if nothing does.

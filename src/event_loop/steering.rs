@@ -2,11 +2,14 @@
 //! events.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::{EventLoop, Peer, Wake};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text};
+use crate::event::{ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text};
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
+use crate::message::Message;
 use crate::router::Router;
 use crate::snapshot::{Connection, ConnectionId, Link, Role, Violation};
 
@@ -33,6 +36,14 @@ impl EventLoop {
         &mut self.router
     }
 
+    /// Answers a question while it does not run; who waits is told if something is different then.
+    pub(crate) fn at_rest<R>(&mut self, question: impl FnOnce(&mut EventLoop) -> R) -> R {
+        self.set_now(Instant::now());
+        let answer = question(self);
+        self.announce();
+        answer
+    }
+
     /// The counters as they are now.
     pub(crate) fn counts(&self) -> Counts {
         Counts { connections: self.peers.len() as u64, ..self.router.counts() }
@@ -42,10 +53,29 @@ impl EventLoop {
         &mut self.hooks
     }
 
+    /// Nobody is asked any more. What they hold is let go of by whoever has them then.
+    pub(crate) fn take_hooks(&mut self) -> impl Send + use<> {
+        let hooks = &mut self.hooks;
+        (hooks.on_message.take(), hooks.on_attach.take(), hooks.on_connect.take())
+    }
+
     /// Everybody who is connected, in the order in which they came.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         let mut connections: Vec<Connection> = self.peers.iter().map(|(_, peer)| peer.picture()).collect();
         connections.sort_by_key(|connection| connection.id);
+        connections
+    }
+
+    /// Those of them that neither end has closed.
+    pub(crate) fn unclosed_yet(&self) -> Vec<Connection> {
+        let is_closing = |peer: &Peer| {
+            peer.is_ours || peer.frontend.is_closed() || (peer.opened.is_some() && !peer.frontend.is_open())
+        };
+        let mut connections = self.connections();
+        connections.retain(|connection| {
+            let peer = self.slot_of(connection.id).and_then(|slot| self.peers.get(slot));
+            !peer.is_some_and(is_closing)
+        });
         connections
     }
 
@@ -126,33 +156,45 @@ impl EventLoop {
         match verdict.map_or(Judged::Forward, Judged::from) {
             Judged::Forward => self.router.handle(key, event),
             Judged::Delay(time) => {
-                let size = message.payload.len();
-                if self.delayed_bytes + size > self.max_delayed_bytes {
+                let cost = message.payload.len() + HELD_OVERHEAD;
+                if self.delayed_bytes + cost > self.max_delayed_bytes {
                     let why = Fault::new(Reason::ResourceLimitExceeded, "too much is held up by a hook");
                     let ruling = Ruling::Settle(Outcome::Rejected(Some(Box::new(why))));
                     return self.router.rule(link, to, message, delivery, ruling);
                 }
-                self.delayed_bytes += size;
-                self.router
-                    .chronicle_mut()
-                    .noted(Some(ConnectionId::of(key)), &format!("a hook delays a message by {time:?}"));
-                let at = self.now + time;
-                // Its link may be gone by then.
-                let event = addressed(event, &address);
-                self.timers.set(at, Wake::Delayed(key, Box::new(event)));
+                let Event::Message { to, message, .. } = event else { return };
+                self.delayed_bytes += cost;
+                let message = message.kept();
+                // To several queues it goes as several messages, that do not have their numbers yet.
+                let number = match &to {
+                    Destination::Queues(_) => 0,
+                    _ => self.router.take_in(link, &to, &message, delivery.is_none()),
+                };
+                let what = format!("message {number} at {address:?}: a hook delays it by {time:?}");
+                self.router.chronicle_mut().noted(Some(ConnectionId::of(key)), &what);
+                let held = Held { link, number, to: addressed(to, &address), address, message, delivery, cost };
+                self.timers.set(self.now + time, Wake::Delayed(Box::new(held)));
             }
             Judged::Ruled(ruling) => self.router.rule(link, to, message, delivery, ruling),
         }
     }
 
     /// A message that was held up goes its way.
-    pub(super) fn deliver_delayed(&mut self, key: ConnectionKey, event: Event) {
-        if let Event::Message { message, .. } = &event {
-            self.delayed_bytes -= message.payload.len();
-        }
+    pub(super) fn deliver_held(&mut self, held: Held) {
+        self.delayed_bytes -= held.cost;
         self.stirred = true;
-        self.router.handle(key, event);
+        self.router.route_held(held.link, held.to, held.number, held.message, held.delivery);
         self.apply_effects();
+    }
+
+    /// Messages that are held up go nowhere.
+    pub(super) fn drop_held(&mut self) {
+        for wake in std::mem::take(&mut self.timers).into_keys() {
+            if let Wake::Delayed(held) = wake {
+                self.router.drop_held(held.number, &held.address);
+            }
+        }
+        self.delayed_bytes = 0;
     }
 
     /// Asks a hook, and notes if it panics.
@@ -189,14 +231,35 @@ impl EventLoop {
 
     /// Closes a connection in its protocol's own way.
     pub(super) fn close_peer(&mut self, slot: usize, fault: Fault) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(key) = self.peers.get(slot).map(|peer| peer.key) else { return };
+        let events = self.say_goodbye(slot, fault);
+        self.events.extend(events.into_iter().map(|event| (key, event)));
+    }
+
+    /// The close; what it leads to.
+    fn say_goodbye(&mut self, slot: usize, fault: Fault) -> Vec<Event> {
+        let Some(peer) = self.peers.get_mut(slot) else { return Vec::new() };
         peer.is_ours = true;
-        let key = peer.key;
         peer.frontend.close(fault, self.now, &mut peer.outbox);
-        while let Some(event) = peer.frontend.poll_event() {
-            self.events.push_back((key, event));
-        }
+        let events = std::iter::from_fn(|| peer.frontend.poll_event()).collect();
         self.touch(slot);
+        events
+    }
+
+    /// Closes all connections at once, so that none is given what another had.
+    pub(super) fn close_all(&mut self, fault: &Fault) {
+        let slots: Vec<(usize, ConnectionKey)> = self.peers.iter().map(|(slot, peer)| (slot, peer.key)).collect();
+        let mut gone = Vec::new();
+        for (slot, key) in slots {
+            for event in self.say_goodbye(slot, fault.clone()) {
+                match event {
+                    Event::Detach { .. } => gone.extend(event.into_gone(key)),
+                    other => self.events.push_back((key, other)),
+                }
+            }
+        }
+        self.router.detach(gone);
+        self.apply_effects();
     }
 
     fn slot_of(&self, id: ConnectionId) -> Option<usize> {
@@ -240,8 +303,9 @@ impl EventLoop {
 
     /// Drops all connections. How many there were.
     pub(crate) fn disconnect_all(&mut self) -> usize {
-        let ids: Vec<ConnectionId> = self.connections().into_iter().map(|connection| connection.id).collect();
-        ids.into_iter().filter(|id| self.disconnect(*id)).count()
+        let count = self.drop_all();
+        self.settle_in();
+        count
     }
 
     /// Serves nobody until [`EventLoop::resume`].
@@ -274,8 +338,11 @@ impl EventLoop {
         self.unaccepted.clear();
     }
 
-    /// Refuses connections, holding on to the addresses, or accepts them again.
+    /// Refuses connections, holding on to the addresses, or accepts them again. While it does not run they are refused anyway.
     pub(crate) fn refuse_connections(&mut self, refuse: bool) -> io::Result<()> {
+        if !self.is_running {
+            return Ok(());
+        }
         if refuse && !self.listeners.is_empty() {
             self.router.chronicle_mut().noted(None, "connections are refused");
             // Those that nobody has accepted yet are refused as well.
@@ -294,13 +361,27 @@ impl EventLoop {
     }
 }
 
-/// The same message, going where it would have gone, whatever becomes of its link.
-fn addressed(event: Event, address: &str) -> Event {
-    match event {
-        Event::Message { link, delivery, settled, to: Destination::Link, message } => {
-            let address = Text::from(address);
-            Event::Message { link, delivery, settled, to: Destination::Named(address), message }
-        }
-        event => event,
+/// What a message that is held up costs beside its bytes, about.
+const HELD_OVERHEAD: usize = 300;
+
+/// A message that a hook holds up.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The link that it came on, which may be gone by the time that it goes on.
+    link: LinkKey,
+    /// The message's own, for what is told of it.
+    number: u64,
+    to: Destination,
+    address: Arc<str>,
+    message: Message,
+    delivery: Option<DeliveryKey>,
+    cost: usize,
+}
+
+/// Where a message goes that its link says the way of, whatever becomes of the link.
+fn addressed(to: Destination, address: &str) -> Destination {
+    match to {
+        Destination::Link | Destination::Missing if !address.is_empty() => Destination::Named(Text::from(address)),
+        to => to,
     }
 }

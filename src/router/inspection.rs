@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::links::End;
-use super::{Router, address_of, count_past};
+use super::{Router, address_of};
 use crate::chronicle::{Chronicle, Party};
 use crate::event::{DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
 use crate::hooks::Ruling;
@@ -102,7 +102,7 @@ impl Router {
     /// Messages that have arrived for an address.
     pub(crate) fn arrived_at(&self, address: &str) -> u64 {
         let now = self.route_named(address).map_or(0, |route| route.arrived);
-        now + self.past.get(address).copied().unwrap_or_default()
+        now + self.past.of(address)
     }
 
     /// What a link's message is shown as before it is routed: who sends it, and where it is for.
@@ -117,6 +117,48 @@ impl Router {
         (party, address)
     }
 
+    /// A message has arrived and is not routed yet. Its number.
+    pub(crate) fn take_in(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
+        let (party, address) = self.passage(from, to);
+        if let Some(producer) = self.links.producer_mut(from) {
+            producer.credit = producer.credit.saturating_sub(1);
+        }
+        match self.addresses.get(&address).and_then(|route| self.routes.get_mut(*route)) {
+            Some(route) => route.arrived += 1,
+            None => self.past.count(&address, 1),
+        }
+        let number = self.chronicle.arrived(party, &address, settled, message);
+        self.top_up(from);
+        number
+    }
+
+    /// Routes a message that was taken in before.
+    pub(crate) fn route_held(
+        &mut self,
+        from: LinkKey,
+        to: Destination,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) {
+        let outcome = match &to {
+            Destination::Queues(addresses) => Some(self.route_to_all(addresses, from, &message, delivery)),
+            _ => {
+                let found = self.find(None, &to);
+                self.route_found(found, from, &to, number, message, delivery)
+            }
+        };
+        if let Some(delivery) = delivery {
+            self.settle(from, delivery, outcome);
+        }
+    }
+
+    /// A message that was taken in before goes nowhere.
+    pub(crate) fn drop_held(&mut self, number: u64, address: &str) {
+        self.counts.dropped += 1;
+        self.chronicle.dropped(number, address, "the broker stopped while a hook held it up".into());
+    }
+
     /// Does with a message what a hook said instead of routing it.
     pub(crate) fn rule(
         &mut self,
@@ -126,26 +168,23 @@ impl Router {
         delivery: Option<DeliveryKey>,
         ruling: Ruling,
     ) {
-        let (party, address) = self.passage(from, to);
-        if let Some(producer) = self.links.producer_mut(from) {
-            producer.credit = producer.credit.saturating_sub(1);
-        }
-        match self.addresses.get(&address).and_then(|route| self.routes.get_mut(*route)) {
-            Some(route) => route.arrived += 1,
-            None => count_past(&mut self.past, &address, 1),
-        }
-        let number = self.chronicle.arrived(party, &address, delivery.is_none(), message);
-        let (said, outcome) = match ruling {
-            Ruling::Drop => ("drop", self.drop_ruled(number, &address)),
-            Ruling::Settle(outcome) => (outcome.name(), Some(outcome)),
-            Ruling::Ignore => ("ignore", None),
+        let (_, address) = self.passage(from, to);
+        let number = self.take_in(from, to, message, delivery.is_none());
+        let outcome = match ruling {
+            Ruling::Drop => self.drop_ruled(number, &address),
+            Ruling::Settle(outcome) => {
+                self.chronicle.ruled(number, &address, outcome.name());
+                Some(outcome)
+            }
+            Ruling::Ignore => {
+                self.chronicle.ruled(number, &address, "ignore");
+                None
+            }
         };
-        self.chronicle.ruled(number, &address, said);
         if let Some(delivery) = delivery {
             outcome.iter().for_each(|outcome| self.chronicle.told(number, outcome));
             self.settle(from, delivery, outcome);
         }
-        self.top_up(from);
     }
 
     fn drop_ruled(&mut self, number: u64, address: &str) -> Option<Outcome> {
@@ -164,9 +203,28 @@ impl Router {
     /// Takes out what waits at an address. How many messages that was.
     pub(crate) fn purge(&mut self, address: &str) -> usize {
         let Some(route_id) = self.addresses.get(address).copied() else { return 0 };
-        let purged = self.empty(route_id);
+        let purged = self.empty(route_id) + self.empty_backlogs(route_id);
         self.carry_on(route_id);
         self.tidy(route_id);
+        purged
+    }
+
+    /// Takes out the copies that wait for single consumers. How many that was.
+    fn empty_backlogs(&mut self, route_id: usize) -> usize {
+        let Some(route) = self.routes.get(route_id) else { return 0 };
+        let (address, consumers) = (route.address.clone(), route.consumers.clone());
+        let mut purged = 0;
+        for key in consumers {
+            while let Some(copy) = self.links.consumer_mut(key).and_then(|consumer| consumer.backlog.pop()) {
+                purged += 1;
+                self.stored_bytes -= copy.cost();
+                self.chronicle.lost(copy.number, &address, "purged");
+                if let Some(origin) = copy.origin {
+                    self.resolve(origin, Outcome::Released);
+                }
+            }
+            self.weigh_backlog(key);
+        }
         purged
     }
 

@@ -10,12 +10,14 @@
 //! | `links.rs` | what is known of each producer and consumer |
 //! | `route.rs` | one address; handing out what waits there |
 //! | `queue.rs` | queues that are declared and deleted |
+//! | `past.rs` | how much has arrived at addresses that nobody uses any more |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `settlement.rs` | who is told what became of a message |
 //! | `inspection.rs` | what a test sees of all this, and what it may change |
 
 mod inspection;
 mod links;
+mod past;
 mod queue;
 mod route;
 mod settlement;
@@ -35,7 +37,9 @@ use crate::event::{
     NodeKind, Outcome, Reason, Ticket,
 };
 use crate::message::Message;
+
 use links::{Consumer, End, Links, Producer};
+use past::Past;
 use route::Route;
 use settlement::Origin;
 use store::Waiting;
@@ -63,7 +67,7 @@ pub(crate) struct Router {
     /// What happened, for whoever asks.
     chronicle: Chronicle,
     /// Messages that had arrived at addresses which nobody uses any more.
-    past: HashMap<Arc<str>, u64>,
+    past: Past,
     /// Addresses whose producers get credit only when the test says so.
     withheld: HashSet<Arc<str>>,
     /// Producers for whose messages there was no room, and that are told when there is some again.
@@ -93,7 +97,7 @@ impl Router {
             salt,
             effects: VecDeque::new(),
             chronicle,
-            past: HashMap::new(),
+            past: Past::default(),
             withheld: HashSet::new(),
             starved: Vec::new(),
             unfinished: VecDeque::new(),
@@ -148,17 +152,24 @@ impl Router {
             }
             Event::Purge { link, address } => self.purge_for(key(link), &address),
             Event::Leave => self.connection_gone(connection),
-            Event::Detach { gone } => {
-                self.detach(gone.into_iter().map(|gone| (key(gone.link), gone.unsent)).collect());
-            }
+            event @ Event::Detach { .. } => self.detach(event.into_gone(connection)),
         }
     }
 
     /// A connection is gone, and all its links with it.
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
-        self.detach(self.links.of(connection).into_iter().map(|link| (link, Vec::new())).collect());
-        self.links.forget(connection);
-        self.end_owned(connection);
+        self.connections_gone(vec![connection], Vec::new());
+    }
+
+    /// Connections are gone together. Of some links it is known which deliveries have not been sent.
+    pub(crate) fn connections_gone(&mut self, connections: Vec<ConnectionKey>, mut gone: Vec<(LinkKey, Vec<Ticket>)>) {
+        let links = connections.iter().flat_map(|connection| self.links.of(*connection));
+        gone.extend(links.map(|link| (link, Vec::new())));
+        self.detach(gone);
+        for connection in connections {
+            self.links.forget(connection);
+            self.end_owned(connection);
+        }
     }
 
     /// The address of a queue that is no more, for who remembers it.
@@ -280,11 +291,24 @@ impl Router {
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
+        self.route_found(found, from, &to, number, message, delivery)
+    }
+
+    /// A message with a number goes to its route, if it has one.
+    fn route_found(
+        &mut self,
+        found: Result<usize, Lost>,
+        from: LinkKey,
+        to: &Destination,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
-            Err(Lost::Nobody) => self.unroutable(number, address_of(&to)),
+            Err(Lost::Nobody) => self.unroutable(number, address_of(to)),
             Err(Lost::NoQueue) => {
-                let address = address_of(&to);
+                let address = address_of(to);
                 Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
             }
             Err(Lost::Missing) => {
@@ -336,12 +360,12 @@ impl Router {
             }
             None => {
                 nowhere = Arc::from(address_of(to));
-                count_past(&mut self.past, &nowhere, 1);
+                self.past.count(&nowhere, 1);
                 &nowhere
             }
         };
         if !self.chronicle.is_on() {
-            return 0;
+            return self.chronicle.arrived_unseen();
         }
         let party = self.links.producer_mut(from).map(|producer| Party::new(from, &producer.name));
         self.chronicle.arrived(party, address, settled, message)
@@ -453,7 +477,7 @@ impl Router {
     }
 
     /// Links are gone. All of them leave their routes before what they had is given to others.
-    fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
+    pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
         let mut routes = Vec::new();
         let mut consumers = Vec::new();
         let mut deserted = Vec::new();
@@ -518,7 +542,7 @@ impl Router {
         if self.routes.get(route_id).is_some_and(Route::is_unused) {
             self.forget_address(route_id);
             let route = self.routes.remove(route_id);
-            count_past(&mut self.past, &route.address, route.arrived);
+            self.past.count(&route.address, route.arrived);
         }
     }
 
@@ -661,16 +685,5 @@ fn address_of(to: &Destination) -> &str {
         // The first stands for all, where one has to.
         Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
         Destination::Link | Destination::Missing | Destination::Unreadable => "",
-    }
-}
-
-/// Addresses that are remembered when nobody uses them, for the number of messages that arrived there.
-const MAX_PAST: usize = 65_536;
-
-fn count_past(past: &mut HashMap<Arc<str>, u64>, address: &Arc<str>, messages: u64) {
-    if let Some(count) = past.get_mut(address) {
-        *count += messages;
-    } else if messages > 0 && past.len() < MAX_PAST {
-        past.insert(address.clone(), messages);
     }
 }

@@ -10,6 +10,9 @@ use super::{BATCH, Distribution, Effect, LinkKey, Router, Settlement};
 use crate::event::{Outcome, Ticket};
 use crate::message::Message;
 
+/// Why what waited is lost.
+const LEFT: &str = "the last receiver left while it waited";
+
 /// See `mod.rs`.
 #[derive(Debug)]
 pub(super) struct Route {
@@ -464,7 +467,7 @@ impl Router {
     }
 
     /// Likewise for one consumer's backlog.
-    fn weigh_backlog(&mut self, key: LinkKey) {
+    pub(super) fn weigh_backlog(&mut self, key: LinkKey) {
         let Some(consumer) = self.links.consumer_mut(key) else { return };
         if !consumer.backlog.turned(self.config.backlog_limit) {
             return;
@@ -498,6 +501,9 @@ impl Router {
         }
         while let Some(copy) = consumer.backlog.pop() {
             self.stored_bytes -= copy.cost();
+            if let Some(route) = self.routes.get(route_id) {
+                self.chronicle.lost(copy.number, &route.address, LEFT);
+            }
             if let Some(origin) = copy.origin {
                 self.resolve(origin, Outcome::Released);
             }
@@ -522,7 +528,7 @@ impl Router {
             && let Some(waiting) = route.store.take()
         {
             let address = route.address.clone();
-            self.drop_waiting(&address, waiting, "the last receiver left while it waited");
+            self.drop_waiting(&address, waiting, LEFT);
         }
     }
 

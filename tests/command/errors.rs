@@ -152,3 +152,25 @@ fn commands_that_are_not_known() {
     assert_eq!(program.refuses(json!({"cmd": "dance"})), "unknown command \"dance\"");
     assert_eq!(program.refuses(json!({"cmd": "dance", "address": 7})), "unknown command \"dance\"");
 }
+
+/// Commands that stand in `docs/control.md`: in code of their own, and by name in its table.
+#[test]
+fn the_documentation_knows_the_commands() {
+    let text = include_str!("../../docs/control.md");
+    let (mut program, _) = Program::controlled(&[]);
+    let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"cmd\"")).collect();
+    assert_eq!(examples.len(), 2, "{examples:?}");
+    for example in examples {
+        assert_eq!(program.ask(example)["ok"], json!(true), "{example}");
+    }
+    let table = text.split("## Commands").nth(1).unwrap().split("## Messages").next().unwrap();
+    let names = table.lines().filter(|line| line.starts_with("| `")).flat_map(|line| {
+        let cell = line.split('|').nth(1).unwrap();
+        cell.split('`').skip(1).step_by(2).collect::<Vec<&str>>()
+    });
+    let names: std::collections::BTreeSet<&str> = names.collect();
+    let mut known: std::collections::BTreeSet<&str> = ["counts", "start", "stop", "stop_clean"].into();
+    let complete = complete();
+    known.extend(complete.iter().map(|command| command["cmd"].as_str().unwrap()));
+    assert_eq!(names, known);
+}

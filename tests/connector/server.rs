@@ -35,11 +35,6 @@ impl Server {
         Connector::new().host("127.0.0.1").port(self.addr.port()).time_out(Duration::from_secs(5))
     }
 
-    /// A connector that gives up soon, for steps that nobody answers.
-    pub(crate) fn impatient(&self) -> Connector {
-        self.connector().time_out(Duration::from_millis(100))
-    }
-
     pub(crate) fn open(&self) -> Channel {
         self.connector().open().unwrap()
     }

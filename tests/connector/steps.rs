@@ -97,7 +97,7 @@ fn silence_ends_each_step_in_time() {
             peer.drain_to_eof();
         });
         let began = Instant::now();
-        let error = server.impatient().open().unwrap_err();
+        let error = server.connector().time_out_of(step, Duration::from_millis(100)).open().unwrap_err();
         assert_error(&error, step, "time-out", "100ms");
         assert!(error.is_time_out());
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
@@ -117,7 +117,8 @@ fn a_step_that_trickles_in_is_not_given_more_time() {
         }
         peer.drain_to_eof();
     });
-    let error = server.impatient().connect().unwrap_err();
+    let connector = server.connector().time_out_of(Step::Connect, Duration::from_millis(100));
+    let error = connector.connect().unwrap_err();
     assert_error(&error, Step::Connect, "time-out", "100ms");
     server.done();
 }

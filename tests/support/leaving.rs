@@ -8,8 +8,11 @@ use super::performative::*;
 use super::rows::each_row;
 use super::wire::Value;
 
-/// What it does to leave, by name. It has one link, with handle 0.
-const WAYS_TO_LEAVE: [(&str, fn(Peer)); 6] = [
+/// What a peer does to leave.
+type WayToLeave = fn(Peer);
+
+/// All of them, by name. It has one link, with handle 0.
+const WAYS_TO_LEAVE: [(&str, WayToLeave); 6] = [
     ("detach", |mut peer| {
         peer.send(detach(0));
         peer.expect_detach();
@@ -28,12 +31,12 @@ const WAYS_TO_LEAVE: [(&str, fn(Peer)); 6] = [
 ];
 
 /// Runs `check` for each way to leave.
-pub fn each_way_to_leave(check: impl FnMut(fn(Peer))) {
+pub fn each_way_to_leave(check: impl FnMut(WayToLeave)) {
     each_row(WAYS_TO_LEAVE, check);
 }
 
 /// The same for those ways that all links of a peer go together.
-pub fn each_way_to_leave_together(check: impl FnMut(fn(Peer))) {
+pub fn each_way_to_leave_together(check: impl FnMut(WayToLeave)) {
     let [_, _, together @ ..] = WAYS_TO_LEAVE;
     each_row(together, check);
 }

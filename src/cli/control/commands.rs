@@ -1,4 +1,4 @@
-//! The commands: what each takes, does and answers. docs/control.md is the list for its users.
+//! The commands: what each takes, does and answers. `docs/control.md` is the list for those who write them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -118,6 +118,13 @@ pub(super) fn outcome(outcome: Option<&Outcome>) -> Json {
     Json::Object(object.0)
 }
 
+/// What a message says, and nothing of what befell it.
+pub(crate) fn content(message: &Message) -> Json {
+    let mut object = Object::default();
+    put_content(&mut object, message, false);
+    Json::Object(object.0)
+}
+
 fn put_content(object: &mut Object, message: &Message, typed: bool) {
     object.put_object("header", header(&message.header));
     let sections = [

@@ -34,6 +34,7 @@ use super::News;
 use commands::{Answered, Control};
 use fields::Fields;
 use inbox::Inbox;
+pub(super) use messages::content;
 
 /// Says where the broker is and takes commands from then on, in threads of their own. With `hold` nothing listens before the
 /// command to start.

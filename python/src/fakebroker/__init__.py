@@ -1,0 +1,40 @@
+"""An AMQP broker for tests: the `fakebroker` command in the hands of a Python test.
+
+    from fakebroker import Broker
+
+    with Broker() as broker:
+        ...  # point the client under test at broker.url
+        [order] = broker.wait_for_messages("queue.orders", 1)
+        assert order.text == "one coffee"
+
+Nothing but the standard library is needed, and the command itself: see `find_command`.
+"""
+
+from ._command import BrokerError, CommandNotFound, find_command
+from ._pictures import Connection, Counts, Link, Report, Route, Violation
+from ._values import Described, Typed
+from .broker import Broker, VerifyError, WaitError
+from .driver import FakeBroker
+from .messages import Message, Outcome, Receipt, Sender
+
+__all__ = [
+    "Broker",
+    "BrokerError",
+    "CommandNotFound",
+    "Connection",
+    "Counts",
+    "Described",
+    "FakeBroker",
+    "Link",
+    "Message",
+    "Outcome",
+    "Receipt",
+    "Report",
+    "Route",
+    "Sender",
+    "Typed",
+    "VerifyError",
+    "Violation",
+    "WaitError",
+    "find_command",
+]

@@ -1,0 +1,94 @@
+"""Who is there and what waits where, as it was when it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+
+#: Every counter by its name.
+Counts = Dict[str, int]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A connection. `protocol` is None until it is open."""
+
+    id: int
+    peer: str
+    protocol: Optional[str]
+    container: Optional[str]
+    host: Optional[str]
+    user: Optional[str]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link. `role` is what the client does: `sender` or `receiver`; a sender without an address names it in each message."""
+
+    connection: int
+    name: str
+    role: str
+    address: Optional[str]
+    credit: int
+    unsettled: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address that somebody is attached to or that stores messages."""
+
+    address: str
+    distribution: str
+    senders: int
+    receivers: int
+    waiting: int
+    arrived: int
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What a client did against the rules of its protocol, with the section of the specification."""
+
+    connection: int
+    peer: str
+    section: str
+    condition: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What clients have not left in order. It prints a line for each thing."""
+
+    clean: bool
+    text: str
+    violations: Tuple[Violation, ...]
+    unsettled: Tuple[Link, ...]
+    open_connections: Tuple[Connection, ...]
+    open_links: Tuple[Link, ...]
+    unclosed_connections: Tuple[Connection, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def read(cls, json: Dict[str, Any]) -> "Report":
+        return cls(
+            clean=json["clean"],
+            text=json["report"],
+            violations=tuple(read(Violation, json["violations"])),
+            unsettled=tuple(read(Link, json["unsettled"])),
+            open_connections=tuple(read(Connection, json["open_connections"])),
+            open_links=tuple(read(Link, json["open_links"])),
+            unclosed_connections=tuple(read(Connection, json["unclosed_connections"])),
+        )
+
+
+T = TypeVar("T", Connection, Link, Route, Violation)
+
+
+def read(picture: Type[T], items: List[Dict[str, Any]]) -> List[T]:
+    """Pictures from an answer, which may have members that are newer than this."""
+    names = [known.name for known in fields(picture)]
+    return [picture(**{name: item[name] for name in names}) for item in items]

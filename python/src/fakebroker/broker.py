@@ -1,0 +1,398 @@
+"""`Broker`: what a test holds."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, Union
+from urllib.parse import urlsplit
+
+from ._command import BrokerError, Command
+from ._pictures import Connection, Counts, Link, Report, Route, read
+from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
+from .messages import Message, Outcome
+
+_NO_BODY: Any = object()
+
+
+class WaitError(AssertionError):
+    """What was waited for has not happened. Its text says what did: counters, who is attached where, the last events."""
+
+
+class VerifyError(AssertionError):
+    """Clients have not left everything in order. Its text and its `report` say what is not."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.text)
+        self.report = report
+
+
+class Broker:
+    """A broker on a free port of the loopback, from the moment it is made until it is stopped.
+
+    ::
+
+        with Broker() as broker:
+            ...  # point the client under test at broker.url
+            [order] = broker.wait_for_messages("queue.orders", 1)
+
+    What it is like can be chosen: `users` are names and passwords; `default_distribution` and the values of `distributions`
+    are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
+    `settlement` is `immediate` or `end-to-end`; `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file
+    that the trace goes to. `arguments` are more arguments for the command, and `binary` is the command: otherwise it is in
+    `FAKEBROKER_BIN` or on PATH. With `hold` the port refuses connections until `start`.
+
+    Its methods may be used from any thread, and wait for each other: behind a `wait_for_...` for as long as that waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        listen: str = "127.0.0.1:0",
+        users: Optional[Mapping[str, str]] = None,
+        default_distribution: Optional[str] = None,
+        distributions: Optional[Mapping[str, str]] = None,
+        unroutable: Optional[str] = None,
+        settlement: Optional[str] = None,
+        credit_window: Optional[int] = None,
+        message_log: Optional[int] = None,
+        trace_log: Optional[int] = None,
+        trace: Union[str, "os.PathLike[str]", None] = None,
+        hold: bool = False,
+        arguments: Sequence[str] = (),
+        binary: Optional[str] = None,
+    ) -> None:
+        line = ["--listen", listen]
+        line += [part for name, password in (users or {}).items() for part in ("--user", f"{name}:{password}")]
+        line += [part for address, how in (distributions or {}).items() for part in ("--distribution", f"{address}={how}")]
+        options = {
+            "--default-distribution": default_distribution,
+            "--unroutable": unroutable,
+            "--settlement": settlement,
+            "--credit-window": credit_window,
+            "--message-log": message_log,
+            "--trace-log": trace_log,
+            "--trace": None if trace is None else os.fspath(trace),
+        }
+        line += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+        self._command = Command([*line, *(["--hold"] if hold else []), *arguments], binary)
+        #: Where it is, as clients like to have it: `amqp://127.0.0.1:PORT`.
+        self.url: str = self._command.first["url"]
+        place = urlsplit(self.url)
+        #: Its host, and its port.
+        self.host: str = place.hostname or ""
+        self.port: int = place.port or 0
+
+    def __enter__(self) -> "Broker":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<fakebroker.Broker at {self.url}{'' if self.is_alive() else ', stopped'}>"
+
+    def _ask(self, command: str, **members: Any) -> Dict[str, Any]:
+        # A body that is null is one; any other member is left out.
+        members = {name: value for name, value in members.items() if value is not None or name == "value"}
+        answer = self._command.ask({"cmd": command, **members})
+        if not answer["ok"]:
+            raise BrokerError(f"fakebroker refused {command!r}: {answer['error']}")
+        return answer
+
+    # Starting and stopping
+
+    def start(self) -> None:
+        """Accepts connections: of a broker that was made with `hold`, or is down."""
+        self._ask("start")
+
+    def stop(self) -> None:
+        """Ends it at once: to its clients, a crash. Does nothing if it has ended."""
+        self._command.end()
+
+    def stop_clean(self) -> None:
+        """Closes every connection, then ends it."""
+        self._ask("stop_clean")
+        self._command.wait()
+
+    def crash(self) -> None:
+        """Goes down at once, and keeps the port: connections are refused until `start`. What it stores it keeps."""
+        self._ask("crash")
+
+    def shutdown(self) -> None:
+        """Likewise, with a close for every connection."""
+        self._ask("shutdown")
+
+    def restart(self, ending: str = "crash", queues: str = "keep") -> None:
+        """Goes down, by a `crash` or `clean`, and comes up on the same port. Stored messages are `keep` or `drop`."""
+        self._ask("restart", ending=ending, queues=queues)
+
+    def is_alive(self) -> bool:
+        """Whether the command runs."""
+        return self._command.is_alive()
+
+    @property
+    def version(self) -> str:
+        """The command's version."""
+        version: str = self._ask("version")["version"]
+        return version
+
+    # Waiting
+
+    def _wait(self, what: str, timeout: float, **members: Any) -> Dict[str, Any]:
+        members = {name: value for name, value in members.items() if value is not None}
+        command = {"cmd": "wait", "for": what, "timeout": timeout, **members}
+        answer = self._command.ask(command, timeout)
+        if not answer["ok"]:
+            # A wait in vain, and not a word that the command does not know.
+            if answer["error"].startswith("waited "):
+                raise WaitError(answer["error"])
+            raise BrokerError(f"fakebroker refused 'wait': {answer['error']}")
+        return answer
+
+    def wait_for_counts(self, at_least: Optional[Mapping[str, int]] = None, *, timeout: float = 5,
+                        **equal: int) -> Counts:
+        """Waits until counters are what is named, as in `wait_for_counts(accepted=3)`, or `at_least` so high."""
+        counts: Counts = self._wait("counts", timeout, at_least=at_least and dict(at_least), equal=equal or None)["counts"]
+        return counts
+
+    def wait_for_messages(self, address: str, count: int = 1, *, timeout: float = 5, typed: bool = False,
+                          raw: bool = False) -> List[Message]:
+        """Waits until so many messages have arrived for an address since the start; returns those that are in the log."""
+        answer = self._wait("messages", timeout, address=address, count=count, typed=typed, raw=raw)
+        return [Message.read(json) for json in answer["messages"]]
+
+    def wait_for_receivers(self, address: str, count: int = 1, *, timeout: float = 5) -> None:
+        """Waits until so many links receive from an address."""
+        self._wait("receivers", timeout, address=address, count=count)
+
+    def wait_for_connections(self, count: int, *, timeout: float = 5) -> List[Connection]:
+        """Waits until exactly so many clients are connected, and their connections open."""
+        return read(Connection, self._wait("connections", timeout, count=count)["connections"])
+
+    def wait_for_settled(self, *, timeout: float = 5) -> None:
+        """Waits until every delivery is settled, in both directions."""
+        self._wait("settled", timeout)
+
+    # Looking
+
+    @property
+    def counts(self) -> Counts:
+        """Every counter by its name, as they are now."""
+        counts: Counts = self._ask("counts")["counts"]
+        return counts
+
+    def messages(self, address: str, *, typed: bool = False, raw: bool = False) -> List[Message]:
+        """The messages that were sent to an address, oldest first.
+
+        Values are Python's own; with `typed` those whose AMQP type Python does not have are `Typed`.
+        """
+        answer = self._ask("messages", address=address, typed=typed, raw=raw)
+        return [Message.read(json) for json in answer["messages"]]
+
+    def take_messages(self, address: str, *, typed: bool = False, raw: bool = False) -> List[Message]:
+        """Likewise, and forgets them: asked again, only what has come since is there. Queues are not touched."""
+        answer = self._ask("take_messages", address=address, typed=typed, raw=raw)
+        return [Message.read(json) for json in answer["messages"]]
+
+    def connections(self) -> List[Connection]:
+        """Who is connected."""
+        return read(Connection, self._ask("connections")["connections"])
+
+    def links(self) -> List[Link]:
+        """All links."""
+        return read(Link, self._ask("links")["links"])
+
+    def routes(self) -> List[Route]:
+        """All addresses that somebody is attached to or where messages wait."""
+        return read(Route, self._ask("routes")["routes"])
+
+    def queue_depth(self, address: str) -> int:
+        """Messages that wait at an address."""
+        depth: int = self._ask("queue_depth", address=address)["depth"]
+        return depth
+
+    def trace(self, last: Optional[int] = None) -> List[str]:
+        """What was on the wire and what was decided, a line each: all that is remembered, or the last so many."""
+        lines: List[str] = self._ask("trace", last=last)["trace"]
+        return lines
+
+    def trace_events(self, last: Optional[int] = None) -> List[Dict[str, Any]]:
+        """Likewise, as objects."""
+        events: List[Dict[str, Any]] = self._ask("trace", format="json", last=last)["trace"]
+        return events
+
+    def write_capture(self, file: Union[str, "os.PathLike[str]"]) -> None:
+        """Writes the frames of the trace to a capture file for Wireshark or tshark."""
+        self._ask("trace", format="pcap", file=os.path.abspath(file))
+
+    def report(self) -> Report:
+        """What clients have not left in order: violations, unsettled deliveries, what was never closed."""
+        return Report.read(self._ask("verify"))
+
+    def verify(self) -> None:
+        """Raises a `VerifyError` unless the report is clean: for the end of a test, when clients should have closed."""
+        report = self.report()
+        if not report.clean:
+            raise VerifyError(report)
+
+    # Messages of the test's own
+
+    def inject(
+        self,
+        address: str,
+        body: Any = _NO_BODY,
+        *,
+        sequence: Optional[Sequence[Sequence[Any]]] = None,
+        properties: Optional[Mapping[str, Any]] = None,
+        application_properties: Optional[Mapping[str, Any]] = None,
+        header: Optional[Mapping[str, Any]] = None,
+        message_annotations: Optional[Mapping[Any, Any]] = None,
+        delivery_annotations: Optional[Mapping[Any, Any]] = None,
+        footer: Optional[Mapping[Any, Any]] = None,
+    ) -> Optional[Outcome]:
+        """Puts a message in as if a client had sent it; returns what that client would have been told by now.
+
+        The body is bytes (a data section), or a value of any other type; without one it is `sequence`, lists of values, or
+        nothing. `properties` are `subject`, `message_id` and so on, `header` is `durable`, `priority`, `ttl` (milliseconds).
+        """
+        members: Dict[str, Any] = {}
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            members["data"] = base64_of(body)
+        elif body is not _NO_BODY:
+            members["value"] = to_json(body)
+        answer = self._ask(
+            "inject",
+            address=address,
+            sequence=None if sequence is None else [to_json(items) for items in sequence],
+            properties=mapping_to_json(properties),
+            application_properties=mapping_to_json(application_properties),
+            header=None if header is None else dict(header),
+            message_annotations=annotations_to_json(message_annotations),
+            delivery_annotations=annotations_to_json(delivery_annotations),
+            footer=annotations_to_json(footer),
+            **members,
+        )
+        return Outcome.read(answer)
+
+    def purge(self, address: str) -> int:
+        """Takes out what waits at an address. Returns how many messages that was."""
+        purged: int = self._ask("purge", address=address)["purged"]
+        return purged
+
+    # Steering
+
+    def pause(self) -> None:
+        """Serves nobody until `resume`, while all sockets stay open."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Goes on."""
+        self._ask("resume")
+
+    def disconnect(self, connection: Union[Connection, int, None] = None) -> int:
+        """Drops a connection without a word, or all. Returns how many there were."""
+        disconnected: int = self._ask("disconnect", connection=_id(connection))["disconnected"]
+        return disconnected
+
+    def close(self, connection: Union[Connection, int, None] = None, condition: Optional[str] = None,
+              description: Optional[str] = None) -> int:
+        """Closes a connection with an error, or all. Returns how many there were."""
+        answer = self._ask("close", connection=_id(connection), condition=condition, description=description)
+        closed: int = answer["closed"]
+        return closed
+
+    def detach(
+        self,
+        *,
+        connection: Union[Connection, int, None] = None,
+        name: Optional[str] = None,
+        address: Optional[str] = None,
+        role: Optional[str] = None,
+        condition: Optional[str] = None,
+        description: Optional[str] = None,
+    ) -> int:
+        """Detaches with an error the links that are as all of the first four say. Returns how many there were."""
+        answer = self._ask("detach", connection=_id(connection), name=name, address=address, role=role,
+                           condition=condition, description=description)
+        detached: int = answer["detached"]
+        return detached
+
+    def refuse_connections(self, refuse: bool = True) -> None:
+        """Refuses new connections, or accepts them again. Who is connected stays so."""
+        self._ask("refuse_connections", refuse=refuse)
+
+    def withhold(self, address: str) -> None:
+        """Gives who sends to this address no credit, but by `grant`."""
+        self._ask("withhold", address=address)
+
+    def grant(self, address: str, messages: int) -> None:
+        """Lets each who sends to this address send so many messages more, once."""
+        self._ask("grant", address=address, messages=messages)
+
+    def restore(self, address: str) -> None:
+        """Takes back `withhold`."""
+        self._ask("restore", address=address)
+
+    # Rules
+
+    def on_message(
+        self,
+        verdict: str,
+        *,
+        address: Optional[str] = None,
+        name: Optional[str] = None,
+        subject: Optional[str] = None,
+        body: Optional[str] = None,
+        condition: Optional[str] = None,
+        description: Optional[str] = None,
+        seconds: Optional[float] = None,
+        times: Optional[int] = None,
+    ) -> None:
+        """Decides about messages that arrive from now on.
+
+        The verdict is `forward`, `drop`, `accept`, `reject` (with `condition` and `description`), `release`, `modify`,
+        `ignore` or `delay` (by `seconds`). It is for messages that are as all of `address`, `name` (of the link), `subject`
+        and `body` say, where `*` stands for any text; for so many `times`. Of the rules that fit, the oldest decides.
+        """
+        self._ask("on_message", verdict=verdict, address=address, name=name, subject=subject, body=body,
+                  condition=condition, description=description, seconds=seconds, times=times)
+
+    def on_attach(
+        self,
+        verdict: str,
+        *,
+        address: Optional[str] = None,
+        name: Optional[str] = None,
+        role: Optional[str] = None,
+        condition: Optional[str] = None,
+        description: Optional[str] = None,
+        times: Optional[int] = None,
+    ) -> None:
+        """Decides about links that are attached from now on: `allow` or `refuse`. See `on_message`."""
+        self._ask("on_attach", verdict=verdict, address=address, name=name, role=role, condition=condition,
+                  description=description, times=times)
+
+    def on_connect(
+        self,
+        verdict: str,
+        *,
+        container: Optional[str] = None,
+        host: Optional[str] = None,
+        user: Optional[str] = None,
+        condition: Optional[str] = None,
+        description: Optional[str] = None,
+        times: Optional[int] = None,
+    ) -> None:
+        """Decides about connections that are opened from now on: `allow` or `refuse`. See `on_message`."""
+        self._ask("on_connect", verdict=verdict, container=container, host=host, user=user, condition=condition,
+                  description=description, times=times)
+
+    def clear_hooks(self) -> None:
+        """Takes all rules back."""
+        self._ask("clear_hooks")
+
+
+def _id(connection: Union[Connection, int, None]) -> Optional[int]:
+    return connection.id if isinstance(connection, Connection) else connection

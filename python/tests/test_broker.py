@@ -1,0 +1,291 @@
+"""What a test can ask of a broker and do to it, with Proton as the client under test."""
+
+import contextlib
+import socket
+
+import proton
+import pytest
+from proton import ConnectionException
+from proton.utils import BlockingConnection, LinkDetached, SendException
+
+from fakebroker import Broker, BrokerError, Receipt, Sender, VerifyError, WaitError
+
+PATIENCE = 20
+
+
+@contextlib.contextmanager
+def connected(broker, **options):
+    connection = BlockingConnection(broker.url, timeout=PATIENCE, **options)
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+@pytest.fixture
+def broker():
+    with Broker() as broker:
+        yield broker
+
+
+def test_it_says_where_and_what_it_is(broker):
+    assert broker.url == f"amqp://127.0.0.1:{broker.port}"
+    assert (broker.host, broker.is_alive()) == ("127.0.0.1", True)
+    assert broker.version.count(".") == 2
+    assert broker.url in repr(broker)
+    assert set(broker.counts.values()) == {0}
+
+
+def test_messages_are_seen_whole(broker):
+    with connected(broker) as connection:
+        receiver = connection.create_receiver("news", name="r")
+        sender = connection.create_sender("news", name="s")
+        sent = proton.Message(body="hello", id=7, subject="greeting", properties={"table": 7, "raw": b"\x00"}, ttl=1.5,
+                              user_id=b"joe", correlation_id="c", annotations={proton.symbol("x-opt-a"): 1})
+        sender.send(sent)
+        receiver.receive()
+        receiver.reject()
+    broker.wait_for_counts(rejected=1, timeout=PATIENCE)
+    [message] = broker.messages("news", raw=True)
+    assert (message.number, message.address, message.settled) == (1, "news", False)
+    assert message.sender == Sender(1, "s")
+    assert (message.text, message.body, message.value, message.data) == ("hello", "hello", None, None)
+    assert message.subject == "greeting"
+    assert message.properties == {"message_id": 7, "subject": "greeting", "user_id": "joe", "correlation_id": "c"}
+    assert message.application_properties == {"table": 7, "raw": b"\x00"}
+    assert message.message_annotations == {"x-opt-a": 1}
+    assert message.header["ttl"] == 1500
+    assert (message.fate, message.why, message.outcome) == ("forwarded", None, "accepted")
+    assert message.receivers == (Receipt(1, "r", message.receivers[0].outcome),)
+    assert message.receivers[0].outcome == "rejected"
+    assert b"hello" in message.raw
+    assert broker.messages("news")[0].raw is None
+    assert broker.take_messages("news") != []
+    assert broker.take_messages("news") == []
+
+
+def test_an_outcome_has_its_reasons(broker):
+    outcome = broker.inject("nobody", "m")
+    assert (outcome, outcome.condition) == ("rejected", "amqp:not-found")
+    assert "nobody" in outcome.description
+    [message] = broker.messages("nobody")
+    assert (message.fate, message.outcome, message.sender) == ("dropped", "rejected", None)
+    assert message.why
+    with Broker(unroutable="silent") as silent:
+        assert silent.inject("nobody", "m") is None
+    with Broker(unroutable="modified") as modified:
+        assert modified.inject("nobody", "m").delivery_failed
+
+
+def test_what_is_injected_is_received_whole(broker):
+    bodies = ["text", b"\x00data", {"k": [1]}, None]
+    for body in bodies:
+        assert broker.inject("queue.a", body, properties={"subject": "s", "message_id": 7},
+                             application_properties={"table": 7}, header={"priority": 7},
+                             message_annotations={"x-opt-a": 1}) == "accepted"
+    broker.inject("queue.a", sequence=[[1, "x"]])
+    assert broker.queue_depth("queue.a") == 5
+    assert [message.body for message in broker.messages("queue.a")] == [*bodies, [[1, "x"]]]
+    with connected(broker) as connection:
+        receiver = connection.create_receiver("queue.a")
+        for body in bodies:
+            message = receiver.receive()
+            assert (message.body, message.subject, message.id) == (body, "s", 7)
+            assert (message.properties, message.priority) == ({"table": 7}, 7)
+            assert message.annotations == {proton.symbol("x-opt-a"): 1}
+            receiver.accept()
+        assert receiver.receive().body == [1, "x"]
+        receiver.accept()
+    broker.inject("queue.b")
+    [empty] = broker.messages("queue.b", raw=True)
+    assert (empty.body, empty.raw) == (None, b"")
+    assert broker.purge("queue.b") == 1
+
+
+def test_waiting(broker):
+    with connected(broker) as connection:
+        assert [there.id for there in broker.wait_for_connections(1, timeout=PATIENCE)] == [1]
+        receiver = connection.create_receiver("a")
+        broker.wait_for_receivers("a", timeout=PATIENCE)
+        connection.create_sender("a").send(proton.Message(body="m"))
+        assert [message.text for message in broker.wait_for_messages("a", 1, timeout=PATIENCE)] == ["m"]
+        receiver.receive()
+        receiver.accept()
+        # Proton writes when it has to wait for something.
+        connection.create_receiver("b")
+        broker.wait_for_settled(timeout=PATIENCE)
+        assert broker.wait_for_counts(at_least={"direct": 1}, accepted=1, timeout=PATIENCE)["direct"] == 1
+
+
+def test_waiting_in_vain(broker):
+    with connected(broker) as connection:
+        connection.create_receiver("a", name="somebody")
+        with pytest.raises(WaitError, match='(?s)waited 10ms in vain for 2 to arrive for "a".*"somebody"'):
+            broker.wait_for_messages("a", 2, timeout=0.01)
+    with pytest.raises(BrokerError, match="equal.queed"):
+        broker.wait_for_counts(queed=1)
+
+
+def test_who_is_there(broker):
+    with connected(broker) as connection:
+        connection.create_sender("queue.a", name="s").send(proton.Message(body="m"))
+        [there] = broker.connections()
+        assert (there.id, there.protocol, there.container) == (1, "AMQP 1.0", connection.container.container_id)
+        [link] = broker.links()
+        assert (link.connection, link.name, link.role, link.address) == (1, "s", "sender", "queue.a")
+        [route] = broker.routes()
+        assert (route.address, route.distribution, route.waiting, route.arrived) == ("queue.a", "queue", 1, 1)
+    assert broker.purge("queue.a") == 1
+
+
+def test_the_trace(broker, tmp_path):
+    with connected(broker) as connection:
+        connection.create_sender("queue.traced")
+        lines = broker.trace()
+        assert any("queue.traced" in line for line in lines)
+        assert broker.trace(last=1) == lines[-1:]
+        events = broker.trace_events()
+        assert (len(events), events[0]["event"]) == (len(lines), "connected")
+        broker.write_capture(tmp_path / "frames.pcap")
+        assert b"queue.traced" in (tmp_path / "frames.pcap").read_bytes()
+
+
+def test_the_trace_goes_to_a_file(tmp_path):
+    with Broker(trace=tmp_path / "trace.jsonl") as broker:
+        broker.inject("queue.a", "m")
+    assert '"decision"' in (tmp_path / "trace.jsonl").read_text()
+
+
+def test_verify(broker):
+    broker.verify()
+    with connected(broker) as connection:
+        connection.create_sender("queue.a", name="open")
+        report = broker.report()
+        assert not report.clean
+        assert [link.name for link in report.open_links] == ["open"]
+        assert [there.id for there in report.open_connections] == [1]
+        assert (report.violations, report.unsettled, report.unclosed_connections) == ((), (), ())
+        with pytest.raises(VerifyError, match='link never detached: sender "open"') as error:
+            broker.verify()
+        assert error.value.report == report
+    broker.wait_for_connections(0, timeout=PATIENCE)
+    broker.verify()
+
+
+def test_connections_and_links_can_be_ended(broker):
+    with connected(broker) as connection:
+        connection.create_sender("queue.a")
+        assert broker.detach(address="queue.b") == 0
+        assert broker.detach(address="queue.a", role="sender", condition="my:reason", description="because") == 1
+        with pytest.raises(LinkDetached, match="my:reason"):
+            connection.create_receiver("queue.b")
+    broker.wait_for_connections(0, timeout=PATIENCE)
+    with connected(broker) as connection:
+        [there] = broker.wait_for_connections(1, timeout=PATIENCE)
+        assert broker.close(there, "my:reason", "because") == 1
+        with pytest.raises(ConnectionException, match="my:reason"):
+            connection.create_sender("queue.a")
+    broker.wait_for_connections(0, timeout=PATIENCE)
+    with socket.create_connection((broker.host, broker.port), PATIENCE) as client:
+        broker.wait_for_counts(connections=1, timeout=PATIENCE)
+        assert broker.disconnect(7) == 0
+        assert broker.disconnect() == 1
+        assert client.recv(1) == b""
+
+
+def refused(broker):
+    with socket.socket() as client:
+        return client.connect_ex((broker.host, broker.port)) != 0
+
+
+def test_up_and_down():
+    with Broker(hold=True) as broker:
+        assert refused(broker)
+        broker.start()
+        assert not refused(broker)
+        broker.inject("queue.a", "kept")
+        for end in (broker.crash, broker.shutdown):
+            end()
+            assert refused(broker)
+            assert broker.queue_depth("queue.a") == 1
+            broker.start()
+        broker.refuse_connections()
+        assert refused(broker)
+        broker.refuse_connections(False)
+        assert not refused(broker)
+        broker.restart()
+        assert broker.queue_depth("queue.a") == 1
+        broker.restart("clean", "drop")
+        assert broker.queue_depth("queue.a") == 0
+        broker.pause()
+        broker.resume()
+        with pytest.raises(BrokerError, match="started"):
+            broker.start()
+        broker.stop_clean()
+        assert not broker.is_alive()
+        assert refused(broker)
+
+
+def test_credit(broker):
+    broker.withhold("queue.a")
+    with connected(broker) as connection:
+        sender = connection.create_sender("queue.a")
+        assert broker.links()[0].credit == 0
+        broker.grant("queue.a", 1)
+        sender.send(proton.Message(body="m"))
+        assert broker.links()[0].credit == 0
+        broker.restore("queue.a")
+        assert broker.links()[0].credit > 0
+
+
+def test_rules_for_messages(broker):
+    broker.on_message("reject", body="poison", address="queue.*", condition="my:reason", description="because", times=1)
+    broker.on_message("release", subject="back")
+    broker.on_message("delay", seconds=0.01, body="late")
+    with connected(broker) as connection:
+        sender = connection.create_sender("queue.a")
+        with pytest.raises(SendException):
+            sender.send(proton.Message(body="poison"))
+        sender.send(proton.Message(body="poison"))
+        with pytest.raises(SendException):
+            sender.send(proton.Message(body="m", subject="back"))
+        sender.send(proton.Message(body="late"))
+        broker.clear_hooks()
+        sender.send(proton.Message(body="m", subject="back"))
+    rejected, poison, released, late, back = broker.messages("queue.a")
+    assert (rejected.outcome, rejected.outcome.condition) == ("rejected", "my:reason")
+    assert (rejected.fate, poison.outcome, released.outcome) == ("decided", "accepted", "released")
+    assert {message.outcome for message in (late, back)} == {"accepted"}
+    with pytest.raises(BrokerError, match='"verdict"'):
+        broker.on_message("dance")
+
+
+def test_rules_for_links_and_connections(broker):
+    broker.on_attach("refuse", address="private.*", role="receiver", condition="my:reason")
+    broker.on_connect("allow", container="friend")
+    broker.on_connect("refuse", container="*", condition="my:reason", times=1)
+    with pytest.raises(ConnectionException, match="my:reason"), connected(broker) as connection:
+        connection.create_sender("queue.a")
+    with connected(broker) as connection:
+        connection.create_sender("private.a")
+        with pytest.raises(LinkDetached, match="my:reason"):
+            connection.create_receiver("private.a")
+
+
+def test_what_it_is_like_can_be_chosen():
+    with Broker(users={"joe": "secret"}, distributions={"orders": "queue"}, default_distribution="multicast",
+                credit_window=3, settlement="end-to-end", message_log=1, trace_log=2, arguments=["-v"]) as broker:
+        with pytest.raises(ConnectionException):
+            BlockingConnection(broker.url, timeout=PATIENCE, allowed_mechs="ANONYMOUS")
+        with connected(broker, user="joe", password="secret", allowed_mechs="PLAIN", allow_insecure_mechs=True) as connection:
+            connection.create_sender("orders")
+            assert broker.links()[0].credit == 3
+            assert broker.connections()[0].user == "joe"
+        broker.inject("orders", "one")
+        broker.inject("orders", "two")
+        assert [message.text for message in broker.messages("orders")] == ["two"]
+        assert len(broker.trace()) == 2
+        broker.inject("any", "m")
+        distributions = {route.address: route.distribution for route in broker.routes()}
+        assert distributions["orders"] == "queue"

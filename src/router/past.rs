@@ -1,0 +1,31 @@
+//! How many messages have arrived at addresses that nobody uses any more, for who waits for some. Bounded, since peers make
+//! addresses up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Addresses that are remembered, and the bytes that they have together.
+const MAX_ADDRESSES: usize = 65_536;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    arrived: HashMap<Arc<str>, u64>,
+    bytes: usize,
+}
+
+impl Past {
+    pub(super) fn count(&mut self, address: &Arc<str>, messages: u64) {
+        if let Some(count) = self.arrived.get_mut(address) {
+            *count += messages;
+        } else if messages > 0 && self.arrived.len() < MAX_ADDRESSES && self.bytes + address.len() <= MAX_BYTES {
+            self.bytes += address.len();
+            self.arrived.insert(address.clone(), messages);
+        }
+    }
+
+    pub(super) fn of(&self, address: &str) -> u64 {
+        self.arrived.get(address).copied().unwrap_or_default()
+    }
+}
