@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use fakebroker::connector::{Channel, Delivery, Receiver, Source};
 use fakebroker::Message;
+use fakebroker::connector::{Channel, Delivery, Receiver, Source};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::client::{Failure, Peer, Progress, seconds};
