@@ -1,7 +1,7 @@
 //! 2.1.5: channels. What each is in the middle of; how they open and close. Methods of exchanges and queues are in
 //! `entities.rs`, what is published in `publish.rs`, what is delivered in `consumer.rs`. A part of `connection.rs`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::connection::{Connection, Link, LinkEnd};
@@ -21,6 +21,8 @@ use crate::outbox::Outbox;
 pub(crate) struct Channel {
     /// What it publishes, and asks of the router, is on this link.
     pub(super) link: LinkId,
+    /// All its links, that one included.
+    pub(super) links: HashSet<LinkId>,
     pub(super) state: ChannelState,
     /// It is on its connection's list for the end of the turn.
     pub(super) touched: bool,
@@ -74,6 +76,7 @@ impl Channel {
     fn new(link: LinkId) -> Channel {
         Channel {
             link,
+            links: HashSet::from([link]),
             state: ChannelState::AwaitRoute,
             touched: false,
             content: None,
@@ -174,7 +177,7 @@ impl Connection {
                     channel.active = *active;
                 }
                 self.tell(number, &Method::Channel(Class::FlowOk { active: *active }), out);
-                self.grant_credit(number);
+                self.touch(number);
                 Ok(())
             }
             Class::FlowOk { .. } => Ok(()),
@@ -209,6 +212,9 @@ impl Connection {
             self.remove_link(id);
         }
         let Some(channel) = self.channel_mut(number) else { return Ok(()) };
+        if is_consumer {
+            channel.links.remove(&id);
+        }
         match channel.question.take() {
             Some((method, question)) => self.question_refused(number, method, &question, fault, out),
             // The channel itself.
@@ -261,16 +267,9 @@ impl Connection {
 
     /// Its links go; what was delivered on it and not acknowledged goes back.
     fn let_channel_go(&mut self, number: u16) {
-        let links = self.links.iter().filter(|(_, link)| link.channel == number);
-        let links: Vec<usize> = links.map(|(slot, _)| slot).collect();
-        let mut gone = Vec::new();
-        for slot in links {
-            let link = self.links.remove(slot);
-            gone.push(Gone {
-                link: LinkId { slot: super::types::saturate(slot), serial: link.serial },
-                unsent: Vec::new(),
-            });
-        }
+        let mut links = self.channel_mut(number).map(|channel| std::mem::take(&mut channel.links)).unwrap_or_default();
+        links.retain(|link| self.remove_link(*link));
+        let gone: Vec<Gone> = links.into_iter().map(|link| Gone { link, unsent: Vec::new() }).collect();
         if let Some(partial) = self.channel_mut(number).and_then(|channel| channel.content.take()) {
             self.partial_bytes -= partial.len();
         }

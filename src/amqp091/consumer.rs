@@ -175,6 +175,9 @@ impl Connection {
         let (name, passing) = (consumer.tag.clone(), consumer.queue.is_some());
         let manner = if consumer.no_ack { Manner::Settled } else { Manner::Unsettled };
         let link = self.add_link(number, LinkEnd::Consumer(consumer));
+        if let Some(channel) = self.channel_mut(number) {
+            channel.links.insert(link);
+        }
         self.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
             link,
             name,
@@ -223,6 +226,10 @@ impl Connection {
     }
 
     fn let_consumer_go(&mut self, id: LinkId) {
+        let number = self.link_mut(id).map(|link| link.channel);
+        if let Some(channel) = number.and_then(|number| self.channel_mut(number)) {
+            channel.links.remove(&id);
+        }
         if self.remove_link(id) {
             self.events.push_back(Event::Detach { gone: vec![Gone { link: id, unsent: Vec::new() }] });
         }

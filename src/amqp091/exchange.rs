@@ -1,6 +1,6 @@
 //! 3.1.3: one exchange: which of its bindings a message matches. What stands behind a binding is not known here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,14 +34,14 @@ impl ExchangeKind {
 }
 
 /// What a binding leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     Queue(Arc<str>),
     Exchange(Arc<str>),
 }
 
-/// See the module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// See the module. Those of one target stand together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Binding {
     pub(crate) target: Target,
     pub(crate) key: Box<[u8]>,
@@ -60,8 +60,8 @@ pub(crate) struct Exchange {
     auto_delete: bool,
     /// Only other exchanges publish to it.
     pub(crate) internal: bool,
-    /// By their keys, in the order in which they were made.
-    bindings: HashMap<Box<[u8]>, Vec<Binding>>,
+    /// By their keys.
+    bindings: BTreeMap<Box<[u8]>, BTreeSet<Binding>>,
     was_bound: bool,
 }
 
@@ -73,7 +73,7 @@ impl Exchange {
             durable: true,
             auto_delete: false,
             internal: false,
-            bindings: HashMap::new(),
+            bindings: BTreeMap::new(),
             was_bound: false,
         }
     }
@@ -85,7 +85,7 @@ impl Exchange {
             durable: declared.durable,
             auto_delete: declared.auto_delete,
             internal: declared.internal,
-            bindings: HashMap::new(),
+            bindings: BTreeMap::new(),
             was_bound: false,
         }
     }
@@ -105,41 +105,41 @@ impl Exchange {
         self.auto_delete && self.was_bound && self.bindings.is_empty()
     }
 
-    /// The same twice is one binding.
-    pub(crate) fn bind(&mut self, binding: Binding) {
+    /// The same twice is one binding: then false.
+    pub(crate) fn bind(&mut self, binding: Binding) -> bool {
         self.was_bound = true;
-        let bindings = self.bindings.entry(binding.key.clone()).or_default();
-        if !bindings.contains(&binding) {
-            bindings.push(binding);
-        }
+        self.bindings.entry(binding.key.clone()).or_default().insert(binding)
     }
 
     /// True if it was bound.
     pub(crate) fn unbind(&mut self, binding: &Binding) -> bool {
         let Some(bindings) = self.bindings.get_mut(&binding.key) else { return false };
-        let before = bindings.len();
-        bindings.retain(|known| known != binding);
-        let unbound = bindings.len() < before;
+        let unbound = bindings.remove(binding);
         if bindings.is_empty() {
             self.bindings.remove(&binding.key);
         }
         unbound
     }
 
-    /// True if there was a binding to it.
-    pub(crate) fn unbind_all(&mut self, target: &Target) -> bool {
-        let mut unbound = false;
-        self.bindings.retain(|_, bindings| {
-            let before = bindings.len();
-            bindings.retain(|binding| binding.target != *target);
-            unbound |= bindings.len() < before;
-            !bindings.is_empty()
-        });
-        unbound
+    /// Takes out all that lead to a target by one key; how many those were.
+    pub(crate) fn unbind_all(&mut self, target: &Target, key: &[u8]) -> usize {
+        let found: Vec<Binding> = self.by(target, key).cloned().collect();
+        found.iter().filter(|binding| self.unbind(binding)).count()
     }
 
-    pub(crate) fn has(&self, target: &Target) -> bool {
-        self.bindings.values().flatten().any(|binding| binding.target == *target)
+    pub(crate) fn has(&self, target: &Target, key: &[u8]) -> bool {
+        self.by(target, key).next().is_some()
+    }
+
+    fn by<'a>(&'a self, target: &'a Target, key: &[u8]) -> impl Iterator<Item = &'a Binding> {
+        let first = Binding { target: target.clone(), key: key.into(), arguments: Bytes::new() };
+        let bindings = self.bindings.get(key).into_iter().flat_map(move |bindings| bindings.range(first.clone()..));
+        bindings.take_while(move |binding| binding.target == *target)
+    }
+
+    /// All of them.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.values().flatten()
     }
 
     /// Hands on what the bindings that match lead to.

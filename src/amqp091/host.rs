@@ -15,18 +15,25 @@ pub(crate) const NAME: &str = "/";
 /// Names that clients may not take.
 const RESERVED: &str = "amq.";
 
+/// Bindings of all exchanges together (our choice).
+const MAX_BINDINGS: usize = 65_536;
+
 /// Addresses of messages whose queues are remembered.
 const MAX_REMEMBERED: usize = 4096;
 
 /// The queues of one address of an exchange.
 type Queues = Arc<[Arc<str>]>;
 
+/// An exchange and a key that something is bound by.
+type Place = (Arc<str>, Box<[u8]>);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct VirtualHost {
     exchanges: HashMap<Arc<str>, Exchange>,
-    /// The exchanges that each queue is bound to.
-    bound: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// What each queue and exchange is bound to: exchanges, and by which keys.
+    bound: HashMap<Target, HashSet<Place>>,
+    bindings: usize,
     /// Where messages went, by exchange and routing key, until a binding changes. No exchange is in here whose decision
     /// depends on more than the routing key.
     remembered: HashMap<Arc<str>, HashMap<Box<[u8]>, Queues>>,
@@ -51,6 +58,7 @@ impl VirtualHost {
         let mut host = VirtualHost {
             exchanges: HashMap::new(),
             bound: HashMap::new(),
+            bindings: 0,
             remembered: HashMap::new(),
             remembered_count: 0,
             salt,
@@ -71,6 +79,7 @@ impl VirtualHost {
         ];
         self.exchanges = standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect();
         self.bound.clear();
+        self.bindings = 0;
         self.forget_addresses();
     }
 
@@ -146,23 +155,39 @@ impl VirtualHost {
     /// An exchange goes, with the bindings from it and to it.
     fn remove(&mut self, name: &str) {
         let mut gone: Vec<Arc<str>> = vec![name.into()];
-        // One that is not bound any more may be an auto-delete one itself.
         while let Some(name) = gone.pop() {
-            if self.exchanges.remove(&name).is_none() {
-                continue;
+            let Some(exchange) = self.exchanges.remove(&name) else { continue };
+            for binding in exchange.bindings() {
+                self.bindings -= 1;
+                self.forget_bound(&binding.target, &name, &binding.key);
             }
-            for exchanges in self.bound.values_mut() {
-                exchanges.remove(&name);
+            // One that is not bound any more may be an auto-delete one itself.
+            gone.extend(self.unbind_target(&Target::Exchange(name)));
+        }
+        self.forget_addresses();
+    }
+
+    fn forget_bound(&mut self, target: &Target, source: &Arc<str>, key: &[u8]) {
+        if let Some(places) = self.bound.get_mut(target) {
+            places.remove(&(source.clone(), key.into()));
+            if places.is_empty() {
+                self.bound.remove(target);
             }
-            self.bound.retain(|_, exchanges| !exchanges.is_empty());
-            let target = Target::Exchange(name);
-            for (other, exchange) in &mut self.exchanges {
-                if exchange.unbind_all(&target) && exchange.is_done() {
-                    gone.push(other.clone());
+        }
+    }
+
+    /// Takes out all bindings to a target; the exchanges that go with that.
+    fn unbind_target(&mut self, target: &Target) -> Vec<Arc<str>> {
+        let mut done = Vec::new();
+        for (source, key) in self.bound.remove(target).unwrap_or_default() {
+            if let Some(exchange) = self.exchanges.get_mut(&source) {
+                self.bindings -= exchange.unbind_all(target, &key);
+                if exchange.is_done() {
+                    done.push(source);
                 }
             }
         }
-        self.forget_addresses();
+        done
     }
 
     /// Checks that something can be bound to an exchange.
@@ -177,13 +202,15 @@ impl VirtualHost {
         if let Target::Exchange(name) = &binding.target {
             self.check_exchange(name)?;
         }
-        let Some((name, _)) = self.exchanges.get_key_value(source) else { return Ok(()) };
-        let name = name.clone();
-        if let Target::Queue(queue) = &binding.target {
-            self.bound.entry(queue.clone()).or_default().insert(name);
+        if self.bindings >= MAX_BINDINGS {
+            return Err(Violation::new(ReplyCode::ResourceError, "too many bindings"));
         }
-        if let Some(exchange) = self.exchanges.get_mut(source) {
-            exchange.bind(binding);
+        let (target, key) = (binding.target.clone(), binding.key.clone());
+        if let Some(exchange) = self.exchanges.get_mut(source)
+            && exchange.bind(binding)
+        {
+            self.bindings += 1;
+            self.bound.entry(target).or_default().insert((source.into(), key));
         }
         self.forget_addresses();
         Ok(())
@@ -196,15 +223,10 @@ impl VirtualHost {
         if !exchange.unbind(binding) {
             return Ok(());
         }
-        let (still_bound, is_done) = (exchange.has(&binding.target), exchange.is_done());
-        if let Target::Queue(queue) = &binding.target
-            && !still_bound
-            && let Some(exchanges) = self.bound.get_mut(queue)
-        {
-            exchanges.remove(source);
-            if exchanges.is_empty() {
-                self.bound.remove(queue);
-            }
+        self.bindings -= 1;
+        let (still_bound, is_done) = (exchange.has(&binding.target, &binding.key), exchange.is_done());
+        if !still_bound {
+            self.forget_bound(&binding.target, &source.into(), &binding.key);
         }
         if is_done {
             self.remove(source);
@@ -215,14 +237,12 @@ impl VirtualHost {
 
     /// A queue is no more, nor are its bindings.
     pub(crate) fn forget_queue(&mut self, queue: &Arc<str>) {
-        let Some(exchanges) = self.bound.remove(queue) else { return };
         let target = Target::Queue(queue.clone());
-        for name in exchanges {
-            let Some(exchange) = self.exchanges.get_mut(&name) else { continue };
-            exchange.unbind_all(&target);
-            if exchange.is_done() {
-                self.remove(&name);
-            }
+        if !self.bound.contains_key(&target) {
+            return;
+        }
+        for name in self.unbind_target(&target) {
+            self.remove(&name);
         }
         self.forget_addresses();
     }

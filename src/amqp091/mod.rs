@@ -4,7 +4,7 @@
 //! | section | file |
 //! |---|---|
 //! | 2.1.5 channels | `channel.rs` |
-//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `violation.rs` (which error ends what) |
+//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `closing.rs`, `violation.rs` (which error ends what) |
 //! | 3.1 the virtual host | `host.rs`, `exchange.rs` |
 //! | 4.2.2 protocol header | `header.rs` |
 //! | 4.2.3 framing | `frame.rs` |
@@ -19,6 +19,7 @@
 //! exchanges and bindings are the [`VirtualHost`]'s, of which there is one for all connections. Time is an argument.
 
 mod channel;
+mod closing;
 mod connection;
 mod consumer;
 mod content;

@@ -238,8 +238,11 @@ fn ten_thousand_messages_in_order() {
 fn heartbeats_keep_an_idle_connection() {
     with_broker(Broker::builder().idle_time_out(Duration::from_secs(1)), |broker| async move {
         let (_connection, channel) = channel(&broker).await;
-        // Who is silent for two of them is dropped.
-        tokio::time::sleep(Duration::from_millis(3500)).await;
+        // Who is silent for two of them is dropped. The client sends one every half second or second: these take longer.
+        let heartbeats = || broker.trace().iter().filter(|line| line.to_string().contains("-> ch 0 heartbeat")).count();
+        while heartbeats() < 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         declare(&channel, "q").await;
         assert_eq!(broker.counts().connections, 1);
     });
