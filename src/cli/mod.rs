@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use clap::Parser;
 use fakebroker::{Broker, Group};
@@ -51,9 +52,22 @@ enum News {
     StopClean,
 }
 
+/// Lines with the seconds since the start, as in a trace.
+fn log_to_standard_error(verbosity: log::LevelFilter) {
+    let start = Instant::now();
+    env_logger::Builder::new()
+        .filter_level(verbosity)
+        .parse_default_env()
+        .format(move |out, record| {
+            let (at, level, target) = (start.elapsed().as_secs_f64(), record.level(), record.target());
+            writeln!(out, "{at:>10.6} {level:<5} {target}: {}", record.args())
+        })
+        .init();
+}
+
 pub(crate) fn main() -> ExitCode {
     let Line { broker, client } = Line::parse();
-    env_logger::Builder::new().filter_level(broker.verbosity()).parse_default_env().init();
+    log_to_standard_error(broker.verbosity());
     let result = match client {
         Some(client) => client.run().map_err(|failure| failure.to_string()),
         None => run(&broker).map_err(|error| error.to_string()),
