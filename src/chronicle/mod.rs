@@ -59,10 +59,11 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
-    pub(crate) fn new(config: ChronicleConfig, now: Instant) -> Chronicle {
+    /// `salt` should differ between brokers: several may write to one place.
+    pub(crate) fn new(config: ChronicleConfig, salt: u64, now: Instant) -> Chronicle {
         let mut chronicle = Chronicle {
             messages: Messages::new(config.messages, ChronicleConfig::MESSAGE_BYTES),
-            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, now),
+            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, salt, now),
             arrived: 0,
             is_on: false,
         };

@@ -46,12 +46,12 @@ impl Sink {
     }
 
     /// Passes an event on. A writer that fails is not tried again.
-    pub(super) fn put(&self, event: &TraceEvent, at: Duration, bytes: &[u8]) {
+    pub(super) fn put(&self, event: &TraceEvent, salt: u64, at: Duration, bytes: &[u8]) {
         self.with(|writer| match writer {
             Writer::Lines(writer, TraceFormat::Json) => writeln!(writer, "{}", event.to_json()),
             Writer::Lines(writer, _) => writeln!(writer, "{event}"),
             Writer::Pcap(pcap) => {
-                let Some(id) = event.connection.map(|id| u64::from(id.get())) else { return Ok(()) };
+                let Some(id) = event.connection.map(|id| salt << 32 | u64::from(id.get())) else { return Ok(()) };
                 match &event.kind {
                     TraceKind::Connected { .. } => pcap.connect(id, at),
                     TraceKind::Disconnected => pcap.close(id, at),

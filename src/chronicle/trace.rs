@@ -68,6 +68,8 @@ pub(super) struct Trace {
     entries: VecDeque<Entry>,
     bytes: usize,
     sinks: Vec<Sink>,
+    /// Tells this broker's connections from those of others that write to the same place.
+    salt: u64,
     started: Instant,
     started_at: Duration,
     now: Instant,
@@ -75,10 +77,10 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn new(limit: usize, max_bytes: usize, sinks: Vec<Sink>, now: Instant) -> Trace {
+    pub(super) fn new(limit: usize, max_bytes: usize, sinks: Vec<Sink>, salt: u64, now: Instant) -> Trace {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let entries = VecDeque::new();
-        Trace { limit, max_bytes, entries, bytes: 0, sinks, started: now, started_at, now, logs: false }
+        Trace { limit, max_bytes, entries, bytes: 0, sinks, salt, started: now, started_at, now, logs: false }
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
@@ -124,7 +126,7 @@ impl Trace {
         }
         let at = self.started_at + event.at;
         for sink in &self.sinks {
-            sink.put(&event, at, &entry.bytes);
+            sink.put(&event, self.salt, at, &entry.bytes);
         }
     }
 

@@ -229,7 +229,7 @@ impl EventLoop {
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, Chronicle::new(config.chronicle, now)),
+            router: Router::new(config.routing, salt, Chronicle::new(config.chronicle, salt, now)),
             realm: Realm::new(salt),
             timers: Timers::default(),
             unread: VecDeque::new(),
