@@ -141,14 +141,19 @@ impl Router {
         message: Message,
         delivery: Option<DeliveryKey>,
     ) {
-        let outcome = match &to {
-            Destination::Queues(addresses) => Some(self.route_to_all(addresses, from, &message, delivery)),
-            _ => {
-                let found = self.find(None, &to);
-                self.route_found(found, from, &to, number, message, delivery)
+        if let Destination::Queues(addresses) = &to {
+            let outcome = self.route_to_all(addresses, from, &message, delivery);
+            if let Some(delivery) = delivery {
+                self.settle(from, delivery, Some(outcome));
             }
+            return;
+        }
+        let outcome = match self.find(None, &to) {
+            Ok(route) => self.route_at(route, from, number, message, delivery),
+            Err(lost) => self.lost(lost, number, &to),
         };
         if let Some(delivery) = delivery {
+            outcome.iter().for_each(|outcome| self.chronicle.told(number, outcome));
             self.settle(from, delivery, outcome);
         }
     }

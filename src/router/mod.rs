@@ -213,42 +213,27 @@ impl Router {
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
-        self.route_found(found, from, &to, number, message, delivery)
-    }
-
-    /// A message with a number goes to its route, if it has one.
-    fn route_found(
-        &mut self,
-        found: Result<usize, Lost>,
-        from: LinkKey,
-        to: &Destination,
-        number: u64,
-        message: Message,
-        delivery: Option<DeliveryKey>,
-    ) -> Option<Outcome> {
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
-            Err(Lost::Nobody) => self.unroutable(number, address_of(to)),
-            Err(Lost::NoQueue) => {
-                let address = address_of(to);
-                Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
-            }
-            Err(Lost::Missing) => {
-                Some(self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes"))
-            }
-            Err(Lost::Unreadable) => {
-                Some(self.drop_message(number, "", Reason::DecodeError, "the message cannot be read"))
-            }
+            Err(lost) => self.lost(lost, number, &to),
         };
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
         }
-        if matches!(to, Destination::Queue(_) | Destination::Queues(_))
-            && matches!(&outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::ResourceLimitExceeded)
-        {
-            self.starve(from);
-        }
         outcome
+    }
+
+    /// A message has no route. The outcome for its sender.
+    fn lost(&mut self, lost: Lost, number: u64, to: &Destination) -> Option<Outcome> {
+        let address = address_of(to);
+        Some(match lost {
+            Lost::Nobody => return self.unroutable(number, address),
+            Lost::NoQueue => self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")),
+            Lost::Missing => {
+                self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes")
+            }
+            Lost::Unreadable => self.drop_message(number, "", Reason::DecodeError, "the message cannot be read"),
+        })
     }
 
     /// The route that a message is for, from a link that is attached to `own`.
