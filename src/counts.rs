@@ -20,6 +20,8 @@ pub struct Counts {
     pub queued: u64,
     /// Messages that nobody got: no receiver, no destination, or no room.
     pub dropped: u64,
+    /// Messages that a hook decided about, so that they went nowhere: see [`Verdict`](crate::Verdict).
+    pub decided: u64,
     /// Deliveries that receivers accepted.
     pub accepted: u64,
     /// Deliveries that receivers released.
@@ -51,6 +53,7 @@ impl Counts {
             ("fanout_sent", self.fanout_sent),
             ("queued", self.queued),
             ("dropped", self.dropped),
+            ("decided", self.decided),
             ("accepted", self.accepted),
             ("released", self.released),
             ("modified", self.modified),

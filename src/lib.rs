@@ -188,7 +188,7 @@ mod transport;
 mod users;
 mod value;
 
-pub use broker::{Bound, Broker, Builder, Ending, Group, Handle, Queues, Report, WaitError};
+pub use broker::{Bound, Broker, Builder, Ending, Findings, Group, Handle, Queues, Report, Situation, WaitError};
 pub use chronicle::{TraceEvent, TraceFormat, TraceKind};
 pub use config::{Distribution, Settlement, Unroutable};
 pub use connector::Connector;

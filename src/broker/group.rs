@@ -43,6 +43,12 @@ impl Group {
         self.brokers.is_empty()
     }
 
+    /// One of them. None if there are fewer.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Broker> {
+        self.brokers.get(index)
+    }
+
     /// The brokers, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Broker> {
         self.brokers.iter()

@@ -35,8 +35,8 @@ use crate::event_loop::{AtWork, EventLoop, Shared, WAKER};
 
 pub use group::Group;
 pub use handle::Handle;
-pub use report::Report;
-pub use waiting::WaitError;
+pub use report::{Findings, Report};
+pub use waiting::{Situation, WaitError};
 
 /// A running broker.
 ///

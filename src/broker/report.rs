@@ -1,6 +1,7 @@
 //! What is wrong at the end of a test, although every assertion of its own may have held.
 
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
 
 use super::Handle;
@@ -15,8 +16,12 @@ use crate::snapshot::{Connection, Link, Violation};
 ///   link never detached: receiver "orders" of connection 1 at "queue.orders", credit 7, 1 unsettled
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+pub struct Report(Box<Findings>);
+
+/// What a [`Report`] tells, for programs: `report.violations`, `report.open_links`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Report {
+pub struct Findings {
     /// Where it was asked for.
     pub at: &'static Location<'static>,
     /// What clients did against the rules of their protocols.
@@ -36,6 +41,14 @@ pub struct Report {
 }
 
 impl std::error::Error for Report {}
+
+impl Deref for Report {
+    type Target = Findings;
+
+    fn deref(&self) -> &Findings {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,9 +75,9 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl Findings {
     fn is_empty(&self) -> bool {
-        let Report {
+        let Findings {
             at: _,
             violations,
             hook_panics,
@@ -104,29 +117,29 @@ impl Handle {
     #[track_caller]
     pub fn verify(&self) -> Result<(), Report> {
         let at = Location::caller();
-        let report = if self.is_in_hook() {
-            Report { is_in_hook: true, ..Report::empty(at) }
+        let findings = if self.is_in_hook() {
+            Findings { is_in_hook: true, ..Findings::empty(at) }
         } else {
             self.ask(move |event_loop| {
                 let links = event_loop.links();
-                Report {
+                Findings {
                     violations: event_loop.violations().to_vec(),
                     hook_panics: event_loop.hooks().tell(),
                     unsettled: links.iter().filter(|link| link.unsettled > 0).cloned().collect(),
                     open_connections: event_loop.unclosed_yet(),
                     open_links: links,
                     unclosed_connections: event_loop.unclosed().to_vec(),
-                    ..Report::empty(at)
+                    ..Findings::empty(at)
                 }
             })
         };
-        if report.is_empty() { Ok(()) } else { Err(report) }
+        if findings.is_empty() { Ok(()) } else { Err(Report(Box::new(findings))) }
     }
 }
 
-impl Report {
-    fn empty(at: &'static Location<'static>) -> Report {
-        Report {
+impl Findings {
+    fn empty(at: &'static Location<'static>) -> Findings {
+        Findings {
             at,
             violations: Vec::new(),
             hook_panics: Vec::new(),

@@ -2,6 +2,7 @@
 //! did.
 
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,7 @@ const SHOWN_EVENTS: usize = 20;
 /// line of the test that waited.
 ///
 /// ```text
-/// waited 5s in vain for 1 messages to arrive for "queue.orders", at tests/shop.rs:43:25
-///   hooks: none
+/// waited 5s in vain for 1 message to arrive for "queue.orders", at tests/shop.rs:43:25
 ///   counters: queued 1, connections 1, sender_links 1
 ///   connections:
 ///     connection 1 from 127.0.0.1:33946, AMQP 1.0, container "shop", host "127.0.0.1"
@@ -33,8 +33,14 @@ const SHOWN_EVENTS: usize = 20;
 ///     ...
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+pub struct WaitError(Box<Situation>);
+
+/// What a [`WaitError`] tells, for programs: `error.counts`, `error.links`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct WaitError {
+pub struct Situation {
+    /// The line of the test that waited.
+    pub at: &'static Location<'static>,
     /// What was waited for, and for how long.
     pub what: String,
     /// The counters at the end.
@@ -55,6 +61,14 @@ pub struct WaitError {
 
 impl std::error::Error for WaitError {}
 
+impl Deref for WaitError {
+    type Target = Situation;
+
+    fn deref(&self) -> &Situation {
+        &self.0
+    }
+}
+
 impl fmt::Debug for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It is what `unwrap` prints.
@@ -68,7 +82,7 @@ impl fmt::Display for WaitError {
         if self.is_stopped {
             f.write_str("\n  the broker is not running")?;
         }
-        list(f, "hooks", &self.hook_panics)?;
+        self.hook_panics.iter().try_for_each(|panic| write!(f, "\n  hook: {panic}"))?;
         let counts: Vec<String> =
             self.counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
         write!(f, "\n  counters: {}", if counts.is_empty() { "all 0".into() } else { counts.join(", ") })?;
@@ -77,6 +91,11 @@ impl fmt::Display for WaitError {
         list(f, "addresses", &self.routes)?;
         list(f, "last events", &self.events)
     }
+}
+
+/// `1 message`, `2 messages`
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, items: &[T]) -> fmt::Result {
@@ -129,7 +148,7 @@ impl Handle {
     /// See [`Handle::wait_for`].
     #[track_caller]
     pub fn wait_for_receivers(&self, timeout: Duration, address: &str, count: usize) -> Result<(), WaitError> {
-        let what = format!("{count} to receive from {address:?}");
+        let what = format!("{} to receive from {address:?}", counted(count as u64, "link"));
         let asked = address.to_owned();
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             (event_loop.router().receivers_at(&asked) >= count).then_some(())
@@ -153,7 +172,7 @@ impl Handle {
     /// See [`Handle::wait_for`].
     #[track_caller]
     pub fn wait_for_messages(&self, timeout: Duration, address: &str, count: u64) -> Result<Vec<Seen>, WaitError> {
-        let what = format!("{count} messages to arrive for {address:?}");
+        let what = format!("{} to arrive for {address:?}", counted(count, "message"));
         let asked = address.to_owned();
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             let router = event_loop.router();
@@ -180,7 +199,7 @@ impl Handle {
     /// See [`Handle::wait_for`].
     #[track_caller]
     pub fn wait_for_connections(&self, timeout: Duration, count: usize) -> Result<Vec<Connection>, WaitError> {
-        let what = format!("{count} connections to be open");
+        let what = format!("{} to be open", counted(count as u64, "connection"));
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             let connections = event_loop.connections();
             let open = connections.iter().filter(|connection| connection.protocol.is_some()).count();
@@ -220,7 +239,7 @@ impl Handle {
         &self,
         what: &str,
         timeout: Duration,
-        at: &Location<'_>,
+        at: &'static Location<'static>,
         look: impl FnMut(&mut EventLoop) -> Option<T> + Clone + Send + 'static,
     ) -> Result<T, WaitError> {
         self.wait(what, timeout, at, || {
@@ -233,11 +252,11 @@ impl Handle {
         &self,
         what: &str,
         timeout: Duration,
-        at: &Location<'_>,
+        at: &'static Location<'static>,
         mut look: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
         if self.is_in_hook() {
-            return Err(WaitError::bare(format!("waiting for {what} in a hook at {at} would never end")));
+            return Err(WaitError::bare(at, format!("waiting for {what} in a hook at {at} would never end")));
         }
         // One that has no end is not waited for longer than this.
         let deadline = Instant::now() + timeout.min(Duration::from_secs(10 * 365 * 24 * 60 * 60));
@@ -250,18 +269,19 @@ impl Handle {
         });
         match found {
             Some(Some(found)) => Ok(found),
-            Some(None) => Err(self.explain(format!("waiting for {what} at {at} was cut short: a hook panicked"))),
-            None => Err(self.explain(format!("waited {timeout:?} in vain for {what}, at {at}"))),
+            Some(None) => Err(self.explain(at, format!("waiting for {what} at {at} was cut short: a hook panicked"))),
+            None => Err(self.explain(at, format!("waited {timeout:?} in vain for {what}, at {at}"))),
         }
     }
 
     /// Everything that a reader may want to know.
-    fn explain(&self, what: String) -> WaitError {
+    fn explain(&self, at: &'static Location<'static>, what: String) -> WaitError {
         let is_stopped = self.shared.resting().is_some();
         self.ask(move |event_loop| {
             let mut events = event_loop.router().chronicle().trace();
             events.drain(..events.len().saturating_sub(SHOWN_EVENTS));
-            WaitError {
+            WaitError(Box::new(Situation {
+                at,
                 what,
                 counts: event_loop.counts(),
                 connections: event_loop.connections(),
@@ -270,14 +290,15 @@ impl Handle {
                 events,
                 hook_panics: event_loop.hooks().tell(),
                 is_stopped,
-            }
+            }))
         })
     }
 }
 
 impl WaitError {
-    fn bare(what: String) -> WaitError {
-        WaitError {
+    fn bare(at: &'static Location<'static>, what: String) -> WaitError {
+        WaitError(Box::new(Situation {
+            at,
             what,
             counts: Counts::default(),
             connections: Vec::new(),
@@ -286,6 +307,6 @@ impl WaitError {
             events: Vec::new(),
             hook_panics: Vec::new(),
             is_stopped: false,
-        }
+        }))
     }
 }

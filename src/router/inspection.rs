@@ -173,10 +173,12 @@ impl Router {
         let outcome = match ruling {
             Ruling::Drop => self.drop_ruled(number, &address),
             Ruling::Settle(outcome) => {
+                self.counts.decided += 1;
                 self.chronicle.ruled(number, &address, outcome.name());
                 Some(outcome)
             }
             Ruling::Ignore => {
+                self.counts.decided += 1;
                 self.chronicle.ruled(number, &address, "ignore");
                 None
             }

@@ -16,6 +16,7 @@ fn counts() {
         "fanout_sent",
         "queued",
         "dropped",
+        "decided",
         "accepted",
         "released",
         "modified",

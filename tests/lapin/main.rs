@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use fakebroker::{Broker, Builder};
+use fakebroker::{Broker, Builder, Verdict};
 use futures_lite::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::*;
@@ -238,12 +238,14 @@ fn ten_thousand_messages_in_order() {
 fn heartbeats_keep_an_idle_connection() {
     with_broker(Broker::builder().idle_time_out(Duration::from_secs(1)), |broker| async move {
         let (_connection, channel) = channel(&broker).await;
-        // Who is silent for two of them is dropped. The client sends one every half second or second: these take longer.
-        let heartbeats = || broker.trace().iter().filter(|line| line.to_string().contains("-> ch 0 heartbeat")).count();
-        while heartbeats() < 5 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
         declare(&channel, "q").await;
+        let mut consumer = consume(&channel, "q").await;
+        // Who is silent for twice the time-out is dropped. Nobody says anything until this message comes.
+        broker.on_message(|_| Verdict::Delay(Duration::from_secs(3)));
+        publish(&channel, "", "q", "late").await;
+        assert_eq!(next(&mut consumer).await.data, b"late");
+        let heartbeats = broker.trace().iter().filter(|line| line.to_string().contains("-> ch 0 heartbeat")).count();
+        assert!(heartbeats > 0, "{:?}", broker.trace());
         assert_eq!(broker.counts().connections, 1);
     });
 }

@@ -97,10 +97,10 @@ impl Wait {
             }
             What::Settled => handle.wait_for_settled(timeout).map(|()| json!({})),
         };
-        waited.map_err(|mut error| {
+        waited.map_err(|error| {
             // Not where in this program, but what the command said.
-            error.what = format!("waited {:?} in vain for {}", self.timeout, self.text);
-            error.to_string()
+            let what = format!("waited {:?} in vain for {}", self.timeout, self.text);
+            error.to_string().replacen(&error.what, &what, 1)
         })
     }
 }
