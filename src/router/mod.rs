@@ -209,7 +209,9 @@ impl Router {
             producer.route
         });
         if let Destination::Queues(addresses) = &to {
-            return Some(self.route_to_all(addresses, from, &message, delivery));
+            let outcome = Some(self.route_to_all(addresses, from, &message, delivery));
+            self.starve_if_full(from, outcome.as_ref());
+            return outcome;
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -219,6 +221,9 @@ impl Router {
         };
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
+        }
+        if matches!(to, Destination::Queue(_)) {
+            self.starve_if_full(from, outcome.as_ref());
         }
         outcome
     }
