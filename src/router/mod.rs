@@ -25,6 +25,7 @@ mod route;
 mod settlement;
 mod store;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -230,7 +231,7 @@ impl Router {
 
     /// A message has no route. The outcome for its sender.
     fn lost(&mut self, lost: Lost, number: u64, to: &Destination) -> Option<Outcome> {
-        let address = address_of(to);
+        let address = &*address_of(to);
         Some(match lost {
             Lost::Nobody => return self.unroutable(number, address),
             Lost::NoQueue => self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")),
@@ -526,11 +527,12 @@ enum Lost {
     Unreadable,
 }
 
-fn address_of(to: &Destination) -> &str {
+fn address_of(to: &Destination) -> Cow<'_, str> {
     match to {
-        Destination::Named(address) | Destination::Queue(address) => address.as_str(),
+        Destination::Named(address) => RoutingConfig::node_at(address.as_str()),
+        Destination::Queue(address) => address.as_str().into(),
         // The first stands for all, where one has to.
-        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
-        Destination::Link | Destination::Missing | Destination::Unreadable => "",
+        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref).into(),
+        Destination::Link | Destination::Missing | Destination::Unreadable => "".into(),
     }
 }
