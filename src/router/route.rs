@@ -73,6 +73,7 @@ impl Route {
         self.browsers.retain(|key| !leaving.contains(key));
         self.aside.retain(|key| !leaving.contains(key));
         self.ready.retain(|key| !leaving.contains(key));
+        self.choosy.retain(|key| !leaving.contains(key));
         self.sole = self.sole.filter(|key| !leaving.contains(key));
     }
 
