@@ -1,6 +1,6 @@
 //! Every knob of the broker, its default and why it is that.
 //!
-//! Plain data: `broker.rs` fills it in, the event loop, the engines and the router read their part of it. Nothing here
+//! Plain data: `broker/` fills it in, the event loop, the engines and the router read their part of it. Nothing here
 //! knows a socket, a frame or a message.
 
 use std::borrow::Cow;

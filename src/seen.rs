@@ -155,7 +155,7 @@ pub struct Seen {
     pub unreadable: Option<String>,
     /// What was done with it.
     pub fate: Fate,
-    /// Whom it went to, one entry for each delivery.
+    /// Whom it went to, one entry for each delivery, the first thousand of them.
     pub receivers: Vec<Receipt>,
     /// What its sender was told. None if that has not happened, or never will.
     pub outcome: Option<Outcome>,

@@ -12,6 +12,9 @@ use crate::translate;
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
 const COPY_BELOW: usize = 16 * 1024;
 
+/// Receivers of one message that are remembered: who gives it back without end must not fill the memory.
+const MAX_RECEIPTS: usize = 1000;
+
 /// One end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Party {
@@ -155,7 +158,9 @@ impl Messages {
         if let Some(entry) = self.entry(number) {
             entry.state = State::Forwarded;
             entry.waiting = entry.waiting.saturating_sub(1);
-            entry.receivers.push((to, None));
+            if entry.receivers.len() < MAX_RECEIPTS {
+                entry.receivers.push((to, None));
+            }
         }
     }
 
@@ -182,7 +187,8 @@ impl Messages {
         let is_its = |(party, answer): &&mut (Party, Option<Outcome>)| {
             answer.is_none() && party.connection == by.connection.serial && party.name == *name
         };
-        if let Some((_, answer)) = entry.receivers.iter_mut().find(is_its) {
+        // The last: a link of this name may have had it before, and have gone without a word.
+        if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
             *answer = Some(outcome.clone());
         }
     }

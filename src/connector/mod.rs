@@ -167,9 +167,9 @@ impl Connector {
         self
     }
 
-    /// The peer has to say something within this time, or the connection is closed. Default: it does not have to.
+    /// The peer has to say something within this time, or the connection is closed. Zero: off. Default: off.
     pub fn idle_time_out(mut self, idle_time_out: Duration) -> Connector {
-        self.idle_time_out = Some(idle_time_out);
+        self.idle_time_out = (!idle_time_out.is_zero()).then_some(idle_time_out.min(FAR));
         self
     }
 
@@ -211,8 +211,10 @@ impl Connector {
     }
 }
 
+/// As good as never: an `Instant` has an end.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// A moment that never comes sooner than asked, however far away.
 fn after(now: Instant, time: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     now + time.min(FAR)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::channel::{Channel, Peer};
 use super::error::{Error, ErrorKind, Step};
 use super::stream::{Received, Stream};
-use super::{Connector, after};
+use super::{Connector, FAR, after};
 use crate::amqp10::Initiator;
 use crate::config::{Config, EngineConfig};
 
@@ -127,8 +127,8 @@ fn engine_config(connector: &Connector) -> EngineConfig {
     EngineConfig {
         container_id,
         idle_time_out: connector.idle_time_out,
-        handshake_time_out: connector.time_out_for(Step::OpenChannel),
-        linger: connector.time_out_for(Step::Disconnect),
+        handshake_time_out: connector.time_out_for(Step::OpenChannel).min(FAR),
+        linger: connector.time_out_for(Step::Disconnect).min(FAR),
         ..Config::default().engine
     }
 }

@@ -528,6 +528,7 @@ impl EventLoop {
                 if !peer.is_touched {
                     peer.is_touched = true;
                     self.touched.push(slot);
+                    self.stirred = true;
                 }
             }
             let Some((key, event)) = self.events.pop_front() else { return };

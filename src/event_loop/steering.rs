@@ -61,22 +61,22 @@ impl EventLoop {
 
     /// Everybody who is connected, in the order in which they came.
     pub(crate) fn connections(&self) -> Vec<Connection> {
-        let mut connections: Vec<Connection> = self.peers.iter().map(|(_, peer)| peer.picture()).collect();
+        self.connections_where(|_| true)
+    }
+
+    fn connections_where(&self, wanted: impl Fn(&Peer) -> bool) -> Vec<Connection> {
+        let peers = self.peers.iter().map(|(_, peer)| peer).filter(|peer| wanted(peer));
+        let mut connections: Vec<Connection> = peers.map(Peer::picture).collect();
         connections.sort_by_key(|connection| connection.id);
         connections
     }
 
     /// Those of them that neither end has closed.
     pub(crate) fn unclosed_yet(&self) -> Vec<Connection> {
-        let is_closing = |peer: &Peer| {
-            peer.is_ours || peer.frontend.is_closed() || (peer.opened.is_some() && !peer.frontend.is_open())
-        };
-        let mut connections = self.connections();
-        connections.retain(|connection| {
-            let peer = self.slot_of(connection.id).and_then(|slot| self.peers.get(slot));
-            !peer.is_some_and(is_closing)
-        });
-        connections
+        self.connections_where(|peer| {
+            let is_closing = peer.opened.is_some() && !peer.frontend.is_open();
+            !(peer.is_ours || peer.frontend.is_closed() || is_closing)
+        })
     }
 
     /// All links, with what engines and router know of them.

@@ -93,9 +93,11 @@ impl Router {
         let mut consumers = Vec::new();
         let mut deserted = Vec::new();
         let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
+        let mut starved_left = false;
         for (key, unsent) in gone {
             match self.links.remove(key) {
                 Some(End::Producer(producer)) => {
+                    starved_left |= producer.starved;
                     self.counts.sender_links -= 1;
                     if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
                         route.producers -= 1;
@@ -119,6 +121,9 @@ impl Router {
                 None => {}
             }
         }
+        if starved_left {
+            self.starved.retain(|key| self.links.end(*key).is_some());
+        }
         for (route, leaving) in leaving {
             if let Some(route) = self.routes.get_mut(route) {
                 route.strike_off(&leaving);
@@ -128,8 +133,14 @@ impl Router {
             self.take_back(key, *consumer, &unsent);
         }
         deserted.into_iter().for_each(|route| self.end_if_deserted(route));
-        for (route, key) in routes {
-            self.end_dynamic_node(route, key);
+        for (route, key) in &routes {
+            self.end_dynamic_node(*route, *key);
+        }
+        // Once for each: what waits there is looked through.
+        let mut routes: Vec<usize> = routes.into_iter().map(|(route, _)| route).collect();
+        routes.sort_unstable();
+        routes.dedup();
+        for route in routes {
             self.carry_on(route);
             self.tidy(route);
         }

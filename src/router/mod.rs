@@ -25,6 +25,7 @@ mod route;
 mod settlement;
 mod store;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -209,7 +210,9 @@ impl Router {
             producer.route
         });
         if let Destination::Queues(addresses) = &to {
-            return Some(self.route_to_all(addresses, from, &message, delivery));
+            let outcome = Some(self.route_to_all(addresses, from, &message, delivery));
+            self.starve_if_full(from, outcome.as_ref());
+            return outcome;
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -228,27 +231,28 @@ impl Router {
     ) -> Option<Outcome> {
         let outcome = match found {
             Ok(route) => self.route_at(route, from, number, message, delivery),
-            Err(Lost::Nobody) => self.unroutable(number, address_of(to)),
-            Err(Lost::NoQueue) => {
-                let address = address_of(to);
-                Some(self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")))
-            }
-            Err(Lost::Missing) => {
-                Some(self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes"))
-            }
-            Err(Lost::Unreadable) => {
-                Some(self.drop_message(number, "", Reason::DecodeError, "the message cannot be read"))
-            }
+            Err(lost) => self.lost(lost, number, to),
         };
         if let (Some(outcome), Some(_)) = (&outcome, delivery) {
             self.chronicle.told(number, outcome);
         }
-        if matches!(to, Destination::Queue(_) | Destination::Queues(_))
-            && matches!(&outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::ResourceLimitExceeded)
-        {
-            self.starve(from);
+        if matches!(to, Destination::Queue(_)) {
+            self.starve_if_full(from, outcome.as_ref());
         }
         outcome
+    }
+
+    /// A message has no route. The outcome for its sender.
+    fn lost(&mut self, lost: Lost, number: u64, to: &Destination) -> Option<Outcome> {
+        let address = &*address_of(to);
+        Some(match lost {
+            Lost::Nobody => return self.unroutable(number, address),
+            Lost::NoQueue => self.drop_message(number, address, Reason::NotFound, format!("no queue {address:?}")),
+            Lost::Missing => {
+                self.drop_message(number, "", Reason::InvalidField, "the message does not say where it goes")
+            }
+            Lost::Unreadable => self.drop_message(number, "", Reason::DecodeError, "the message cannot be read"),
+        })
     }
 
     /// The route that a message is for, from a link that is attached to `own`.
@@ -536,11 +540,12 @@ enum Lost {
     Unreadable,
 }
 
-fn address_of(to: &Destination) -> &str {
+fn address_of(to: &Destination) -> Cow<'_, str> {
     match to {
-        Destination::Named(address) | Destination::Queue(address) => address.as_str(),
+        Destination::Named(address) => RoutingConfig::node_at(address.as_str()),
+        Destination::Queue(address) => address.as_str().into(),
         // The first stands for all, where one has to.
-        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref),
-        Destination::Link | Destination::Missing | Destination::Unreadable => "",
+        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref).into(),
+        Destination::Link | Destination::Missing | Destination::Unreadable => "".into(),
     }
 }

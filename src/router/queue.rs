@@ -262,7 +262,11 @@ impl Router {
     }
 
     /// There is no room for what a producer sends: it gets no credit until there is.
-    pub(super) fn starve(&mut self, key: LinkKey) {
+    pub(super) fn starve_if_full(&mut self, key: LinkKey, outcome: Option<&Outcome>) {
+        let is_full = |fault: &Fault| fault.reason == Reason::ResourceLimitExceeded;
+        if !matches!(outcome, Some(Outcome::Rejected(Some(fault))) if is_full(fault)) {
+            return;
+        }
         let Some(producer) = self.links.producer_mut(key) else { return };
         if !std::mem::replace(&mut producer.starved, true) {
             producer.credit = 0;

@@ -38,7 +38,7 @@ pub(super) struct Route {
     pub(super) arrived: u64,
     /// The link that a dynamic node lives and dies with.
     pub(super) owner: Option<LinkKey>,
-    /// It was a dynamic node's, and its link is gone: nothing is done with messages any more.
+    /// It was a dynamic node's, and its link is gone; or a queue that is no more. Nothing is done with messages any more.
     pub(super) ended: bool,
     pub(super) declared: Option<Declared>,
     /// Consumers that have stepped over messages which are not for them.
@@ -73,6 +73,7 @@ impl Route {
         self.browsers.retain(|key| !leaving.contains(key));
         self.aside.retain(|key| !leaving.contains(key));
         self.ready.retain(|key| !leaving.contains(key));
+        self.choosy.retain(|key| !leaving.contains(key));
         self.sole = self.sole.filter(|key| !leaving.contains(key));
     }
 

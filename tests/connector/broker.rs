@@ -20,6 +20,17 @@ fn next(channel: &mut Channel, receiver: &fakebroker::connector::Receiver) -> St
 }
 
 #[test]
+fn time_outs_that_never_end_are_fine() {
+    let broker = Broker::start().unwrap();
+    let connector = Connector::from_url(&broker.url()).unwrap();
+    for idle in [Duration::MAX, Duration::ZERO] {
+        let mut channel = connector.clone().time_out(Duration::MAX).idle_time_out(idle).open().unwrap();
+        channel.round_trip().unwrap();
+        channel.disconnect().unwrap();
+    }
+}
+
+#[test]
 fn all_of_a_message_comes_through() {
     let broker = Broker::start().unwrap();
     let mut channel = open(&broker);
