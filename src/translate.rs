@@ -14,6 +14,7 @@
 //! | headers | application properties; tables and arrays, which those may not have, as annotations |
 //! | body | data; of 1.0 a string, a symbol or bytes too. Any other body crosses encoded, with the type `amqp-1.0` |
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -97,12 +98,19 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
     if let Some(app_id) = properties.app_id {
         message = message.annotation(APP_ID, text(app_id));
     }
+    let mut seen = HashSet::from([EXCHANGE, ROUTING_KEY, APP_ID].map(str::to_owned));
     for (name, field) in properties.headers.into_iter().flat_map(Table::entries) {
         let name = text(name);
-        message = match field {
-            Field::Table(_) | Field::Array(_) => message.annotation(name, value_of(field)),
-            simple => message.property(name, value_of(simple)),
-        };
+        // A map of 1.0 has each key once; there may be very many.
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        match field {
+            Field::Table(_) | Field::Array(_) => {
+                message.message_annotations.push((Value::Symbol(name), value_of(field)));
+            }
+            simple => message.application_properties.push((name, value_of(simple))),
+        }
     }
     Some(message)
 }
@@ -149,13 +157,14 @@ fn write_091(message: &content::Message) -> Payload {
         amqp10::content::encode(&alone).to_vec()
     });
     let mut headers = TableWriter::default();
+    let properties: HashSet<&str> = message.application_properties.iter().map(|(name, _)| name.as_str()).collect();
     for (name, value) in &message.application_properties {
         put(&mut headers, name, value);
     }
     for (name, value) in &message.message_annotations {
         match name.as_str() {
             Some(EXCHANGE | ROUTING_KEY | APP_ID) | None => {}
-            Some(name) if message.get(name).is_none() => put(&mut headers, name, value),
+            Some(name) if !properties.contains(name) => put(&mut headers, name, value),
             Some(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! 2.1.5: channels. What each is in the middle of; how they open and close. Methods of exchanges and queues are in
 //! `entities.rs`, what is published in `publish.rs`, what is delivered in `consumer.rs`. A part of `connection.rs`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::connection::{Connection, Link, LinkEnd};
@@ -48,7 +48,9 @@ pub(crate) struct Channel {
     pub(super) published: u64,
     pub(super) confirms: Option<Confirms>,
     /// What goes back to its publisher if there is no queue for it.
-    pub(super) mandatory: VecDeque<(u64, Message)>,
+    pub(super) mandatory: BTreeMap<u64, Message>,
+    /// There is no room for what it publishes.
+    pub(super) starved: bool,
 }
 
 /// ```text
@@ -91,7 +93,8 @@ impl Channel {
             active: true,
             published: 0,
             confirms: None,
-            mandatory: VecDeque::new(),
+            mandatory: BTreeMap::new(),
+            starved: false,
         }
     }
 }
@@ -108,6 +111,10 @@ impl Connection {
             return self.open_channel(number);
         }
         let Some(channel) = self.channel_mut(number) else {
+            // Both have closed at once, and theirs has freed it.
+            if let Method::Channel(Class::CloseOk {}) = method {
+                return Ok(());
+            }
             return Err(Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open")));
         };
         if channel.content.is_some() {
@@ -119,8 +126,8 @@ impl Connection {
             Method::Queue(method) => self.on_queue_method(number, method, host),
             Method::Basic(method) => self.on_basic_method(number, method, out, host),
             Method::Confirm(ConfirmClass::Select { no_wait }) => {
-                channel.confirms.get_or_insert_default();
-                channel.published = 0;
+                // Selected again, it counts on.
+                channel.confirms.get_or_insert(Confirms::after(channel.published));
                 if !no_wait {
                     self.tell(number, &Method::Confirm(ConfirmClass::SelectOk {}), out);
                 }
@@ -160,7 +167,7 @@ impl Connection {
             Class::Close { reply_code, reply_text, .. } => {
                 log::debug!("{}: channel {number} closed by the peer: {reply_code} {reply_text}", self.name);
                 self.put_confirms(number, out);
-                self.let_channel_go(number);
+                self.let_channel_go(number, out);
                 self.tell(number, &Method::Channel(Class::CloseOk {}), out);
                 self.free_channel(number);
                 Ok(())
@@ -254,7 +261,7 @@ impl Connection {
             _ => return,
         }
         self.put_confirms(number, out);
-        self.let_channel_go(number);
+        self.let_channel_go(number, out);
         let (text, id) = (details.reply_text(), method::wire_id(details.method, self.version));
         let close = Class::Close {
             reply_code: details.code.number(self.version),
@@ -266,13 +273,14 @@ impl Connection {
     }
 
     /// Its links go; what was delivered on it and not acknowledged goes back.
-    fn let_channel_go(&mut self, number: u16) {
+    fn let_channel_go(&mut self, number: u16, out: &mut Outbox) {
         let mut links = self.channel_mut(number).map(|channel| std::mem::take(&mut channel.links)).unwrap_or_default();
         links.retain(|link| self.remove_link(*link));
         let gone: Vec<Gone> = links.into_iter().map(|link| Gone { link, unsent: Vec::new() }).collect();
         if let Some(partial) = self.channel_mut(number).and_then(|channel| channel.content.take()) {
             self.partial_bytes -= partial.len();
         }
+        self.set_starved(number, false, out);
         if !gone.is_empty() {
             self.events.push_back(Event::Detach { gone });
         }

@@ -92,6 +92,7 @@ impl Connection {
         self.channels.clear();
         self.touched.clear();
         self.partial_bytes = 0;
+        self.starved = 0;
         let links = self.links.drain().zip(0..);
         let gone = links.map(|(link, slot)| Gone { link: LinkId { slot, serial: link.serial }, unsent: Vec::new() });
         let gone: Vec<Gone> = gone.collect();

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(super) touched: Vec<u16>,
     /// Bytes of contents that are still arriving, on all channels together.
     pub(super) partial_bytes: usize,
+    /// Channels that the router has no room for.
+    pub(super) starved: usize,
     /// The peer has been told not to publish.
     pub(super) blocked: bool,
 }
@@ -151,6 +153,7 @@ impl Connection {
             breaches: VecDeque::new(),
             touched: Vec::new(),
             partial_bytes: 0,
+            starved: 0,
             blocked: false,
         }
     }
@@ -416,7 +419,7 @@ impl Connection {
                 Ok(())
             }
             Effect::Grant { credit, .. } => {
-                self.granted(credit, out);
+                self.set_starved(channel, credit == 0, out);
                 Ok(())
             }
             Effect::Attached { .. } => {

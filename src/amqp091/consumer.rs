@@ -238,9 +238,14 @@ impl Connection {
     /// The queue of a consumer is no more. What it has can still be acknowledged, to nobody.
     pub(super) fn consumer_ended(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
         let Some(consumer) = self.link_mut(id).and_then(Link::consumer_mut) else { return };
-        let tag = consumer.tag.clone();
+        let (tag, queue) = (consumer.tag.clone(), consumer.queue.clone());
         self.let_consumer_go(id);
         let Some(channel) = self.channel_mut(number) else { return };
+        if let Some(queue) = queue {
+            // One of the same name is another queue.
+            channel.getters.remove(&queue);
+            return;
+        }
         let known = channel.consumers.get(&tag) == Some(&id);
         if known {
             channel.consumers.remove(&tag);
@@ -356,6 +361,8 @@ impl Connection {
             return;
         }
         consumer.credit = consumer.credit.saturating_sub(1);
+        // Endless credit comes to an end where nobody acknowledges.
+        let is_low = consumer.credit == ENDLESS / 2;
         let tag = match settled {
             true => channel.unacked.skip(),
             false => channel.unacked.push(Unacked { link: id, ticket, got: false }),
@@ -372,6 +379,9 @@ impl Connection {
             })
         });
         self.delivered(id, number, tag, settled, ticket, written);
+        if is_low {
+            self.touch(number);
+        }
     }
 
     /// A delivery has been written, or cannot be.
@@ -380,6 +390,8 @@ impl Connection {
         if !written {
             log::warn!("{}: a message whose header does not fit frame-max is not delivered", self.name);
             channel.unacked.remove(tag);
+            // It has used up credit.
+            self.touch(number);
             let lost = match settled {
                 true => Event::Sent { link: id, ticket },
                 false => Event::Answer { link: id, ticket, outcome: Outcome::Rejected(None) },

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::frame::{self, FrameType, HEADER, OVERHEAD};
 use super::table::Table;
-use super::types::{Argument, Malformed, Reader, Result, Version};
+use super::types::{Argument, Malformed, Reader, Result, Version, shortened};
 use crate::message::Payload;
 use crate::outbox::Outbox;
 
@@ -155,11 +155,19 @@ impl<'a> Content<'a> {
     }
 }
 
+/// 4.2.5.3: as much of it as a short string holds. Text stays text.
+fn cut(bytes: &[u8]) -> &[u8] {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => shortened(text).as_bytes(),
+        Err(_) => bytes.get(..255).unwrap_or(bytes),
+    }
+}
+
 /// The frames of a publish, as a client might have sent it.
 pub(crate) fn compose(exchange: &[u8], routing_key: &[u8], properties: &Properties<'_>, body: &[u8]) -> Payload {
     let mut out = BytesMut::with_capacity(body.len() + 256);
     let short = |text: &[u8], out: &mut BytesMut| {
-        let text = text.get(..255).unwrap_or(text);
+        let text = cut(text);
         out.put_u8(u8::try_from(text.len()).unwrap_or(0));
         out.put_slice(text);
     };
@@ -250,7 +258,7 @@ impl<'a> Properties<'a> {
         let mut flags = 0;
         let mut text = |out: &mut BytesMut, flag: u16, value: Option<&[u8]>| {
             if let Some(value) = value {
-                let value = value.get(..255).unwrap_or(value);
+                let value = cut(value);
                 flags |= flag;
                 out.put_u8(u8::try_from(value.len()).unwrap_or(0));
                 out.put_slice(value);

@@ -1,6 +1,6 @@
 //! 3.1.3: one exchange: which of its bindings a message matches. What stands behind a binding is not known here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -121,10 +121,10 @@ impl Exchange {
         unbound
     }
 
-    /// Takes out all that lead to a target by one key; how many those were.
+    /// Takes out all that lead to a target by one key; what those cost.
     pub(crate) fn unbind_all(&mut self, target: &Target, key: &[u8]) -> usize {
         let found: Vec<Binding> = self.by(target, key).cloned().collect();
-        found.iter().filter(|binding| self.unbind(binding)).count()
+        found.iter().filter(|binding| self.unbind(binding)).map(Binding::cost).sum()
     }
 
     pub(crate) fn has(&self, target: &Target, key: &[u8]) -> bool {
@@ -150,12 +150,14 @@ impl Exchange {
             }
             ExchangeKind::Fanout => self.bindings.values().flatten().for_each(|binding| each(&binding.target)),
             ExchangeKind::Topic => {
-                let matching = self.bindings.iter().filter(|(pattern, _)| matches_topic(pattern, key));
+                let key: Vec<&[u8]> = words(key).collect();
+                let matching = self.bindings.iter().filter(|(pattern, _)| matches_topic(pattern, &key));
                 matching.flat_map(|(_, bindings)| bindings).for_each(|binding| each(&binding.target));
             }
             ExchangeKind::Headers => {
                 let Ok(headers) = Table::of_entries(headers) else { return };
-                let matching = self.bindings.values().flatten().filter(|binding| binding.matches_headers(headers));
+                let headers: HashMap<&[u8], Field<'_>> = headers.entries().collect();
+                let matching = self.bindings.values().flatten().filter(|binding| binding.matches_headers(&headers));
                 matching.for_each(|binding| each(&binding.target));
             }
         }
@@ -163,15 +165,22 @@ impl Exchange {
 }
 
 impl Binding {
+    /// What it costs beside its arguments, about.
+    const OVERHEAD: usize = 512;
+
+    pub(crate) fn cost(&self) -> usize {
+        Binding::OVERHEAD + self.arguments.len()
+    }
+
     /// 3.1.3.4: `x-match` says whether all are asked for or any; names that begin with `x-` are not looked at.
-    fn matches_headers(&self, headers: Table<'_>) -> bool {
+    fn matches_headers(&self, headers: &HashMap<&[u8], Field<'_>>) -> bool {
         let Ok(wanted) = Table::of_entries(&self.arguments) else { return false };
         let any = matches!(wanted.text("x-match"), Some("any" | "any-with-x"));
         let with_x = matches!(wanted.text("x-match"), Some("any-with-x" | "all-with-x"));
         let mut asked =
             wanted.entries().filter(|(name, _)| *name != b"x-match" && (with_x || !name.starts_with(b"x-")));
         let has = |(name, value): (&[u8], Field<'_>)| {
-            headers.entries().any(|(other, found)| other == name && (value == Field::Void || same(value, found)))
+            headers.get(name).is_some_and(|found| value == Field::Void || same(value, *found))
         };
         if any { asked.any(has) } else { asked.all(has) }
     }
@@ -199,27 +208,20 @@ fn integer(field: Field<'_>) -> Option<i64> {
 }
 
 /// 3.1.3.3: words with dots between them; `*` is one word, `#` any number of them. Takes no longer than pattern times key.
-fn matches_topic(pattern: &[u8], key: &[u8]) -> bool {
-    let words = |bytes| <[u8]>::split(bytes, |byte| *byte == b'.');
-    // An empty key has no words.
-    let key: Vec<&[u8]> = if key.is_empty() { Vec::new() } else { words(key).collect() };
-    let pattern: Vec<&[u8]> = if pattern.is_empty() { Vec::new() } else { words(pattern).collect() };
-    let (mut p, mut k) = (0, 0);
+fn matches_topic(pattern: &[u8], key: &[&[u8]]) -> bool {
+    let (mut pattern, mut k) = (words(pattern), 0);
     // Where to go on if the last `#` takes a word more.
-    let mut retry: Option<(usize, usize)> = None;
+    let mut retry = None;
     loop {
-        match (pattern.get(p), key.get(k)) {
+        match (pattern.next(), key.get(k)) {
             (None, None) => return true,
-            (Some(&b"#"), _) => {
-                retry = Some((p + 1, k));
-                p += 1;
-            }
-            (Some(&b"*"), Some(_)) => (p, k) = (p + 1, k + 1),
-            (Some(word), Some(other)) if word == other => (p, k) = (p + 1, k + 1),
-            _ => match retry {
-                Some((after, from)) if from < key.len() => {
-                    retry = Some((after, from + 1));
-                    (p, k) = (after, from + 1);
+            (Some(b"#"), _) => retry = Some((pattern.clone(), k)),
+            (Some(b"*"), Some(_)) => k += 1,
+            (Some(word), Some(other)) if word == *other => k += 1,
+            _ => match &mut retry {
+                Some((after, from)) if *from < key.len() => {
+                    *from += 1;
+                    (pattern, k) = (after.clone(), *from);
                 }
                 _ => return false,
             },
@@ -227,10 +229,19 @@ fn matches_topic(pattern: &[u8], key: &[u8]) -> bool {
     }
 }
 
+/// An empty key has no words.
+fn words(key: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    key.split(|byte| *byte == b'.').filter(|_| !key.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn matches(pattern: &str, key: &str) -> bool {
+        matches_topic(pattern.as_bytes(), &words(key.as_bytes()).collect::<Vec<_>>())
+    }
 
     #[test]
     fn topic_patterns_match_words() {
@@ -265,7 +276,7 @@ mod tests {
             ("stock.*.nyse", "stock.usd.nyse", true),
         ];
         for (pattern, key, expected) in rows {
-            assert_eq!(matches_topic(pattern.as_bytes(), key.as_bytes()), expected, "{pattern:?} and {key:?}");
+            assert_eq!(matches(pattern, key), expected, "{pattern:?} and {key:?}");
         }
     }
 
@@ -287,7 +298,7 @@ mod tests {
             key in prop::collection::vec(prop_oneof![Just("a"), Just("b")], 1..10),
         ) {
             let expected = by_definition(&pattern, &key);
-            prop_assert_eq!(matches_topic(pattern.join(".").as_bytes(), key.join(".").as_bytes()), expected);
+            prop_assert_eq!(matches(&pattern.join("."), &key.join(".")), expected);
         }
     }
 
@@ -295,6 +306,6 @@ mod tests {
     fn many_wildcards_take_no_time() {
         let pattern = "#.a.".repeat(40) + "b";
         let key = "a.".repeat(60) + "a";
-        assert!(!matches_topic(pattern.as_bytes(), key.as_bytes()));
+        assert!(!matches(&pattern, &key));
     }
 }

@@ -15,11 +15,12 @@ pub(crate) const NAME: &str = "/";
 /// Names that clients may not take.
 const RESERVED: &str = "amq.";
 
-/// Bindings of all exchanges together (our choice).
-const MAX_BINDINGS: usize = 65_536;
+/// Exchanges, and what the bindings of all of them cost together (our choice).
+const MAX_EXCHANGES: usize = 65_536;
+const MAX_BINDING_BYTES: usize = 32 * 1024 * 1024;
 
-/// Addresses of messages whose queues are remembered.
-const MAX_REMEMBERED: usize = 4096;
+/// Addresses of messages whose queues are remembered, and those queues, each time one is.
+const MAX_REMEMBERED: usize = 65_536;
 
 /// The queues of one address of an exchange.
 type Queues = Arc<[Arc<str>]>;
@@ -33,7 +34,8 @@ pub(crate) struct VirtualHost {
     exchanges: HashMap<Arc<str>, Exchange>,
     /// What each queue and exchange is bound to: exchanges, and by which keys.
     bound: HashMap<Target, HashSet<Place>>,
-    bindings: usize,
+    /// What all bindings cost.
+    binding_bytes: usize,
     /// Where messages went, by exchange and routing key, until a binding changes. No exchange is in here whose decision
     /// depends on more than the routing key.
     remembered: HashMap<Arc<str>, HashMap<Box<[u8]>, Queues>>,
@@ -58,7 +60,7 @@ impl VirtualHost {
         let mut host = VirtualHost {
             exchanges: HashMap::new(),
             bound: HashMap::new(),
-            bindings: 0,
+            binding_bytes: 0,
             remembered: HashMap::new(),
             remembered_count: 0,
             salt,
@@ -79,7 +81,7 @@ impl VirtualHost {
         ];
         self.exchanges = standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect();
         self.bound.clear();
-        self.bindings = 0;
+        self.binding_bytes = 0;
         self.forget_addresses();
     }
 
@@ -126,6 +128,9 @@ impl VirtualHost {
             return Err(Violation::new(ReplyCode::PreconditionFailed, text));
         }
         Self::check_name("exchange", declared.name)?;
+        if self.exchanges.len() >= MAX_EXCHANGES {
+            return Err(Violation::new(ReplyCode::ResourceError, "too many exchanges"));
+        }
         self.exchanges.insert(declared.name.into(), exchange);
         Ok(())
     }
@@ -158,7 +163,7 @@ impl VirtualHost {
         while let Some(name) = gone.pop() {
             let Some(exchange) = self.exchanges.remove(&name) else { continue };
             for binding in exchange.bindings() {
-                self.bindings -= 1;
+                self.binding_bytes -= binding.cost();
                 self.forget_bound(&binding.target, &name, &binding.key);
             }
             // One that is not bound any more may be an auto-delete one itself.
@@ -181,7 +186,7 @@ impl VirtualHost {
         let mut done = Vec::new();
         for (source, key) in self.bound.remove(target).unwrap_or_default() {
             if let Some(exchange) = self.exchanges.get_mut(&source) {
-                self.bindings -= exchange.unbind_all(target, &key);
+                self.binding_bytes -= exchange.unbind_all(target, &key);
                 if exchange.is_done() {
                     done.push(source);
                 }
@@ -202,14 +207,15 @@ impl VirtualHost {
         if let Target::Exchange(name) = &binding.target {
             self.check_exchange(name)?;
         }
-        if self.bindings >= MAX_BINDINGS {
+        let cost = binding.cost();
+        if self.binding_bytes + cost > MAX_BINDING_BYTES {
             return Err(Violation::new(ReplyCode::ResourceError, "too many bindings"));
         }
         let (target, key) = (binding.target.clone(), binding.key.clone());
         if let Some(exchange) = self.exchanges.get_mut(source)
             && exchange.bind(binding)
         {
-            self.bindings += 1;
+            self.binding_bytes += cost;
             self.bound.entry(target).or_default().insert((source.into(), key));
         }
         self.forget_addresses();
@@ -223,7 +229,7 @@ impl VirtualHost {
         if !exchange.unbind(binding) {
             return Ok(());
         }
-        self.bindings -= 1;
+        self.binding_bytes -= binding.cost();
         let (still_bound, is_done) = (exchange.has(&binding.target, &binding.key), exchange.is_done());
         if !still_bound {
             self.forget_bound(&binding.target, &source.into(), &binding.key);
@@ -299,7 +305,7 @@ impl VirtualHost {
             if self.remembered_count >= MAX_REMEMBERED {
                 self.forget_addresses();
             }
-            self.remembered_count += 1;
+            self.remembered_count += 1 + queues.len();
             self.remembered.entry(name).or_default().insert(key.into(), queues.clone());
         }
         Ok(queues)

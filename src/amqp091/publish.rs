@@ -32,10 +32,18 @@ impl Partial {
 /// Confirms that have not been written, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Confirms {
+    /// How much was published before confirms were asked for: their count begins behind that.
+    before: u64,
     /// All up to this one have been told.
     told: u64,
     /// All from there up to this one can be told in one go.
     ready: u64,
+}
+
+impl Confirms {
+    pub(super) fn after(published: u64) -> Confirms {
+        Confirms { before: published, ..Confirms::default() }
+    }
 }
 
 impl Connection {
@@ -138,7 +146,7 @@ impl Connection {
         let settled = !mandatory && channel.confirms.is_none();
         let message = Message { payload, encoding: Encoding::Amqp091, ..Message::default() };
         if mandatory {
-            channel.mandatory.push_back((delivery, message.clone()));
+            channel.mandatory.insert(delivery, message.clone().kept());
         }
         self.events.push_back(Event::Message { link, delivery: DeliveryKey(delivery), settled, to, message });
         Ok(())
@@ -165,16 +173,13 @@ impl Connection {
         let (version, frame_max) = (self.version, self.frame_max);
         let Some(channel) = self.channel_mut(number) else { return };
         let unroutable = is_unroutable(outcome);
-        // The first, unless something has held up those before it.
-        if let Some(place) = channel.mandatory.iter().position(|(number, _)| *number == delivery)
-            && let Some((_, message)) = channel.mandatory.remove(place)
+        if let Some(message) = channel.mandatory.remove(&delivery)
             && unroutable
         {
             put_return(number, &message, version, frame_max, out);
         }
-        if channel.confirms.is_none() {
-            return;
-        }
+        let count = |confirms: &Confirms| delivery.checked_sub(confirms.before).filter(|count| *count > 0);
+        let Some(delivery) = channel.confirms.as_ref().and_then(count) else { return };
         // What nobody wants has been dealt with.
         if *outcome == Outcome::Accepted || unroutable {
             self.confirm(number, delivery, out);
@@ -219,9 +224,16 @@ impl Connection {
         self.tell(number, &Method::Basic(ack), out);
     }
 
-    /// The router has room for what this connection publishes, or has none any more.
-    pub(super) fn granted(&mut self, credit: u32, out: &mut Outbox) {
-        let blocked = credit == 0;
+    /// The router has room for what a channel publishes, or has none any more.
+    pub(super) fn set_starved(&mut self, number: u16, starved: bool, out: &mut Outbox) {
+        let Some(channel) = self.channel_mut(number) else { return };
+        match (std::mem::replace(&mut channel.starved, starved), starved) {
+            (false, true) => self.starved += 1,
+            (true, false) => self.starved -= 1,
+            _ => return,
+        }
+        // It says so of all channels at once.
+        let blocked = self.starved > 0;
         if !self.capabilities.connection_blocked || std::mem::replace(&mut self.blocked, blocked) == blocked {
             return;
         }

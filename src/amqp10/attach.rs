@@ -120,7 +120,7 @@ impl Session {
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         self.put_refusal(handle, attach, context)?;
-        Err(Violation::new(Scope::Link(handle), "2.7.3", error))
+        Err(Violation { scope: Scope::Link(handle), section: "2.7.3", error: Box::new(error) })
     }
 
     /// 2.6.3: the terminus is null that could not be had.

@@ -388,13 +388,13 @@ impl Connection {
             Scope::Session => {
                 log::warn!("{}: session ended: {violation}", self.name);
                 self.note(&violation);
-                self.with_session(ours, out, |session, context| session.end(Some(violation.cause.error), context))
+                self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
             }
             Scope::Link(handle) => {
                 log::warn!("{}: link detached: {violation}", self.name);
                 self.note(&violation);
-                let result = self
-                    .with_session(ours, out, |session, context| session.detach(handle, violation.cause.error, context));
+                let result =
+                    self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
                 return self.contain(result, ours, out);
             }
         };
@@ -419,7 +419,7 @@ impl Connection {
 
     /// For whoever keeps a record. What is not done here is not the peer's fault.
     fn note(&mut self, violation: &Violation) {
-        if violation.cause.error.condition != Condition::NotImplemented {
+        if violation.error.condition != Condition::NotImplemented {
             self.breaches.push_back(violation.into());
         }
     }
@@ -428,7 +428,7 @@ impl Connection {
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         log::warn!("{}: closed: {violation}", self.name);
         self.note(violation);
-        self.close(Some(violation.cause.error.clone()), now, out);
+        self.close(Some(violation.error.as_ref().clone()), now, out);
     }
 
     /// Closes for a reason that is not the peer's.

@@ -74,7 +74,7 @@ impl Connection {
         let init = match frame::split(input, sasl::MAX_SASL_FRAME_SIZE) {
             Ok(None) => return Ok(false),
             Ok(Some(frame)) => read_init(&frame),
-            Err(violation) => Err(Violation::new(violation.scope, "5.3.1", violation.cause.error)),
+            Err(violation) => Err(Violation { section: "5.3.1", ..violation }),
         };
         self.phase = match init {
             Ok(init) => {

@@ -19,32 +19,23 @@ pub(crate) enum Scope {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) scope: Scope,
-    /// Boxed, so that a result in which there is none is small: there is one for every frame.
-    pub(crate) cause: Box<Cause>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Cause {
     /// Where the specification demands what the peer did not do, as in "2.6.7".
     pub(crate) section: &'static str,
-    pub(crate) error: Error,
+    /// Boxed, so that a result in which there is none is small: there is one for every frame.
+    pub(crate) error: Box<Error>,
 }
 
 impl Violation {
-    pub(crate) fn new(scope: Scope, section: &'static str, error: Error) -> Violation {
-        Violation { scope, cause: Box::new(Cause { section, error }) }
-    }
-
     pub(crate) fn connection(section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation::new(Scope::Connection, section, Error::new(condition, description))
+        Violation { scope: Scope::Connection, section, error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn session(section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation::new(Scope::Session, section, Error::new(condition, description))
+        Violation { scope: Scope::Session, section, error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn link(handle: usize, section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation::new(Scope::Link(handle), section, Error::new(condition, description))
+        Violation { scope: Scope::Link(handle), section, error: Box::new(Error::new(condition, description)) }
     }
 
     pub(crate) fn framing(section: &'static str, description: &str) -> Violation {
@@ -54,13 +45,13 @@ impl Violation {
 
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, see section {}", self.cause.error, self.cause.section)
+        write!(f, "{}, see section {}", self.error, self.section)
     }
 }
 
 impl From<&Violation> for Breach {
     fn from(violation: &Violation) -> Breach {
-        Breach { section: violation.cause.section, fault: violation.cause.error.clone().into() }
+        Breach { section: violation.section, fault: violation.error.as_ref().clone().into() }
     }
 }
 

@@ -150,6 +150,10 @@ impl Router {
     fn end_dynamic_node(&mut self, route_id: usize, gone: LinkKey) {
         let Some(route) = self.routes.get_mut(route_id).filter(|route| route.owner == Some(gone)) else { return };
         route.owner = None;
+        // Somebody has declared it since: it stays.
+        if route.declared.is_some() {
+            return;
+        }
         // What waits is dropped with the next look at it.
         route.ended = true;
         self.forget_address(route_id);

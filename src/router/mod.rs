@@ -26,7 +26,7 @@ mod settlement;
 mod store;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -59,7 +59,7 @@ pub(crate) struct Router {
     /// Bytes of all messages that wait.
     stored_bytes: usize,
     /// Queues that are one connection's alone.
-    owned: HashMap<ConnectionKey, Vec<Arc<str>>>,
+    owned: HashMap<ConnectionKey, BTreeSet<Arc<str>>>,
     /// Addresses of queues that are no more, until somebody has taken note.
     ended: Vec<Arc<str>>,
     /// Makes generated addresses differ, within this broker and between brokers.

@@ -10,6 +10,9 @@ use super::{
 use crate::event::{Declaration, DeliveryKey, Lifetime};
 use crate::message::Message;
 
+/// With this many addresses in use no queue is added to them by declaring it (our choice).
+const MAX_ROUTES: usize = 65_536;
+
 /// A queue that somebody has declared: it stays when nobody uses it.
 #[derive(Debug)]
 pub(super) struct Declared {
@@ -74,6 +77,9 @@ impl Router {
             }
             Some(_) => self.queue_for(address, link.connection)?,
             None if *passive => return Err(no_queue(address)),
+            None if self.routes.len() >= MAX_ROUTES => {
+                return Err(Fault::new(Reason::ResourceLimitExceeded, "too many queues"));
+            }
             None => {
                 let route_id = self.routes.insert(Route::new(address.clone(), Distribution::Queue, None));
                 self.addresses.insert(address.clone(), route_id);
@@ -92,7 +98,7 @@ impl Router {
             None => {
                 route.declared = Some(declared);
                 if lifetime.exclusive {
-                    self.owned.entry(link.connection).or_default().push(address.clone());
+                    self.owned.entry(link.connection).or_default().insert(address.clone());
                 }
             }
         }
@@ -150,9 +156,10 @@ impl Router {
         let Some(route) = self.routes.get_mut(route_id) else { return messages };
         route.ended = true;
         let declared = route.declared.take();
-        let (address, consumers) = (route.address.clone(), [&route.consumers[..], &route.browsers].concat());
+        let (address, consumers) =
+            (route.address.clone(), [&route.consumers[..], &route.browsers, &route.aside].concat());
         if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
-            owned.retain(|owned| *owned != address);
+            owned.remove(&address);
         }
         let fault = Fault::new(Reason::ResourceDeleted, format!("queue {address:?} is no more"));
         for link in consumers {

@@ -53,6 +53,8 @@ fn both_may_close_a_channel_at_once() {
         .concat(),
     );
     peer.expect_on(1, CHANNEL_CLOSE);
+    // The broker's was under way when the peer closed, and is answered.
+    peer.send(method(1, CHANNEL_CLOSE_OK));
     peer.expect_on(1, CHANNEL_CLOSE_OK);
     peer.open_channel(1);
     peer.close();

@@ -78,3 +78,34 @@ fn what_there_is_no_room_for_is_refused() {
     peer.publish("", "q", "small");
     expect_confirmed(&mut peer, 3, 3);
 }
+
+#[test]
+fn counting_begins_where_confirms_are_asked_for_first() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    peer.send(publish(1, "", "q", &[true], &NO_PROPERTIES, b"before"));
+    for tag in 1..=3 {
+        peer.send(method(1, CONFIRM).bits(&[false]));
+        peer.expect(CONFIRM_OK);
+        peer.send(publish(1, "", "q", &[true], &NO_PROPERTIES, b"x"));
+        assert_eq!(peer.expect(ACK).longlong(), tag);
+    }
+}
+
+#[test]
+fn a_channel_that_there_is_no_room_for_blocks_others_until_it_goes() {
+    let broker = Broker::builder().storage_limit(10_000).start().unwrap();
+    let mut peer = confirming(&broker);
+    peer.open_channel(2);
+    peer.declare("q");
+    peer.send(publish(2, "", "q", &[], &NO_PROPERTIES, &[b'x'; 8000]));
+    peer.send(publish(2, "", "q", &[], &NO_PROPERTIES, &[b'x'; 8000]));
+    peer.expect_on(0, BLOCKED);
+    // Credit for another channel changes nothing.
+    peer.open_channel(3);
+    peer.expect_nothing();
+    peer.send(method(2, CHANNEL_CLOSE).short(200).shortstr("").short(0).short(0));
+    peer.expect_on(0, UNBLOCKED);
+    peer.expect_on(2, CHANNEL_CLOSE_OK);
+}

@@ -1,6 +1,6 @@
 //! basic.consume and acknowledgements.
 
-use fakebroker::Broker;
+use fakebroker::{Broker, Message, Outcome};
 
 use crate::support::each_row;
 use crate::support091::*;
@@ -302,4 +302,19 @@ fn prefetch_in_bytes_is_not_implemented() {
     let mut peer = Peer091::opened(&broker);
     peer.send(method(1, QOS).long(1).short(0).bits(&[false]));
     peer.expect_closed_with(540);
+}
+
+#[test]
+fn what_does_not_fit_a_frame_uses_up_no_prefetch() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    peer.prefetch(1, false);
+    peer.consume("q", "c");
+    // By 1.0, whose frames are larger than those that this consumer takes.
+    let big = Message::text("big").property("padding", "x".repeat(5000));
+    let small = Message::text("small");
+    assert_eq!(broker.inject("q", big), Some(Outcome::Accepted));
+    assert_eq!(broker.inject("q", small), Some(Outcome::Accepted));
+    assert_eq!(peer.expect_delivery().text(), "small");
 }

@@ -62,3 +62,20 @@ fn a_consumer_takes_precedence_over_nobody() {
     assert_eq!(peer.expect_delivery().text(), "one");
     assert_eq!(peer.get("q", true).unwrap().text(), "two");
 }
+
+#[test]
+fn a_queue_that_takes_the_name_of_another_is_looked_into() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    peer.publish("", "q", "old");
+    let old = peer.get("q", false).unwrap();
+    peer.send(method(1, QUEUE_DELETE).short(0).shortstr("q").bits(&[]));
+    peer.expect(QUEUE_DELETE_OK);
+    peer.declare("q");
+    peer.publish("", "q", "new");
+    assert_eq!(peer.get("q", false).unwrap().text(), "new");
+    // To nobody, but it is known.
+    peer.ack(old.tag, false);
+    peer.expect_nothing();
+}

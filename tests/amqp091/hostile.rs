@@ -448,3 +448,46 @@ fn a_reader_that_stops_holds_up_nobody() {
     assert_eq!(sender.declare("q"), (0, 1));
     scene.undisturbed();
 }
+
+#[test]
+fn what_is_declared_is_bounded() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer();
+    let no_wait = [false, false, false, false, true];
+    let declare = |n: usize| exchange_declare(1, &format!("e{n}"), "direct", &no_wait).bytes();
+    for first in (0..66_000).step_by(1000) {
+        peer.try_send((first..first + 1000).flat_map(declare).collect::<Vec<u8>>());
+    }
+    peer.expect_closed_with(506);
+    // Bindings cost what their arguments do.
+    let mut peer = scene.peer();
+    peer.declare("q");
+    let arguments = [text_entry("padding", &"x".repeat(3900))];
+    for n in 0..10_000 {
+        let bind = queue_bind(1, QUEUE_BIND, "q", "amq.headers", &n.to_string(), &arguments);
+        if !peer.try_send(bind) {
+            break;
+        }
+    }
+    peer.expect_closed_with(506);
+    scene.undisturbed();
+}
+
+#[test]
+fn many_headers_take_no_time() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer();
+    peer.declare("q");
+    let names = |letter: char| (0..400).map(move |n| entry(&format!("{letter}{n}"), b'V', [])).collect::<Vec<_>>();
+    let any = [vec![text_entry("x-match", "any")], names('a')].concat();
+    for n in 0..200 {
+        peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.headers", &n.to_string(), &any));
+        peer.expect(QUEUE_BIND_OK);
+    }
+    let properties = [vec![0x20, 0], sized(&names('b').concat())].concat();
+    for _ in 0..20 {
+        peer.send(publish(1, "amq.headers", "", &[], &properties, b"x"));
+    }
+    peer.expect_nothing();
+    scene.undisturbed();
+}

@@ -1,6 +1,6 @@
 //! The two protocols on one queue.
 
-use fakebroker::{Body, Broker, Message, Value};
+use fakebroker::{Body, Broker, Message, Outcome, Value};
 
 use crate::support::{ACCEPTED, Peer, accepted, each_row};
 use crate::support091::*;
@@ -166,4 +166,34 @@ fn an_exclusive_queue_is_locked_for_1_0_too() {
     new.send_message(1, "answer");
     new.round_trip();
     assert_eq!(old.get("mine", true).unwrap().text(), "answer");
+}
+
+#[test]
+fn a_dynamic_node_that_is_declared_stays_when_its_link_goes() {
+    let broker = Broker::start().unwrap();
+    let mut new = Peer::opened(&broker);
+    let source = crate::support::composite(
+        crate::support::SOURCE,
+        &[("dynamic", true.into()), ("capabilities", crate::support::symbol("queue"))],
+    );
+    let answer = new.attach(crate::support::attach_receiver("r", 0, "").with("source", source));
+    let address = answer.address("source").unwrap();
+    let mut old = Peer091::opened(&broker);
+    assert_eq!(old.declare(&address), (0, 1));
+    new.close();
+    old.publish("", &address, "kept");
+    assert_eq!(old.get(&address, true).unwrap().text(), "kept");
+}
+
+#[test]
+fn long_text_of_1_0_is_cut_between_characters() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    let mut message = Message::text("x");
+    message.properties.subject = Some("ä".repeat(200));
+    assert_eq!(broker.inject("q", message), Some(Outcome::Accepted));
+    let properties = peer.get("q", true).unwrap().properties;
+    let text: Vec<u8> = "ä".repeat(127).into_bytes();
+    assert!(properties.ends_with(&[&[254], &text[..]].concat()));
 }
