@@ -142,6 +142,9 @@
 //! # }
 //! ```
 //!
+//! What the program awaits has no deadline of the broker's: some clients wait for ever for an outcome that a crash took with it.
+//! A `tokio::time::timeout` around the program's part makes that a failure of the test.
+//!
 //! # Reading the code
 //!
 //! To follow a message from socket to socket, read in this order:

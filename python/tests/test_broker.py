@@ -121,7 +121,7 @@ def test_waiting(broker):
 def test_waiting_in_vain(broker):
     with connected(broker) as connection:
         connection.create_receiver("a", name="somebody")
-        with pytest.raises(WaitError, match='(?s)waited 10ms in vain for 2 to arrive for "a".*"somebody"'):
+        with pytest.raises(WaitError, match='(?s)waited 10ms in vain for 2 messages to arrive for "a".*"somebody"'):
             broker.wait_for_messages("a", 2, timeout=0.01)
     with pytest.raises(BrokerError, match="equal.queed"):
         broker.wait_for_counts(queed=1)

@@ -64,3 +64,25 @@ def test_it_verifies_where_the_settings_say_so(pytester):
     pytester.makepyfile(LEAVES_A_CONNECTION)
     pytester.makeini("[pytest]\nfakebroker_verify = true")
     pytester.runpytest_subprocess().assert_outcomes(passed=3, errors=2)
+
+
+def test_a_failure_is_shown_where_the_test_has_it(pytester):
+    pytester.makepyfile("""
+        import socket
+
+        def test_waiting(fakebroker):
+            fakebroker.wait_for_receivers("queue.a", timeout=0)
+
+        def test_verifying(fakebroker):
+            with socket.create_connection((fakebroker.host, fakebroker.port)):
+                fakebroker.wait_for_counts(connections=1, timeout=20)
+                fakebroker.verify()
+
+        def test_misusing(fakebroker):
+            fakebroker.wait_for_counts(conections=1)
+    """)
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["*WaitError: waited 0ns in vain for 1 link to receive from *", "test_*.py:4: WaitError"])
+    result.stdout.fnmatch_lines(["*VerifyError: *", "test_*.py:9: VerifyError"])
+    result.stdout.fnmatch_lines(["*broker.py:*: BrokerError"])  # that is no finding about clients

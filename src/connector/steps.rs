@@ -33,7 +33,10 @@ pub(super) fn connect(connector: &Connector) -> Result<Connected, Error> {
     let mut stream = Stream::connect(&connector.host, connector.port, deadline).map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::TimedOut => ErrorKind::TimedOut(connector.time_out_for(Step::Connect)),
-            _ => ErrorKind::Io(error),
+            kind => {
+                let (host, port) = (&connector.host, connector.port);
+                ErrorKind::Io(std::io::Error::new(kind, format!("{host} port {port}: {error}")))
+            }
         };
         Error::new(Step::Connect, kind)
     })?;

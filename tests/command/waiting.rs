@@ -60,11 +60,15 @@ fn in_vain_it_says_what_happened_instead() {
     let mut peer = Peer::opened(&addr);
     peer.attach_receiver("r", 0, "a", 3);
     let error = program.refuses(json!({"cmd": "wait", "for": "messages", "address": "a", "count": 2, "timeout": 0.05}));
-    assert!(error.starts_with("waited 50ms in vain for 2 to arrive for \"a\"\n"), "{error}");
+    assert!(error.starts_with("waited 50ms in vain for 2 messages to arrive for \"a\"\n"), "{error}");
     for part in ["receiver \"r\" of connection 1 at \"a\", credit 3", "receiver_links 1", "-> ch 0 attach"] {
         assert!(error.contains(part), "no {part:?} in {error}");
     }
     assert!(!error.contains("src/"), "{error}");
+    let error = program.refuses(json!({"cmd": "wait", "for": "receivers", "address": "b", "timeout": 0}));
+    assert!(error.starts_with("waited 0ns in vain for 1 link to receive from \"b\"\n"), "{error}");
+    let error = program.refuses(json!({"cmd": "wait", "for": "connections", "count": 2, "timeout": 0}));
+    assert!(error.starts_with("waited 0ns in vain for 2 connections to be open\n"), "{error}");
     let error = program.refuses(
         json!({"cmd": "wait", "for": "counts", "at_least": {"queued": 1}, "equal": {"dropped": 2}, "timeout": 0}),
     );

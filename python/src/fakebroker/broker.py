@@ -27,6 +27,11 @@ class VerifyError(AssertionError):
         self.report = report
 
 
+def _is_about_clients(raised: Any) -> bool:
+    """For pytest's `__tracebackhide__`: what these say is about the test, whose line its report then ends with."""
+    return isinstance(raised.value, (WaitError, VerifyError))
+
+
 class Broker:
     """A broker on a free port of the loopback, from the moment it is made until it is stopped.
 
@@ -141,6 +146,7 @@ class Broker:
     # Waiting
 
     def _wait(self, what: str, timeout: float, **members: Any) -> Dict[str, Any]:
+        __tracebackhide__ = _is_about_clients
         members = {name: value for name, value in members.items() if value is not None}
         command = {"cmd": "wait", "for": what, "timeout": timeout, **members}
         answer = self._command.ask(command, timeout)
@@ -154,25 +160,30 @@ class Broker:
     def wait_for_counts(self, at_least: Optional[Mapping[str, int]] = None, *, timeout: float = 5,
                         **equal: int) -> Counts:
         """Waits until counters are what is named, as in `wait_for_counts(accepted=3)`, or `at_least` so high."""
+        __tracebackhide__ = _is_about_clients
         counts: Counts = self._wait("counts", timeout, at_least=at_least and dict(at_least), equal=equal or None)["counts"]
         return counts
 
     def wait_for_messages(self, address: str, count: int = 1, *, timeout: float = 5, typed: bool = False,
                           raw: bool = False) -> List[Message]:
         """Waits until so many messages have arrived for an address since the start; returns those that are in the log."""
+        __tracebackhide__ = _is_about_clients
         answer = self._wait("messages", timeout, address=address, count=count, typed=typed, raw=raw)
         return [Message.read(json) for json in answer["messages"]]
 
     def wait_for_receivers(self, address: str, count: int = 1, *, timeout: float = 5) -> None:
         """Waits until so many links receive from an address."""
+        __tracebackhide__ = _is_about_clients
         self._wait("receivers", timeout, address=address, count=count)
 
     def wait_for_connections(self, count: int, *, timeout: float = 5) -> List[Connection]:
         """Waits until exactly so many clients are connected, and their connections open."""
+        __tracebackhide__ = _is_about_clients
         return read(Connection, self._wait("connections", timeout, count=count)["connections"])
 
     def wait_for_settled(self, *, timeout: float = 5) -> None:
         """Waits until every delivery is settled, in both directions."""
+        __tracebackhide__ = _is_about_clients
         self._wait("settled", timeout)
 
     # Looking
@@ -233,6 +244,8 @@ class Broker:
 
     def verify(self) -> None:
         """Raises a `VerifyError` unless the report is clean: for the end of a test, when clients should have closed."""
+        __tracebackhide__ = _is_about_clients
+        __tracebackhide__ = _is_about_clients
         report = self.report()
         if not report.clean:
             raise VerifyError(report)

@@ -53,17 +53,17 @@ impl Wait {
             Word::Counts => read_counts(fields)?,
             Word::Receivers => {
                 let (address, count) = (fields.text_of("address")?, fields.number("count")?.unwrap_or(1));
-                let text = format!("{count} to receive from {address:?}");
+                let text = format!("{} to receive from {address:?}", counted(count as u64, "link"));
                 (What::Receivers { address, count }, text)
             }
             Word::Messages => {
                 let (address, count) = (fields.text_of("address")?, fields.number("count")?.unwrap_or(1));
-                let text = format!("{count} to arrive for {address:?}");
+                let text = format!("{} to arrive for {address:?}", counted(count, "message"));
                 (What::Messages { address, count, detail: Detail::read(fields)? }, text)
             }
             Word::Connections => {
                 let count = fields.number_of("count")?;
-                (What::Connections(count), format!("{count} connections to be open"))
+                (What::Connections(count), format!("{} to be open", counted(count as u64, "connection")))
             }
             Word::Settled => (What::Settled, "all deliveries to be settled".to_owned()),
         };
@@ -126,4 +126,9 @@ fn numbers(fields: &mut Fields, name: &str) -> Result<Vec<(String, u64)>, Refusa
     }
     inner.end()?;
     Ok(numbers)
+}
+
+/// `1 message`, `2 messages`
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
