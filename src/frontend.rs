@@ -276,6 +276,7 @@ impl Frontend {
 }
 
 /// A message of the other protocol is put into this one's words.
+#[inline(always)]
 fn translate(effect: &mut Effect, encoding: Encoding) {
     if let Effect::Deliver { message, .. } = effect
         && message.encoding != encoding

@@ -128,9 +128,17 @@ impl EventLoop {
     }
 
     /// Something that a peer did, before the router hears of it.
+    #[inline(always)]
     pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event) {
         match event {
-            event @ Event::Message { .. } if self.hooks.on_message.is_some() => self.judge(key, event),
+            Event::Message { .. } if self.hooks.on_message.is_some() => self.judge(key, event),
+            Event::Message { .. } => self.router.handle(key, event),
+            event => self.on_other_event(key, event),
+        }
+    }
+
+    fn on_other_event(&mut self, key: ConnectionKey, event: Event) {
+        match event {
             Event::Opened(opened) => self.on_opened(key, opened),
             Event::AttachProducer { link, ref name, ref node } if self.hooks.on_attach.is_some() => {
                 let preview = Router::preview(LinkKey { connection: key, link }, name, Role::Sender, node);

@@ -220,6 +220,8 @@ impl Router {
     }
 
     /// A message with a number goes to its route, if it has one.
+    // Inlined, as what it calls: together these are a tenth of what a message costs.
+    #[inline(always)]
     fn route_found(
         &mut self,
         found: Result<usize, Lost>,
@@ -256,6 +258,7 @@ impl Router {
     }
 
     /// The route that a message is for, from a link that is attached to `own`.
+    #[inline(always)]
     fn find(&mut self, own: Option<usize>, to: &Destination) -> Result<usize, Lost> {
         match to {
             Destination::Link => own.ok_or(Lost::Nobody),
@@ -269,6 +272,7 @@ impl Router {
     }
 
     /// Counts and records a message; its number.
+    #[inline(always)]
     fn arrived(
         &mut self,
         from: LinkKey,
@@ -298,6 +302,7 @@ impl Router {
     }
 
     /// A message arrived at a route.
+    #[inline(always)]
     fn route_at(
         &mut self,
         route: usize,
@@ -428,6 +433,7 @@ impl Router {
     }
 
     /// Gives a producer credit up to the window, unless something holds it back.
+    #[inline(always)]
     fn top_up(&mut self, key: LinkKey) {
         let window = self.config.credit_window;
         let Some(producer) = self.links.producer_mut(key) else { return };
