@@ -3,36 +3,31 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | settings, starting, stopping |
+//! | `builder.rs` | settings |
+//! | `mod.rs` | starting, stopping |
 //! | `handle.rs` | what can be asked of a broker and done to it |
 //! | `waiting.rs` | waiting until something has happened |
 //! | `report.rs` | what is wrong at the end of a test |
 //! | `group.rs` | several brokers, for failover |
 
+mod builder;
 mod group;
 mod handle;
 mod report;
 mod waiting;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use mio::{Poll, Waker};
 use socket2::Socket;
 
 use crate::address;
-use crate::chronicle::{Sink, TraceFormat};
-use crate::config::{Config, Distribution, Settlement, Unroutable, User};
-use crate::event_loop::{AtWork, EventLoop, Shared, WAKER};
+use crate::event_loop::{AtWork, EventLoop, Shared};
 
+pub use builder::Builder;
 pub use group::Group;
 pub use handle::Handle;
 pub use report::{Findings, Report};
@@ -369,294 +364,4 @@ impl Bound {
     fn held(self) -> Broker {
         Broker { handle: self.handle, running: Mutex::new(Running { held: self.sockets, ..Running::default() }) }
     }
-}
-
-/// What a broker should be like. Every option has a default that suits most tests.
-///
-/// ```
-/// use fakebroker::{Broker, Distribution, Unroutable};
-///
-/// let broker = Broker::builder()
-///     .user("joe", "secret")
-///     .distribution("orders", Distribution::Queue)
-///     .unroutable(Unroutable::Released)
-///     .start()?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Builder {
-    config: Config,
-}
-
-impl Builder {
-    /// Listens at `HOST:PORT`, port 0 for a free one; can be given several times. Default: `127.0.0.1:0`.
-    ///
-    /// Without users everybody who can reach the address is let in.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.config.listen.push(address.into());
-        self
-    }
-
-    /// Lets this user in, by SASL PLAIN, and nobody without a name and a password; can be given several times. Default: no
-    /// users, SASL ANONYMOUS, or no SASL at all.
-    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.config.engine.users.push(User { name: name.into(), password: password.into() });
-        self
-    }
-
-    /// What is done with the messages of addresses that no prefix and no [`Builder::distribution`] decides. Default:
-    /// [`Distribution::Direct`].
-    pub fn default_distribution(mut self, distribution: Distribution) -> Self {
-        self.config.routing.default_distribution = distribution;
-        self
-    }
-
-    /// What is done with the messages of one address, whatever its prefix; can be given for several.
-    ///
-    /// ```
-    /// # use fakebroker::{Broker, Distribution, Message};
-    /// let broker = Broker::builder().distribution("orders", Distribution::Queue).start()?;
-    /// broker.inject("orders", Message::text("one coffee"));
-    /// assert_eq!(broker.queue_depth("orders"), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn distribution(mut self, address: impl Into<String>, distribution: Distribution) -> Self {
-        self.config.routing.distributions.insert(address.into(), distribution);
-        self
-    }
-
-    /// Addresses with this prefix, followed by the separator, are multicast. Empty: none are. Default: `broadcast`.
-    pub fn multicast_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.config.routing.multicast_prefix = prefix.into();
-        self
-    }
-
-    /// Addresses with this prefix, followed by the separator, are anycast. Empty: none are. Default: `unicast`.
-    pub fn anycast_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.config.routing.anycast_prefix = prefix.into();
-        self
-    }
-
-    /// Addresses with this prefix, followed by the separator, are queues. Empty: none are. Default: `queue`.
-    pub fn queue_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.config.routing.queue_prefix = prefix.into();
-        self
-    }
-
-    /// What stands between a prefix and the rest of an address. Default: `.`.
-    pub fn separator(mut self, separator: impl Into<String>) -> Self {
-        self.config.routing.separator = separator.into();
-        self
-    }
-
-    /// What the addresses begin with that are made for dynamic sources and targets. Default: `dynamic`.
-    pub fn generated_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.config.routing.generated_prefix = prefix.into();
-        self
-    }
-
-    /// What the sender of a message is told that nobody can receive. Default: [`Unroutable::Rejected`].
-    ///
-    /// ```
-    /// # use fakebroker::{Broker, Message, Outcome, Unroutable};
-    /// let broker = Broker::builder().unroutable(Unroutable::Released).start()?;
-    /// assert_eq!(broker.inject("orders", Message::text("for nobody")), Some(Outcome::Released));
-    /// assert_eq!(broker.counts().dropped, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn unroutable(mut self, unroutable: Unroutable) -> Self {
-        self.config.routing.unroutable = unroutable;
-        self
-    }
-
-    /// Routes every message by its own `to`, even on a link that is attached to an address; one that has none goes to the
-    /// link's address. Default: no; only links without an address are routed so.
-    pub fn route_by_to(mut self, by_to: bool) -> Self {
-        self.config.engine.route_by_to = by_to;
-        self
-    }
-
-    /// When the sender of a message learns its outcome. Default: [`Settlement::Immediate`].
-    ///
-    /// ```
-    /// # use fakebroker::{Broker, Connector, Message, Outcome, Settlement};
-    /// # const SOON: std::time::Duration = std::time::Duration::from_secs(5);
-    /// let broker = Broker::builder().settlement(Settlement::EndToEnd).start()?;
-    /// let mut client = Connector::from_url(&broker.url())?.open()?;
-    /// let orders = client.receiver("orders")?;
-    /// broker.wait_for_receivers(SOON, "orders", 1)?;
-    /// assert_eq!(broker.inject("orders", Message::text("one coffee")), None); // not yet
-    ///
-    /// let order = client.receive(&orders, SOON)?.ok_or("no order")?;
-    /// client.release(&order)?;
-    /// broker.wait_for_settled(SOON)?;
-    /// assert_eq!(broker.messages("orders")[0].outcome, Some(Outcome::Released));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn settlement(mut self, settlement: Settlement) -> Self {
-        self.config.routing.settlement = settlement;
-        self
-    }
-
-    /// Credit, in messages, that a sender gets when it attaches and is topped up to when half of it is used. 0: none, but by
-    /// [`Handle::grant`]. Default: 1000.
-    pub fn credit_window(mut self, messages: u32) -> Self {
-        self.config.routing.credit_window = messages;
-        self
-    }
-
-    /// Messages that may wait for a slow receiver before senders get no more credit. Queues are not concerned. Default: 1000.
-    pub fn backlog_limit(mut self, messages: usize) -> Self {
-        self.config.routing.backlog_limit = messages;
-        self
-    }
-
-    /// Bytes that all waiting and stored messages may take, about 100 a message included; what does not fit is rejected with
-    /// `amqp:resource-limit-exceeded`. Default: 1 GiB.
-    pub fn storage_limit(mut self, bytes: usize) -> Self {
-        self.config.routing.storage_limit = bytes;
-        self
-    }
-
-    /// Bytes of the largest frame that clients may send; below 512, it is 512. Default: 64 KiB.
-    pub fn max_frame_size(mut self, bytes: u32) -> Self {
-        self.config.engine.max_frame_size = bytes.max(512);
-        self
-    }
-
-    /// The highest channel number that clients may use; there are as many sessions and one more. Default: 1023.
-    pub fn channel_max(mut self, channel: u16) -> Self {
-        self.config.engine.channel_max = channel;
-        self
-    }
-
-    /// The highest handle that clients may use in a session. Default: 65,535.
-    pub fn handle_max(mut self, handle: u32) -> Self {
-        self.config.engine.handle_max = handle;
-        self
-    }
-
-    /// Links that a connection may have, all its sessions together; one more is refused. Default: 65,536.
-    pub fn max_links(mut self, links: usize) -> Self {
-        self.config.engine.max_links = links;
-        self
-    }
-
-    /// Within this time clients must send something. It is what the broker's open says; a client is closed after twice as
-    /// long, as section 2.4.5 recommends. Zero: off. Default: off.
-    pub fn idle_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.idle_time_out = (!time_out.is_zero()).then_some(bounded(time_out));
-        self
-    }
-
-    /// Bytes of the largest message that clients may send. 0: no limit. Default: 128 MiB.
-    pub fn max_message_size(mut self, bytes: u64) -> Self {
-        self.config.engine.max_message_size = if bytes == 0 { u64::MAX } else { bytes };
-        self
-    }
-
-    /// The broker's container-id, as its open says it. Default: one that differs from every other broker's.
-    pub fn container_id(mut self, id: impl Into<String>) -> Self {
-        self.config.engine.container_id = id.into();
-        self
-    }
-
-    /// A property in the broker's open; can be given several times. Default: none, since a `product` changes how some
-    /// clients address their messages. Keys are ASCII.
-    pub fn open_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.config.engine.open_properties.push((key.into(), value.into()));
-        self
-    }
-
-    /// Messages that [`Handle::messages`] remembers; when one more comes, the oldest is forgotten and counted by
-    /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together, but the last one is there however large
-    /// it is. 0: none. Default: 1000.
-    pub fn message_log(mut self, messages: usize) -> Self {
-        self.config.chronicle.messages = messages;
-        self
-    }
-
-    /// Lines that [`Handle::trace`] remembers. Whatever their number, the frames in them have 4 MiB together. 0: none, and
-    /// then it costs nothing. Default: 1000.
-    pub fn trace_log(mut self, lines: usize) -> Self {
-        self.config.chronicle.events = lines;
-        self
-    }
-
-    /// Writes the trace here as well, as it happens; can be given several times. The writer is called on the broker's thread,
-    /// with many small pieces. Default: nowhere.
-    ///
-    /// ```
-    /// use fakebroker::{Broker, TraceFormat};
-    ///
-    /// let broker = Broker::builder().trace_to(TraceFormat::Text, std::io::stderr())?.start()?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When the head of a capture cannot be written.
-    pub fn trace_to(mut self, format: TraceFormat, writer: impl io::Write + Send + 'static) -> io::Result<Self> {
-        self.config.chronicle.sinks.push(Sink::new(format, Box::new(writer))?);
-        Ok(self)
-    }
-
-    /// Time that a client has from its connect to its open. Default: 10 s.
-    pub fn handshake_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.handshake_time_out = bounded(time_out);
-        self
-    }
-
-    /// Time that a client has to answer a close before its socket is dropped; also the bound of [`Broker::stop_clean`].
-    /// Default: 5 s.
-    pub fn linger(mut self, linger: Duration) -> Self {
-        self.config.engine.linger = bounded(linger);
-        self
-    }
-
-    /// Takes the address, without listening: connections are refused until the broker is started.
-    ///
-    /// # Errors
-    /// When an address cannot be resolved or is in use.
-    pub fn bind(self) -> io::Result<Bound> {
-        let mut config = self.config;
-        if config.listen.is_empty() {
-            config.listen.push("127.0.0.1:0".into());
-        }
-        let sockets = config.listen.iter().map(|name| address::bind(name)).collect::<io::Result<Vec<Socket>>>()?;
-        let addrs: Arc<[SocketAddr]> = sockets.iter().map(address::local_addr).collect::<io::Result<_>>()?;
-        // The standard library's way to a number that nobody else has.
-        let salt = RandomState::new().build_hasher().finish();
-        if config.engine.container_id.is_empty() {
-            config.engine.container_id = format!("fakebroker-{salt:016x}");
-        }
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let (sender, commands) = channel();
-        let shared = Arc::new(Shared::default());
-        let event_loop = EventLoop::new(poll, addrs.clone(), config, salt, commands, Arc::downgrade(&shared));
-        *shared.resting() = Some(Box::new(event_loop));
-        Ok(Bound { handle: Handle::new(sender, waker, shared, addrs), sockets })
-    }
-
-    /// Takes addresses for so many brokers with these settings, and starts none of them.
-    ///
-    /// # Errors
-    /// When an address cannot be resolved or is in use: with a port other than 0 there can be only one broker.
-    pub fn group(self, count: usize) -> io::Result<Group> {
-        (0..count).map(|_| self.clone().bind().map(Bound::held)).collect::<io::Result<_>>().map(Group::new)
-    }
-
-    /// Takes the address, listens and serves on a thread of its own. When this returns, clients can connect.
-    ///
-    /// # Errors
-    /// When an address cannot be resolved or is in use, or no thread can be had.
-    pub fn start(self) -> io::Result<Broker> {
-        self.bind()?.start()
-    }
-}
-
-/// Times that are as good as never are never: an `Instant` has an end.
-fn bounded(time: Duration) -> Duration {
-    time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))
 }
