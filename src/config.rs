@@ -189,6 +189,14 @@ impl RoutingConfig {
         }
     }
 
+    /// What is done at a node that a peer named in these words: a path among the queues is a queue, whatever its prefix says.
+    pub(crate) fn distribution_at(&self, said: &str, node: &str) -> Distribution {
+        if said.starts_with(Self::QUEUE_PATH) && !self.distributions.contains_key(node) {
+            return Distribution::Queue;
+        }
+        self.distribution_of(node)
+    }
+
     /// What is done with the messages of `address`: its own setting, else its prefix, else the default.
     pub(crate) fn distribution_of(&self, address: &str) -> Distribution {
         if let Some(distribution) = self.distributions.get(address) {

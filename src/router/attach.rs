@@ -61,7 +61,10 @@ impl Router {
         let (address, distribution, owner) = match node {
             Node::Address(address) => match RoutingConfig::node_at(&address) {
                 Cow::Borrowed(same) if same.len() == address.len() => (address, None, None),
-                other => (Arc::from(other), None, None),
+                other => {
+                    let distribution = self.config.distribution_at(&address, &other);
+                    (Arc::from(other), Some(distribution), None)
+                }
             },
             Node::Dynamic(kind) => {
                 self.generated += 1;

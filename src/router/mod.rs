@@ -351,12 +351,13 @@ impl Router {
 
     /// The route of an address that a message names. A queue needs nobody to be there.
     fn route_to(&mut self, address: &str) -> Option<usize> {
-        let node = RoutingConfig::node_at(address);
+        let said = address;
+        let node = RoutingConfig::node_at(said);
         let address = node.as_ref();
         if let Some(route) = self.addresses.get(address) {
             return Some(*route);
         }
-        if address.is_empty() || self.config.distribution_of(address) != Distribution::Queue {
+        if address.is_empty() || self.config.distribution_at(said, address) != Distribution::Queue {
             return None;
         }
         let address: Arc<str> = address.into();

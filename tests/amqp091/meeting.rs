@@ -28,6 +28,19 @@ fn from_0_9_1_to_1_0() {
 }
 
 #[test]
+fn a_path_among_the_queues_is_a_queue_before_anybody_declares_it() {
+    let broker = Broker::start().unwrap();
+    let mut sender = Peer::opened(&broker);
+    sender.attach_sender("s", 0, "/queues/orders");
+    sender.send_accepted(0, &["one tea"]);
+    assert_eq!(broker.queue_depth("orders"), 1);
+    let mut receiver = Peer091::opened(&broker);
+    receiver.declare("orders");
+    receiver.consume("orders", "c");
+    assert_eq!(receiver.expect_delivery().text(), "one tea");
+}
+
+#[test]
 fn from_1_0_to_0_9_1() {
     let broker = Broker::start().unwrap();
     let mut receiver = Peer091::opened(&broker);
