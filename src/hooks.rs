@@ -1,5 +1,5 @@
 //! What a test may have a say in while it happens: closures that the loop calls on its own thread. One that panics is caught,
-//! noted and not called again for the same thing; the loop goes on as if it had said nothing.
+//! noted and taken out; the loop goes on as if it had said nothing.
 
 use std::any::Any;
 use std::fmt;

@@ -18,8 +18,8 @@ use messages::Messages;
 pub(crate) use messages::Party;
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
-pub(crate) use trace::Describe;
 use trace::{Decision, Trace, What};
+pub(crate) use trace::{Describe, Start};
 pub use trace::{TraceEvent, TraceKind};
 
 /// How much is kept.
@@ -60,14 +60,14 @@ pub(crate) struct Chronicle {
 
 impl Chronicle {
     /// `salt` should differ between brokers: several may write to one place.
-    pub(crate) fn new(config: ChronicleConfig, salt: u64, now: Instant) -> Chronicle {
+    pub(crate) fn new(config: ChronicleConfig, salt: u64, start: Start) -> Chronicle {
         let mut chronicle = Chronicle {
             messages: Messages::new(config.messages, ChronicleConfig::MESSAGE_BYTES),
-            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, salt, now),
+            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, salt, start),
             arrived: 0,
             is_on: false,
         };
-        chronicle.set_now(now);
+        chronicle.set_now(start.0);
         chronicle
     }
 

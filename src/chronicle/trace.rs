@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::messages::Party;
 use super::sink::{Sink, escaped};
@@ -14,6 +14,9 @@ use crate::snapshot::ConnectionId;
 
 /// The largest buffer that a frame leaves to a smaller one.
 const MAX_SPARE: usize = 16 * 1024;
+
+/// When the broker was made, by the clock that measures and, since the Unix epoch, by the one on the wall.
+pub(crate) type Start = (Instant, Duration);
 
 /// How a protocol puts a piece of its stream into words.
 pub(crate) type Describe = fn(&[u8]) -> Line;
@@ -71,16 +74,16 @@ pub(super) struct Trace {
     /// Tells this broker's connections from those of others that write to the same place.
     salt: u64,
     started: Instant,
+    /// The same, since the Unix epoch.
     started_at: Duration,
     now: Instant,
     logs: bool,
 }
 
 impl Trace {
-    pub(super) fn new(limit: usize, max_bytes: usize, sinks: Vec<Sink>, salt: u64, now: Instant) -> Trace {
-        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    pub(super) fn new(limit: usize, max_bytes: usize, sinks: Vec<Sink>, salt: u64, (now, epoch): Start) -> Trace {
         let entries = VecDeque::new();
-        Trace { limit, max_bytes, entries, bytes: 0, sinks, salt, started: now, started_at, now, logs: false }
+        Trace { limit, max_bytes, entries, bytes: 0, sinks, salt, started: now, started_at: epoch, now, logs: false }
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
