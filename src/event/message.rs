@@ -1,0 +1,142 @@
+//! Messages on their way: where they go, the names of their deliveries, and how those end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The engine's name for a delivery that came in; it means something to nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryKey(pub(crate) u64);
+
+/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when nobody asks
+/// for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+impl Ticket {
+    pub(crate) const NONE: Ticket = Ticket(u64::MAX);
+
+    const NOTED: u64 = 1 << 63;
+
+    /// For a delivery that only a record is kept of, under this number.
+    pub(crate) fn noted(number: u64) -> Ticket {
+        Ticket(Self::NOTED | number)
+    }
+
+    /// The number of such a delivery.
+    pub(crate) fn as_noted(self) -> Option<u64> {
+        (self != Ticket::NONE && self.0 & Self::NOTED != 0).then_some(self.0 & !Self::NOTED)
+    }
+}
+
+/// Text that still lies in the buffer it arrived in: an address found in a message, say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(Bytes);
+
+impl Text {
+    /// None if the bytes are not UTF-8.
+    pub(crate) fn new(bytes: Bytes) -> Option<Text> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Text(bytes))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Checked when it was made.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+/// Where a message that arrived should go.
+#[derive(Clone, Debug)]
+pub(crate) enum Destination {
+    /// Where its link is attached to.
+    Link,
+    /// Where the message says.
+    Named(Text),
+    /// To the queue of this address, if there is one.
+    Queue(Text),
+    /// To each of these queues that is there.
+    Queues(Arc<[Arc<str>]>),
+    /// It should say and does not.
+    Missing,
+    /// It should say and cannot be read.
+    Unreadable,
+}
+
+/// Why something was refused. Spelt by each protocol in its own way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    NotFound,
+    DecodeError,
+    InvalidField,
+    ResourceLimitExceeded,
+    MessageSizeExceeded,
+    ConnectionForced,
+    NotImplemented,
+    /// It is another connection's alone.
+    ResourceLocked,
+    /// It is there and is not as asked for.
+    PreconditionFailed,
+    /// It was there and has been deleted.
+    ResourceDeleted,
+    NotAllowed,
+    /// A peer's own condition, passed on.
+    Other(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) description: Option<Arc<str>>,
+    /// More about it in the words of the peer's protocol, passed on unread.
+    pub(crate) info: Option<Bytes>,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, description: impl Into<Arc<str>>) -> Fault {
+        Fault { reason, description: Some(description.into()), info: None }
+    }
+}
+
+/// What a peer did against the rules of its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    /// Where the specification demands otherwise.
+    pub(crate) section: &'static str,
+    /// What it was told.
+    pub(crate) fault: Fault,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    Rejected(Option<Box<Fault>>),
+    Released,
+    Modified(Modified),
+}
+
+impl Outcome {
+    /// As one says it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accept",
+            Outcome::Rejected(_) => "reject",
+            Outcome::Released => "release",
+            Outcome::Modified(_) => "modify",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Modified {
+    pub(crate) delivery_failed: bool,
+    pub(crate) undeliverable_here: bool,
+    /// To be merged into the message's annotations; encoded, and unread by the router.
+    pub(crate) annotations: Option<Bytes>,
+}

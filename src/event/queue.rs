@@ -1,0 +1,24 @@
+//! Queues that peers declare.
+
+use std::sync::Arc;
+
+use super::link::LinkId;
+
+/// How long a declared queue lives, and for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// For the connection that declared it alone, and gone with it.
+    pub(crate) exclusive: bool,
+    /// Gone with the last of its consumers.
+    pub(crate) while_consumed: bool,
+}
+
+/// A queue that a peer wants to be there. A link of its is told the answer.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    pub(crate) link: LinkId,
+    pub(crate) address: Arc<str>,
+    pub(crate) lifetime: Lifetime,
+    /// Only asks whether it is there.
+    pub(crate) passive: bool,
+}
