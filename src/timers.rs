@@ -1,8 +1,8 @@
-//! The timers: who wants to be woken when, the next one first. No clock of its own.
+//! Timers: what is due when, the earliest first. Knows no clock; the caller says what time it is.
 //!
-//! A deadline that moves later is not touched here (a timer that fires early is set again by its owner), so a busy
-//! connection costs nothing, however often its idle time-out is put off. An ordered map instead of a heap, since one that is
-//! no longer wanted has to go at once: an owner may be gone long before its time is.
+//! A deadline that moves later is not touched here (a timer that fires early is set again by its owner), so a busy connection
+//! costs nothing, however often its idle time-out is put off. An ordered map instead of a heap, since a timer that is no longer
+//! wanted has to go at once: its owner may be gone long before it is due.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub(crate) struct Timer {
     serial: u64,
 }
 
-/// See the module. `K` names whom to wake.
+/// Timers that have been set. `K` says what each is for.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     set: BTreeMap<Timer, K>,
@@ -28,7 +28,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K> Timers<K> {
-    /// Wakes `key` at `at`.
+    /// Sets a timer for `at`. Timers for the same time fire in the order in which they were set.
     pub(crate) fn set(&mut self, at: Instant, key: K) -> Timer {
         let timer = Timer { at, serial: self.next_serial };
         self.next_serial += 1;
@@ -36,21 +36,22 @@ impl<K> Timers<K> {
         timer
     }
 
+    /// Takes a timer out. Does nothing if it has fired.
     pub(crate) fn cancel(&mut self, timer: Timer) {
         self.set.remove(&timer);
     }
 
-    /// Whom they would have woken.
+    /// What all timers were for, in the order in which they would have fired.
     pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
         self.set.into_values()
     }
 
-    /// When the next one is due.
+    /// When the next timer is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.keys().next().map(|timer| timer.at)
     }
 
-    /// The next one that is due at `now`.
+    /// Takes the next timer out, if it is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         self.next().filter(|at| *at <= now)?;
         self.set.pop_first().map(|(_, key)| key)

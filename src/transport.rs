@@ -1,5 +1,5 @@
-//! One socket on one side, bytes on the other: reads until it would block, writes all of an outbox at once. What the bytes
-//! mean is not known here.
+//! Bytes to and from one socket: reads until a read would block, writes an outbox with few system calls. What the bytes mean
+//! is not known here.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -15,16 +15,17 @@ const SLICES: usize = 64;
 /// only a read that would block makes sure of that.
 const SHORT_READ_EMPTIES: bool = cfg!(unix);
 
-/// See the module.
+/// A socket, and what is known of its readiness. Readiness is edge-triggered: a socket stays readable until a read finds
+/// nothing.
 #[derive(Debug)]
 pub(crate) struct Transport {
     stream: TcpStream,
-    /// Bytes, or the end of them, may be there.
+    /// Whether bytes, or their end, may be there.
     pub(crate) readable: bool,
-    /// The end has been announced: it has to be read, however short the reads before it are.
+    /// Whether the end has been announced. It has to be read then, however short the reads before it are.
     pub(crate) end_announced: bool,
     writable: bool,
-    /// We have said our last.
+    /// Whether our end has been shut down.
     shut: bool,
 }
 
@@ -32,9 +33,9 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 pub(crate) enum Received {
     Bytes(usize),
-    /// Nothing now.
+    /// No bytes for now.
     Nothing,
-    /// Nothing ever again.
+    /// The end: no bytes ever again.
     End,
 }
 
@@ -75,7 +76,7 @@ impl Transport {
         }
     }
 
-    /// The socket takes bytes again.
+    /// Notes that the socket takes bytes again.
     pub(crate) fn now_writable(&mut self) {
         self.writable = true;
     }
@@ -97,8 +98,8 @@ impl Transport {
         Ok(())
     }
 
-    /// Tells the peer that nothing more comes. What it still sends has to be read, or it would be told with a reset and
-    /// might lose our last words.
+    /// Tells the peer that nothing more comes. What the peer still sends has to be read: otherwise the kernel would answer with
+    /// a reset, and the peer might lose our last bytes.
     pub(crate) fn shut_down(&mut self) {
         if !self.shut {
             self.shut = true;

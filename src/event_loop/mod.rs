@@ -1,21 +1,29 @@
-//! The event loop: the only `Poll`, the only clock. Owns every connection and the router, as siblings. It knows no protocol and
-//! no address: it carries events one way and effects the other.
+//! The event loop owns the only `Poll`, every connection, the router and the timers, and runs them on one thread. No protocol
+//! and no address is known here: events go from engines to the router, effects from the router to engines.
 //!
-//! One turn: poll; read from each socket that is ready, a bounded amount; the engine turns bytes into events, the router
-//! each event into effects on links, until there are none left; timers; counters are published; every connection that has
-//! output writes it, once; what is closed is reaped. What a turn leaves unfinished is taken up by the next, which then does
-//! not wait.
+//! A turn polls; obeys commands; accepts; reads from each socket that is ready, a bounded amount (the engine turns bytes into
+//! events, the router each event into effects on links, until there are none left); fires timers; publishes the counters;
+//! writes once to every connection that has output; and drops what is closed. What a turn leaves unfinished is taken up by the
+//! next one, which does not wait then.
 //!
-//! | file | what |
+//! | file | its one job |
 //! |---|---|
 //! | `mod.rs` | turns |
-//! | `peers.rs` | how one connection fares in a turn |
-//! | `commands.rs` | what the handles ask for, and how they are told that something has changed |
-//! | `steering.rs` | what a test does to a running broker: pause, disconnect, refuse, hooks |
+//! | `connection.rs` | one connection's turn: accept, read, write, close |
+//! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
+//! | `commands.rs` | obeying handles, and publishing what has changed |
+//! | `shared.rs` | what handles can read or wait for without asking the loop |
+//! | `steering.rs` | what a test does: close, detach, disconnect, pause, refuse connections |
+//! | `looking.rs` | what a test looks at: connections, links, counters |
+//! | `reports.rs` | violations and lost connections, for the end of a test |
 //! | `wire.rs` | what the chronicle is shown of each connection's bytes |
 
 mod commands;
-mod peers;
+mod connection;
+mod hooks;
+mod looking;
+mod reports;
+mod shared;
 mod steering;
 mod wire;
 
@@ -35,159 +43,89 @@ use socket2::Socket;
 use crate::chronicle::Chronicle;
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Event, Opened};
-use crate::frontend::{Frontend, Realm};
+use crate::event::{ConnectionKey, Event};
+use crate::frontend::Realm;
 use crate::hooks::Hooks;
-use crate::outbox::Outbox;
 use crate::router::Router;
-use crate::snapshot::{Connection, Violation};
-use crate::timers::{Timer, Timers};
-use crate::transport::Transport;
-
-/// Bytes that one connection may be read in one turn. With the time they take to be routed, this is how long one busy
-/// connection keeps the others waiting.
-const TURN_BYTES: usize = 256 * 1024;
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
+use crate::timers::Timers;
 
 /// Connections that are accepted in one turn, from each listener.
 const TURN_ACCEPTS: usize = 64;
 
-/// Bytes that wait for one socket before the router is told to give it no more, and before it is told to go on.
-const CONGESTED_ABOVE: usize = 1024 * 1024;
-const RELIEVED_BELOW: usize = 256 * 1024;
-
-/// Likewise for deliveries that wait for a session's window. The session takes no more by itself then; this is for a peer
-/// that has very many of them.
-const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
-
-/// Answers (everything but deliveries) that a peer may leave unread before it is not listened to any more.
-const MAX_ANSWERS: usize = 1024 * 1024;
-
-/// Questions that are answered in one turn: who asks without end must not keep the sockets waiting.
-const TURN_COMMANDS: usize = 64;
-
-/// After an accept that failed, for want of descriptors, say.
+/// Time between an accept that failed (for want of descriptors, say) and the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Outboxes' buffers that are kept for the next who needs one.
-const SPARE_BUFFERS: usize = 64;
 
 pub(crate) const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 
-pub(crate) use commands::{AtWork, Command, Shared};
-use steering::Held;
-use wire::Tap;
+pub(crate) use commands::Command;
+pub(crate) use shared::{AtWork, Shared};
 
-/// One connection.
-#[derive(Debug)]
-struct Peer {
-    key: ConnectionKey,
-    address: SocketAddr,
-    /// What it has said of itself.
-    opened: Option<Box<Opened>>,
-    /// We have ended it, so it need not have closed.
-    is_ours: bool,
-    tap: Tap,
-    transport: Transport,
-    frontend: Frontend,
-    /// The beginning of a frame that has not arrived whole.
-    inbox: BytesMut,
-    outbox: Outbox,
-    /// It is in `EventLoop::unread`.
-    is_unread: bool,
-    /// It is in `EventLoop::touched`.
-    is_touched: bool,
-    congested: bool,
-    /// Nothing more will come from it.
-    ended: bool,
-    /// The protocol is done; by then the socket goes, whether or not the peer has read the last words.
-    linger_until: Option<Instant>,
-    /// Its wake-up; it may come too early, and is set again then.
-    timer: Option<Timer>,
-}
+use connection::{Peer, READ_BYTES};
+use hooks::{DelayBudget, Delayed};
+use reports::Reports;
 
-impl Peer {
-    /// It makes us answer and does not read the answers.
-    fn is_flooding(&self) -> bool {
-        self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
-    }
-
-    fn is_congested(&self) -> bool {
-        self.outbox.len() > CONGESTED_ABOVE || self.frontend.blocked_bytes() > BLOCKED_ABOVE
-    }
-
-    fn is_relieved(&self) -> bool {
-        self.outbox.len() < RELIEVED_BELOW && self.frontend.blocked_bytes() <= BLOCKED_ABOVE / 2
-    }
-}
-
+/// What a timer is for.
 #[derive(Debug)]
 enum Wake {
+    /// A deadline of a connection: heartbeat, idle time-out, handshake, linger.
     Connection(ConnectionKey),
-    /// Accept again.
+    /// Accepting again.
     Listeners,
-    /// Time is up for a clean stop.
+    /// The end of a clean stop.
     Stop,
-    /// A message that a hook has held up.
-    Delayed(Box<Held>),
+    /// Routing a message that a hook has delayed.
+    Delayed(Box<Delayed>),
 }
 
-/// See the module.
+/// Owns every connection, the router and the timers. Call [`EventLoop::run`] after [`EventLoop::listen`].
 pub(crate) struct EventLoop {
     poll: Poll,
     commands: Receiver<Command>,
-    /// There may be some.
+    /// Whether there may be commands.
     unobeyed: bool,
-    /// Weak, since a loop that rests is kept in there.
+    /// Weak, since a loop that does not run is kept in there.
     shared: Weak<Shared>,
     config: Arc<EngineConfig>,
     listeners: Vec<TcpListener>,
-    /// Where they are, or were.
+    /// Addresses of the listeners, also while there are none.
     addrs: Arc<[SocketAddr]>,
-    /// Their addresses, held without listening while connections are refused.
-    held: Vec<Socket>,
-    /// The token of the peer in slot 0; those before it stay the listeners' when they are gone.
+    /// Sockets that hold the addresses without listening, while connections are refused.
+    held_addresses: Vec<Socket>,
+    /// The token of the connection in slot 0. Those before it are the listeners', also while there are none.
     first_peer: usize,
-    /// Listeners that may have connections to accept.
+    /// Indexes of listeners that may have connections to accept.
     unaccepted: Vec<usize>,
-    /// Accepting failed, and is tried again when a timer says so.
+    /// Whether accepting failed, so that the next accept waits for a timer.
     accept_paused: bool,
     peers: Slab<Peer>,
     next_serial: u32,
     router: Router,
     realm: Realm,
     timers: Timers<Wake>,
-    /// Peers with bytes that were not read for lack of a turn.
+    /// Slots with bytes that have not been read yet.
     unread: VecDeque<usize>,
-    /// Peers that something was done to in this turn.
+    /// Slots that something was done to in this turn.
     touched: Vec<usize>,
-    /// Peers that keep up again.
+    /// Connections that the router may send to again.
     relieved: Vec<ConnectionKey>,
-    /// Events that effects led to.
+    /// Events that effects led to, for the router.
     events: VecDeque<(ConnectionKey, Event)>,
     buffer: Box<[u8]>,
-    /// Outboxes' buffers that nobody uses now: an idle connection has none, a busy one need not make its own.
+    /// Buffers for outboxes: an idle connection has none, a busy one need not allocate its own.
     spare: Vec<BytesMut>,
-    /// Bytes of the connection that is being read, while it has no beginning of a frame from before.
+    /// The inbox of the connection that is being read, unless the beginning of a frame waits in its own.
     inbox: BytesMut,
     published: Counts,
     hooks: Hooks,
-    /// Bytes of messages that hooks hold up.
-    delayed_bytes: usize,
-    max_delayed_bytes: usize,
-    /// Between start and stop.
+    delay_budget: DelayBudget,
+    /// Whether the loop is between start and stop.
     is_running: bool,
-    /// Nobody is served.
+    /// Whether nothing is read, written or accepted.
     paused: bool,
-    /// Something may be different from what those who wait have seen.
+    /// Whether something may be different from what those who wait have seen.
     stirred: bool,
-    /// What peers did wrong, the first of them.
-    violations: Vec<Violation>,
-    /// Connections that went without a close, the first of them.
-    unclosed: Vec<Connection>,
+    reports: Reports,
     now: Instant,
     stop: Stop,
 }
@@ -217,7 +155,7 @@ impl EventLoop {
     ) -> EventLoop {
         let now = Instant::now();
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let max_delayed_bytes = config.routing.storage_limit;
+        let delay_budget = DelayBudget::new(config.routing.storage_limit);
         EventLoop {
             poll,
             commands,
@@ -227,7 +165,7 @@ impl EventLoop {
             listeners: Vec::new(),
             first_peer: FIRST_LISTENER + addrs.len(),
             addrs,
-            held: Vec::new(),
+            held_addresses: Vec::new(),
             unaccepted: Vec::new(),
             accept_paused: false,
             peers: Slab::new(),
@@ -244,19 +182,17 @@ impl EventLoop {
             inbox: BytesMut::new(),
             published: Counts::default(),
             hooks: Hooks::default(),
-            delayed_bytes: 0,
-            max_delayed_bytes,
+            delay_budget,
             is_running: false,
             paused: false,
             stirred: false,
-            violations: Vec::new(),
-            unclosed: Vec::new(),
+            reports: Reports::default(),
             now,
             stop: Stop::No,
         }
     }
 
-    /// From here on the listeners' connections are taken.
+    /// Accepts the connections of these listeners from here on.
     pub(crate) fn listen(&mut self, mut listeners: Vec<TcpListener>) -> io::Result<()> {
         for (index, listener) in listeners.iter_mut().enumerate() {
             self.poll.registry().register(listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
@@ -266,7 +202,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Takes turns until it is told to stop. Fails only if polling does.
+    /// Takes turns until a command says stop. Fails only if polling does.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         self.is_running = true;
         let result = self.take_turns();
@@ -287,14 +223,14 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Everybody is gone. What is stored and what happened stays, for whoever asks.
+    /// Drops all connections. What is stored and what happened can still be asked for.
     fn halt(&mut self) {
         self.is_running = false;
         self.close_listeners();
-        self.held.clear();
+        self.held_addresses.clear();
         self.set_now(Instant::now());
         self.drop_all();
-        self.drop_held();
+        self.drop_delayed();
         self.unread.clear();
         self.touched.clear();
         self.relieved.clear();
@@ -306,13 +242,13 @@ impl EventLoop {
         self.publish();
     }
 
-    /// The time of all that happens next.
+    /// Sets the time of all that happens next.
     fn set_now(&mut self, now: Instant) {
         self.now = now;
         self.router.chronicle_mut().set_now(now);
     }
 
-    /// How long the next poll may wait.
+    /// How long the next poll may wait. None: until something happens.
     fn wait(&self) -> Option<Duration> {
         if self.unobeyed {
             return Some(Duration::ZERO);
@@ -372,7 +308,7 @@ impl EventLoop {
         self.touch(slot);
     }
 
-    /// Does something to a peer at the end of the turn.
+    /// Has [`EventLoop::finish`] called for a connection at the end of the turn.
     fn touch(&mut self, slot: usize) {
         self.stirred = true;
         if let Some(peer) = self.peers.get_mut(slot)
@@ -383,7 +319,7 @@ impl EventLoop {
         }
     }
 
-    /// Does to links what the router wants, and tells it what that leads to, until nothing is left to do.
+    /// Applies the effects of the router to links and hands it the events that they lead to, until none are left.
     fn apply_effects(&mut self) {
         loop {
             while let Some(address) = self.router.poll_ended() {
@@ -425,7 +361,7 @@ impl EventLoop {
                     self.unaccepted = (0..self.listeners.len()).collect();
                 }
                 Wake::Stop => self.stop = Stop::Now,
-                Wake::Delayed(held) => self.deliver_held(*held),
+                Wake::Delayed(delayed) => self.end_delay(*delayed),
                 Wake::Connection(key) => {
                     let slot = key.slot as usize;
                     let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
@@ -441,7 +377,7 @@ impl EventLoop {
         }
     }
 
-    /// Ends the turn for every peer that took part in it. What it did is published before any of them can read of it.
+    /// Ends the turn for every connection that took part in it. The counters are published before any peer can read of it.
     fn finish_touched(&mut self) {
         while !self.touched.is_empty() {
             self.publish();
@@ -450,7 +386,7 @@ impl EventLoop {
                     && let Some(peer) = self.peers.try_remove(slot)
                 {
                     self.drop_peer(peer);
-                    // What it had may go on to a peer whose turn is next here.
+                    // What it had may go on to a connection whose turn is next here.
                     self.publish();
                 }
             }

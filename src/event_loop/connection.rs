@@ -1,22 +1,91 @@
-//! How one connection fares in a turn: accepted, read, written, let go. Who has its turn when is `mod.rs`.
+//! One connection's part in a turn: accept, read, write, close. `mod.rs` decides when each connection has its turn.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::wire::Tap;
-use super::{ACCEPT_PAUSE, EventLoop, Peer, READ_BYTES, SPARE_BUFFERS, Stop, TURN_ACCEPTS, TURN_BYTES, Wake};
-use crate::event::ConnectionKey;
+use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
+use crate::event::{ConnectionKey, Opened};
 use crate::frontend::Frontend;
 use crate::outbox::Outbox;
 use crate::snapshot::ConnectionId;
+use crate::timers::Timer;
 use crate::transport::{Received, Transport};
 
+/// Bytes that are read from one connection in one turn. With the time it takes to route them, this is how long one busy
+/// connection keeps the others waiting.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Bytes of one read.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+
+/// Bytes waiting for one socket above which the router is told to send the connection no more, and below which it is told to
+/// go on.
+const CONGESTED_ABOVE: usize = 1024 * 1024;
+const RELIEVED_BELOW: usize = 256 * 1024;
+
+/// Bytes of deliveries waiting for the windows of one connection's sessions above which the router is told the same. A
+/// session takes no more by itself; this is for a peer that has very many of them.
+const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
+
+/// Bytes of replies (everything but deliveries) that a peer may leave unread before nothing more is read from it.
+const MAX_ANSWERS: usize = 1024 * 1024;
+
+/// Buffers of emptied outboxes that are kept for the next outbox that needs one.
+const SPARE_BUFFERS: usize = 64;
+
+/// One connection: a socket, the engine for its protocol, and the bytes between them.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) key: ConnectionKey,
+    pub(super) address: SocketAddr,
+    /// What the peer has said of itself in its open.
+    pub(super) opened: Option<Box<Opened>>,
+    /// Whether the broker has ended the connection, so that the peer need not have closed it.
+    pub(super) ended_by_broker: bool,
+    pub(super) tap: Tap,
+    pub(super) transport: Transport,
+    pub(super) frontend: Frontend,
+    /// The beginning of a frame that has not arrived whole.
+    inbox: BytesMut,
+    pub(super) outbox: Outbox,
+    /// Whether the slot is in `EventLoop::unread`.
+    pub(super) is_unread: bool,
+    /// Whether the slot is in `EventLoop::touched`.
+    pub(super) is_touched: bool,
+    /// Whether the router has been told to send the connection no more.
+    pub(super) congested: bool,
+    /// Whether the peer has sent its last byte.
+    ended: bool,
+    /// When the socket goes after the protocol has closed, whether or not the peer has read the last bytes.
+    linger_until: Option<Instant>,
+    /// The timer for the next deadline. It may fire too early, and is set again then.
+    pub(super) timer: Option<Timer>,
+}
+
+impl Peer {
+    /// Whether the peer keeps sending requests without reading the replies: more than [`MAX_ANSWERS`] bytes of them wait.
+    fn is_flooding(&self) -> bool {
+        self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
+        self.outbox.len() > CONGESTED_ABOVE || self.frontend.blocked_bytes() > BLOCKED_ABOVE
+    }
+
+    fn is_relieved(&self) -> bool {
+        self.outbox.len() < RELIEVED_BELOW && self.frontend.blocked_bytes() <= BLOCKED_ABOVE / 2
+    }
+}
+
 impl EventLoop {
+    /// Accepts the connections that wait at the listeners, a bounded number from each.
     pub(super) fn accept(&mut self) {
         for index in std::mem::take(&mut self.unaccepted) {
             for turn in 0.. {
@@ -43,6 +112,7 @@ impl EventLoop {
         }
     }
 
+    /// Makes a connection of a socket that has been accepted.
     fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
         // A delay here would be in every latency that a test sees.
         let _ = stream.set_nodelay(true);
@@ -63,7 +133,7 @@ impl EventLoop {
             key,
             address,
             opened: None,
-            is_ours: false,
+            ended_by_broker: false,
             tap: Tap::default(),
             transport: Transport::new(stream),
             frontend: Frontend::new(self.config.clone(), name, self.now),
@@ -80,7 +150,7 @@ impl EventLoop {
         self.touch(slot);
     }
 
-    /// Reads from a peer, up to its share of the turn.
+    /// Reads from a connection, at most [`TURN_BYTES`]. What is left over is read in the next turn.
     pub(super) fn read(&mut self, slot: usize) {
         let mut budget = TURN_BYTES;
         loop {
@@ -109,7 +179,7 @@ impl EventLoop {
         self.touch(slot);
     }
 
-    /// Lets the engine read what has arrived, and the router answer each event before the next.
+    /// Lets the engine read the `count` bytes in `self.buffer`, and the router answer each event before the next.
     fn receive(&mut self, slot: usize, count: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let own = !peer.inbox.is_empty();
@@ -128,7 +198,7 @@ impl EventLoop {
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if own {
-            // Empty, it gives its memory back.
+            // An empty inbox gives its memory back.
             peer.inbox = if inbox.is_empty() { BytesMut::new() } else { inbox };
         } else {
             if !inbox.is_empty() {
@@ -139,8 +209,9 @@ impl EventLoop {
         }
     }
 
+    /// Ends a connection that has been taken out of the slab: its links go, its messages go on to others.
     pub(super) fn drop_peer(&mut self, mut peer: Peer) {
-        self.let_go(&mut peer);
+        self.abandon(&mut peer);
         while let Some(event) = peer.frontend.poll_event() {
             self.on_event(peer.key, event);
         }
@@ -148,13 +219,13 @@ impl EventLoop {
         self.apply_effects();
     }
 
-    /// Drops all peers at once, so that none is given what another had; how many there were.
+    /// Drops all connections at once, so that no consumer is given what another one had. Returns how many there were.
     pub(super) fn drop_all(&mut self) -> usize {
         let peers = std::mem::take(&mut self.peers);
         let (mut connections, mut gone) = (Vec::new(), Vec::new());
         for (_, mut peer) in peers {
-            peer.is_ours = true;
-            self.let_go(&mut peer);
+            peer.ended_by_broker = true;
+            self.abandon(&mut peer);
             connections.push(peer.key);
             while let Some(event) = peer.frontend.poll_event() {
                 gone.extend(event.into_gone(peer.key));
@@ -166,8 +237,8 @@ impl EventLoop {
         count
     }
 
-    /// The socket is nobody's concern any more; the engine says what was on it.
-    fn let_go(&mut self, peer: &mut Peer) {
+    /// Takes a connection's socket from the poll and its timer from the timers. Its engine has events for its links afterwards.
+    fn abandon(&mut self, peer: &mut Peer) {
         log::debug!("{}: disconnected", peer.frontend.name());
         self.note_end(peer);
         let _ = self.poll.registry().deregister(peer.transport.stream_mut());
@@ -177,7 +248,8 @@ impl EventLoop {
         peer.frontend.abandon();
     }
 
-    /// Writes, and sees what comes next for a peer. False if nothing does.
+    /// Ends a connection's turn: writes what has gathered and sets the timer for what comes next. False if nothing comes next
+    /// and the connection has to go.
     pub(super) fn finish(&mut self, slot: usize) -> bool {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(slot) else { return true };
@@ -220,6 +292,13 @@ impl EventLoop {
             peer.is_unread = true;
             self.unread.push_back(slot);
         }
+        self.set_timer(slot);
+        true
+    }
+
+    /// Sets a connection's timer, if its next deadline is earlier than the timer that it has.
+    fn set_timer(&mut self, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         let deadline = [peer.frontend.deadline(), peer.linger_until].into_iter().flatten().min();
         if let Some(at) = deadline
             && peer.timer.is_none_or(|timer| at < timer.at)
@@ -229,6 +308,5 @@ impl EventLoop {
             }
             peer.timer = Some(self.timers.set(at, Wake::Connection(peer.key)));
         }
-        true
     }
 }

@@ -1,0 +1,184 @@
+//! Where the loop asks the hooks of a test (`crate::hooks`): about each message, attach and connect, before the router hears
+//! of it; and the messages that a hook delays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{EventLoop, Wake};
+use crate::event::{ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text};
+use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
+use crate::message::Message;
+use crate::router::Router;
+use crate::snapshot::{ConnectionId, Link, Role};
+
+/// Bytes that a delayed message costs beside its payload, about.
+const DELAYED_OVERHEAD: usize = 300;
+
+/// A message that a hook delays. Its timer owns it.
+#[derive(Debug)]
+pub(super) struct Delayed {
+    /// The link that the message came on, which may be gone by the time that it goes on.
+    link: LinkKey,
+    /// The message's number in the log. 0 if it has none yet.
+    number: u64,
+    to: Destination,
+    address: Arc<str>,
+    message: Message,
+    delivery: Option<DeliveryKey>,
+    cost: usize,
+}
+
+/// Bytes of all delayed messages, and how many there may be.
+#[derive(Debug)]
+pub(super) struct DelayBudget {
+    used: usize,
+    limit: usize,
+}
+
+impl DelayBudget {
+    pub(super) fn new(limit: usize) -> DelayBudget {
+        DelayBudget { used: 0, limit }
+    }
+
+    fn has_room(&self, cost: usize) -> bool {
+        self.used + cost <= self.limit
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn hooks(&mut self) -> &mut Hooks {
+        &mut self.hooks
+    }
+
+    /// Takes all hooks out. The caller drops them, since what they hold may be anything.
+    pub(crate) fn take_hooks(&mut self) -> impl Send + use<> {
+        let hooks = &mut self.hooks;
+        (hooks.on_message.take(), hooks.on_attach.take(), hooks.on_connect.take())
+    }
+
+    /// Hands an event of an engine to the router, unless a hook decides otherwise. [`EventLoop::apply_effects`] comes next.
+    #[inline(always)]
+    pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event) {
+        match event {
+            Event::Message { .. } if self.hooks.on_message.is_some() => self.judge(key, event),
+            Event::Message { .. } => self.router.handle(key, event),
+            event => self.on_other_event(key, event),
+        }
+    }
+
+    fn on_other_event(&mut self, key: ConnectionKey, event: Event) {
+        match event {
+            Event::Opened(opened) => self.on_opened(key, opened),
+            Event::AttachProducer { link, ref name, ref node } if self.hooks.on_attach.is_some() => {
+                let preview = Router::preview(LinkKey { connection: key, link }, name, Role::Sender, node);
+                self.admit_link(key, &preview, event);
+            }
+            Event::AttachConsumer(ref request) if self.hooks.on_attach.is_some() => {
+                let link = LinkKey { connection: key, link: request.link };
+                let preview = Router::preview(link, &request.name, Role::Receiver, &request.node);
+                self.admit_link(key, &preview, event);
+            }
+            event => self.router.handle(key, event),
+        }
+    }
+
+    /// Asks `on_message` what becomes of a message, and does it.
+    fn judge(&mut self, key: ConnectionKey, event: Event) {
+        let Event::Message { link, delivery, settled, to, message } = &event else { return };
+        let link = LinkKey { connection: key, link: *link };
+        let delivery = (!settled).then_some(*delivery);
+        let (party, address) = self.router.passage(link, to);
+        let seen = self.router.chronicle().preview(party, &address, *settled, message);
+        let verdict = self.asked(key, |hooks| hooks.message(&seen));
+        match verdict.map_or(Judged::Forward, Judged::from) {
+            Judged::Forward => self.router.handle(key, event),
+            Judged::Ruled(ruling) => self.router.rule(link, to, message, delivery, ruling),
+            Judged::Delay(time) => {
+                let cost = message.payload.len() + DELAYED_OVERHEAD;
+                if !self.delay_budget.has_room(cost) {
+                    let why = Fault::new(Reason::ResourceLimitExceeded, "too much is held up by a hook");
+                    let ruling = Ruling::Settle(Outcome::Rejected(Some(Box::new(why))));
+                    return self.router.rule(link, to, message, delivery, ruling);
+                }
+                let Event::Message { to, message, .. } = event else { return };
+                let message = message.kept();
+                self.delay(Delayed { link, number: 0, to, address, message, delivery, cost }, time);
+            }
+        }
+    }
+
+    /// Sets a message aside until its time has passed.
+    fn delay(&mut self, mut delayed: Delayed, time: Duration) {
+        self.delay_budget.used += delayed.cost;
+        // A message to several queues is numbered once for each of them, when it gets there.
+        if !matches!(delayed.to, Destination::Queues(_)) {
+            let settled = delayed.delivery.is_none();
+            delayed.number = self.router.take_in(delayed.link, &delayed.to, &delayed.message, settled);
+        }
+        let Delayed { number, address, link, .. } = &delayed;
+        let what = format!("message {number} at {address:?}: a hook delays it by {time:?}");
+        self.router.chronicle_mut().noted(Some(ConnectionId::of(link.connection)), &what);
+        delayed.to = addressed(delayed.to, &delayed.address);
+        self.timers.set(self.now + time, Wake::Delayed(Box::new(delayed)));
+    }
+
+    /// Routes a message whose delay is over.
+    pub(super) fn end_delay(&mut self, delayed: Delayed) {
+        self.delay_budget.used -= delayed.cost;
+        self.stirred = true;
+        self.router.route_held(delayed.link, delayed.to, delayed.number, delayed.message, delayed.delivery);
+        self.apply_effects();
+    }
+
+    /// Drops all delayed messages, and all timers with them.
+    pub(super) fn drop_delayed(&mut self) {
+        for wake in std::mem::take(&mut self.timers).into_keys() {
+            if let Wake::Delayed(delayed) = wake {
+                self.router.drop_held(delayed.number, &delayed.address);
+            }
+        }
+        self.delay_budget.used = 0;
+    }
+
+    /// Asks a hook, and traces what it said if it panicked.
+    fn asked<T>(&mut self, key: ConnectionKey, ask: impl FnOnce(&mut Hooks) -> T) -> T {
+        let before = self.hooks.panics.len();
+        let answer = ask(&mut self.hooks);
+        for what in self.hooks.panics.get(before..).unwrap_or_default() {
+            self.router.chronicle_mut().noted(Some(ConnectionId::of(key)), what);
+        }
+        answer
+    }
+
+    /// Remembers what a peer says of itself, and asks `on_connect` whether it may stay.
+    fn on_opened(&mut self, key: ConnectionKey, opened: Box<Opened>) {
+        let slot = key.slot as usize;
+        let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { return };
+        peer.opened = Some(opened);
+        if self.hooks.on_connect.is_none() {
+            return;
+        }
+        let picture = peer.picture();
+        if let Some(Admission::Refuse { condition, description }) = self.asked(key, |hooks| hooks.connect(&picture)) {
+            self.close_peer(slot, fault(&condition, &description));
+        }
+    }
+
+    /// Asks `on_attach` whether a link may be attached, and hands the attach to the router if so.
+    fn admit_link(&mut self, key: ConnectionKey, preview: &Link, event: Event) {
+        match self.asked(key, |hooks| hooks.attach(preview)) {
+            Some(Admission::Refuse { condition, description }) => {
+                self.router.refuse(preview.key, fault(&condition, &description));
+            }
+            Some(Admission::Allow) | None => self.router.handle(key, event),
+        }
+    }
+}
+
+/// The destination of a message without its link, which may be gone when it is used.
+fn addressed(to: Destination, address: &str) -> Destination {
+    match to {
+        Destination::Link | Destination::Missing if !address.is_empty() => Destination::Named(Text::from(address)),
+        to => to,
+    }
+}

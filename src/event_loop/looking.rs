@@ -1,0 +1,56 @@
+//! What a test can look at: connections, links, counters, as they are between two events.
+
+use super::{EventLoop, Peer};
+use crate::counts::Counts;
+use crate::router::Router;
+use crate::snapshot::{Connection, ConnectionId, Link};
+
+impl Peer {
+    /// The connection as a test sees it.
+    pub(super) fn picture(&self) -> Connection {
+        let opened = self.opened.as_deref();
+        let text = |text: &std::sync::Arc<str>| text.as_ref().to_owned();
+        Connection {
+            id: ConnectionId::of(self.key),
+            peer: self.address,
+            protocol: opened.map(|opened| opened.protocol),
+            container: opened.and_then(|opened| opened.container.as_ref()).map(text),
+            host: opened.and_then(|opened| opened.host.as_ref()).map(text),
+            user: opened.and_then(|opened| opened.user.as_ref()).map(text),
+        }
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn router(&mut self) -> &mut Router {
+        &mut self.router
+    }
+
+    /// The counters as they are now. [`Shared::counts`](super::Shared::counts) has them as they were last published.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { connections: self.peers.len() as u64, ..self.router.counts() }
+    }
+
+    /// All present connections, in the order in which they were accepted.
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        self.connections_where(|_| true)
+    }
+
+    pub(super) fn connections_where(&self, wanted: impl Fn(&Peer) -> bool) -> Vec<Connection> {
+        let peers = self.peers.iter().map(|(_, peer)| peer).filter(|peer| wanted(peer));
+        let mut connections: Vec<Connection> = peers.map(Peer::picture).collect();
+        connections.sort_by_key(|connection| connection.id);
+        connections
+    }
+
+    /// All links: what the router knows of them, and the unsettled deliveries that only the engines count.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        let mut links = self.router.links();
+        for link in &mut links {
+            let peer = self.peers.get(link.key.connection.slot as usize);
+            link.unsettled = peer.map_or(0, |peer| peer.frontend.unsettled(link.key.link));
+        }
+        links.retain(|link| !link.is_aside || link.unsettled > 0);
+        links
+    }
+}
