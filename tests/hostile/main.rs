@@ -14,8 +14,6 @@ mod header;
 mod logging;
 mod open;
 mod payload;
-#[cfg(feature = "cli")]
-mod process;
 mod sasl;
 mod scene;
 mod sockets;

@@ -36,14 +36,11 @@
 //!   whether it is `undisturbed()`.
 //! - **Tables**: [`each_row`] runs a closure for each named row, all of them even where one fails, and names
 //!   the row in every message.
-//! - **The command**: `Command` (feature `cli`) is the `fakebroker` program as a child process.
 // Each test binary uses a part of it. Panics are how it reports.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::panic, clippy::unwrap_used)]
 
 mod batch;
 mod bystander;
-#[cfg(feature = "cli")]
-mod command;
 mod expect;
 mod leaving;
 mod peer;
@@ -55,8 +52,6 @@ mod wire;
 
 pub use batch::{counted, covered, until};
 pub use bystander::Bystander;
-#[cfg(feature = "cli")]
-pub use command::Command;
 pub use leaving::{each_way_to_leave, each_way_to_leave_together, lose, modified_with, rejected_with};
 pub use peer::{At, Heard, Peer, Wire};
 pub use performative::*;

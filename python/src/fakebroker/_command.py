@@ -39,7 +39,7 @@ def find_command(named: Optional[str] = None) -> str:
     if found is None:
         raise CommandNotFound(
             "there is no `fakebroker` command on PATH. It is a program of its own, written in Rust: build it in a checkout "
-            "with `cargo build --release`, or install it with `cargo install --path CHECKOUT`; then put it on PATH, set "
+            "with `cargo build --release`, or install it with `cargo install --path CHECKOUT/cli`; then put it on PATH, set "
             "FAKEBROKER_BIN to it, or say Broker(binary=...)"
         )
     return found

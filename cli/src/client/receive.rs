@@ -10,7 +10,7 @@ use fakebroker::Message;
 use fakebroker::connector::{Channel, Delivery, Receiver, Source};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::client::{Failure, Peer, Progress, seconds};
+use super::peer::{Failure, Peer, Progress, seconds};
 
 /// How soon a signal is seen while nothing comes.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const SIGNAL_PATIENCE: Duration = Duration::from_millis(200);
 ///
 /// Runs until SIGINT or SIGTERM, if neither --count nor --timeout ends it. A message is accepted when it has been printed.
 #[derive(Debug, clap::Args)]
-pub(super) struct Receive {
+pub(crate) struct Receive {
     #[command(flatten)]
     peer: Peer,
 
@@ -54,7 +54,7 @@ enum Format {
 }
 
 impl Receive {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // A second one ends it at once.
@@ -113,7 +113,7 @@ impl Receive {
         match (self.format, message.as_text()) {
             (Format::Text, Some(text)) => writeln!(out, "{text}")?,
             (Format::Text, None) => writeln!(out, "{}", message.body)?,
-            (Format::Json, _) => writeln!(out, "{}", super::control::content(message))?,
+            (Format::Json, _) => writeln!(out, "{}", crate::control::content(message))?,
         }
         out.flush()?;
         Ok(())

@@ -156,7 +156,7 @@ fn commands_that_are_not_known() {
 /// Commands that stand in `docs/control.md`: in code of their own, and by name in its table.
 #[test]
 fn the_documentation_knows_the_commands() {
-    let text = include_str!("../../docs/control.md");
+    let text = include_str!("../../../docs/control.md");
     let (mut program, _) = Program::controlled(&[]);
     let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"cmd\"")).collect();
     assert_eq!(examples.len(), 2, "{examples:?}");

@@ -6,13 +6,13 @@ use std::io::{self, BufRead, Write};
 use fakebroker::connector::{Channel, Posted, Sender};
 use fakebroker::{Message, Outcome};
 
-use super::client::{Failure, Peer, Progress};
+use super::peer::{Failure, Peer, Progress};
 
 /// Send messages to an address, and say what became of them.
 ///
 /// Exits with 0 if all of them were accepted.
 #[derive(Debug, clap::Args)]
-pub(super) struct Send {
+pub(crate) struct Send {
     #[command(flatten)]
     peer: Peer,
 
@@ -61,7 +61,7 @@ struct Tally {
 }
 
 impl Send {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut channel = self.peer.open()?;
         let sender = channel.sender(&self.address)?;
         let mut tally = Tally::default();

@@ -1,8 +1,7 @@
 //! The `fakebroker` program, held to its contract: its first line, its exit codes, signals, the control channel.
-#![cfg(feature = "cli")]
 #![allow(clippy::panic, clippy::unwrap_used)]
 
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 mod client;

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
-use super::peer::At;
+use crate::support::At;
 
 /// A running `fakebroker --control`; dropping it ends it.
-pub struct Command {
+pub(crate) struct Command {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -23,7 +23,7 @@ impl At for Command {
 
 impl Command {
     #[track_caller]
-    pub fn start(arguments: &[&str]) -> Command {
+    pub(crate) fn start(arguments: &[&str]) -> Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fakebroker"));
         command.args(["--listen", "127.0.0.1:0", "--control"]).args(arguments);
         Command::spawn(command)
@@ -31,7 +31,7 @@ impl Command {
 
     /// The same under `ulimit -n`.
     #[track_caller]
-    pub fn start_with_open_files(limit: u32) -> Command {
+    pub(crate) fn start_with_open_files(limit: u32) -> Command {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", r#"ulimit -n "$1" && exec "$0" --listen 127.0.0.1:0 --control"#]);
         command.args([env!("CARGO_BIN_EXE_fakebroker"), &limit.to_string()]);
@@ -58,7 +58,7 @@ impl Command {
 
     /// One line of the control channel and the line that answers it.
     #[track_caller]
-    pub fn ask(&mut self, command: &str) -> String {
+    pub(crate) fn ask(&mut self, command: &str) -> String {
         writeln!(self.input, "{command}").expect("the fakebroker program reads its input");
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
@@ -67,7 +67,7 @@ impl Command {
 
     /// One of the counts.
     #[track_caller]
-    pub fn count(&mut self, name: &str) -> u64 {
+    pub(crate) fn count(&mut self, name: &str) -> u64 {
         let answer = self.ask(r#"{"cmd":"counts"}"#);
         let number = answer.split(&format!("\"{name}\":")).nth(1);
         let digits = number.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
@@ -75,7 +75,7 @@ impl Command {
     }
 
     /// Processor time that the process has used, user and system.
-    pub fn cpu_time(&self) -> Duration {
+    pub(crate) fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         // The name, which is in brackets, may hold spaces; utime and stime are fields 14 and 15 of proc(5).
         let after_name = stat.rsplit(')').next().unwrap();
@@ -85,12 +85,12 @@ impl Command {
     }
 
     /// Resident memory in bytes.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")
     }
 
     /// Memory in bytes that is reserved, touched or not.
-    pub fn reserved_memory(&self) -> u64 {
+    pub(crate) fn reserved_memory(&self) -> u64 {
         self.status("VmSize:")
     }
 
@@ -101,16 +101,16 @@ impl Command {
     }
 
     /// How many files it holds open.
-    pub fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }

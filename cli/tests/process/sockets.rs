@@ -1,7 +1,8 @@
-//! The broker in a process of its own, where its processor time, memory and descriptors can be seen.
+//! Sockets in every state, and more of them than descriptors: processor time, descriptors and memory stay what they are.
 
 use std::time::{Duration, Instant};
 
+use crate::command::Command;
 use crate::support::*;
 
 /// Processor time of the command between events of its own timer: the empty frames that this peer is owed

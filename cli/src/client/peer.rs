@@ -1,34 +1,14 @@
-//! The command as a client: what `send`, `receive` and `ping` have in common.
+//! What `send`, `receive` and `ping` have in common: the broker they connect to, how they fail, how far they have got.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use clap::Subcommand;
 use fakebroker::connector::{Channel, Connector, Error};
-
-use super::{ping, receive, send};
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Client {
-    Send(send::Send),
-    Receive(receive::Receive),
-    Ping(ping::Ping),
-}
-
-impl Client {
-    pub(super) fn run(&self) -> Result<(), Failure> {
-        match self {
-            Client::Send(send) => send.run(),
-            Client::Receive(receive) => receive.run(),
-            Client::Ping(ping) => ping.run(),
-        }
-    }
-}
 
 /// Where to connect, and how long to wait.
 #[derive(Debug, clap::Args)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, where all but the host may be left out
     #[arg(value_parser = Connector::from_url)]
     url: Connector,
@@ -39,24 +19,24 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         self.url.clone().time_out(self.step_timeout)
     }
 
-    pub(super) fn open(&self) -> Result<Channel, Failure> {
+    pub(crate) fn open(&self) -> Result<Channel, Failure> {
         Ok(self.connector().open()?)
     }
 }
 
 /// Seconds, with a fraction if need be.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// What the command says in its one line before it exits with 1.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) String);
+pub(crate) struct Failure(pub(super) String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +57,7 @@ impl From<io::Error> for Failure {
 }
 
 /// How far a long run has got, on standard error where somebody looks at it.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     what: &'static str,
     of: Option<u64>,
     done: u64,
@@ -88,12 +68,12 @@ pub(super) struct Progress {
 impl Progress {
     const EVERY: Duration = Duration::from_millis(200);
 
-    pub(super) fn new(what: &'static str, of: Option<u64>) -> Progress {
+    pub(crate) fn new(what: &'static str, of: Option<u64>) -> Progress {
         let next = io::stderr().is_terminal().then(|| Instant::now() + Self::EVERY);
         Progress { what, of, done: 0, next, shown: false }
     }
 
-    pub(super) fn one_more(&mut self) {
+    pub(crate) fn one_more(&mut self) {
         self.done += 1;
         if self.next.is_some_and(|next| Instant::now() >= next) {
             self.next = Some(Instant::now() + Self::EVERY);

@@ -30,7 +30,7 @@ use std::sync::mpsc::Sender;
 use fakebroker::{Ending, Group};
 use serde_json::{Map, Value as Json, json};
 
-use super::News;
+use crate::shutdown::Shutdown;
 use commands::{Answered, Control};
 use fields::Fields;
 use inbox::Inbox;
@@ -38,7 +38,7 @@ pub(super) use messages::content;
 
 /// Says where the broker is and takes commands from then on, in threads of their own. With `hold` nothing listens before the
 /// command to start.
-pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<News>) -> io::Result<()> {
+pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<Shutdown>) -> io::Result<()> {
     if !hold {
         brokers.start(0)?;
     }
@@ -48,7 +48,7 @@ pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<News>) -> io::
     std::thread::Builder::new().name("input".into()).spawn(move || lines.fill())?;
     std::thread::Builder::new().name("control".into()).spawn(move || {
         let control = Control::new(brokers, !hold, inbox.clone());
-        let last = obey(control, &inbox).unwrap_or_else(News::Failed);
+        let last = obey(control, &inbox).unwrap_or_else(Shutdown::Failed);
         let _ = news.send(last);
     })?;
     Ok(())
@@ -64,7 +64,7 @@ fn event(name: &str, addrs: &[SocketAddr]) -> Json {
 }
 
 /// Commands, until one of them or the end of the input ends it all.
-fn obey(mut control: Control, inbox: &Inbox) -> io::Result<News> {
+fn obey(mut control: Control, inbox: &Inbox) -> io::Result<Shutdown> {
     while let Some(line) = inbox.line()? {
         let answered = command(&line).and_then(|(name, fields)| control.obey(&name, fields));
         match answered {
@@ -75,14 +75,14 @@ fn obey(mut control: Control, inbox: &Inbox) -> io::Result<News> {
             Ok(Answered::Ends(ending)) => {
                 print(&json!({"ok": true}))?;
                 return Ok(match ending {
-                    Ending::Crash => News::Stop,
-                    Ending::Clean => News::StopClean,
+                    Ending::Crash => Shutdown::AtOnce,
+                    Ending::Clean => Shutdown::Clean,
                 });
             }
             Err(reason) => print(&json!({"ok": false, "error": reason}))?,
         }
     }
-    Ok(News::Stop)
+    Ok(Shutdown::AtOnce)
 }
 
 /// The command that a line holds, and what it says beside its name.

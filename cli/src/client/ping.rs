@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::client::{Failure, Peer};
+use super::peer::{Failure, Peer};
 
 /// Connect, authenticate, open, and measure a round trip; say who answers.
 ///
 /// Exits with 0 if all of that worked. Whatever did not is named in the error.
 #[derive(Debug, clap::Args)]
-pub(super) struct Ping {
+pub(crate) struct Ping {
     #[command(flatten)]
     peer: Peer,
 
@@ -19,7 +19,7 @@ pub(super) struct Ping {
 }
 
 impl Ping {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         let began = Instant::now();
         let connected = self.peer.connector().connect()?;

@@ -1,17 +1,14 @@
-//! The command. What it promises: its first line on standard output says where it listens, flushed, when it accepts
+//! The `fakebroker` command: the broker for everyone who is not a Rust test. What it promises: its first line on standard output says where it listens, flushed, when it accepts
 //! connections; SIGINT and SIGTERM stop it cleanly, exit code 0; an address that cannot be had is one line on standard error,
 //! exit code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
-//! It knows the library by its public names only. `args.rs` is what can be said on the command line, `trace.rs` where a
-//! trace goes, `control/` what can be said on standard input. `client.rs` is the command as a client: `send`, `receive`,
-//! `ping`.
+//! `args.rs` is what can be said on the command line, `trace.rs` where a trace goes, `control/` what can be said on standard
+//! input. `client/` is the command as a client: `send`, `receive`, `ping`.
 
 mod args;
 mod client;
 mod control;
-mod ping;
-mod receive;
-mod send;
+mod shutdown;
 mod trace;
 
 use std::io::{self, Write};
@@ -27,29 +24,20 @@ use signal_hook::iterator::Signals;
 
 use args::Args;
 use client::Client;
+use shutdown::Shutdown;
 
 /// An AMQP broker for tests.
 ///
 /// Prints `listening on amqp://HOST:PORT` when it accepts connections, and runs until SIGINT or SIGTERM. With a subcommand it
 /// is a client.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "fakebroker", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Line {
     #[command(flatten)]
     broker: Args,
 
     #[command(subcommand)]
     client: Option<Client>,
-}
-
-/// What the main thread waits for.
-enum News {
-    /// There is nobody to take commands from any more.
-    Failed(io::Error),
-    /// End at once: to the clients, a crash.
-    Stop,
-    /// End with a close for every client.
-    StopClean,
 }
 
 /// Lines with the seconds since the start, as in a trace.
@@ -65,7 +53,7 @@ fn log_to_standard_error(verbosity: log::LevelFilter) {
         .init();
 }
 
-pub(crate) fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Line { broker, client } = Line::parse();
     log_to_standard_error(broker.verbosity());
     let result = match client {
@@ -93,9 +81,9 @@ fn run(args: &Args) -> io::Result<()> {
         plain(&brokers)?;
     }
     match news.recv() {
-        Ok(News::Failed(error)) => return Err(error),
-        Ok(News::StopClean) => stop_clean(&brokers[0], news),
-        Ok(News::Stop) | Err(_) => brokers[0].stop(),
+        Ok(Shutdown::Failed(error)) => return Err(error),
+        Ok(Shutdown::Clean) => stop_clean(&brokers[0], news),
+        Ok(Shutdown::AtOnce) | Err(_) => brokers[0].stop(),
     }
     Ok(())
 }
@@ -110,7 +98,7 @@ fn plain(brokers: &Group) -> io::Result<()> {
 }
 
 /// Whoever asks twice means at once.
-fn stop_clean(broker: &Broker, news: Receiver<News>) {
+fn stop_clean(broker: &Broker, news: Receiver<Shutdown>) {
     let handle = broker.handle();
     std::thread::spawn(move || {
         if news.recv().is_ok() {
@@ -120,11 +108,11 @@ fn stop_clean(broker: &Broker, news: Receiver<News>) {
     broker.stop_clean();
 }
 
-fn watch_signals(news: Sender<News>) -> io::Result<()> {
+fn watch_signals(news: Sender<Shutdown>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
-            if news.send(News::StopClean).is_err() {
+            if news.send(Shutdown::Clean).is_err() {
                 return;
             }
         }

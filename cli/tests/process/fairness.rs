@@ -1,16 +1,14 @@
 //! A connection that floods the broker does not keep another one waiting for longer than its share of a turn, in bytes. No
 //! clock: the broker is stopped while both write, and one receiver sees in which order it then took them up.
-#![cfg(all(target_os = "linux", feature = "cli"))]
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
 
 use std::io::{ErrorKind, Write};
 use std::process;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use support::{Command, Peer, message, transfer};
+
+use crate::command::Command;
+use crate::support::{Peer, message, transfer};
 
 /// What README says: bytes that one connection may be read in one turn.
 const TURN_BYTES: usize = 256 * 1024;

@@ -1,0 +1,13 @@
+//! What ends the command.
+
+use std::io;
+
+/// What the main thread waits for.
+pub(crate) enum Shutdown {
+    /// The control channel has failed: no command can come any more.
+    Failed(io::Error),
+    /// End at once: to the clients, a crash.
+    AtOnce,
+    /// End with a close for every client.
+    Clean,
+}
