@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::chronicle::ChronicleConfig;
+use crate::recorder::RecorderConfig;
 
 /// How an address hands its messages out: set by [`Builder::distribution`](crate::Builder::distribution) for one, by
 /// its prefix for many, by [`Builder::default_distribution`](crate::Builder::default_distribution) for the rest.
@@ -84,7 +84,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<String>,
     pub(crate) engine: EngineConfig,
     pub(crate) routing: RoutingConfig,
-    pub(crate) chronicle: ChronicleConfig,
+    pub(crate) recorder: RecorderConfig,
 }
 
 /// What a protocol engine needs to know.
@@ -172,7 +172,7 @@ impl Default for Config {
                 backlog_limit: 1000,
                 storage_limit: 1024 * 1024 * 1024,
             },
-            chronicle: ChronicleConfig::default(),
+            recorder: RecorderConfig::default(),
         }
     }
 }

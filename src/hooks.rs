@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::event::{Fault, Modified, Outcome, Reason};
-use crate::seen::Seen;
+use crate::protocol::Seen;
 use crate::snapshot::{Connection, Link};
 
 /// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed. The sender of

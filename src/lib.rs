@@ -151,14 +151,14 @@
 //!
 //! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
 //! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
-//! 3. `frontend.rs`: which protocol is this?
+//! 3. `protocol/`: which protocol is this? and a message of one in the words of the other;
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
-//!    its elders, likewise; `translate.rs`: a message of one in the words of the other;
-//! 5. `event.rs`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
+//!    its elders, likewise;
+//! 5. `event/`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
 //!    is not settled yet, on both sides;
 //! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
-//! 7. `chronicle/`: what is remembered of it for the test; `snapshot.rs`, `seen.rs`: what it is shown; `hooks.rs`: where it has
-//!    a say;
+//! 7. `recorder/`: what is kept of it for the test, as data; `snapshot.rs`, `protocol/seen.rs`: what the test is shown;
+//!    `hooks.rs`: where it has a say;
 //! 8. `content.rs` and `value.rs`: a message taken apart, for the test alone;
 //! 9. `connector/`: a client, on the same engine.
 
@@ -166,40 +166,38 @@ mod address;
 mod amqp091;
 mod amqp10;
 mod broker;
-mod chronicle;
 mod config;
 pub mod connector;
 mod content;
 mod counts;
 mod event;
 mod event_loop;
-mod frontend;
 mod hooks;
 mod ledger;
-mod line;
 mod message;
 mod outbox;
-mod pcap;
+mod protocol;
+mod recorder;
 #[cfg(test)]
 mod recordings;
 mod router;
-mod seen;
 mod snapshot;
+mod tap;
 mod timers;
-mod translate;
 mod transport;
 mod users;
 mod value;
 
 pub use broker::{Bound, Broker, Builder, Ending, Findings, Group, Handle, Queues, Report, Situation, WaitError};
-pub use chronicle::{TraceEvent, TraceFormat, TraceKind};
 pub use config::{Distribution, Settlement, Unroutable};
 pub use connector::Connector;
 pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
+pub use event::ConnectionId;
 pub use hooks::{Admission, Verdict};
-pub use seen::{Fate, Outcome, Party, Receipt, Seen};
-pub use snapshot::{Connection, ConnectionId, Link, Role, Route, Violation};
+pub use protocol::{Fate, Outcome, Party, Receipt, Seen};
+pub use recorder::{TraceEvent, TraceFormat, TraceKind};
+pub use snapshot::{Connection, Link, Role, Route, Violation};
 pub use value::Value;
 
 /// The README's examples are true.

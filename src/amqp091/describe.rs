@@ -11,7 +11,7 @@ use super::header::Header;
 use super::method::{self, Method, Shown};
 use super::table::{Field, Table};
 use super::types::{LongStr, Malformed, Reader, Since09, Version};
-use crate::line::{Capped, Line};
+use crate::tap::{Capped, FrameText};
 
 /// A frame that says to be larger is taken for no frame at all (our choice): text and TLS look like such sizes.
 const MAX_FRAME: usize = 1 << 28;
@@ -29,16 +29,16 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
 }
 
 /// Describes what [`extent`] measured, on a connection of 0-9 or 0-9-1.
-pub(crate) fn describe(piece: &[u8]) -> Line {
+pub(crate) fn describe(piece: &[u8]) -> FrameText {
     describe_as(Version::V0_9_1, piece)
 }
 
 /// The same of 0-8, which counts some methods otherwise.
-pub(crate) fn describe_0_8(piece: &[u8]) -> Line {
+pub(crate) fn describe_0_8(piece: &[u8]) -> FrameText {
     describe_as(Version::V0_8, piece)
 }
 
-fn describe_as(version: Version, piece: &[u8]) -> Line {
+fn describe_as(version: Version, piece: &[u8]) -> FrameText {
     match *piece {
         [b'A', b'M', b'Q', b'P', id, major, minor, revision] => {
             let name = match (id, major, minor, revision) {
@@ -47,7 +47,7 @@ fn describe_as(version: Version, piece: &[u8]) -> Line {
                 (1, 1, 8, 0) => "header AMQP 0-8".to_owned(),
                 _ => format!("header AMQP {id} {major}.{minor}.{revision}"),
             };
-            Line { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
+            FrameText { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
         }
         [frame_type, c0, c1, _, _, _, _, .., _] => {
             let whole = frame::payload_size(piece, 0).is_some_and(|size| size + OVERHEAD == piece.len());
@@ -57,31 +57,31 @@ fn describe_as(version: Version, piece: &[u8]) -> Line {
                 _ => hidden(None, "not a frame", piece.len()),
             }
         }
-        _ => Line::undecodable(None, "not a frame", piece),
+        _ => FrameText::undecodable(None, "not a frame", piece),
     }
 }
 
 /// There may be a password in it.
-fn hidden(channel: Option<u16>, why: &str, len: usize) -> Line {
-    Line { payload: len, ..Line::undecodable(channel, why, &[]) }
+fn hidden(channel: Option<u16>, why: &str, len: usize) -> FrameText {
+    FrameText { payload: len, ..FrameText::undecodable(channel, why, &[]) }
 }
 
-fn describe_frame(frame_type: u8, channel: u16, payload: &[u8], version: Version) -> Line {
+fn describe_frame(frame_type: u8, channel: u16, payload: &[u8], version: Version) -> FrameText {
     let channel = Some(channel);
     let plain =
-        |name: &'static str, payload| Line { channel, name: Cow::Borrowed(name), fields: String::new(), payload };
+        |name: &'static str, payload| FrameText { channel, name: Cow::Borrowed(name), fields: String::new(), payload };
     match frame_type {
         1 => match describe_method(payload, version) {
-            Ok((name, fields)) => Line { channel, name: Cow::Borrowed(name), fields, payload: 0 },
+            Ok((name, fields)) => FrameText { channel, name: Cow::Borrowed(name), fields, payload: 0 },
             Err(Malformed(why)) => hidden(channel, why, payload.len()),
         },
         2 => match describe_header(payload) {
-            Ok(fields) => Line { fields, ..plain("header", 0) },
-            Err(Malformed(why)) => Line::undecodable(channel, why, payload),
+            Ok(fields) => FrameText { fields, ..plain("header", 0) },
+            Err(Malformed(why)) => FrameText::undecodable(channel, why, payload),
         },
         3 => plain("body", payload.len()),
         8 => plain("heartbeat", payload.len()),
-        _ => Line::undecodable(channel, "frame of an unknown type", payload),
+        _ => FrameText::undecodable(channel, "frame of an unknown type", payload),
     }
 }
 

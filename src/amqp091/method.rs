@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::table::Table;
 use super::types::{Argument, LongStr, Reader, Result, Since09, Version, Writer};
-use crate::line::Capped;
+use crate::tap::Capped;
 
 /// Class and method number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::frame::HEADER;
 use super::header::Header;
 use super::types::{CodecError, Reader};
 use super::value::{self, Budget};
-use crate::line::{Capped, Line};
+use crate::tap::{Capped, FrameText};
 use crate::value::{Quoted, Value};
 
 /// A frame that says to be larger is taken for no frame at all (our choice): text and TLS look like such sizes.
@@ -29,7 +29,7 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
 }
 
 /// Describes what [`extent`] measured.
-pub(crate) fn describe(piece: &[u8]) -> Line {
+pub(crate) fn describe(piece: &[u8]) -> FrameText {
     match *piece {
         [b'A', b'M', b'Q', b'P', id, major, minor, revision] => describe_header(id, [major, minor, revision]),
         [s0, s1, s2, s3, doff, frame_type, c0, c1, ..] => {
@@ -38,36 +38,36 @@ pub(crate) fn describe(piece: &[u8]) -> Line {
             match body.and_then(|_| piece.get(usize::from(doff) * 4..)) {
                 Some(body) if doff >= 2 => describe_frame(frame_type, u16::from_be_bytes([c0, c1]), body),
                 _ if frame_type == SASL => hidden("part of a SASL frame", piece.len()),
-                _ => Line::undecodable(None, "not a frame", piece),
+                _ => FrameText::undecodable(None, "not a frame", piece),
             }
         }
-        _ => Line::undecodable(None, "not a frame", piece),
+        _ => FrameText::undecodable(None, "not a frame", piece),
     }
 }
 
 /// 2.2, 5.2.1, 5.3.1
-fn describe_header(id: u8, [major, minor, revision]: [u8; 3]) -> Line {
+fn describe_header(id: u8, [major, minor, revision]: [u8; 3]) -> FrameText {
     let name = match id {
         0 => format!("header AMQP {major}.{minor}.{revision}"),
         2 => format!("header TLS {major}.{minor}.{revision}"),
         3 => format!("header SASL {major}.{minor}.{revision}"),
         _ => format!("header AMQP {id} {major}.{minor}.{revision}"),
     };
-    Line { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
+    FrameText { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
 }
 
 /// 2.3.1: the frame types.
 const AMQP: u8 = 0;
 const SASL: u8 = 1;
 
-fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> Line {
+fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> FrameText {
     // 5.3.1: those of SASL have none.
     let channel = (frame_type == AMQP).then_some(channel);
     if body.is_empty() && frame_type == AMQP {
-        return Line { channel, name: Cow::Borrowed("heartbeat"), fields: String::new(), payload: 0 };
+        return FrameText { channel, name: Cow::Borrowed("heartbeat"), fields: String::new(), payload: 0 };
     }
     if frame_type > SASL {
-        return Line::undecodable(None, "frame of an unknown type", body);
+        return FrameText::undecodable(None, "frame of an unknown type", body);
     }
     let mut reader = Reader::new(body);
     match value::read(&mut reader, &mut Budget::default()) {
@@ -92,16 +92,16 @@ fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> Line {
                     Cow::Owned(name.into_string())
                 }
             };
-            Line { channel, name, fields: fields.into_string(), payload: reader.rest().len() }
+            FrameText { channel, name, fields: fields.into_string(), payload: reader.rest().len() }
         }
         _ if frame_type == SASL => hidden("SASL frame that does not decode", body.len()),
-        Ok(_) => Line::undecodable(channel, "value without a descriptor", body),
-        Err(CodecError::Malformed(why) | CodecError::Invalid(why)) => Line::undecodable(channel, why, body),
+        Ok(_) => FrameText::undecodable(channel, "value without a descriptor", body),
+        Err(CodecError::Malformed(why) | CodecError::Invalid(why)) => FrameText::undecodable(channel, why, body),
     }
 }
 
-fn hidden(why: &str, len: usize) -> Line {
-    Line { payload: len, ..Line::undecodable(None, why, &[]) }
+fn hidden(why: &str, len: usize) -> FrameText {
+    FrameText { payload: len, ..FrameText::undecodable(None, why, &[]) }
 }
 
 /// A composite type: what its fields are called.

@@ -13,9 +13,9 @@ use socket2::Socket;
 
 use super::{Bound, Broker, Group, Handle};
 use crate::address;
-use crate::chronicle::{Sink, TraceFormat};
 use crate::config::{Config, Distribution, Settlement, Unroutable, User};
 use crate::event_loop::{EventLoop, Shared, WAKER};
+use crate::recorder::{Sink, TraceFormat};
 
 /// What a broker should be like. Every option has a default that suits most tests.
 ///
@@ -219,14 +219,14 @@ impl Builder {
     /// [`Handle::forgotten_messages`]. Whatever their number, they have 16 MiB together, but the last one is there however large
     /// it is. 0: none. Default: 1000.
     pub fn message_log(mut self, messages: usize) -> Self {
-        self.config.chronicle.messages = messages;
+        self.config.recorder.messages = messages;
         self
     }
 
     /// Lines that [`Handle::trace`] remembers. Whatever their number, the frames in them have 4 MiB together. 0: none, and
     /// then it costs nothing. Default: 1000.
     pub fn trace_log(mut self, lines: usize) -> Self {
-        self.config.chronicle.events = lines;
+        self.config.recorder.events = lines;
         self
     }
 
@@ -243,7 +243,7 @@ impl Builder {
     /// # Errors
     /// When the head of a capture cannot be written.
     pub fn trace_to(mut self, format: TraceFormat, writer: impl io::Write + Send + 'static) -> io::Result<Self> {
-        self.config.chronicle.sinks.push(Sink::new(format, Box::new(writer))?);
+        self.config.recorder.sinks.push(Sink::new(format, Box::new(writer))?);
         Ok(self)
     }
 

@@ -8,14 +8,14 @@ use std::sync::mpsc::{Sender, sync_channel};
 
 use mio::Waker;
 
-use crate::chronicle::TraceEvent;
 use crate::content::Message;
 use crate::counts::Counts;
-use crate::event::Text;
+use crate::event::{ConnectionId, Text};
 use crate::event_loop::{AtWork, Command, EventLoop, Shared};
 use crate::hooks::{Admission, Verdict};
-use crate::seen::{Outcome, Seen};
-use crate::snapshot::{Connection, ConnectionId, Link, Route};
+use crate::protocol::{Outcome, Seen};
+use crate::recorder::TraceEvent;
+use crate::snapshot::{Connection, Link, Route};
 
 /// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Cheap
 /// to clone, and all clones are hands on the same broker.
@@ -155,7 +155,8 @@ impl Handle {
     #[track_caller]
     pub fn messages(&self, address: &str) -> Vec<Seen> {
         let address = address.to_owned();
-        self.ask(move |event_loop| event_loop.router().chronicle().messages(&address))
+        let records = self.ask(move |event_loop| event_loop.router().chronicle().messages(&address));
+        records.into_iter().map(Seen::from).collect()
     }
 
     /// Like [`Handle::messages`], and takes them out of the log: asked again, only what has come since is there. The broker's
@@ -175,7 +176,8 @@ impl Handle {
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<Seen> {
         let address = address.to_owned();
-        self.ask(move |event_loop| event_loop.router().chronicle_mut().take_messages(&address))
+        let records = self.ask(move |event_loop| event_loop.router().chronicle_mut().take_messages(&address));
+        records.into_iter().map(Seen::from).collect()
     }
 
     /// Messages that fell out of the log to make room for others, and that nobody had taken.

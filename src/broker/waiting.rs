@@ -7,10 +7,10 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::Handle;
-use crate::chronicle::TraceEvent;
 use crate::counts::Counts;
 use crate::event_loop::EventLoop;
-use crate::seen::Seen;
+use crate::protocol::Seen;
+use crate::recorder::TraceEvent;
 use crate::snapshot::{Connection, Link, Route};
 
 /// Lines of the trace that an error shows.
@@ -178,6 +178,7 @@ impl Handle {
             let router = event_loop.router();
             (router.arrived_at(&asked) >= count).then(|| router.chronicle().messages(&asked))
         })
+        .map(|records| records.into_iter().map(Seen::from).collect())
     }
 
     /// Waits until exactly so many clients are connected and their connections open. 0: until all have gone, before

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::amqp10::{self, Denied};
 use crate::event::{Breach, Fault};
-use crate::seen::Outcome;
+use crate::protocol::Outcome;
 
 /// What the connector was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -32,6 +32,7 @@
 //!
 //! It speaks to any AMQP 1.0 peer. There is no TLS, and a PLAIN password crosses the socket as it is.
 
+mod attach;
 mod channel;
 mod error;
 mod link;

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::after;
 use super::channel::Channel;
 use super::error::{Error, ErrorKind, Step};
-use super::link::{End, Receiver};
+use super::link::{Arrived, End, Receiver};
 use crate::amqp10::content;
 use crate::content::Message;
 use crate::event::{self, DeliveryKey, Effect, Fault, LinkId, Reason};
-use crate::message;
 
 /// A message that came. Unless it is settled, its sender waits to hear what becomes of it: [`Channel::accept`] and its like.
 ///
@@ -53,14 +52,6 @@ pub struct Modification {
     pub delivery_failed: bool,
     /// Not to come here again.
     pub undeliverable_here: bool,
-}
-
-/// A delivery that nobody has asked for yet.
-#[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) delivery: DeliveryKey,
-    pub(super) settled: bool,
-    pub(super) message: message::Message,
 }
 
 impl Channel {

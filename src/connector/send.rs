@@ -9,9 +9,8 @@ use super::link::{End, Sender, Sending};
 use crate::amqp10::content;
 use crate::content::Message;
 use crate::event::{Effect, LinkId, Ticket};
-use crate::ledger::Ledger;
 use crate::message;
-use crate::seen::Outcome;
+use crate::protocol::Outcome;
 
 impl Outcome {
     /// Whether it was accepted.
@@ -50,26 +49,6 @@ pub struct Posted {
     channel: u64,
     link: LinkId,
     ticket: u64,
-}
-
-/// The messages of one link whose outcomes nobody has taken yet.
-#[derive(Debug, Default)]
-pub(super) struct Posts {
-    ledger: Ledger<Option<Outcome>>,
-}
-
-impl Posts {
-    pub(super) fn answer(&mut self, Ticket(number): Ticket, outcome: Outcome) {
-        if let Some(post) = self.ledger.get_mut(number) {
-            *post = Some(outcome);
-        }
-    }
-
-    /// The outcome, once it has come.
-    fn take(&mut self, number: u64) -> Option<Outcome> {
-        self.ledger.get_mut(number)?.as_ref()?;
-        self.ledger.remove(number)?
-    }
 }
 
 impl Channel {

@@ -3,6 +3,7 @@
 //! An engine turns what a peer did into [`Event`]s, the router answers with [`Effect`]s on links: the same connection's or
 //! another's. No behaviour lives here, and no protocol: a wire handle, a channel or a frame has no name in this folder.
 
+mod connection_id;
 mod link;
 mod message;
 mod queue;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::message::Message;
 
+pub use connection_id::ConnectionId;
 pub(crate) use link::{
     ConnectionKey, ConsumerRequest, Gone, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
 };

@@ -11,10 +11,9 @@ use mio::{Interest, Token};
 
 use super::wire::Tap;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
-use crate::event::{ConnectionKey, Opened};
-use crate::frontend::Frontend;
+use crate::event::{ConnectionId, ConnectionKey, Opened};
 use crate::outbox::Outbox;
-use crate::snapshot::ConnectionId;
+use crate::protocol::Frontend;
 use crate::timers::Timer;
 use crate::transport::{Received, Transport};
 

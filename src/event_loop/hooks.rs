@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{EventLoop, Wake};
-use crate::event::{ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text};
+use crate::event::{
+    ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text,
+};
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
 use crate::message::Message;
+use crate::protocol::Seen;
 use crate::router::Router;
-use crate::snapshot::{ConnectionId, Link, Role};
+use crate::snapshot::{Link, Role};
 
 /// Bytes that a delayed message costs beside its payload, about.
 const DELAYED_OVERHEAD: usize = 300;
@@ -88,7 +91,7 @@ impl EventLoop {
         let link = LinkKey { connection: key, link: *link };
         let delivery = (!settled).then_some(*delivery);
         let (party, address) = self.router.passage(link, to);
-        let seen = self.router.chronicle().preview(party, &address, *settled, message);
+        let seen = Seen::from(self.router.chronicle().preview(party, &address, *settled, message));
         let verdict = self.asked(key, |hooks| hooks.message(&seen));
         match verdict.map_or(Judged::Forward, Judged::from) {
             Judged::Forward => self.router.handle(key, event),

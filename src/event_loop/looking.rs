@@ -2,8 +2,9 @@
 
 use super::{EventLoop, Peer};
 use crate::counts::Counts;
+use crate::event::ConnectionId;
 use crate::router::Router;
-use crate::snapshot::{Connection, ConnectionId, Link};
+use crate::snapshot::{Connection, Link};
 
 impl Peer {
     /// The connection as a test sees it.

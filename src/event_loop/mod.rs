@@ -16,7 +16,7 @@
 //! | `steering.rs` | what a test does: close, detach, disconnect, pause, refuse connections |
 //! | `looking.rs` | what a test looks at: connections, links, counters |
 //! | `reports.rs` | violations and lost connections, for the end of a test |
-//! | `wire.rs` | what the chronicle is shown of each connection's bytes |
+//! | `wire.rs` | what the recorder is shown of each connection's bytes |
 
 mod commands;
 mod connection;
@@ -40,12 +40,12 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::Socket;
 
-use crate::chronicle::Chronicle;
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Event};
-use crate::frontend::Realm;
 use crate::hooks::Hooks;
+use crate::protocol::Realm;
+use crate::recorder::Recorder;
 use crate::router::Router;
 use crate::timers::Timers;
 
@@ -170,7 +170,7 @@ impl EventLoop {
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, Chronicle::new(config.chronicle, salt, (now, epoch))),
+            router: Router::new(config.routing, salt, Recorder::new(config.recorder, salt, (now, epoch))),
             realm: Realm::new(salt),
             timers: Timers::default(),
             unread: VecDeque::new(),

@@ -2,8 +2,8 @@
 //! `broker/report.rs` asks for it.
 
 use super::{EventLoop, Peer};
-use crate::event::Breach;
-use crate::snapshot::{Connection, ConnectionId, Violation};
+use crate::event::{Breach, ConnectionId};
+use crate::snapshot::{Connection, Violation};
 
 /// Entries that each of the lists keeps. A report with more would not be read.
 const MAX_ENTRIES: usize = 100;

@@ -4,9 +4,8 @@
 use std::io;
 
 use super::EventLoop;
-use crate::event::{ConnectionKey, Event, Fault, LinkKey};
+use crate::event::{ConnectionId, ConnectionKey, Event, Fault, LinkKey};
 use crate::hooks::fault;
-use crate::snapshot::ConnectionId;
 
 impl EventLoop {
     /// Closes a connection in its protocol's own way. [`EventLoop::apply_effects`] comes next.

@@ -1,11 +1,11 @@
-//! What the chronicle is shown of each connection's bytes: headers and frames, as they were read and written. The engines know
+//! What the recorder is shown of each connection's bytes: headers and frames, as they were read and written. The engines know
 //! nothing of it; when nobody wants a trace, nothing is looked at.
 
 use super::EventLoop;
-use crate::chronicle::Chronicle;
-use crate::frontend::Language;
+use crate::event::ConnectionId;
 use crate::outbox::Outbox;
-use crate::snapshot::ConnectionId;
+use crate::protocol::Language;
+use crate::recorder::Recorder;
 
 /// How much of a connection's outbox has been shown before it could be written.
 #[derive(Debug, Default)]
@@ -59,12 +59,12 @@ impl EventLoop {
 }
 
 /// Splits bytes into headers and frames, and tells of each.
-fn show(chronicle: &mut Chronicle, id: ConnectionId, incoming: bool, language: Language, mut bytes: &[u8]) {
+fn show(recorder: &mut Recorder, id: ConnectionId, incoming: bool, language: Language, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // What is not a frame is shown as it is, all of it.
         let extent = (language.extent)(bytes).unwrap_or(bytes.len()).clamp(1, bytes.len());
         let (piece, rest) = bytes.split_at(extent);
-        chronicle.frame(id, incoming, language.describe, piece);
+        recorder.frame(id, incoming, language.describe, piece);
         bytes = rest;
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::links::End;
 use super::{Router, address_of};
-use crate::chronicle::{Chronicle, Party};
-use crate::event::{DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
+use crate::event::{ConnectionId, DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
 use crate::hooks::Ruling;
 use crate::message::Message;
-use crate::snapshot::{ConnectionId, Link, Role, Route};
+use crate::recorder::{LinkName as Party, Recorder as Chronicle};
+use crate::snapshot::{Link, Role, Route};
 
 impl Router {
     /// What happened.

@@ -31,7 +31,6 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::chronicle::{Chronicle, Party};
 use crate::config::{Distribution, RoutingConfig, Settlement};
 use crate::counts::Counts;
 use crate::event::{
@@ -39,6 +38,7 @@ use crate::event::{
     NodeKind, Outcome, Reason, Ticket,
 };
 use crate::message::Message;
+use crate::recorder::{LinkName as Party, Recorder as Chronicle};
 
 use links::Links;
 use past::Past;

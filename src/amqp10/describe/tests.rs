@@ -216,7 +216,7 @@ fn a_line_has_an_end() {
 }
 
 /// The headers and frames of a stream, each with its line.
-fn lines(mut stream: &[u8]) -> Vec<(&[u8], Line)> {
+fn lines(mut stream: &[u8]) -> Vec<(&[u8], FrameText)> {
     let mut lines = Vec::new();
     while !stream.is_empty() {
         let size = extent(stream).expect("a recording has whole frames");
@@ -228,7 +228,7 @@ fn lines(mut stream: &[u8]) -> Vec<(&[u8], Line)> {
 }
 
 /// Calls `see` with all that was recorded, and where.
-fn each_recorded(mut see: impl FnMut(&[u8], &Line, &str)) {
+fn each_recorded(mut see: impl FnMut(&[u8], &FrameText, &str)) {
     let mut count = 0;
     for path in recordings::files() {
         for ((connection, from_client), stream) in recordings::streams(&recordings::read(&path)) {

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::translation;
 use crate::amqp10;
 use crate::amqp091;
-use crate::chronicle::Describe;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
 use crate::message::Encoding;
 use crate::outbox::Outbox;
-use crate::translate;
+use crate::recorder::Describe;
 
 /// One connection's protocol engine, once its first bytes have said which.
 #[derive(Debug)]
@@ -281,6 +281,6 @@ fn translate(effect: &mut Effect, encoding: Encoding) {
     if let Effect::Deliver { message, .. } = effect
         && message.encoding != encoding
     {
-        *message = translate::translated(std::mem::take(message), encoding);
+        *message = translation::translated(std::mem::take(message), encoding);
     }
 }

@@ -1,31 +1,40 @@
-//! What happened, kept for whoever asks later: the messages (`messages.rs`) and, line by line, what was on the wire and what
-//! was decided (`trace.rs`). Both are rings: the oldest goes when they are full. The router and the loop tell it; it tells
-//! nobody anything by itself, knows no address and no socket, and decides nothing.
+//! The record of what happened, as data: the message log (`messages.rs`) and the trace, which has line by line what was on the
+//! wire and what was decided (`trace.rs`). Both are rings: the oldest entry goes when they are full. Knows no protocol, no
+//! address and no socket, and decides nothing.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | what the broker tells, and what a test asks |
+//! | `messages.rs` | the log of messages: each with its bytes and what became of it |
+//! | `trace.rs` | the ring of frames, decisions and notes |
+//! | `trace_event.rs` | one line of the trace, as text and as JSON |
+//! | `sink.rs` | writers that get each line of the trace at once |
+//! | `pcap.rs` | frames as a capture file |
 
 mod messages;
+mod pcap;
 mod sink;
 mod trace;
+mod trace_event;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{LinkKey, Outcome, Ticket};
+use crate::event::{ConnectionId, LinkKey, Outcome, Ticket};
 use crate::message::Message;
-use crate::seen::Seen;
-use crate::snapshot::ConnectionId;
 
 use messages::Messages;
-pub(crate) use messages::Party;
+pub(crate) use messages::{LinkName, MessageRecord, MessageState};
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
 use trace::{Decision, Trace, What};
 pub(crate) use trace::{Describe, Start};
-pub use trace::{TraceEvent, TraceKind};
+pub use trace_event::{TraceEvent, TraceKind};
 
-/// How much is kept.
+/// How much is kept, and where the trace goes besides.
 #[derive(Clone, Debug)]
-pub(crate) struct ChronicleConfig {
-    /// Messages: 1000. With [`ChronicleConfig::MESSAGE_BYTES`] that is bounded whatever their size.
+pub(crate) struct RecorderConfig {
+    /// Messages: 1000. With [`RecorderConfig::MESSAGE_BYTES`] that is bounded whatever their size.
     pub(crate) messages: usize,
     /// Lines of the trace: 1000, and likewise.
     pub(crate) events: usize,
@@ -33,7 +42,7 @@ pub(crate) struct ChronicleConfig {
     pub(crate) sinks: Vec<Sink>,
 }
 
-impl ChronicleConfig {
+impl RecorderConfig {
     /// Bytes that all messages in the log have together: 16 MiB.
     const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -41,15 +50,15 @@ impl ChronicleConfig {
     const TRACE_BYTES: usize = 4 * 1024 * 1024;
 }
 
-impl Default for ChronicleConfig {
+impl Default for RecorderConfig {
     fn default() -> Self {
-        ChronicleConfig { messages: 1000, events: 1000, sinks: Vec::new() }
+        RecorderConfig { messages: 1000, events: 1000, sinks: Vec::new() }
     }
 }
 
-/// See the module.
+/// The message log and the trace of one broker.
 #[derive(Debug)]
-pub(crate) struct Chronicle {
+pub(crate) struct Recorder {
     messages: Messages,
     trace: Trace,
     /// Messages that have arrived.
@@ -58,17 +67,17 @@ pub(crate) struct Chronicle {
     is_on: bool,
 }
 
-impl Chronicle {
+impl Recorder {
     /// `salt` should differ between brokers: several may write to one place.
-    pub(crate) fn new(config: ChronicleConfig, salt: u64, start: Start) -> Chronicle {
-        let mut chronicle = Chronicle {
-            messages: Messages::new(config.messages, ChronicleConfig::MESSAGE_BYTES),
-            trace: Trace::new(config.events, ChronicleConfig::TRACE_BYTES, config.sinks, salt, start),
+    pub(crate) fn new(config: RecorderConfig, salt: u64, start: Start) -> Recorder {
+        let mut recorder = Recorder {
+            messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
+            trace: Trace::new(config.events, RecorderConfig::TRACE_BYTES, config.sinks, salt, start),
             arrived: 0,
             is_on: false,
         };
-        chronicle.set_now(start.0);
-        chronicle
+        recorder.set_now(start.0);
+        recorder
     }
 
     /// The time of what is told next.
@@ -88,7 +97,13 @@ impl Chronicle {
     }
 
     /// A message arrived. Its number, for all that is told of it later.
-    pub(crate) fn arrived(&mut self, from: Option<Party>, address: &Arc<str>, settled: bool, message: &Message) -> u64 {
+    pub(crate) fn arrived(
+        &mut self,
+        from: Option<LinkName>,
+        address: &Arc<str>,
+        settled: bool,
+        message: &Message,
+    ) -> u64 {
         self.arrived += 1;
         self.messages.add(self.arrived, from, address, settled, message);
         self.arrived
@@ -121,9 +136,9 @@ impl Chronicle {
         if !self.is_on {
             return;
         }
-        self.messages.forwarded(number, Party::new(to, name));
+        self.messages.forwarded(number, LinkName::new(to, name));
         if self.trace.is_on() {
-            self.trace.decided(Decision::Forwarded { number, to: Party::new(to, name), address: shown(address) });
+            self.trace.decided(Decision::Forwarded { number, to: LinkName::new(to, name), address: shown(address) });
         }
     }
 
@@ -193,12 +208,12 @@ impl Chronicle {
     }
 
     /// The messages of an address that are in the log, oldest first.
-    pub(crate) fn messages(&self, address: &str) -> Vec<Seen> {
+    pub(crate) fn messages(&self, address: &str) -> Vec<MessageRecord> {
         self.messages.of(address)
     }
 
     /// Likewise, and they are in it no longer.
-    pub(crate) fn take_messages(&mut self, address: &str) -> Vec<Seen> {
+    pub(crate) fn take_messages(&mut self, address: &str) -> Vec<MessageRecord> {
         let taken = self.messages.of(address);
         self.messages.forget(address);
         taken
@@ -210,8 +225,14 @@ impl Chronicle {
     }
 
     /// A message on its way in, as a hook is shown it.
-    pub(crate) fn preview(&self, from: Option<Party>, address: &str, settled: bool, message: &Message) -> Seen {
-        messages::preview(self.arrived + 1, from, address, settled, message)
+    pub(crate) fn preview(
+        &self,
+        from: Option<LinkName>,
+        address: &str,
+        settled: bool,
+        message: &Message,
+    ) -> MessageRecord {
+        MessageRecord::preview(self.arrived + 1, from, address, settled, message)
     }
 
     /// The trace, oldest first.

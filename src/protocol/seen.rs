@@ -1,11 +1,13 @@
-//! A message that reached the broker, with all that befell it: what a test looks at and what a hook is shown.
+//! A message that reached the broker, with all that befell it: what a test looks at and what a hook is shown. Made from what
+//! the recorder has, by reading the message's bytes in the encoding of its sender's protocol.
 
 use std::fmt;
 use std::ops::Deref;
 
+use super::translation;
 use crate::content::Message;
-use crate::event;
-use crate::snapshot::ConnectionId;
+use crate::event::{self, ConnectionId};
+use crate::recorder::{LinkName, MessageRecord, MessageState};
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +161,49 @@ pub struct Seen {
     pub receivers: Vec<Receipt>,
     /// What its sender was told. None if that has not happened, or never will.
     pub outcome: Option<Outcome>,
+}
+
+impl From<LinkName> for Party {
+    fn from(name: LinkName) -> Party {
+        Party { connection: name.connection, link: name.link.as_ref().to_owned() }
+    }
+}
+
+impl From<MessageState> for Fate {
+    fn from(state: MessageState) -> Fate {
+        match state {
+            MessageState::Undecided => Fate::Undecided,
+            MessageState::Waiting => Fate::Waiting,
+            MessageState::Forwarded => Fate::Forwarded,
+            MessageState::Dropped(why) => Fate::Dropped(why.as_ref().to_owned()),
+            MessageState::Ruled => Fate::Decided,
+        }
+    }
+}
+
+impl From<MessageRecord> for Seen {
+    fn from(record: MessageRecord) -> Seen {
+        let (message, unreadable) = match translation::read(record.encoding, &record.payload) {
+            Ok(message) => (message, None),
+            Err(why) => (Message::default(), Some(why)),
+        };
+        let receipt = |(receiver, outcome): (LinkName, Option<event::Outcome>)| Receipt {
+            receiver: receiver.into(),
+            outcome: outcome.as_ref().map(Outcome::from),
+        };
+        Seen {
+            number: record.number,
+            address: record.address.as_ref().to_owned(),
+            sender: record.from.map(Party::from),
+            settled: record.settled,
+            message,
+            raw: record.payload.into(),
+            unreadable,
+            fate: record.state.into(),
+            receivers: record.receivers.into_iter().map(receipt).collect(),
+            outcome: record.outcome.as_ref().map(Outcome::from),
+        }
+    }
 }
 
 impl Deref for Seen {

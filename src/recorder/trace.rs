@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::messages::Party;
-use super::sink::{Sink, escaped};
-use crate::line::Line;
-use crate::pcap::Pcap;
-use crate::snapshot::ConnectionId;
+use super::messages::LinkName;
+use super::pcap::Pcap;
+use super::sink::Sink;
+use super::trace_event::{TraceEvent, TraceKind};
+use crate::event::ConnectionId;
+use crate::tap::FrameText;
 
 /// The largest buffer that a frame leaves to a smaller one.
 const MAX_SPARE: usize = 16 * 1024;
@@ -19,12 +20,12 @@ const MAX_SPARE: usize = 16 * 1024;
 pub(crate) type Start = (Instant, Duration);
 
 /// How a protocol puts a piece of its stream into words.
-pub(crate) type Describe = fn(&[u8]) -> Line;
+pub(crate) type Describe = fn(&[u8]) -> FrameText;
 
 /// What the router decided about a message.
 #[derive(Clone, Debug)]
 pub(super) enum Decision {
-    Forwarded { number: u64, to: Party, address: Arc<str> },
+    Forwarded { number: u64, to: LinkName, address: Arc<str> },
     Waits { number: u64, address: Arc<str> },
     Dropped { number: u64, address: Arc<str>, why: Arc<str> },
     Ruled { number: u64, address: Arc<str>, what: &'static str },
@@ -34,7 +35,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Decision::Forwarded { number, to, address } => {
-                write!(f, "message {number} at {address:?} goes to {}", crate::seen::Party::from(to))
+                write!(f, "message {number} at {address:?} goes to {to}")
             }
             Decision::Waits { number, address } => write!(f, "message {number} at {address:?} waits"),
             Decision::Dropped { number, address, why } => write!(f, "message {number} at {address:?} dropped: {why}"),
@@ -63,7 +64,7 @@ struct Entry {
     bytes: Vec<u8>,
 }
 
-/// See the module.
+/// The ring of lines, and the writers that get each of them.
 #[derive(Debug)]
 pub(super) struct Trace {
     limit: usize,
@@ -138,7 +139,7 @@ impl Trace {
             What::Connected(peer) => TraceKind::Connected { peer: peer.as_ref().to_owned() },
             What::Disconnected => TraceKind::Disconnected,
             What::Frame { incoming, describe } => {
-                let Line { channel, name, fields, payload, .. } = describe(&entry.bytes);
+                let FrameText { channel, name, fields, payload, .. } = describe(&entry.bytes);
                 TraceKind::Frame { incoming: *incoming, channel, name: name.into_owned(), fields, payload }
             }
             What::Decision(decision) => TraceKind::Decision { text: decision.to_string() },
@@ -172,110 +173,5 @@ impl Trace {
             Ok(())
         });
         file
-    }
-}
-
-/// One line of the trace. `Display` is how it reads; [`TraceEvent::to_json`] is the same for programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TraceEvent {
-    /// When, since the broker was made.
-    pub at: Duration,
-    /// On which connection.
-    pub connection: Option<ConnectionId>,
-    /// What.
-    pub kind: TraceKind,
-}
-
-/// What a line of the trace is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TraceKind {
-    /// A client connected.
-    Connected {
-        /// Its end of the socket.
-        peer: String,
-    },
-    /// The connection is gone.
-    Disconnected,
-    /// A protocol header or a frame.
-    Frame {
-        /// From the client to the broker; else the other way.
-        incoming: bool,
-        /// The channel that it is on. A protocol header is on none.
-        channel: Option<u16>,
-        /// The performative or the method: `transfer`, `basic.publish`.
-        name: String,
-        /// Its fields with their values, as the specification spells them; those that are absent are left out.
-        fields: String,
-        /// Bytes of message in it.
-        payload: usize,
-    },
-    /// The router decided something about a message.
-    Decision {
-        /// What, and why.
-        text: String,
-    },
-    /// Something else happened: a hook panicked, the test took a step, a client broke the protocol.
-    Note {
-        /// What.
-        text: String,
-    },
-}
-
-impl fmt::Display for TraceEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10.6} ", self.at.as_secs_f64())?;
-        match self.connection {
-            Some(id) => write!(f, "{:>3} ", id.get())?,
-            None => f.write_str("    ")?,
-        }
-        match &self.kind {
-            TraceKind::Connected { peer } => write!(f, "connected from {peer}"),
-            TraceKind::Disconnected => f.write_str("disconnected"),
-            TraceKind::Frame { incoming, channel, name, fields, payload } => {
-                f.write_str(if *incoming { "-> " } else { "<- " })?;
-                channel.iter().try_for_each(|channel| write!(f, "ch {channel} "))?;
-                f.write_str(name)?;
-                if !fields.is_empty() {
-                    write!(f, " {fields}")?;
-                }
-                if *payload > 0 { write!(f, " ({payload} bytes)") } else { Ok(()) }
-            }
-            TraceKind::Decision { text } | TraceKind::Note { text } => f.write_str(text),
-        }
-    }
-}
-
-impl TraceEvent {
-    /// One line of JSON: `at` (seconds), `connection`, `event` (`connected`, `disconnected`, `frame`, `decision`, `note`) and
-    /// what belongs to it: `peer`; `incoming`, `channel`, `name`, `fields`, `payload`; `text`.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        use fmt::Write;
-        let mut line = format!("{{\"at\":{:.6}", self.at.as_secs_f64());
-        // Writing to a string does not fail.
-        let mut put = |arguments: fmt::Arguments<'_>| {
-            let _ = line.write_fmt(arguments);
-        };
-        if let Some(id) = self.connection {
-            put(format_args!(",\"connection\":{}", id.get()));
-        }
-        match &self.kind {
-            TraceKind::Connected { peer } => put(format_args!(",\"event\":\"connected\",\"peer\":{}", escaped(peer))),
-            TraceKind::Disconnected => put(format_args!(",\"event\":\"disconnected\"")),
-            TraceKind::Frame { incoming, channel, name, fields, payload } => {
-                put(format_args!(",\"event\":\"frame\",\"incoming\":{incoming}"));
-                if let Some(channel) = channel {
-                    put(format_args!(",\"channel\":{channel}"));
-                }
-                let (name, fields) = (escaped(name), escaped(fields));
-                put(format_args!(",\"name\":{name},\"fields\":{fields},\"payload\":{payload}"));
-            }
-            TraceKind::Decision { text } => put(format_args!(",\"event\":\"decision\",\"text\":{}", escaped(text))),
-            TraceKind::Note { text } => put(format_args!(",\"event\":\"note\",\"text\":{}", escaped(text))),
-        }
-        put(format_args!("}}"));
-        line
     }
 }

@@ -1,13 +1,14 @@
-//! The log of messages: the last ones that arrived, and what became of each. What they say is read when somebody asks.
+//! The log of messages: the last ones that arrived, and what became of each. Their bytes are handed out as they are: who asks
+//! reads them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
-use crate::event::{LinkKey, Outcome};
+use bytes::Bytes;
+
+use crate::event::{ConnectionId, LinkKey, Outcome};
 use crate::message::{Encoding, Message, Payload};
-use crate::seen::{self, Fate, Receipt, Seen};
-use crate::snapshot::ConnectionId;
-use crate::translate;
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
 const COPY_BELOW: usize = 16 * 1024;
@@ -15,50 +16,94 @@ const COPY_BELOW: usize = 16 * 1024;
 /// Receivers of one message that are remembered: who gives it back without end must not fill the memory.
 const MAX_RECEIPTS: usize = 1000;
 
-/// One end of a link.
+/// One end of a link, by the names that it has for those who look on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Party {
-    connection: u32,
-    name: Arc<str>,
+pub(crate) struct LinkName {
+    pub(crate) connection: ConnectionId,
+    /// What the peer calls the link.
+    pub(crate) link: Arc<str>,
 }
 
-impl Party {
-    pub(crate) fn new(key: LinkKey, name: &Arc<str>) -> Party {
-        Party { connection: key.connection.serial, name: name.clone() }
+impl LinkName {
+    pub(crate) fn new(key: LinkKey, name: &Arc<str>) -> LinkName {
+        LinkName { connection: ConnectionId::of(key.connection), link: name.clone() }
     }
 }
 
-impl From<&Party> for seen::Party {
-    fn from(party: &Party) -> seen::Party {
-        seen::Party { connection: ConnectionId::new(party.connection), link: party.name.as_ref().to_owned() }
+impl fmt::Display for LinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {}", self.link, self.connection)
     }
 }
 
-#[derive(Debug)]
-enum State {
+/// What was done with a message so far.
+#[derive(Clone, Debug)]
+pub(crate) enum MessageState {
     Undecided,
     Waiting,
     Forwarded,
+    /// Nobody got the message, for this reason.
     Dropped(Arc<str>),
+    /// A hook decided what its sender is told.
     Ruled,
+}
+
+/// A message of the log as it is handed out: what the log knows of it, its bytes unread.
+#[derive(Clone, Debug)]
+pub(crate) struct MessageRecord {
+    pub(crate) number: u64,
+    /// The sender. None if the test put the message in.
+    pub(crate) from: Option<LinkName>,
+    pub(crate) address: Arc<str>,
+    pub(crate) settled: bool,
+    pub(crate) encoding: Encoding,
+    pub(crate) payload: Bytes,
+    pub(crate) state: MessageState,
+    /// What the sender was told.
+    pub(crate) outcome: Option<Outcome>,
+    /// One entry for each delivery, with the answer to it.
+    pub(crate) receivers: Vec<(LinkName, Option<Outcome>)>,
+}
+
+impl MessageRecord {
+    /// A message that is not in the log yet.
+    pub(super) fn preview(
+        number: u64,
+        from: Option<LinkName>,
+        address: &str,
+        settled: bool,
+        message: &Message,
+    ) -> MessageRecord {
+        MessageRecord {
+            number,
+            from,
+            address: address.into(),
+            settled,
+            encoding: message.encoding,
+            payload: message.payload.contiguous(),
+            state: MessageState::Undecided,
+            outcome: None,
+            receivers: Vec::new(),
+        }
+    }
 }
 
 /// A message in the log. When it falls out, its buffers serve the next.
 #[derive(Debug)]
 struct Entry {
     taken: bool,
-    from: Option<Party>,
+    from: Option<LinkName>,
     address: Arc<str>,
     settled: bool,
     encoding: Encoding,
     /// Its payload; in `whole` instead if it is large.
     small: Vec<u8>,
     whole: Option<Message>,
-    state: State,
+    state: MessageState,
     /// Copies of it that wait.
     waiting: usize,
     outcome: Option<Outcome>,
-    receivers: Vec<(Party, Option<Outcome>)>,
+    receivers: Vec<(LinkName, Option<Outcome>)>,
 }
 
 impl Entry {
@@ -67,7 +112,7 @@ impl Entry {
     }
 }
 
-/// See the module.
+/// The ring of messages.
 #[derive(Debug)]
 pub(super) struct Messages {
     limit: usize,
@@ -91,7 +136,7 @@ impl Messages {
     pub(super) fn add(
         &mut self,
         number: u64,
-        from: Option<Party>,
+        from: Option<LinkName>,
         address: &Arc<str>,
         settled: bool,
         message: &Message,
@@ -126,7 +171,7 @@ impl Messages {
             encoding: message.encoding,
             small,
             whole,
-            state: State::Undecided,
+            state: MessageState::Undecided,
             waiting: 0,
             outcome: None,
             receivers,
@@ -141,8 +186,8 @@ impl Messages {
     pub(super) fn waits(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
             entry.waiting += 1;
-            if matches!(entry.state, State::Undecided) {
-                entry.state = State::Waiting;
+            if matches!(entry.state, MessageState::Undecided) {
+                entry.state = MessageState::Waiting;
             }
         }
     }
@@ -151,12 +196,12 @@ impl Messages {
     pub(super) fn lost(&mut self, number: u64) -> bool {
         let Some(entry) = self.entry(number) else { return false };
         entry.waiting = entry.waiting.saturating_sub(1);
-        entry.waiting == 0 && matches!(entry.state, State::Waiting)
+        entry.waiting == 0 && matches!(entry.state, MessageState::Waiting)
     }
 
-    pub(super) fn forwarded(&mut self, number: u64, to: Party) {
+    pub(super) fn forwarded(&mut self, number: u64, to: LinkName) {
         if let Some(entry) = self.entry(number) {
-            entry.state = State::Forwarded;
+            entry.state = MessageState::Forwarded;
             entry.waiting = entry.waiting.saturating_sub(1);
             if entry.receivers.len() < MAX_RECEIPTS {
                 entry.receivers.push((to, None));
@@ -166,13 +211,13 @@ impl Messages {
 
     pub(super) fn dropped(&mut self, number: u64, why: &Arc<str>) {
         if let Some(entry) = self.entry(number) {
-            entry.state = State::Dropped(why.clone());
+            entry.state = MessageState::Dropped(why.clone());
         }
     }
 
     pub(super) fn ruled(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
-            entry.state = State::Ruled;
+            entry.state = MessageState::Ruled;
         }
     }
 
@@ -184,8 +229,8 @@ impl Messages {
 
     pub(super) fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
         let Some(entry) = self.entry(number) else { return };
-        let is_its = |(party, answer): &&mut (Party, Option<Outcome>)| {
-            answer.is_none() && party.connection == by.connection.serial && party.name == *name
+        let is_its = |(party, answer): &&mut (LinkName, Option<Outcome>)| {
+            answer.is_none() && party.connection == ConnectionId::of(by.connection) && party.link == *name
         };
         // The last: a link of this name may have had it before, and have gone without a word.
         if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
@@ -193,10 +238,10 @@ impl Messages {
         }
     }
 
-    pub(super) fn of(&self, address: &str) -> Vec<Seen> {
+    pub(super) fn of(&self, address: &str) -> Vec<MessageRecord> {
         let numbered = self.entries.iter().zip(self.first..);
         let wanted = numbered.filter(|(entry, _)| !entry.taken && *entry.address == *address);
-        wanted.map(|(entry, number)| entry.seen(number)).collect()
+        wanted.map(|(entry, number)| entry.record(number)).collect()
     }
 
     pub(super) fn forget(&mut self, address: &str) {
@@ -211,49 +256,21 @@ impl Messages {
 }
 
 impl Entry {
-    fn seen(&self, number: u64) -> Seen {
-        let raw =
-            self.whole.as_ref().map_or_else(|| self.small.clone(), |message| message.payload.contiguous().to_vec());
-        let fate = match &self.state {
-            State::Undecided => Fate::Undecided,
-            State::Waiting => Fate::Waiting,
-            State::Forwarded => Fate::Forwarded,
-            State::Dropped(why) => Fate::Dropped(why.as_ref().to_owned()),
-            State::Ruled => Fate::Decided,
+    fn record(&self, number: u64) -> MessageRecord {
+        let payload = match &self.whole {
+            Some(message) => message.payload.contiguous(),
+            None => Bytes::copy_from_slice(&self.small),
         };
-        let receipt = |(party, outcome): &(Party, Option<Outcome>)| Receipt {
-            receiver: party.into(),
-            outcome: outcome.as_ref().map(seen::Outcome::from),
-        };
-        Seen {
-            fate,
-            receivers: self.receivers.iter().map(receipt).collect(),
-            outcome: self.outcome.as_ref().map(seen::Outcome::from),
-            ..read(number, self.from.as_ref(), &self.address, self.settled, self.encoding, raw)
+        MessageRecord {
+            number,
+            from: self.from.clone(),
+            address: self.address.clone(),
+            settled: self.settled,
+            encoding: self.encoding,
+            payload,
+            state: self.state.clone(),
+            outcome: self.outcome.clone(),
+            receivers: self.receivers.clone(),
         }
-    }
-}
-
-/// See [`super::Chronicle::preview`].
-pub(super) fn preview(number: u64, from: Option<Party>, address: &str, settled: bool, message: &Message) -> Seen {
-    read(number, from.as_ref(), address, settled, message.encoding, message.payload.contiguous().to_vec())
-}
-
-fn read(number: u64, from: Option<&Party>, address: &str, settled: bool, encoding: Encoding, raw: Vec<u8>) -> Seen {
-    let (message, unreadable) = match translate::read(encoding, &raw) {
-        Ok(message) => (message, None),
-        Err(why) => (Default::default(), Some(why)),
-    };
-    Seen {
-        number,
-        address: address.to_owned(),
-        sender: from.map(seen::Party::from),
-        settled,
-        message,
-        raw,
-        unreadable,
-        fate: Fate::Undecided,
-        receivers: Vec::new(),
-        outcome: None,
     }
 }

@@ -1,12 +1,12 @@
-//! What one header or frame said, in one line that a person can read. Which protocol it was is for the engines to know: each
-//! has a `describe.rs` that makes these.
+//! The text of one header or frame: what it said, in one line that a person can read. Each engine has a `describe.rs` that makes
+//! these; nothing here knows a protocol.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// One protocol header or frame.
+/// One protocol header or frame in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct FrameText {
     /// None where the protocol has no channels yet.
     pub(crate) channel: Option<u16>,
     /// What it is, in the specification's word: `transfer`, `basic.publish`, `heartbeat`.
@@ -17,23 +17,23 @@ pub(crate) struct Line {
     pub(crate) payload: usize,
 }
 
-impl Line {
+impl FrameText {
     /// Bytes of something undecodable that are shown.
     const SHOWN: usize = 32;
 
     /// For bytes that make no sense, and why.
-    pub(crate) fn undecodable(channel: Option<u16>, why: &str, bytes: &[u8]) -> Line {
+    pub(crate) fn undecodable(channel: Option<u16>, why: &str, bytes: &[u8]) -> FrameText {
         let mut fields = format!("({why})");
         if let Some(shown) = bytes.get(..bytes.len().min(Self::SHOWN)).filter(|shown| !shown.is_empty()) {
             fields.push(' ');
             shown.iter().for_each(|byte| fields.push_str(&format!("{byte:02x}")));
             fields.push_str(if shown.len() < bytes.len() { "…" } else { "" });
         }
-        Line { channel, name: Cow::Borrowed("undecodable"), fields, payload: bytes.len() }
+        FrameText { channel, name: Cow::Borrowed("undecodable"), fields, payload: bytes.len() }
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for FrameText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.channel.iter().try_for_each(|channel| write!(f, "ch {channel} "))?;
         f.write_str(&self.name)?;

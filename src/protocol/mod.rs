@@ -1,0 +1,15 @@
+//! What needs to know both protocol engines, and so stands above them: which protocol a connection speaks, and messages read
+//! and translated. No socket, and nothing of the router.
+//!
+//! | file | what |
+//! |---|---|
+//! | `frontend.rs` | which protocol is this: one enum over the engines |
+//! | `translation.rs` | a message of one protocol in the words of the other |
+//! | `seen.rs` | a message of the log, read for people |
+
+mod frontend;
+mod seen;
+mod translation;
+
+pub(crate) use frontend::{Frontend, Language, Realm};
+pub use seen::{Fate, Outcome, Party, Receipt, Seen};
