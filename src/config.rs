@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::recorder::RecorderConfig;
+use crate::users::Users;
 
 /// How an address hands its messages out: set by [`Builder::distribution`](crate::Builder::distribution) for one, by
 /// its prefix for many, by [`Builder::default_distribution`](crate::Builder::default_distribution) for the rest.
@@ -63,20 +64,6 @@ pub enum Unroutable {
     Silent,
 }
 
-/// A name and a password that SASL PLAIN accepts.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) password: String,
-}
-
-impl std::fmt::Debug for User {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A password does not belong in a log.
-        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// What the broker as a whole is told.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -90,8 +77,8 @@ pub(crate) struct Config {
 /// What a protocol engine needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineConfig {
-    /// Given users, PLAIN is the only way in. None: ANONYMOUS, or no SASL layer at all.
-    pub(crate) users: Vec<User>,
+    /// Who gets in: everybody.
+    pub(crate) users: Users,
     /// Our name in `open`. Empty: made at bind, unique to this broker.
     pub(crate) container_id: String,
     /// Properties of our `open`. None by default: a `product` changes how some clients address their messages.
@@ -145,7 +132,7 @@ impl Default for Config {
         Config {
             listen: Vec::new(),
             engine: EngineConfig {
-                users: Vec::new(),
+                users: Users::default(),
                 container_id: String::new(),
                 open_properties: Vec::new(),
                 max_frame_size: 64 * 1024,

@@ -1,22 +1,57 @@
-//! Who may come in: names and passwords, and the one way of writing them that both protocols have. No protocol beyond that.
+//! Who gets in: the one rule, which the engines of both protocols ask. What they offer and how a peer says who it is are theirs;
+//! RFC 4616, the form of a name with a password that both have, is here.
+//!
+//! | | without users | with users | with users, and anonymous peers allowed |
+//! |---|---|---|---|
+//! | a name and a password | yes, whatever they are | if they are a user's | if they are a user's |
+//! | no name | yes | no | yes |
 
-use crate::config::User;
-
-/// RFC 4616: authorization identity, NUL, name, NUL, password. Acting for somebody else is not possible here.
-pub(crate) fn split_plain(response: &[u8]) -> Option<(&str, &str)> {
-    let text = std::str::from_utf8(response).ok()?;
-    let mut parts = text.split('\0');
-    let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);
-    (parts.next().is_none() && (authzid.is_empty() || authzid == name)).then_some((name, password))
+/// A name and a password.
+#[derive(Clone, PartialEq, Eq)]
+struct User {
+    name: String,
+    password: String,
 }
 
-/// Every user is compared, whole: the time taken does not tell a wrong name from a wrong password.
-pub(crate) fn is_known(users: &[User], name: &str, password: &str) -> bool {
-    users.iter().fold(false, |known, user| {
-        let same_name = same(user.name.as_bytes(), name.as_bytes());
-        let same_password = same(user.password.as_bytes(), password.as_bytes());
-        known | (same_name & same_password)
-    })
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password does not belong in a log.
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The users of a broker. Default: none, and everybody gets in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Users {
+    known: Vec<User>,
+    anonymous: bool,
+}
+
+impl Users {
+    pub(crate) fn add(&mut self, name: String, password: String) {
+        self.known.push(User { name, password });
+    }
+
+    /// Lets peers in that say no name, whether there are users or not.
+    pub(crate) fn allow_anonymous(&mut self) {
+        self.anonymous = true;
+    }
+
+    /// Whether a peer gets in that says no name.
+    pub(crate) fn admits_anonymous(&self) -> bool {
+        self.known.is_empty() || self.anonymous
+    }
+
+    /// Whether a peer gets in that says this name and this password. Every user is compared, whole: the time taken does not
+    /// tell a wrong name from a wrong password.
+    pub(crate) fn admits(&self, name: &str, password: &str) -> bool {
+        let known = self.known.iter().fold(false, |known, user| {
+            let same_name = same(user.name.as_bytes(), name.as_bytes());
+            let same_password = same(user.password.as_bytes(), password.as_bytes());
+            known | (same_name & same_password)
+        });
+        known || self.known.is_empty()
+    }
 }
 
 /// Compares in a time that depends only on the length of what the peer sent.
@@ -27,4 +62,51 @@ fn same(secret: &[u8], given: &[u8]) -> bool {
         difference |= std::hint::black_box(expected ^ byte);
     }
     std::hint::black_box(difference) == 0
+}
+
+/// Name and password of a PLAIN response (RFC 4616: authorization identity, NUL, name, NUL, password). None if it is malformed,
+/// or asks to act for somebody else, which is not possible here.
+pub(crate) fn split_plain(response: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(response).ok()?;
+    let mut parts = text.split('\0');
+    let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);
+    (parts.next().is_none() && (authzid.is_empty() || authzid == name)).then_some((name, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule() {
+        let nobody = Users::default();
+        let mut joe = Users::default();
+        joe.add("joe".into(), "secret".into());
+        joe.add("ann".into(), String::new());
+        let mut joe_or_anybody = joe.clone();
+        joe_or_anybody.allow_anonymous();
+        for (users, anonymous, strangers) in
+            [(&nobody, true, true), (&joe, false, false), (&joe_or_anybody, true, false)]
+        {
+            assert_eq!(users.admits_anonymous(), anonymous);
+            assert!(users.admits("joe", "secret") && users.admits("ann", ""));
+            let wrong =
+                [("joe", "Secret"), ("joe", "secre"), ("joe", "secretsecret"), ("joe", ""), ("jo", "secret"), ("", "")];
+            for (name, password) in wrong {
+                assert_eq!(users.admits(name, password), strangers, "{name:?} {password:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_is_three_parts() {
+        assert_eq!(split_plain(b"\0joe\0secret"), Some(("joe", "secret")));
+        assert_eq!(split_plain(b"joe\0joe\0secret"), Some(("joe", "secret")));
+        assert_eq!(split_plain(b"\0ann\0"), Some(("ann", "")));
+        assert_eq!(split_plain(b"\0\0"), Some(("", "")));
+        let malformed: [&[u8]; 5] = [b"ann\0joe\0secret", b"", b"joe", b"\0joe\0secret\0", b"\0joe\0secre\xff"];
+        for response in malformed {
+            assert_eq!(split_plain(response), None, "{:?}", String::from_utf8_lossy(response));
+        }
+    }
 }

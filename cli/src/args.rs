@@ -19,9 +19,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Vec<String>,
 
-    /// Let this user in, by SASL PLAIN, and nobody else. Can be given several times. [default: everybody]
+    /// Let this user in, and nobody who is none. Can be given several times. [default: everybody]
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = user)]
     user: Vec<(String, String)>,
+
+    /// Let clients in that say no name, also where there are users
+    #[arg(long)]
+    allow_anonymous: bool,
 
     /// What is done with the messages of addresses whose prefix says nothing
     #[arg(long, value_name = "DISTRIBUTION", value_enum, default_value = "direct")]
@@ -241,6 +245,9 @@ impl Args {
         }
         for (name, password) in &self.user {
             builder = builder.user(name, password);
+        }
+        if self.allow_anonymous {
+            builder = builder.allow_anonymous();
         }
         for (address, distribution) in &self.distribution {
             builder = builder.distribution(address, (*distribution).into());

@@ -14,9 +14,7 @@ use crate::users;
 
 const PLAIN: &str = "PLAIN";
 const AMQPLAIN: &str = "AMQPLAIN";
-
-/// What a broker that nobody has given users lets in, as clients expect.
-const GUEST: &str = "guest";
+const ANONYMOUS: &str = "ANONYMOUS";
 
 impl Connection {
     /// Our first word: what we are and what we can do, in the types that clients of all ages read.
@@ -36,7 +34,10 @@ impl Connection {
             .text("product", env!("CARGO_PKG_NAME"))
             .text("version", env!("CARGO_PKG_VERSION"));
         let (version_major, version_minor) = if self.version == Version::V0_8 { (8, 0) } else { (0, 9) };
-        let mechanisms = format!("{PLAIN} {AMQPLAIN}");
+        let mechanisms = match self.config.users.admits_anonymous() {
+            true => [PLAIN, AMQPLAIN, ANONYMOUS].join(" "),
+            false => [PLAIN, AMQPLAIN].join(" "),
+        };
         let start = Class::Start {
             version_major,
             version_minor,
@@ -67,6 +68,11 @@ impl Connection {
         let plain = match mechanism {
             PLAIN => true,
             AMQPLAIN => false,
+            ANONYMOUS if self.config.users.admits_anonymous() => {
+                // RFC 4505: the response is a trace, and may be empty.
+                self.let_in(ANONYMOUS, "anonymous", until, out);
+                return Ok(());
+            }
             _ => {
                 let text = format!("mechanism '{mechanism}' is not offered");
                 return Err(Violation::new(ReplyCode::AccessRefused, text).hard());
@@ -81,29 +87,34 @@ impl Connection {
         Ok(())
     }
 
-    /// Who the client says it is.
+    /// The name and password that the client says, in the form of PLAIN or of AMQPLAIN.
     pub(super) fn on_response(&mut self, plain: bool, response: &[u8], until: Instant, out: &mut Outbox) {
-        let (name, password) = match plain {
-            true => users::split_plain(response).unwrap_or_default(),
-            false => split_amqplain(response).unwrap_or_default(),
+        let (mechanism, said) = match plain {
+            true => (PLAIN, users::split_plain(response)),
+            false => (AMQPLAIN, split_amqplain(response)),
         };
-        let known = match self.config.users.is_empty() {
-            true => (name, password) == (GUEST, GUEST),
-            false => users::is_known(&self.config.users, name, password),
-        };
-        let mechanism = if plain { PLAIN } else { AMQPLAIN };
-        if known {
-            log::debug!("{}: {mechanism}: {name} is in", self.name);
-            self.user = Some(name.into());
-            let tune = Class::Tune {
-                channel_max: self.channel_max,
-                frame_max: self.frame_max,
-                heartbeat: self.config.idle_time_out.map_or(0, in_seconds),
-            };
-            self.tell(0, &Method::Connection(tune), out);
-            self.phase = Phase::AwaitTuneOk { until };
-            return;
+        match said {
+            Some((name, password)) if self.config.users.admits(name, password) => {
+                self.let_in(mechanism, name, until, out);
+            }
+            _ => self.keep_out(mechanism, until, out),
         }
+    }
+
+    fn let_in(&mut self, mechanism: &str, name: &str, until: Instant, out: &mut Outbox) {
+        log::debug!("{}: {mechanism}: {name} is in", self.name);
+        self.user = Some(name.into());
+        let tune = Class::Tune {
+            channel_max: self.channel_max,
+            frame_max: self.frame_max,
+            heartbeat: self.config.idle_time_out.map_or(0, in_seconds),
+        };
+        self.tell(0, &Method::Connection(tune), out);
+        self.phase = Phase::AwaitTuneOk { until };
+    }
+
+    /// Refuses the client: with a close if it has said that it understands one here, else by closing the socket.
+    fn keep_out(&mut self, mechanism: &str, until: Instant, out: &mut Outbox) {
         log::info!("{}: {mechanism}: refused", self.name);
         if self.capabilities.authentication_failure_close {
             let close = Class::Close {

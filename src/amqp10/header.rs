@@ -1,8 +1,7 @@
 //! 2.2: the protocol header: eight bytes that say what follows.
 
-use super::sasl;
-use crate::config::User;
 use crate::outbox::Outbox;
+use crate::users::Users;
 
 /// 2.2, 5.3.1: the protocols that AMQP 1.0 puts a header before, as far as we speak them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +26,9 @@ impl Protocol {
         });
     }
 
-    /// Whether a peer may begin with this one.
-    pub(crate) fn is_allowed_first(self, users: &[User]) -> bool {
-        self == Protocol::Sasl || !sasl::is_required(users)
+    /// Whether a peer may begin with this header: without SASL it says no name.
+    pub(crate) fn is_allowed_first(self, users: &Users) -> bool {
+        self == Protocol::Sasl || users.admits_anonymous()
     }
 }
 

@@ -9,10 +9,11 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::{Connection, Denied, Initiator};
-use crate::config::{Config, EngineConfig, User};
+use crate::config::{Config, EngineConfig};
 use crate::event::*;
 use crate::message::Message;
 use crate::outbox::Outbox;
+use crate::users::Users;
 
 const FAR: Duration = Duration::from_secs(1 << 20);
 
@@ -134,9 +135,10 @@ struct Pair {
 }
 
 fn config(users: &[(&str, &str)], idle_time_out: Option<Duration>, max_frame_size: u32) -> Arc<EngineConfig> {
-    let users = users.iter().map(|(name, password)| User { name: (*name).into(), password: (*password).into() });
+    let mut known = Users::default();
+    users.iter().for_each(|(name, password)| known.add((*name).into(), (*password).into()));
     Arc::new(EngineConfig {
-        users: users.collect(),
+        users: known,
         container_id: "one".into(),
         idle_time_out,
         max_frame_size,

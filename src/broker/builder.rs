@@ -13,7 +13,7 @@ use socket2::Socket;
 
 use super::{Bound, Broker, Group, Handle};
 use crate::address;
-use crate::config::{Config, Distribution, Settlement, Unroutable, User};
+use crate::config::{Config, Distribution, Settlement, Unroutable};
 use crate::event_loop::{EventLoop, Shared, WAKER};
 use crate::recorder::{Sink, TraceFormat};
 
@@ -38,16 +38,31 @@ pub struct Builder {
 impl Builder {
     /// Listens at `HOST:PORT`, port 0 for a free one; can be given several times. Default: `127.0.0.1:0`.
     ///
-    /// Without users everybody who can reach the address is let in.
+    /// Everybody who can reach the address is let in, unless there are users: see [`Builder::user`].
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.config.listen.push(address.into());
         self
     }
 
-    /// Lets this user in, by SASL PLAIN, and nobody without a name and a password; can be given several times. Default: no
-    /// users, SASL ANONYMOUS, or no SASL at all.
+    /// Lets this user in, and nobody who is none; can be given several times. Default: no users, and everybody gets in, with
+    /// any name and password (PLAIN, in 0-9-1 AMQPLAIN too) or with none (ANONYMOUS, in 1.0 no SASL layer at all).
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.config.engine.users.push(User { name: name.into(), password: password.into() });
+        self.config.engine.users.add(name.into(), password.into());
+        self
+    }
+
+    /// Lets clients in that say no name, also where there are users; one that says a name has to be a user all the same.
+    /// Default: with users, no.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector};
+    /// let broker = Broker::builder().user("joe", "secret").allow_anonymous().start()?;
+    /// let guest = Connector::from_url(&broker.url())?.user("guest").password("guest");
+    /// assert_eq!(guest.open().unwrap_err().condition(), Some("sasl:auth"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allow_anonymous(mut self) -> Self {
+        self.config.engine.users.allow_anonymous();
         self
     }
 

@@ -18,7 +18,7 @@ fn the_handshake() {
     // A table in a table, booleans and long strings: what the oldest clients read.
     let says = |what: &[u8]| properties.windows(what.len()).any(|window| window == what);
     assert!(says(b"\x0ccapabilitiesF") && says(b"\x12publisher_confirmst\x01") && says(b"\x07productS"));
-    assert_eq!(start.longstr(), b"PLAIN AMQPLAIN");
+    assert_eq!(start.longstr(), b"PLAIN AMQPLAIN ANONYMOUS");
     assert_eq!(start.longstr(), b"en_US");
     peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     let mut tune = peer.expect_on(0, TUNE);
@@ -65,44 +65,76 @@ fn amqplain(name: &str, password: &str) -> Vec<u8> {
     [text_entry("LOGIN", name), text_entry("PASSWORD", password)].concat()
 }
 
+/// A broker without users, one with users, and one that lets anonymous clients in besides.
+fn brokers() -> [Broker; 3] {
+    let joe = || Broker::builder().user("joe", "secret");
+    [Broker::start().unwrap(), joe().start().unwrap(), joe().allow_anonymous().start().unwrap()]
+}
+
 #[test]
-fn who_may_come_in() {
-    let open_broker = Broker::start().unwrap();
-    let closed_broker = Broker::builder().user("joe", "secret").start().unwrap();
-    let rows: [(&str, &Broker, &str, Vec<u8>, bool); 14] = [
-        ("guest", &open_broker, "PLAIN", b"\0guest\0guest".to_vec(), true),
-        ("guest by AMQPLAIN", &open_broker, "AMQPLAIN", amqplain("guest", "guest"), true),
-        ("guest by AMQPLAIN with a size", &open_broker, "AMQPLAIN", sized(&amqplain("guest", "guest")), true),
-        ("another password", &open_broker, "PLAIN", b"\0guest\0guess".to_vec(), false),
-        ("another name", &open_broker, "PLAIN", b"\0joe\0guest".to_vec(), false),
-        ("joe", &closed_broker, "PLAIN", b"\0joe\0secret".to_vec(), true),
-        ("joe by AMQPLAIN", &closed_broker, "AMQPLAIN", amqplain("joe", "secret"), true),
-        ("joe with a wrong password", &closed_broker, "PLAIN", b"\0joe\0Secret".to_vec(), false),
-        ("guest where there are users", &closed_broker, "PLAIN", b"\0guest\0guest".to_vec(), false),
-        ("somebody by AMQPLAIN", &closed_broker, "AMQPLAIN", amqplain("jim", "secret"), false),
-        ("no table", &closed_broker, "AMQPLAIN", b"\0joe\0secret".to_vec(), false),
-        ("a table without a password", &closed_broker, "AMQPLAIN", text_entry("LOGIN", "joe"), false),
-        ("not UTF-8", &closed_broker, "PLAIN", b"\0joe\0\xff".to_vec(), false),
-        ("three NULs", &closed_broker, "PLAIN", b"\0joe\0secret\0".to_vec(), false),
+fn who_gets_in() {
+    let brokers = brokers();
+    const EVERYWHERE: [bool; 3] = [true, true, true];
+    const WITHOUT_USERS: [bool; 3] = [true, false, false];
+    const WITHOUT_A_NAME: [bool; 3] = [true, false, true];
+    const NOWHERE: [bool; 3] = [false, false, false];
+    let plain = |response: &[u8]| ("PLAIN", response.to_vec());
+    let by_table = |response: Vec<u8>| ("AMQPLAIN", response);
+    let rows = [
+        ("joe", (plain(b"\0joe\0secret"), "joe", EVERYWHERE)),
+        ("joe by AMQPLAIN", (by_table(amqplain("joe", "secret")), "joe", EVERYWHERE)),
+        ("joe by AMQPLAIN with a size", (by_table(sized(&amqplain("joe", "secret"))), "joe", EVERYWHERE)),
+        ("guest", (plain(b"\0guest\0guest"), "guest", WITHOUT_USERS)),
+        ("guest by AMQPLAIN", (by_table(amqplain("guest", "guest")), "guest", WITHOUT_USERS)),
+        ("joe with a wrong password", (plain(b"\0joe\0Secret"), "joe", WITHOUT_USERS)),
+        ("joe without a password", (plain(b"\0joe\0"), "joe", WITHOUT_USERS)),
+        ("no name and no password", (plain(b"\0\0"), "", WITHOUT_USERS)),
+        ("somebody by AMQPLAIN", (by_table(amqplain("jim", "secret")), "jim", WITHOUT_USERS)),
+        ("anonymous", (("ANONYMOUS", b"trace".to_vec()), "anonymous", WITHOUT_A_NAME)),
+        ("anonymous without a trace", (("ANONYMOUS", Vec::new()), "anonymous", WITHOUT_A_NAME)),
+        ("no table", (by_table(b"\0joe\0secret".to_vec()), "", NOWHERE)),
+        ("a table without a password", (by_table(text_entry("LOGIN", "joe")), "", NOWHERE)),
+        ("not UTF-8", (plain(b"\0joe\0\xff"), "", NOWHERE)),
+        ("three NULs", (plain(b"\0joe\0secret\0"), "", NOWHERE)),
+        ("a mechanism that nobody offers", (("EXTERNAL", b"\0joe\0secret".to_vec()), "", NOWHERE)),
+        ("a mechanism in lower case", (("plain", b"\0joe\0secret".to_vec()), "", NOWHERE)),
     ];
-    each_row(
-        rows.map(|(name, broker, mechanism, response, comes_in)| (name, (broker, mechanism, response, comes_in))),
-        |row| {
-            let (broker, mechanism, response, comes_in) = row;
+    each_row(rows, |((mechanism, response), user, where_in)| {
+        for (broker, gets_in) in brokers.iter().zip(where_in) {
             // One that can be told why, and one that cannot.
             for capabilities in [&["authentication_failure_close"][..], &[]] {
                 let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
                 peer.send(start_ok(mechanism, &response, capabilities));
-                if comes_in {
+                let is_offered = !matches!(mechanism, "EXTERNAL" | "plain" | "ANONYMOUS");
+                if gets_in {
                     peer.expect(TUNE);
-                } else if capabilities.is_empty() {
+                    peer.send(method(0, TUNE_OK).short(0).long(0).short(0));
+                    peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+                    peer.expect(OPEN_OK);
+                    assert_eq!(broker.connections().last().unwrap().user.as_deref(), Some(user));
+                    peer.close();
+                } else if capabilities.is_empty() && is_offered {
                     peer.expect_eof();
                 } else {
                     peer.expect_closed_with(403);
                 }
             }
-        },
-    );
+        }
+    });
+}
+
+#[test]
+fn what_gets_nobody_in_is_not_offered() {
+    for (broker, offered) in
+        brokers().iter().zip(["PLAIN AMQPLAIN ANONYMOUS", "PLAIN AMQPLAIN", "PLAIN AMQPLAIN ANONYMOUS"])
+    {
+        let mut peer = Peer091::connect(broker);
+        peer.send(HEADER_0_9_1);
+        let mut start = peer.expect_on(0, START);
+        assert_eq!((start.octet(), start.octet()), (0, 9));
+        start.longstr();
+        assert_eq!(start.longstr(), offered.as_bytes());
+    }
 }
 
 #[test]
@@ -113,16 +145,6 @@ fn a_client_that_says_nothing_is_asked() {
     assert_eq!(peer.expect_on(0, SECURE).longstr(), b"");
     peer.send(method(0, SECURE_OK).longstr("\0guest\0guest"));
     peer.expect(TUNE);
-}
-
-#[test]
-fn a_mechanism_that_is_not_offered() {
-    let broker = Broker::start().unwrap();
-    each_row([("EXTERNAL", "EXTERNAL"), ("ANONYMOUS", "ANONYMOUS"), ("lower case", "plain")], |mechanism| {
-        let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
-        peer.send(start_ok(mechanism, "\0guest\0guest", &[]));
-        peer.expect_closed_with(403);
-    });
 }
 
 #[test]
@@ -222,7 +244,7 @@ fn a_broker_that_stops_says_so() {
 
 #[test]
 fn what_is_pipelined_behind_a_wrong_password_is_never_read() {
-    let broker = Broker::start().unwrap();
+    let broker = Broker::builder().user("guest", "guest").start().unwrap();
     let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
     peer.send(
         [

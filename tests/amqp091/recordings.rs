@@ -58,6 +58,8 @@ struct Line {
 
 fn replay(recording: &str, byte_by_byte: bool) {
     let broker = Broker::builder()
+        // The recorded RabbitMQ has this one user.
+        .user("guest", "guest")
         .max_frame_size(131_072)
         .channel_max(2047)
         .idle_time_out(Duration::from_secs(60))

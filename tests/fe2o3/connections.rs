@@ -64,6 +64,37 @@ fn connects_with_credentials() {
 }
 
 #[test]
+fn connects_with_any_credentials_where_there_are_no_users() {
+    with_broker(Broker::builder(), |broker| async move {
+        for name_and_password in ["guest:guest", "joe:secret"] {
+            let url = format!("amqp://{name_and_password}@{}", broker.addr());
+            let mut connection = Connection::open("fe2o3", url.as_str()).await.unwrap();
+            let name = name_and_password.split(':').next();
+            assert_eq!(broker.connections()[0].user.as_deref(), name);
+            connection.close().await.unwrap();
+            eventually(|| broker.counts().connections == 0).await;
+        }
+    });
+}
+
+#[test]
+fn connects_without_a_name_where_that_is_allowed() {
+    with_broker(Broker::builder().user("joe", "secret").allow_anonymous(), |broker| async move {
+        Client::connect(&broker).await.close().await;
+        let mut anonymous = Connection::builder()
+            .container_id("fe2o3")
+            .sasl_profile(SaslProfile::Anonymous)
+            .open(broker.url().as_str())
+            .await
+            .unwrap();
+        anonymous.close().await.unwrap();
+        let url = |user: &str| format!("amqp://{user}@{}", broker.addr());
+        Connection::open("fe2o3", url("joe:secret").as_str()).await.unwrap().close().await.unwrap();
+        assert!(Connection::open("fe2o3", url("guest:guest").as_str()).await.is_err());
+    });
+}
+
+#[test]
 fn a_wrong_password_is_refused() {
     with_broker(Broker::builder().user("joe", "secret"), |broker| async move {
         for (name, password) in [("joe", "guess"), ("joe", ""), ("jim", "secret")] {

@@ -75,6 +75,18 @@ fn connects_and_closes() {
 }
 
 #[test]
+fn without_users_everybody_gets_in() {
+    with_broker(Broker::builder(), |broker| async move {
+        for name_and_password in ["guest:guest", "joe:secret"] {
+            let connection = connect_to(&format!("amqp://{name_and_password}@{}", broker.addr())).await.unwrap();
+            let user = broker.connections().last().unwrap().user.clone();
+            assert_eq!(user.as_deref(), name_and_password.split(':').next());
+            connection.close(200, "bye".into()).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn users_have_passwords() {
     with_broker(Broker::builder().user("joe", "secret"), |broker| async move {
         let url = |user: &str| format!("amqp://{user}@{}", broker.addr());

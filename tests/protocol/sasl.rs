@@ -47,7 +47,7 @@ fn without_sasl_in_one_segment() {
 fn anonymous() {
     let broker = Broker::start().unwrap();
     let (mut peer, offer) = Peer::offered_mechanisms(&broker);
-    assert_eq!(mechanisms(&offer), [symbol("ANONYMOUS")]);
+    assert_eq!(mechanisms(&offer), [symbol("PLAIN"), symbol("ANONYMOUS")]);
     // 5.3.3.2: the response is a trace, whatever it says.
     peer.send(sasl_init("ANONYMOUS", b"somebody@somewhere"));
     peer.expect_sasl_outcome(0);
@@ -68,6 +68,73 @@ fn plain() {
         expect_opened(&mut peer);
         peer.close();
     }
+}
+
+#[test]
+fn who_gets_in() {
+    let joe = || Broker::builder().user("joe", "secret");
+    let brokers = [Broker::start().unwrap(), joe().start().unwrap(), joe().allow_anonymous().start().unwrap()];
+    const EVERYWHERE: [bool; 3] = [true, true, true];
+    const WITHOUT_USERS: [bool; 3] = [true, false, false];
+    const WITHOUT_A_NAME: [bool; 3] = [true, false, true];
+    const NOWHERE: [bool; 3] = [false, false, false];
+    let plain = |response: &[u8]| Some(sasl_init("PLAIN", response));
+    let rows = [
+        ("joe", (plain(b"\0joe\0secret"), Some("joe"), EVERYWHERE)),
+        ("joe as himself", (plain(b"joe\0joe\0secret"), Some("joe"), EVERYWHERE)),
+        ("guest", (plain(b"\0guest\0guest"), Some("guest"), WITHOUT_USERS)),
+        ("joe with a wrong password", (plain(b"\0joe\0Secret"), Some("joe"), WITHOUT_USERS)),
+        ("joe without a password", (plain(b"\0joe\0"), Some("joe"), WITHOUT_USERS)),
+        ("no name and no password", (plain(b"\0\0"), Some(""), WITHOUT_USERS)),
+        ("anonymous", (Some(sasl_init("ANONYMOUS", b"trace")), Some("anonymous"), WITHOUT_A_NAME)),
+        ("without SASL", (None, None, WITHOUT_A_NAME)),
+        ("joe as somebody else", (plain(b"ann\0joe\0secret"), None, NOWHERE)),
+        ("no name at all", (plain(b""), None, NOWHERE)),
+        ("another mechanism", (Some(sasl_init("EXTERNAL", b"joe")), None, NOWHERE)),
+    ];
+    each_row(rows, |(init, user, where_in)| {
+        for (broker, gets_in) in brokers.iter().zip(where_in) {
+            let mut peer = match &init {
+                Some(init) => {
+                    let (mut peer, _) = Peer::offered_mechanisms(broker);
+                    peer.send(init);
+                    peer.expect_sasl_outcome(if gets_in { 0 } else { 1 });
+                    peer
+                }
+                None => Peer::connect(broker),
+            };
+            if gets_in {
+                peer.send(rest());
+                expect_opened(&mut peer);
+                assert_eq!(broker.connections().last().unwrap().user.as_deref(), user);
+                peer.close();
+            } else if init.is_none() {
+                peer.send(rest());
+                // 2.2: the header that would do.
+                peer.expect_header(SASL_HEADER);
+                peer.expect_eof();
+            } else {
+                peer.expect_eof();
+            }
+        }
+    });
+}
+
+#[test]
+fn what_gets_nobody_in_is_not_offered() {
+    let joe = || Broker::builder().user("joe", "secret");
+    let rows = [
+        ("without users", (Broker::builder(), &["PLAIN", "ANONYMOUS"][..])),
+        ("with users", (joe(), &["PLAIN"])),
+        ("with users, and anonymous clients allowed", (joe().allow_anonymous(), &["PLAIN", "ANONYMOUS"])),
+        ("anonymous clients allowed without users", (Broker::builder().allow_anonymous(), &["PLAIN", "ANONYMOUS"])),
+    ];
+    each_row(rows, |(builder, expected)| {
+        let broker = builder.start().unwrap();
+        let (_peer, offer) = Peer::offered_mechanisms(&broker);
+        let expected: Vec<Value> = expected.iter().map(|name| symbol(name)).collect();
+        assert_eq!(mechanisms(&offer), expected);
+    });
 }
 
 #[test]

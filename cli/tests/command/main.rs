@@ -141,6 +141,7 @@ fn help_and_version() {
     for flag in [
         "--listen <HOST:PORT>",
         "--user <NAME:PASSWORD>",
+        "--allow-anonymous",
         "--default-distribution",
         "--distribution",
         "--multicast-prefix",
@@ -194,6 +195,21 @@ fn users_are_let_in_by_their_passwords() {
         let offered = mechanisms.get("sasl-server-mechanisms");
         assert!([symbol("PLAIN"), Value::Array(vec![symbol("PLAIN")])].contains(&offered), "{offered:?}");
         peer.send(sasl_init("PLAIN", response.as_bytes()));
+        peer.expect_sasl_outcome(code);
+    }
+}
+
+#[test]
+fn anonymous_clients_can_be_let_in_besides() {
+    let (_program, addr) = Program::listening(&["--user", "joe:secret", "--allow-anonymous"]);
+    Peer::opened(&addr).close();
+    for (init, code) in [
+        (sasl_init("ANONYMOUS", b""), 0),
+        (sasl_init("PLAIN", b"\0joe\0secret"), 0),
+        (sasl_init("PLAIN", b"\0guest\0guest"), 1),
+    ] {
+        let (mut peer, _) = Peer::offered_mechanisms(&addr);
+        peer.send(init);
         peer.expect_sasl_outcome(code);
     }
 }

@@ -41,7 +41,8 @@ class Broker:
             ...  # point the client under test at broker.url
             [order] = broker.wait_for_messages("queue.orders", 1)
 
-    What it is like can be chosen: `users` are names and passwords; `default_distribution` and the values of `distributions`
+    What it is like can be chosen: `users` are names and passwords, without which everybody gets in, and with
+    `allow_anonymous` clients get in that say no name; `default_distribution` and the values of `distributions`
     are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
     `settlement` is `immediate` or `end-to-end`; `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file
     that the trace goes to. `arguments` are more arguments for the command, and `binary` is the command: otherwise it is in
@@ -55,6 +56,7 @@ class Broker:
         *,
         listen: str = "127.0.0.1:0",
         users: Optional[Mapping[str, str]] = None,
+        allow_anonymous: bool = False,
         default_distribution: Optional[str] = None,
         distributions: Optional[Mapping[str, str]] = None,
         unroutable: Optional[str] = None,
@@ -69,6 +71,7 @@ class Broker:
     ) -> None:
         line = ["--listen", listen]
         line += [part for name, password in (users or {}).items() for part in ("--user", f"{name}:{password}")]
+        line += ["--allow-anonymous"] if allow_anonymous else []
         line += [part for address, how in (distributions or {}).items() for part in ("--distribution", f"{address}={how}")]
         options = {
             "--default-distribution": default_distribution,

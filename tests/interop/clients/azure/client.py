@@ -60,6 +60,7 @@ def connect_without_credentials():
 def connect_with_credentials():
     """connect with credentials"""
     sender(unique("connect"), AUTH, SASLPlainAuth(USER, PASSWORD)).close()
+    sender(unique("connect"), OPEN, SASLPlainAuth("anyone", "anything")).close()
 
 
 def wrong_password():

@@ -55,6 +55,7 @@ func connectAnonymous() {
 
 func connectWithCredentials() {
 	closeConn(connect("AUTH", amqp.SASLTypePlain(os.Getenv("AUTH_USER"), os.Getenv("AUTH_PASSWORD"))))
+	closeConn(connect("OPEN", amqp.SASLTypePlain("anyone", "anything")))
 }
 
 func wrongPassword() {

@@ -71,8 +71,9 @@ def connect_without_credentials():
 
 def connect_with_credentials():
     """connect with credentials"""
-    with rpc(f"amqp://{USER}:{PASSWORD}@{AUTH}") as client:
-        assert client.call({}, "echo", value=1) == 1
+    for server in (f"{USER}:{PASSWORD}@{AUTH}", f"anyone:anything@{OPEN}"):
+        with rpc(f"amqp://{server}") as client:
+            assert client.call({}, "echo", value=1) == 1
 
 
 def wrong_password():

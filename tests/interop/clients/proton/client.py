@@ -24,6 +24,7 @@ def connect_without_credentials():
 def connect_with_credentials():
     """connect with credentials"""
     connect(AUTH, user=USER, password=PASSWORD, allow_insecure_mechs=True).close()
+    connect(user="anyone", password="anything", allow_insecure_mechs=True).close()
 
 
 def wrong_password():

@@ -24,6 +24,7 @@ const checks = {
 
   async 'connect with credentials'(container) {
     await close(await connect(container, { ...AUTH, username: USER, password: PASSWORD }));
+    await close(await connect(container, { ...OPEN, username: 'anyone', password: 'anything' }));
   },
 
   async 'a wrong password is refused'(container) {

@@ -57,6 +57,7 @@ class Checks(TestCase):
         """connect with credentials, with AMQPLAIN and PLAIN"""
         for mechanism in ("AMQPLAIN", "PLAIN"):
             yield self.channel((yield self.connect(AUTH, USER, PASSWORD, mechanism=mechanism)))
+            yield self.channel((yield self.connect(OPEN, "anyone", "anything", mechanism=mechanism)))
 
     @defer.inlineCallbacks
     def wrong_password(self):

@@ -103,6 +103,7 @@ public final class Client {
 
     private static void connectWithCredentials() throws JMSException {
         connect("AUTH", System.getenv("AUTH_USER"), System.getenv("AUTH_PASSWORD"), "").close();
+        connect("OPEN", "anyone", "anything", "").close();
     }
 
     private static void wrongPassword() throws JMSException {

@@ -119,17 +119,16 @@ public final class Client {
 
     private static void connectWithCredentials(Session session) throws Exception {
         session.connect(factory("AUTH", System.getenv("AUTH_USER"), System.getenv("AUTH_PASSWORD"))).createChannel();
+        session.connect(factory("OPEN", "anyone", "anything")).createChannel();
     }
 
     private static void wrongPassword(Session session) throws Exception {
-        for (String[] who : new String[][] {{"AUTH", System.getenv("AUTH_USER")}, {"OPEN", "guest"}}) {
-            try {
-                session.connect(factory(who[0], who[1], "wrong"));
-            } catch (AuthenticationFailureException expected) { // what it makes of 403
-                continue;
-            }
-            throw new AssertionError("it was let in");
+        try {
+            session.connect(factory("AUTH", System.getenv("AUTH_USER"), "wrong"));
+        } catch (AuthenticationFailureException expected) { // what it makes of 403
+            return;
         }
+        throw new AssertionError("it was let in");
     }
 
     private static void unknownVirtualHost(Session session) throws Exception {
