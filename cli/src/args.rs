@@ -1,20 +1,17 @@
-//! What can be said on the command line.
+//! What can be said on the command line: every option of [`Builder`], and what belongs to a program.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use fakebroker::{Broker, Builder, Distribution, Settlement, Unroutable};
 
-use super::trace::{self, TraceFormatArg};
+use crate::parse::{address, pair, seconds, user};
+use crate::trace::{self, TraceFormatArg};
 
-/// An AMQP broker for tests.
-///
-/// Prints `listening on amqp://HOST:PORT` when it accepts connections, and runs until SIGINT or SIGTERM.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
-pub(super) struct Args {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
     /// Listen here; port 0 takes a free one. Can be given several times. [default: 127.0.0.1:5672; with --control 127.0.0.1:0]
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Vec<String>,
@@ -27,6 +24,34 @@ pub(super) struct Args {
     #[arg(long)]
     allow_anonymous: bool,
 
+    /// Take commands as JSON lines on standard input, answer each with one line, and stop when the input ends
+    #[arg(long)]
+    control: bool,
+
+    /// With --control: take the address and refuse connections until the command `start`
+    #[arg(long, requires = "control")]
+    hold: bool,
+
+    /// Say more on standard error; twice or three times: still more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    #[command(flatten)]
+    addresses: Addresses,
+
+    #[command(flatten)]
+    messages: Messages,
+
+    #[command(flatten)]
+    connections: Connections,
+
+    #[command(flatten)]
+    memory: Memory,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What an address means")]
+struct Addresses {
     /// What is done with the messages of addresses whose prefix says nothing
     #[arg(long, value_name = "DISTRIBUTION", value_enum, default_value = "direct")]
     default_distribution: DistributionArg,
@@ -35,15 +60,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS=DISTRIBUTION", value_parser = distribution)]
     distribution: Vec<(String, DistributionArg)>,
 
-    /// Addresses that begin with this and the separator are multicast
+    /// Addresses that begin with this and the separator are multicast; empty: none are
     #[arg(long, value_name = "PREFIX", default_value = "broadcast")]
     multicast_prefix: String,
 
-    /// Addresses that begin with this and the separator are anycast
+    /// Addresses that begin with this and the separator are anycast; empty: none are
     #[arg(long, value_name = "PREFIX", default_value = "unicast")]
     anycast_prefix: String,
 
-    /// Addresses that begin with this and the separator are queues
+    /// Addresses that begin with this and the separator are queues; empty: none are
     #[arg(long, value_name = "PREFIX", default_value = "queue")]
     queue_prefix: String,
 
@@ -51,6 +76,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", default_value = ".")]
     separator: String,
 
+    /// What the addresses begin with that are made for dynamic sources and targets
+    #[arg(long, value_name = "PREFIX", default_value = "dynamic")]
+    generated_prefix: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What becomes of a message")]
+struct Messages {
     /// What the sender of a message is told that nobody can receive
     #[arg(long, value_name = "OUTCOME", value_enum, default_value = "rejected")]
     unroutable: UnroutableArg,
@@ -74,12 +107,24 @@ pub(super) struct Args {
     /// Bytes that all waiting and stored messages may take
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     storage_limit: usize,
+}
 
-    /// Bytes of the largest frame
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What a connection is told and may do")]
+struct Connections {
+    /// The broker's container-id [default: unique]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    container_id: String,
+
+    /// A property in the broker's open. Can be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = property)]
+    open_property: Vec<(String, String)>,
+
+    /// Bytes of the largest frame; below 512, it is 512
     #[arg(long, value_name = "BYTES", default_value_t = 65536)]
     max_frame_size: u32,
 
-    /// Bytes of the largest message
+    /// Bytes of the largest message; 0 is no limit
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
     max_message_size: u64,
 
@@ -87,22 +132,30 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1023)]
     channel_max: u16,
 
+    /// The highest handle of a session
+    #[arg(long, value_name = "NUMBER", default_value_t = 65535)]
+    handle_max: u32,
+
+    /// Links of a connection, all its sessions together
+    #[arg(long, value_name = "LINKS", default_value_t = 65536)]
+    max_links: usize,
+
     /// Clients must send something within this time; 0 is off
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
-    idle_time_out: u64,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
+    idle_time_out: Duration,
 
-    /// The broker's container-id [default: unique]
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    container_id: String,
+    /// From its connect to its open a client may take this long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    handshake_time_out: Duration,
 
-    /// Take commands as JSON lines on standard input, answer each with one line, and stop when the input ends
-    #[arg(long)]
-    control: bool,
+    /// A client may take this long to answer a close before its socket is dropped
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    linger: Duration,
+}
 
-    /// With --control: take the address and refuse connections until the command `start`
-    #[arg(long, requires = "control")]
-    hold: bool,
-
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is remembered and written down")]
+struct Memory {
     /// With --control: messages that can be asked for [default: 1000]
     #[arg(long, value_name = "MESSAGES", requires = "control")]
     message_log: Option<usize>,
@@ -118,10 +171,6 @@ pub(super) struct Args {
     /// How that is written [default: by the file's ending: .json and .jsonl, .pcap, else text]
     #[arg(long, value_name = "FORMAT", value_enum, requires = "trace")]
     trace_format: Option<TraceFormatArg>,
-
-    /// Say more on standard error; twice or three times: still more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -177,33 +226,27 @@ impl From<SettlementArg> for Settlement {
     }
 }
 
-/// Whether the host exists is seen when it is bound.
-fn address(text: &str) -> Result<String, String> {
-    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT expected")?;
-    port.parse::<u16>().map_err(|_| format!("{port:?} is not a port"))?;
-    if host.is_empty() { Err("HOST:PORT expected".into()) } else { Ok(text.into()) }
-}
-
-fn user(text: &str) -> Result<(String, String), String> {
-    let (name, password) = text.split_once(':').ok_or("NAME:PASSWORD expected")?;
-    Ok((name.into(), password.into()))
-}
-
 fn distribution(text: &str) -> Result<(String, DistributionArg), String> {
     let (address, name) = text.rsplit_once('=').ok_or("ADDRESS=DISTRIBUTION expected")?;
     Ok((address.into(), DistributionArg::from_str(name, false)?))
 }
 
+/// 2.7.1: the keys of open's properties are symbols, so they are ASCII.
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = pair(text)?;
+    if key.is_ascii() { Ok((key, value)) } else { Err(format!("{key:?} is not ASCII")) }
+}
+
 impl Args {
-    pub(super) fn control(&self) -> bool {
+    pub(crate) fn control(&self) -> bool {
         self.control
     }
 
-    pub(super) fn hold(&self) -> bool {
+    pub(crate) fn hold(&self) -> bool {
         self.hold
     }
 
-    pub(super) fn verbosity(&self) -> log::LevelFilter {
+    pub(crate) fn verbosity(&self) -> log::LevelFilter {
         match self.verbose {
             0 => log::LevelFilter::Warn,
             1 => log::LevelFilter::Info,
@@ -212,31 +255,8 @@ impl Args {
         }
     }
 
-    pub(super) fn builder(&self) -> io::Result<Builder> {
-        let mut builder = Broker::builder()
-            .default_distribution(self.default_distribution.into())
-            .multicast_prefix(&self.multicast_prefix)
-            .anycast_prefix(&self.anycast_prefix)
-            .queue_prefix(&self.queue_prefix)
-            .separator(&self.separator)
-            .unroutable(self.unroutable.into())
-            .settlement(self.settlement.into())
-            .route_by_to(self.route_by_to)
-            .credit_window(self.credit_window)
-            .backlog_limit(self.backlog_limit)
-            .storage_limit(self.storage_limit)
-            .max_frame_size(self.max_frame_size)
-            .max_message_size(self.max_message_size)
-            .channel_max(self.channel_max)
-            .idle_time_out(Duration::from_millis(self.idle_time_out))
-            .container_id(&self.container_id);
-        // Without a control channel nobody can ask for them.
-        let remembered = if self.control { 1000 } else { 0 };
-        builder =
-            builder.message_log(self.message_log.unwrap_or(remembered)).trace_log(self.trace_log.unwrap_or(remembered));
-        if let Some(file) = &self.trace {
-            builder = trace::to(builder, file, self.trace_format)?;
-        }
+    pub(crate) fn builder(&self) -> io::Result<Builder> {
+        let mut builder = Broker::builder();
         for address in &self.listen {
             builder = builder.listen(address);
         }
@@ -249,9 +269,69 @@ impl Args {
         if self.allow_anonymous {
             builder = builder.allow_anonymous();
         }
+        builder = self.addresses.apply(builder);
+        builder = self.messages.apply(builder);
+        builder = self.connections.apply(builder);
+        // Without a control channel nobody can ask for them.
+        self.memory.apply(builder, if self.control { 1000 } else { 0 })
+    }
+}
+
+impl Addresses {
+    fn apply(&self, builder: Builder) -> Builder {
+        let mut builder = builder
+            .default_distribution(self.default_distribution.into())
+            .multicast_prefix(&self.multicast_prefix)
+            .anycast_prefix(&self.anycast_prefix)
+            .queue_prefix(&self.queue_prefix)
+            .separator(&self.separator)
+            .generated_prefix(&self.generated_prefix);
         for (address, distribution) in &self.distribution {
             builder = builder.distribution(address, (*distribution).into());
         }
-        Ok(builder)
+        builder
+    }
+}
+
+impl Messages {
+    fn apply(&self, builder: Builder) -> Builder {
+        builder
+            .unroutable(self.unroutable.into())
+            .settlement(self.settlement.into())
+            .route_by_to(self.route_by_to)
+            .credit_window(self.credit_window)
+            .backlog_limit(self.backlog_limit)
+            .storage_limit(self.storage_limit)
+    }
+}
+
+impl Connections {
+    fn apply(&self, builder: Builder) -> Builder {
+        let mut builder = builder
+            .container_id(&self.container_id)
+            .max_frame_size(self.max_frame_size)
+            .max_message_size(self.max_message_size)
+            .channel_max(self.channel_max)
+            .handle_max(self.handle_max)
+            .max_links(self.max_links)
+            .idle_time_out(self.idle_time_out)
+            .handshake_time_out(self.handshake_time_out)
+            .linger(self.linger);
+        for (key, value) in &self.open_property {
+            builder = builder.open_property(key, value);
+        }
+        builder
+    }
+}
+
+impl Memory {
+    /// `remembered`: how many messages and lines, where nothing is said.
+    fn apply(&self, builder: Builder, remembered: usize) -> io::Result<Builder> {
+        let builder =
+            builder.message_log(self.message_log.unwrap_or(remembered)).trace_log(self.trace_log.unwrap_or(remembered));
+        match &self.trace {
+            Some(file) => trace::to(builder, file, self.trace_format),
+            None => Ok(builder),
+        }
     }
 }

@@ -8,6 +8,7 @@
 mod args;
 mod client;
 mod control;
+mod parse;
 mod shutdown;
 mod trace;
 

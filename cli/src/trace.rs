@@ -9,7 +9,7 @@ use fakebroker::{Builder, TraceFormat};
 
 /// What `--trace-format` can be.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum TraceFormatArg {
+pub(crate) enum TraceFormatArg {
     Text,
     Json,
     Pcap,
@@ -26,7 +26,7 @@ impl From<TraceFormatArg> for TraceFormat {
 }
 
 /// Has the broker write its trace to a file, or to standard error if that is `-`.
-pub(super) fn to(builder: Builder, file: &Path, format: Option<TraceFormatArg>) -> io::Result<Builder> {
+pub(crate) fn to(builder: Builder, file: &Path, format: Option<TraceFormatArg>) -> io::Result<Builder> {
     let format = format.map_or_else(|| by_ending(file), TraceFormat::from);
     let writer: Box<dyn Write + Send> = match file.to_str() {
         Some("-") => Box::new(io::stderr()),

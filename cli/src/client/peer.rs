@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use fakebroker::connector::{Channel, Connector, Error};
 
+use crate::parse::seconds;
+
 /// Where to connect, and how long to wait.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Peer {
@@ -26,12 +28,6 @@ impl Peer {
     pub(crate) fn open(&self) -> Result<Channel, Failure> {
         Ok(self.connector().open()?)
     }
-}
-
-/// Seconds, with a fraction if need be.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// What the command says in its one line before it exits with 1.

@@ -10,7 +10,8 @@ use fakebroker::Message;
 use fakebroker::connector::{Channel, Delivery, Receiver, Source};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::peer::{Failure, Peer, Progress, seconds};
+use super::peer::{Failure, Peer, Progress};
+use crate::parse::seconds;
 
 /// How soon a signal is seen while nothing comes.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(200);

@@ -7,6 +7,7 @@ use fakebroker::connector::{Channel, Posted, Sender};
 use fakebroker::{Message, Outcome};
 
 use super::peer::{Failure, Peer, Progress};
+use crate::parse::pair;
 
 /// Send messages to an address, and say what became of them.
 ///
@@ -154,9 +155,4 @@ impl Tally {
             self.worst.get_or_insert(outcome);
         }
     }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("KEY=VALUE expected")?;
-    Ok((key.into(), value.into()))
 }

@@ -9,6 +9,7 @@ mod control;
 mod errors;
 mod flags;
 mod looking;
+mod options;
 mod program;
 mod rules;
 mod steering;
@@ -100,7 +101,7 @@ fn an_address_that_does_not_exist_is_exit_code_1() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let rows: [&[&str]; 21] = [
+    let rows: [&[&str]; 26] = [
         &["--nonsense"],
         &["positional"],
         &["--listen"],
@@ -116,6 +117,11 @@ fn wrong_usage_is_exit_code_2() {
         &["--credit-window", "4294967296"],
         &["--channel-max", "65536"],
         &["--max-frame-size", "large"],
+        &["--handle-max", "4294967296"],
+        &["--open-property", "product"],
+        &["--open-property", "prodüct=x"],
+        &["--idle-time-out", "-1"],
+        &["--linger", "soon"],
         &["--hold"],
         &["--message-log", "5"],
         &["--trace-log", "5"],
@@ -137,36 +143,7 @@ fn wrong_usage_is_exit_code_2() {
 fn help_and_version() {
     let (code, lines, errors) = run(&["--help"]);
     assert_eq!((code, errors), (0, Vec::new()));
-    let help = lines.join("\n");
-    for flag in [
-        "--listen <HOST:PORT>",
-        "--user <NAME:PASSWORD>",
-        "--allow-anonymous",
-        "--default-distribution",
-        "--distribution",
-        "--multicast-prefix",
-        "--anycast-prefix",
-        "--queue-prefix",
-        "--separator",
-        "--unroutable",
-        "--settlement",
-        "--route-by-to",
-        "--credit-window",
-        "--max-frame-size",
-        "--max-message-size",
-        "--channel-max",
-        "--idle-time-out",
-        "--container-id",
-        "--control",
-        "--hold",
-        "--message-log",
-        "--trace-log",
-        "--trace <FILE>",
-        "--trace-format",
-        "-v",
-    ] {
-        assert!(help.contains(flag), "{flag} is not in the help:\n{help}");
-    }
+    assert!(lines.iter().any(|line| line.trim_start().starts_with("--listen <HOST:PORT>")), "{lines:#?}");
     let (code, lines, errors) = run(&["--version"]);
     assert_eq!((code, errors), (0, Vec::new()));
     assert_eq!(lines, [concat!("fakebroker ", env!("CARGO_PKG_VERSION"))]);
@@ -212,86 +189,6 @@ fn anonymous_clients_can_be_let_in_besides() {
         peer.send(init);
         peer.expect_sasl_outcome(code);
     }
-}
-
-#[test]
-fn addresses_are_distributed_as_it_is_told() {
-    let (_program, addr) = Program::listening(&[
-        "--default-distribution",
-        "queue",
-        "--distribution",
-        "one=direct",
-        "--distribution",
-        "a=b=multicast",
-        "--multicast-prefix",
-        "all",
-        "--separator",
-        "/",
-        "--unroutable",
-        "released",
-    ]);
-    let mut peer = Peer::opened(&addr);
-    for (handle, (address, state)) in
-        [("stored", ACCEPTED), ("one", RELEASED), ("a=b", RELEASED), ("all/x", RELEASED), ("all.x", ACCEPTED)]
-            .into_iter()
-            .enumerate()
-    {
-        peer.attach_sender(address, handle as u32, address);
-        let id = peer.send_message(handle as u32, "m");
-        assert_eq!(peer.expect_outcome_of(id).state(), state, "{address}");
-    }
-}
-
-#[test]
-fn its_limits_are_as_it_is_told() {
-    let (_program, addr) = Program::listening(&[
-        "--max-frame-size",
-        "4096",
-        "--channel-max",
-        "7",
-        "--idle-time-out",
-        "60000",
-        "--container-id",
-        "mine",
-        "--credit-window",
-        "12",
-        "--max-message-size",
-        "5000",
-    ]);
-    let mut peer = Peer::greeted(&addr);
-    peer.send(open());
-    let open = peer.expect_open();
-    assert_eq!(open.text("container-id"), "mine");
-    assert_eq!((open.number("max-frame-size"), open.number("channel-max")), (4096, 7));
-    // 2.4.5: half of it may be announced.
-    assert!((30_000..=60_000).contains(&open.number("idle-time-out")), "{open:?}");
-    peer.begin(begin());
-    assert_eq!(peer.attach(attach_sender("s", 0, "queue.a")).number("max-message-size"), 5000);
-    assert_eq!(peer.expect_credit(), 12);
-}
-
-#[test]
-fn settlement_can_wait_for_the_receiver() {
-    let (_program, addr) = Program::listening(&["--settlement", "end-to-end"]);
-    let mut receiver = Peer::opened(&addr);
-    receiver.attach_receiver("r", 0, "a", 1);
-    let mut sender = Peer::opened(&addr);
-    sender.attach_sender("s", 0, "a");
-    let id = sender.send_message(0, "m");
-    let delivery = receiver.expect_transfer().number("delivery-id") as u32;
-    sender.expect_nothing();
-    receiver.send(disposition(RECEIVER, delivery, rejected()));
-    assert_eq!(sender.expect_outcome_of(id).state(), REJECTED);
-}
-
-#[test]
-fn messages_can_be_routed_by_to() {
-    let (_program, addr) = Program::listening(&["--route-by-to"]);
-    let mut peer = Peer::opened(&addr);
-    peer.attach_receiver("r", 0, "there", 1);
-    peer.attach_sender("s", 1, "here");
-    peer.send_payload(1, message_to("there", "m"));
-    assert_eq!(text(&peer.expect_transfer().payload), "m");
 }
 
 #[test]

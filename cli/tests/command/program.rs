@@ -126,6 +126,10 @@ impl Program {
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for its end, which is seen as that of its standard error.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
