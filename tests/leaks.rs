@@ -22,8 +22,7 @@ fn come_and_go(turn: u32) {
     match turn % 14 {
         0 => {
             let broker = Broker::start().unwrap();
-            let mut client = Peer::opened(&broker);
-            client.attach_receiver("r", 0, "a", 1);
+            let client = Peer::receiver(&broker, "a", 1);
             let silent = Peer::connect(&broker);
             broker.stop();
             drop((client, silent));
@@ -51,8 +50,7 @@ fn come_and_go(turn: u32) {
             // Down and up in each way, with a client that is cut off and one that is told.
             let broker = Broker::builder().linger(Duration::from_millis(1)).start().unwrap();
             for (ending, queues) in [(Ending::Crash, Queues::Keep), (Ending::Clean, Queues::Drop)] {
-                let mut client = Peer::opened(&broker);
-                client.attach_receiver("r", 0, "queue.a", 1);
+                let mut client = Peer::receiver(&broker, "queue.a", 1);
                 broker.inject("queue.a", Message::data("1"));
                 client.expect_transfer();
                 broker.restart(ending, queues).unwrap();
@@ -95,8 +93,7 @@ fn come_and_go(turn: u32) {
                 let _ = handle.counts();
                 Verdict::Delay(Duration::from_secs(3600))
             });
-            let mut client = Peer::opened(&broker);
-            client.attach_sender("s", 0, "queue.a");
+            let mut client = Peer::sender(&broker, "queue.a");
             client.send_message(0, "1");
             client.expect_nothing();
             broker.stop();
@@ -105,7 +102,7 @@ fn come_and_go(turn: u32) {
             // Somebody waits on a thread of its own, and sees it restart.
             let broker = Broker::start().unwrap();
             let handle = broker.handle();
-            let waiting = std::thread::spawn(move || handle.wait_for(SOON, |counts| counts.queued == 1));
+            let waiting = std::thread::spawn(move || handle.wait_for(patience(), |counts| counts.queued == 1));
             broker.restart(Ending::Crash, Queues::Keep).unwrap();
             broker.inject("queue.a", Message::data("1"));
             waiting.join().unwrap().unwrap();
@@ -130,7 +127,7 @@ fn a_thousand_brokers_leave_nothing() {
 
     (0..1000).for_each(come_and_go);
     // A thread that was joined is still seen for a moment.
-    let give_up = Instant::now() + Duration::from_secs(10);
+    let give_up = Instant::now() + patience();
     loop {
         let after = threads_and_descriptors();
         if after.0 <= before.0 && after.1 <= before.1 {

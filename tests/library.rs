@@ -140,8 +140,7 @@ fn an_address_that_makes_no_sense_is_named() {
 #[test]
 fn stop_is_a_crash_to_its_clients() {
     let broker = Broker::start().unwrap();
-    let mut busy = Peer::opened(&broker);
-    busy.attach_receiver("r", 0, "a", 10);
+    let mut busy = Peer::receiver(&broker, "a", 10);
     let mut silent = Peer::connect(&broker);
     let mut greeted = Peer::greeted(&broker);
     let broker = in_time(move || {
@@ -159,15 +158,12 @@ fn stop_is_a_crash_to_its_clients() {
 fn what_was_stored_is_gone_after_a_stop() {
     let broker = Broker::start().unwrap();
     let address = broker.addr().to_string();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     let id = sender.send_message(0, "from before");
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     broker.stop();
     let broker = Broker::builder().listen(address).start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 10);
-    receiver.expect_nothing();
+    let _receiver = Peer::ready_receiver(&broker, "queue.a", 10);
 }
 
 #[test]
@@ -223,7 +219,7 @@ fn a_clean_stop_says_why_and_waits_for_the_answers() {
     half_way.expect_close_with(CONNECTION_FORCED);
     half_way.send([open().bytes(), close().bytes()].concat());
     half_way.expect_eof();
-    let broker = done.recv_timeout(Duration::from_secs(4)).expect("it returns when all have answered");
+    let broker = done.recv_timeout(patience()).expect("it returns when all have answered");
     expect_refused(&broker);
     assert_eq!(broker.counts().connections, 0);
 }
@@ -240,8 +236,7 @@ fn a_clean_stop_is_bounded() {
         broker.stop_clean();
         broker
     });
-    let took = begun.elapsed();
-    assert!(took >= linger && took < Duration::from_secs(10), "it took {took:?}");
+    assert!(begun.elapsed() >= linger, "it took {:?}", begun.elapsed());
     mute.expect_close_with(CONNECTION_FORCED);
     mute.expect_eof();
     also_mute.expect_close_with(CONNECTION_FORCED);
@@ -261,7 +256,7 @@ fn a_clean_stop_can_be_cut_short() {
     });
     mute.expect_close_with(CONNECTION_FORCED);
     handle.stop();
-    done.recv_timeout(Duration::from_secs(20)).expect("the stop ends the wait");
+    done.recv_timeout(patience()).expect("the stop ends the wait");
     mute.expect_eof();
 }
 
@@ -327,8 +322,7 @@ fn several_threads_may_stop_it_at_once() {
 fn the_counts_outlive_it() {
     let broker = Broker::start().unwrap();
     let handle = broker.handle();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_sender("s", 0, "nobody");
+    let mut peer = Peer::sender(&broker, "nobody");
     peer.attach_receiver("r", 1, "somebody", 1);
     let id = peer.send_message(0, "lost");
     assert_eq!(peer.expect_outcome_of(id).state(), REJECTED);
@@ -380,14 +374,14 @@ fn run_serves_on_the_callers_thread() {
             handle.stop();
         }
         peer.expect_eof();
-        done.recv_timeout(Duration::from_secs(20)).expect("it returns when it is stopped").unwrap();
+        done.recv_timeout(patience()).expect("it returns when it is stopped").unwrap();
         expect_refused(&handle.addr());
     }
 }
 
 /// Only the other thread knows when `Bound::run` listens; until then it refuses.
 fn until_connected(handle: &Handle) -> Peer {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + patience();
     while let Err(error) = TcpStream::connect(handle.addr()) {
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
         assert!(Instant::now() < give_up, "it does not listen");
@@ -407,11 +401,9 @@ fn two_brokers_share_nothing() {
     let one = Broker::start().unwrap();
     let two = Broker::start().unwrap();
     assert_ne!(one.addr(), two.addr());
-    let mut at_one = Peer::opened(&one);
-    at_one.attach_receiver("r", 0, "a", 10);
+    let mut at_one = Peer::receiver(&one, "a", 10);
     at_one.attach_receiver("q", 1, "queue.a", 10);
-    let mut at_two = Peer::opened(&two);
-    at_two.attach_sender("s", 0, "a");
+    let mut at_two = Peer::sender(&two, "a");
     at_two.attach_sender("q", 1, "queue.a");
     let unroutable = at_two.send_message(0, "for nobody");
     assert_eq!(at_two.expect_outcome_of(unroutable).state(), REJECTED);
@@ -479,8 +471,7 @@ fn time_outs_that_never_end_are_fine() {
 #[test]
 fn after_a_stop_nobody_is_there() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_sender("s", 0, "queue.a");
+    let _peer = Peer::sender(&broker, "queue.a");
     broker.stop();
     let counts = broker.counts();
     assert_eq!((counts.connections, counts.sender_links), (0, 0));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fakebroker::{Admission, Broker, Ending, Queues, Verdict};
 
+use crate::support::patience;
 use crate::support091::*;
 
 #[test]
@@ -71,7 +72,7 @@ fn only_breaches_of_the_rules_are_reported() {
     peer.send(method(1, CHANNEL_CLOSE).short(200).shortstr("").short(0).short(0));
     peer.expect(CHANNEL_CLOSE_OK);
     peer.close();
-    broker.wait_for(Duration::from_secs(5), |counts| counts.connections == 0).unwrap();
+    broker.wait_for(patience(), |counts| counts.connections == 0).unwrap();
     broker.verify().unwrap();
 
     let mut peer = Peer091::opened(&broker);
@@ -79,7 +80,7 @@ fn only_breaches_of_the_rules_are_reported() {
     peer.expect_channel_closed_with(1, 406);
     peer.send(body(1, b"x"));
     peer.expect_closed_with(504);
-    broker.wait_for(Duration::from_secs(5), |counts| counts.connections == 0).unwrap();
+    broker.wait_for(patience(), |counts| counts.connections == 0).unwrap();
     let report = broker.verify().unwrap_err();
     let violations: Vec<(&str, &str, &str)> = report
         .violations

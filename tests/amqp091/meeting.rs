@@ -30,8 +30,7 @@ fn from_0_9_1_to_1_0() {
 #[test]
 fn a_path_among_the_queues_is_a_queue_before_anybody_declares_it() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "/queues/orders");
+    let mut sender = Peer::sender(&broker, "/queues/orders");
     sender.send_accepted(0, &["one tea"]);
     assert_eq!(broker.queue_depth("orders"), 1);
     let mut receiver = Peer091::opened(&broker);
@@ -143,8 +142,7 @@ fn what_one_gives_back_the_other_is_told_of() {
     old.declare("queue.a");
     old.publish("", "queue.a", "again");
     assert!(!old.get("queue.a", false).unwrap().redelivered);
-    let mut new = Peer::opened(&broker);
-    new.attach_receiver("r", 0, "queue.a", 1);
+    let mut new = Peer::receiver(&broker, "queue.a", 1);
     old.send(method(1, NACK).longlong(1).bits(&[false, true]));
     let delivery = new.expect_transfer();
     assert!(delivery.payload.windows(5).any(|window| window == b"again"));

@@ -86,7 +86,7 @@ fn replay(recording: &str, byte_by_byte: bool) {
             }
             ("<", hex) => {
                 recorded.extend(bytes(hex));
-                while let Some((heard, used)) = parse(recorded) {
+                while let Some((heard, used)) = parse(recorded).unwrap() {
                     recorded.drain(..used);
                     assert_eq!(essence(peer.hear()), essence(heard), "connection {number}");
                 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use fakebroker::connector::{Channel, Connector, ErrorKind, Modification, Source, Step, Target};
 use fakebroker::{Broker, Message, Outcome, Settlement, Value};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::support::patience;
 
 fn open(broker: &Broker) -> Channel {
-    Connector::from_url(&broker.url()).unwrap().time_out(PATIENCE).open().unwrap()
+    Connector::from_url(&broker.url()).unwrap().time_out(patience()).open().unwrap()
 }
 
 /// The text of the next delivery, accepted.
 #[track_caller]
 fn next(channel: &mut Channel, receiver: &fakebroker::connector::Receiver) -> String {
-    let delivery = channel.receive(receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(receiver, patience()).unwrap().unwrap();
     channel.accept(&delivery).unwrap();
     delivery.as_text().unwrap().to_owned()
 }
@@ -46,7 +46,7 @@ fn all_of_a_message_comes_through() {
     let sender = channel.sender("queue.a").unwrap();
     channel.send(&sender, message.clone()).unwrap().accepted().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(*delivery, message);
     channel.disconnect().unwrap();
 }
@@ -59,7 +59,7 @@ fn what_receivers_say_is_counted_and_done() {
     let receiver = channel.receiver(Source::new("queue.a").credit(0)).unwrap();
     for text in ["accept", "reject", "release", "modify"] {
         channel.send(&sender, text).unwrap().accepted().unwrap();
-        let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+        let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
         assert_eq!(delivery.as_text(), Some(text));
         match text {
             "accept" => channel.accept(&delivery).unwrap(),
@@ -68,7 +68,7 @@ fn what_receivers_say_is_counted_and_done() {
             _ => channel.modify(&delivery, Modification { delivery_failed: true, ..Default::default() }).unwrap(),
         }
         if matches!(text, "release" | "modify") {
-            let again = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+            let again = channel.receive(&receiver, patience()).unwrap().unwrap();
             assert_eq!(again.as_text(), Some(text));
             assert_eq!(again.header.delivery_count, u32::from(text == "modify"));
             channel.accept(&again).unwrap();
@@ -101,7 +101,7 @@ fn the_receivers_outcome_end_to_end() {
     let receiver = channel.receiver("a").unwrap();
     let sender = channel.sender("a").unwrap();
     let posted = channel.post(&sender, "what do you think?").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     channel.reject(&delivery, "amqp:not-allowed", "not much").unwrap();
     let expected = Outcome::Rejected { condition: "amqp:not-allowed".into(), description: "not much".into() };
     assert_eq!(channel.outcome(posted).unwrap(), expected);
@@ -115,12 +115,12 @@ fn what_was_not_settled_goes_back() {
     channel.send_all(&sender, ["one", "two", "three"], 3).unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
     assert_eq!(next(&mut channel, &receiver), "one");
-    let _two = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let _two = channel.receive(&receiver, patience()).unwrap().unwrap();
     channel.close_receiver(receiver).unwrap();
     // A client that crashes: its receiver had both.
     let mut other = open(&broker);
     let crashing = other.receiver("queue.a").unwrap();
-    let two = other.receive(&crashing, PATIENCE).unwrap().unwrap();
+    let two = other.receive(&crashing, patience()).unwrap().unwrap();
     assert_eq!(two.as_text(), Some("two"));
     drop(other);
     let receiver = channel.receiver("queue.a").unwrap();
@@ -136,7 +136,7 @@ fn settled_in_both_directions() {
     let receiver = channel.receiver(Source::new("queue.a").settled()).unwrap();
     let sender = channel.sender("queue.a").unwrap();
     channel.send_settled(&sender, "for all I care").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert!(delivery.is_settled());
     channel.accept(&delivery).unwrap();
     channel.disconnect().unwrap();
@@ -164,7 +164,7 @@ fn requests_and_answers() {
     let questions = server.receiver("queue.questions").unwrap();
     let answering = std::thread::spawn(move || {
         let replies = server.sender(Target::anonymous()).unwrap();
-        while let Some(question) = server.receive(&questions, PATIENCE).unwrap() {
+        while let Some(question) = server.receive(&questions, patience()).unwrap() {
             let properties = question.properties.clone();
             let text = question.as_text().unwrap().to_owned();
             server.accept(&question).unwrap();
@@ -186,12 +186,12 @@ fn requests_and_answers() {
     });
     let mut channel = open(&broker);
     for text in ["one", "two", "enough"] {
-        assert_eq!(channel.request("queue.questions", text, PATIENCE).unwrap().as_text(), Some(&*format!("{text}!")));
+        assert_eq!(channel.request("queue.questions", text, patience()).unwrap().as_text(), Some(&*format!("{text}!")));
     }
     answering.join().unwrap();
     let error = channel.request("queue.questions", "anybody?", Duration::from_millis(50)).unwrap_err();
     assert!(error.is_time_out() && error.step() == Step::Request, "{error}");
-    let error = channel.request("nowhere", "anybody?", PATIENCE).unwrap_err();
+    let error = channel.request("nowhere", "anybody?", patience()).unwrap_err();
     assert_eq!((error.step(), error.condition()), (Step::Request, Some("amqp:not-found")), "{error}");
     // Two questions, one reply address at a time, and none left.
     channel.round_trip().unwrap();
@@ -222,7 +222,7 @@ fn ten_megabytes() {
     let sender = channel.sender("queue.a").unwrap();
     channel.send(&sender, Message::data(body.clone())).unwrap().accepted().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert!(delivery.as_data().as_deref() == Some(&*body));
 }
 
@@ -256,7 +256,7 @@ fn a_link_of_another_channel() {
     let sender = one.sender("queue.a").unwrap();
     let receiver = one.receiver("queue.a").unwrap();
     one.send(&sender, "hello").unwrap().accepted().unwrap();
-    let delivery = one.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = one.receive(&receiver, patience()).unwrap().unwrap();
     // The same links by number, and not the same.
     other.sender("queue.b").unwrap();
     other.receiver("queue.b").unwrap();
@@ -291,7 +291,7 @@ fn a_broker_that_stops() {
     let broker = Broker::start().unwrap();
     let mut channel = open(&broker);
     let receiver = channel.receiver("queue.a").unwrap();
-    let waiting = std::thread::spawn(move || channel.receive(&receiver, PATIENCE).unwrap_err());
+    let waiting = std::thread::spawn(move || channel.receive(&receiver, patience()).unwrap_err());
     broker.stop_clean();
     let error = waiting.join().unwrap();
     assert_eq!((error.step(), error.condition()), (Step::Receive, Some("amqp:connection:forced")), "{error}");

@@ -1,15 +1,13 @@
 //! Links against a scripted server: what goes over the wire when a test sends, receives and settles, and what it is told when
 //! the server does not play along.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fakebroker::connector::{Error, ErrorKind, Modification, Source, Step, Target};
 use fakebroker::{Message, Outcome};
 
 use super::server::*;
 use crate::support::*;
-
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Step and condition, for comparison.
 fn told(error: &Error) -> (Step, Option<&str>) {
@@ -304,8 +302,8 @@ fn what_ends_while_an_outcome_is_awaited() {
             script(&mut peer);
             peer.drain_to_eof();
         });
-        let patience = if words == "time-out" { Duration::from_millis(100) } else { PATIENCE };
-        let mut channel = server.connector().time_out_of(Step::Send, patience).open().unwrap();
+        let time_out = if words == "time-out" { Duration::from_millis(100) } else { patience() };
+        let mut channel = server.connector().time_out_of(Step::Send, time_out).open().unwrap();
         let sender = channel.sender("queue.a").unwrap();
         let error = channel.send(&sender, "lost").unwrap_err();
         assert_eq!(told(&error), (Step::Send, condition), "{error}");
@@ -410,7 +408,7 @@ fn a_message_in_many_frames_in_both_directions() {
     let sender = channel.sender("queue.a").unwrap();
     channel.send(&sender, Message::data(body.clone())).unwrap().accepted().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(delivery.as_data().as_deref(), Some(&*body));
     channel.accept(&delivery).unwrap();
     channel.disconnect().unwrap();
@@ -468,7 +466,7 @@ fn what_is_said_to_a_delivery() {
     });
     let mut channel = server.open();
     let receiver = channel.receiver("queue.a").unwrap();
-    let deliveries: Vec<_> = (0..5).map(|_| channel.receive(&receiver, PATIENCE).unwrap().unwrap()).collect();
+    let deliveries: Vec<_> = (0..5).map(|_| channel.receive(&receiver, patience()).unwrap().unwrap()).collect();
     assert!(deliveries[4].is_settled() && !deliveries[3].is_settled());
     channel.accept(&deliveries[0]).unwrap();
     channel.reject(&deliveries[1], "amqp:decode-error", "what is this?").unwrap();
@@ -497,7 +495,7 @@ fn credit_is_kept_up() {
     let mut channel = server.open();
     let receiver = channel.receiver(Source::new("queue.a").credit(4)).unwrap();
     for _ in 0..4 {
-        channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+        channel.receive(&receiver, patience()).unwrap().unwrap();
     }
     channel.disconnect().unwrap();
     server.done();
@@ -527,9 +525,9 @@ fn what_came_before_the_end_is_still_there() {
     });
     let mut channel = server.open();
     let receiver = channel.receiver("queue.a").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(delivery.as_text(), Some("last words"));
-    assert_eq!(channel.receive(&receiver, PATIENCE).unwrap_err().step(), Step::Receive);
+    assert_eq!(channel.receive(&receiver, patience()).unwrap_err().step(), Step::Receive);
     assert_eq!(channel.accept(&delivery).unwrap_err().step(), Step::Settle);
     drop(channel);
     server.done();
@@ -547,9 +545,9 @@ fn a_message_that_is_none() {
     });
     let mut channel = server.open();
     let receiver = channel.receiver("queue.a").unwrap();
-    let error = channel.receive(&receiver, PATIENCE).unwrap_err();
+    let error = channel.receive(&receiver, patience()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Protocol(_)), "{error}");
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(delivery.as_text(), Some("better"));
     channel.disconnect().unwrap();
     server.done();
@@ -665,11 +663,9 @@ fn a_request_bounds_all_of_its_steps() {
         peer.drain_to_eof();
     });
     let mut channel = server.open();
-    let began = Instant::now();
     let error = channel.request("questions", "anybody?", Duration::from_millis(100)).unwrap_err();
     assert!(error.is_time_out(), "{error}");
     assert!(error.to_string().contains("100ms"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(4));
     drop(channel);
     server.done();
 }
@@ -690,7 +686,7 @@ fn who_waits_is_not_taken_for_dead() {
     });
     let mut channel = server.open();
     let receiver = channel.receiver("queue.a").unwrap();
-    assert!(channel.receive(&receiver, PATIENCE).unwrap().is_some());
+    assert!(channel.receive(&receiver, patience()).unwrap().is_some());
     channel.disconnect().unwrap();
     server.done();
 }
@@ -708,7 +704,7 @@ fn a_server_that_falls_silent() {
     });
     let mut channel = server.connector().idle_time_out(Duration::from_millis(500)).open().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
-    let error = channel.receive(&receiver, PATIENCE).unwrap_err();
+    let error = channel.receive(&receiver, patience()).unwrap_err();
     assert!(error.to_string().contains("idle-time-out, see section 2.4.5"), "{error}");
     drop(channel);
     server.done();
@@ -745,7 +741,7 @@ fn both_sides_may_talk_at_once() {
         channel.send_settled(&sender, large.as_str()).unwrap();
     }
     for _ in 0..MESSAGES {
-        assert_eq!(channel.receive(&receiver, PATIENCE).unwrap().unwrap().as_text().map(str::len), Some(large.len()));
+        assert_eq!(channel.receive(&receiver, patience()).unwrap().unwrap().as_text().map(str::len), Some(large.len()));
     }
     channel.disconnect().unwrap();
     server.done();
@@ -767,7 +763,7 @@ fn a_server_that_attaches_to_us_is_refused() {
     });
     let mut channel = server.open();
     let receiver = channel.receiver("queue.a").unwrap();
-    assert!(channel.receive(&receiver, PATIENCE).unwrap().is_some());
+    assert!(channel.receive(&receiver, patience()).unwrap().is_some());
     channel.disconnect().unwrap();
     server.done();
 }

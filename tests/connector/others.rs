@@ -6,7 +6,7 @@ use std::time::Duration;
 use fakebroker::connector::{Connector, Source, Step};
 use fakebroker::{Message, Outcome, Value};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::patience;
 
 /// The URL that the script gives in an environment variable.
 fn url(variable: &str) -> String {
@@ -14,7 +14,7 @@ fn url(variable: &str) -> String {
 }
 
 fn connector(variable: &str) -> Connector {
-    Connector::from_url(&url(variable)).unwrap().time_out(PATIENCE)
+    Connector::from_url(&url(variable)).unwrap().time_out(patience())
 }
 
 /// An address that no run before this one has left anything at.
@@ -33,7 +33,7 @@ fn there_and_back(connector: &Connector, address: &str) {
 
     let message = Message::text("hello").message_id("m-1").subject("greeting").property("n", 7_i32).durable(true);
     channel.send(&sender, message).unwrap().accepted().unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     let message = &delivery;
     assert_eq!(message.as_text(), Some("hello"));
     assert_eq!(message.properties.message_id, Some(Value::from("m-1")));
@@ -45,19 +45,19 @@ fn there_and_back(connector: &Connector, address: &str) {
     assert_eq!(outcomes.len(), 1000);
     assert!(outcomes.iter().all(Outcome::is_accepted));
     for n in 0..1000 {
-        let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+        let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
         assert_eq!(delivery.as_text(), Some(&*format!("number {n}")));
         channel.accept(&delivery).unwrap();
     }
 
     let large: Vec<u8> = (0..1_000_000).map(|n: u32| n.to_be_bytes()[3]).collect();
     channel.send(&sender, Message::data(large.clone())).unwrap().accepted().unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(delivery.as_data().as_deref(), Some(&*large));
     channel.accept(&delivery).unwrap();
 
     channel.send_settled(&sender, "settled").unwrap();
-    let delivery = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let delivery = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(delivery.as_text(), Some("settled"));
     channel.accept(&delivery).unwrap();
 
@@ -74,17 +74,17 @@ fn comes_again(connector: &Connector, address: &str) {
     for text in ["first", "second"] {
         channel.send(&sender, text).unwrap().accepted().unwrap();
     }
-    let first = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
-    let second = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let first = channel.receive(&receiver, patience()).unwrap().unwrap();
+    let second = channel.receive(&receiver, patience()).unwrap().unwrap();
     channel.reject(&second, "amqp:internal-error", "not today").unwrap();
     channel.release(&first).unwrap();
-    let again = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let again = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(again.as_text(), Some("first"));
     channel.accept(&again).unwrap();
     channel.close_receiver(receiver).unwrap();
     channel.send(&sender, "third").unwrap().accepted().unwrap();
     let receiver = channel.receiver(address).unwrap();
-    let third = channel.receive(&receiver, PATIENCE).unwrap().unwrap();
+    let third = channel.receive(&receiver, patience()).unwrap().unwrap();
     assert_eq!(third.as_text(), Some("third"), "what was rejected does not come again");
     channel.accept(&third).unwrap();
     channel.disconnect().unwrap();
@@ -154,7 +154,7 @@ fn proton_requests() {
     let mut server = connector.open().unwrap();
     let questions = server.receiver("connector-questions").unwrap();
     let answering = std::thread::spawn(move || {
-        let question = server.receive(&questions, PATIENCE).unwrap().unwrap();
+        let question = server.receive(&questions, patience()).unwrap().unwrap();
         let properties = &question.properties;
         let mut answer = Message::text("the answer");
         answer.properties.correlation_id = properties.message_id.clone();
@@ -164,7 +164,7 @@ fn proton_requests() {
         server.disconnect().unwrap();
     });
     let mut channel = connector.open().unwrap();
-    let answer = channel.request("connector-questions", "the question", PATIENCE).unwrap();
+    let answer = channel.request("connector-questions", "the question", patience()).unwrap();
     assert_eq!(answer.as_text(), Some("the answer"));
     answering.join().unwrap();
     channel.disconnect().unwrap();

@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use fakebroker::connector::{Channel, Connector};
 
@@ -32,7 +31,7 @@ impl Server {
     }
 
     pub(crate) fn connector(&self) -> Connector {
-        Connector::new().host("127.0.0.1").port(self.addr.port()).time_out(Duration::from_secs(5))
+        Connector::new().host("127.0.0.1").port(self.addr.port()).time_out(patience())
     }
 
     pub(crate) fn open(&self) -> Channel {

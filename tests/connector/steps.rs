@@ -26,7 +26,7 @@ fn kind(error: &Error) -> &'static str {
 #[track_caller]
 fn error_of(script: impl FnOnce(Peer) + Send + 'static) -> Error {
     let server = Server::play(script);
-    let error = server.connector().time_out_of(Step::Connect, Duration::from_secs(2)).open().unwrap_err();
+    let error = server.connector().open().unwrap_err();
     server.done();
     error
 }
@@ -96,11 +96,9 @@ fn silence_ends_each_step_in_time() {
             script(&mut peer);
             peer.drain_to_eof();
         });
-        let began = Instant::now();
         let error = server.connector().time_out_of(step, Duration::from_millis(100)).open().unwrap_err();
         assert_error(&error, step, "time-out", "100ms");
         assert!(error.is_time_out());
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         server.done();
     });
 }

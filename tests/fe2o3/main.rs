@@ -5,23 +5,25 @@ mod connections;
 mod links;
 mod messages;
 
+#[path = "../support/patience.rs"]
+#[allow(unreachable_pub)]
+mod patience;
+
 use std::future::Future;
-use std::time::Duration;
 
 use fakebroker::{Broker, Builder};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::{Connection, Delivery, Receiver, Sender, Session};
 
-/// Nothing here takes seconds; this is for a machine that is busy with something else.
-const PATIENCE: Duration = Duration::from_secs(60);
+use patience::patience;
 
 /// Runs a test against a broker on a runtime of its own. Whatever it waits for, it does not wait for ever.
 fn with_broker<F: Future<Output = ()>>(builder: Builder, test: impl FnOnce(Broker) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let broker = builder.start().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, test(broker)).await.expect("the client has its answers in time");
+        tokio::time::timeout(patience(), test(broker)).await.expect("the client has its answers in time");
     });
 }
 

@@ -10,10 +10,8 @@ use crate::support::*;
 fn a_message_with_many_annotations_is_released_at_no_great_cost() {
     const ENTRIES: u32 = 100_000;
     let broker = Broker::start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 1);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut receiver = Peer::receiver(&broker, "queue.a", 1);
+    let mut sender = Peer::sender(&broker, "queue.a");
     let mut entries = Vec::new();
     for n in 0..ENTRIES {
         entries.extend([0xa3, 6]);

@@ -82,7 +82,7 @@ fn a_small_max_frame_size_holds_for_all_our_frames() {
 
         // Texts of ours that hold one of the peer's: a rejection with the address, an error with a link name.
         let address = "nowhere.".repeat(100);
-        peer.send(attach_sender("anonymous", 1, "").with("target", terminus(TARGET, Value::Null)));
+        peer.send(attach_anonymous("anonymous", 1));
         peer.expect_attach();
         peer.expect_credit();
         let id = peer.send_payload(1, message_to(&address, "hello"));

@@ -62,7 +62,7 @@ fn an_anonymous_link_rejects_what_it_cannot_read() {
     let mut receiver = scene.peer();
     receiver.attach_receiver("r", 0, "target", 1000);
     let mut peer = scene.peer();
-    peer.send(attach_sender("s", 0, "").with("target", terminus(TARGET, Value::Null)));
+    peer.send(attach_anonymous("s", 0));
     peer.expect_attach();
     peer.expect_credit();
     each_row(unreadable(), |payload| {

@@ -1,10 +1,10 @@
 //! A broker with somebody else on it, who must not notice anything.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fakebroker::{Broker, Builder};
 
-use crate::support::{Bystander, Peer};
+use crate::support::{Bystander, Peer, patience};
 
 pub(crate) struct Scene {
     pub(crate) broker: Broker,
@@ -48,7 +48,7 @@ impl Scene {
 
     #[track_caller]
     pub(crate) fn until(&mut self, what: &str, mut happened: impl FnMut(&Broker) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + patience();
         while !happened(&self.broker) {
             assert!(Instant::now() < deadline, "waited in vain until {what}: {:?}", self.broker.counts());
             // Each message is a turn of the loop, so this waits by the broker's own clock.

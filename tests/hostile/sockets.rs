@@ -179,13 +179,11 @@ fn ten_thousand_connections_come_and_go() {
 fn victim() {
     let Ok(addr) = std::env::var("FAKEBROKER_VICTIM_OF") else { return };
     let addr: std::net::SocketAddr = addr.parse().unwrap();
-    let mut peer = Peer::opened(&addr);
-    peer.attach_sender("s", 0, "queue.victim");
+    let mut peer = Peer::sender(&addr, "queue.victim");
     peer.attach_receiver("r", 1, "queue.victim", 10);
     peer.send_message(0, "hello");
     peer.send(transfer(0, peer.next_delivery_id()).with("more", true).with_payload(message("half")));
     // Until killed; should the parent be gone too, the broker is, and that is the end as well.
-    peer.patience = Duration::from_secs(60);
     peer.drain_to_eof();
 }
 

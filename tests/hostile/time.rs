@@ -69,7 +69,7 @@ fn the_handshake_has_one_deadline_in_all() {
     ];
     each_row(rows, |bytes| {
         let mut peer = Peer::connect(&scene.broker);
-        let give_up = Instant::now() + peer.patience;
+        let give_up = Instant::now() + patience();
         let mut bytes = bytes.into_iter();
         loop {
             // A byte, then a look whether it is over: the pace at which a slow peer writes.
@@ -98,7 +98,7 @@ fn a_peer_that_never_answers_our_close_is_dropped() {
     let mut talking = scene.peer();
     talking.send(open());
     talking.expect_close_with(ILLEGAL_STATE);
-    let give_up = Instant::now() + talking.patience;
+    let give_up = Instant::now() + patience();
     while talking.hear_until(Instant::now() + SHORT / 10) != Some(Heard::Eof) {
         talking.try_send(EMPTY_FRAME);
         assert!(Instant::now() < give_up, "talking on gave it more time");

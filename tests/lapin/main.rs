@@ -1,6 +1,10 @@
 //! A real Rust client of AMQP 0-9-1, `lapin`, and the broker in one process: what a test author's first test does.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+#[path = "../support/patience.rs"]
+#[allow(unreachable_pub)]
+mod patience;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -13,15 +17,14 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind,
 };
 
-/// Nothing here takes seconds; this is for a machine that is busy with something else.
-const PATIENCE: Duration = Duration::from_secs(60);
+use patience::patience;
 
 /// Runs a test against a broker on a runtime of its own. Whatever it waits for, it does not wait for ever.
 fn with_broker<F: Future<Output = ()>>(builder: Builder, test: impl FnOnce(Broker) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let broker = builder.start().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, test(broker)).await.expect("the client has its answers in time");
+        tokio::time::timeout(patience(), test(broker)).await.expect("the client has its answers in time");
     });
 }
 

@@ -70,8 +70,7 @@ fn every_field_of_open_and_begin_is_taken() {
 fn the_peer_closes() {
     let broker = Broker::start().unwrap();
     for error in [Value::Null, error("amqp:internal-error", "the client fell over"), error("x-own:error", "")] {
-        let mut peer = Peer::opened(&broker);
-        peer.attach_receiver("r", 0, "a", 10);
+        let mut peer = Peer::receiver(&broker, "a", 10);
         peer.send(close().with("error", error));
         // Not its error: the broker has none.
         assert_eq!(peer.expect_close().get("error"), Value::Null);
@@ -83,9 +82,7 @@ fn the_peer_closes() {
 #[test]
 fn the_broker_closes() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_receiver("r", 0, "a", 10);
-    peer.expect_nothing();
+    let mut peer = Peer::ready_receiver(&broker, "a", 10);
     std::thread::scope(|scope| {
         scope.spawn(|| broker.stop_clean());
         peer.expect_closed_with(CONNECTION_FORCED);
@@ -120,8 +117,7 @@ fn close_before_anything_else() {
 #[test]
 fn what_came_before_close_is_taken_over() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_sender("s", 0, "queue.a");
+    let mut peer = Peer::sender(&broker, "queue.a");
     let batch: Vec<u8> = (0..100).flat_map(|id| transfer(0, id).with_payload(message("hello")).bytes()).collect();
     peer.send([batch, close().bytes()].concat());
     peer.drain_to_eof();
@@ -136,8 +132,7 @@ fn a_hundred_connections_at_once() {
         peer.attach_receiver("r", 0, "broadcast.a", 10);
         peer.expect_nothing();
     }
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "broadcast.a");
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1"]);
     assert_eq!(broker.counts().connections, 101);
     for mut peer in peers {

@@ -7,8 +7,7 @@ use crate::support::*;
 /// A peer that receives from a queue in which these are stored.
 #[track_caller]
 fn at_queue(broker: &Broker, texts: &[&str]) -> Peer {
-    let mut sender = Peer::opened(broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(broker, "queue.a");
     sender.send_accepted(0, texts);
     let mut peer = Peer::opened(broker);
     peer.attach(attach_receiver("r", 0, "queue.a"));
@@ -103,8 +102,7 @@ fn drain_by_links_of_every_distribution() {
         let mut peer = Peer::opened(&broker);
         peer.attach(attach_receiver("r", 0, address));
         peer.expect_nothing();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut sender = Peer::sender(&broker, address);
         sender.send_accepted(0, &["1", "2"]);
         let drain = peer.link_flow(0, 0, 5).with("drain", true);
         peer.send(drain);
@@ -120,8 +118,7 @@ fn drain_by_links_of_every_distribution() {
 #[test]
 fn drain_waits_for_the_window() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     sender.send_accepted(0, &["1", "2", "3"]);
     let mut peer = Peer::opened_with(&broker, open(), begin().with("incoming-window", 1u32));
     peer.attach(attach_receiver("r", 0, "queue.a"));
@@ -155,8 +152,7 @@ fn drain_without_credit_is_done_at_once() {
 #[test]
 fn a_sender_may_tell_its_state() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_sender("s", 0, "queue.a");
+    let mut peer = Peer::sender(&broker, "queue.a");
     // Some clients send credit on a link that they send on; it is theirs to read, not to give.
     let told = peer.link_flow(0, 0, 5).with("available", 3u32);
     peer.send(told);

@@ -4,14 +4,6 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-#[track_caller]
-fn receiver(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, 1000);
-    peer.expect_nothing();
-    peer
-}
-
 /// The parts of a delivery, each a transfer.
 fn parts(handle: u32, id: u32, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
     let count = payload.chunks(size).len();
@@ -25,8 +17,8 @@ fn parts(handle: u32, id: u32, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
 #[test]
 fn two_links_of_a_session_interleave_their_deliveries() {
     let broker = Broker::start().unwrap();
-    let mut one = receiver(&broker, "one");
-    let mut other = receiver(&broker, "other");
+    let mut one = Peer::ready_receiver(&broker, "one", 1000);
+    let mut other = Peer::ready_receiver(&broker, "other", 1000);
     let mut sender = Peer::opened(&broker);
     sender.attach_sender("one", 0, "one");
     sender.attach_sender("other", 1, "other");
@@ -50,9 +42,8 @@ fn two_links_of_a_session_interleave_their_deliveries() {
 #[test]
 fn transfers_may_repeat_what_the_first_said() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 1000);
+    let mut sender = Peer::sender(&broker, "a");
     // 2.7.5: on a continuation, id, tag and format may be left out or must be the same.
     let payload = message("in three parts");
     sender.send(transfer(0, 0).with("more", true).with_payload(&payload[..5]));
@@ -65,9 +56,8 @@ fn transfers_may_repeat_what_the_first_said() {
 #[test]
 fn a_delivery_is_settled_by_any_of_its_transfers() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 1000);
+    let mut sender = Peer::sender(&broker, "a");
     // 2.7.5: settled on the last one is enough.
     for (id, settled) in [(true, false, false), (false, true, false), (false, false, true)].into_iter().enumerate() {
         let part = |start: Performative, settled: bool| if settled { start.with("settled", true) } else { start };
@@ -85,9 +75,8 @@ fn a_delivery_is_settled_by_any_of_its_transfers() {
 #[test]
 fn an_aborted_delivery_never_was() {
     let broker = Broker::builder().credit_window(2).start().unwrap();
-    let mut receiver = receiver(&broker, "a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 1000);
+    let mut sender = Peer::sender(&broker, "a");
     // Far more often than there is credit: what is aborted uses none up.
     for round in 0..10u32 {
         let id = sender.next_delivery_id();
@@ -105,7 +94,7 @@ fn an_aborted_delivery_never_was() {
 #[test]
 fn an_unfinished_delivery_goes_with_its_link() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 1000);
     let mut sender = Peer::opened(&broker);
     for closed in [true, false] {
         sender.attach_sender("s", 0, "a");
@@ -137,8 +126,7 @@ fn tags_are_a_links_own() {
         sender.send(frames.concat());
         assert!(sender.outcomes_of(id..id + 2).iter().all(|outcome| outcome.state() == ACCEPTED));
     }
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 10);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 10);
     let deliveries: Vec<_> = (0..6).map(|_| receiver.expect_transfer()).collect();
     // The broker's own are different from each other while they are unsettled.
     let mut tags: Vec<Vec<u8>> = deliveries
@@ -157,9 +145,8 @@ fn tags_are_a_links_own() {
 #[test]
 fn message_format_passes_through() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 1000);
+    let mut sender = Peer::sender(&broker, "a");
     // 2.8.11: zero is AMQP's own; a message of another is opaque bytes.
     for (id, format) in [0u32, 1, 0x8001_3700, u32::MAX].into_iter().enumerate() {
         sender.send(transfer(0, id as u32).with("message-format", format).with_payload(vec![0xff, 0x00]));
@@ -179,8 +166,7 @@ fn a_message_over_a_receivers_limit_is_not_sent_to_it() {
         small.attach(attach_receiver("small", 0, address).with("max-message-size", 100u64));
         small.grant(0, 0, 1);
         small.expect_nothing();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut sender = Peer::sender(&broker, address);
         let id = sender.send_message(0, &large);
         sender.expect_outcome_of(id);
         // 2.7.3: it must not be sent; the link is none the worse for it, and has its credit still.
@@ -197,8 +183,7 @@ fn a_message_over_a_receivers_limit_is_not_sent_to_it() {
 fn a_receivers_limit_is_what_it_takes_at_most() {
     let broker = Broker::start().unwrap();
     let exact = message("exactly");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     // 2.7.3: zero is no limit.
     for limit in [exact.len() as u64, 0, u64::MAX] {
         let mut receiver = Peer::opened(&broker);

@@ -14,8 +14,7 @@ fn credit_that_is_taken_back_is_respected() {
     let f = peer.link_flow(0, 0, 1000).with("incoming-window", 0u32);
     peer.send(f);
     peer.expect_nothing();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, "a");
+    let mut s = Peer::sender(&broker, "a");
     s.send_accepted(0, &["1", "2", "3"]);
     let f = peer.link_flow(0, 0, 0).with("incoming-window", 100u32);
     peer.send(f);
@@ -29,8 +28,7 @@ fn credit_that_is_taken_back_is_respected() {
 #[test]
 fn an_address_behind_the_first_fragment_is_found() {
     let broker = Broker::start().unwrap();
-    let mut r = Peer::opened(&broker);
-    r.attach_receiver("r", 0, "x", 10);
+    let mut r = Peer::receiver(&broker, "x", 10);
     r.round_trip();
     let mut s = Peer::opened(&broker);
     s.attach(attach_sender("s", 0, "x").with("target", composite(TARGET, &[])));
@@ -47,8 +45,7 @@ fn an_address_behind_the_first_fragment_is_found() {
 #[test]
 fn an_outcome_too_large_for_its_producer_is_told_without_details() {
     let broker = Broker::builder().settlement(Settlement::EndToEnd).start().unwrap();
-    let mut r = Peer::opened(&broker);
-    r.attach_receiver("r", 0, "x", 10);
+    let mut r = Peer::receiver(&broker, "x", 10);
     r.round_trip();
     let mut s = Peer::opened_with(&broker, open().with("max-frame-size", 512u32), begin());
     s.attach_sender("s", 0, "x");
@@ -65,8 +62,7 @@ fn an_outcome_too_large_for_its_producer_is_told_without_details() {
 #[test]
 fn what_is_owed_comes_before_the_close() {
     let broker = Broker::start().unwrap();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, "queue.a");
+    let mut s = Peer::sender(&broker, "queue.a");
     s.send([transfer(0, 0).with_payload(message("m")).bytes(), close().bytes()].concat());
     let h = s.drain_to_eof();
     assert!(h.iter().any(|h| matches!(h, Heard::Frame(f) if f.code() == DISPOSITION)), "{h:?}");

@@ -53,8 +53,7 @@ fn the_broker_keeps_to_what_the_peer_takes() {
         let mut receiver = Peer::opened_with(&broker, open().with("max-frame-size", max), begin());
         receiver.attach_receiver("r", 0, "a", 100);
         receiver.expect_nothing();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, "a");
+        let mut sender = Peer::sender(&broker, "a");
         for size in [0, 1, 400, 440, 450, 460, 470, 480, 512, 5000, 60_000] {
             let payload = data(size);
             let id = sender.send_payload(0, payload.clone());
@@ -73,9 +72,7 @@ fn the_broker_keeps_to_what_the_peer_takes() {
 fn the_broker_takes_what_it_says() {
     for max in [512u32, 1000, 65536, 1 << 20] {
         let broker = Broker::builder().max_frame_size(max).start().unwrap();
-        let mut receiver = Peer::opened(&broker);
-        receiver.attach_receiver("r", 0, "a", 100);
-        receiver.expect_nothing();
+        let mut receiver = Peer::ready_receiver(&broker, "a", 100);
         let mut sender = Peer::greeted(&broker);
         sender.send(open());
         assert_eq!(sender.expect_open().number("max-frame-size"), max.into());
@@ -124,9 +121,7 @@ fn answers_fit_small_frames() {
 fn a_large_description_is_shortened_for_small_frames() {
     let broker = Broker::builder().settlement(fakebroker::Settlement::EndToEnd).start().unwrap();
     let mut sender = Peer::opened_with(&broker, open().with("max-frame-size", 512u32), begin());
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "a", 10);
-    receiver.expect_nothing();
+    let mut receiver = Peer::ready_receiver(&broker, "a", 10);
     sender.attach_sender("s", 0, "a");
     let id = sender.send_message(0, "hello");
     let delivery = receiver.expect_transfer();

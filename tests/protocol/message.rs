@@ -1,7 +1,5 @@
 //! 3.2: messages pass through untouched, byte for byte, whatever they hold and however large they are.
 
-use std::time::Duration;
-
 use fakebroker::Broker;
 
 use crate::support::*;
@@ -105,11 +103,8 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
 fn every_section_passes_untouched() {
     let broker = Broker::start().unwrap();
     for address in ["plain", "unicast.a", "broadcast.a", "queue.a"] {
-        let mut receiver = Peer::opened(&broker);
-        receiver.attach_receiver("r", 0, address, 1000);
-        receiver.expect_nothing();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut receiver = Peer::ready_receiver(&broker, address, 1000);
+        let mut sender = Peer::sender(&broker, address);
         each_row(messages(), |payload| {
             let id = sender.send_payload(0, payload.clone());
             assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
@@ -125,14 +120,12 @@ fn every_section_passes_untouched() {
 #[test]
 fn every_section_passes_a_queue_in_which_it_waited() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     for (_, payload) in messages() {
         let id = sender.send_payload(0, payload);
         assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     }
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 1000);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 1000);
     each_row(messages(), |payload| {
         let delivery = receiver.expect_transfer();
         assert!(delivery.payload == payload, "{} is not {}", hex(&delivery.payload), hex(&payload));
@@ -143,13 +136,8 @@ fn every_section_passes_a_queue_in_which_it_waited() {
 fn twenty_megabytes() {
     const SIZE: usize = 20_000_000;
     let broker = Broker::start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.patience = Duration::from_secs(30);
-    receiver.attach_receiver("r", 0, "a", 10);
-    receiver.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.patience = Duration::from_secs(30);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 10);
+    let mut sender = Peer::sender(&broker, "a");
     let body: Vec<u8> =
         (0..SIZE as u32 / 4).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     let payload = section(DATA, body.into());

@@ -40,11 +40,8 @@ fn the_whole_window_across_the_end() {
 #[test]
 fn delivery_ids_of_the_peer() {
     let broker = Broker::builder().settlement(fakebroker::Settlement::EndToEnd).start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "a", 100);
-    receiver.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut receiver = Peer::ready_receiver(&broker, "a", 100);
+    let mut sender = Peer::sender(&broker, "a");
     let ids: Vec<u32> = (0..6).map(|step| NEAR_THE_END.wrapping_add(step)).collect();
     for id in &ids {
         sender.send(transfer(0, *id).with_payload(message("hello")));
@@ -70,8 +67,7 @@ fn delivery_ids_of_the_peer() {
 #[test]
 fn delivery_ids_skip_nothing_at_the_end() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     sender.attach_sender("s, too", 1, "queue.a");
     // Settled and unsettled, on two links, one in parts.
     for step in 0..8u32 {
@@ -115,10 +111,8 @@ fn delivery_count_of_the_peer() {
 #[test]
 fn delivery_count_of_the_broker() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 0);
+    let mut sender = Peer::sender(&broker, "queue.a");
+    let mut receiver = Peer::receiver(&broker, "queue.a", 0);
     // 2.6.7: a drain moves the delivery-count on by all the credit that was left; five such go round the circle
     // twice.
     const STEP: u32 = (1 << 31) - 1;
@@ -142,10 +136,8 @@ fn delivery_count_of_the_broker() {
 #[test]
 fn credit_across_the_end_of_the_brokers_delivery_count() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 0);
+    let mut sender = Peer::sender(&broker, "queue.a");
+    let mut receiver = Peer::receiver(&broker, "queue.a", 0);
     // To three before the end: twice almost half, and the rest.
     let mut count = 0u32;
     for step in [1 << 30, 1 << 30, 1 << 30, (1 << 30) - 3] {

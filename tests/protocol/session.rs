@@ -58,8 +58,7 @@ fn as_many_sessions_as_channel_max_allows() {
     channels.sort_unstable();
     channels.dedup();
     assert_eq!(channels.len(), sessions.into(), "each has a channel of its own");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "broadcast.a");
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["hello"]);
     // 2.5.1: delivery-ids belong to a session, so each begins anew.
     let mut got: Vec<u16> = (0..sessions).map(|_| peer.expect_transfer()).map(|transfer| transfer.channel).collect();

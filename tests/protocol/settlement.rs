@@ -70,8 +70,7 @@ fn a_producer_of_every_mode_is_answered() {
 #[test]
 fn a_receiver_that_settles_first_is_not_answered() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     for snd in [0, 2] {
         let mut receiver = receiver(&broker, "a", snd, 0);
         for state in [accepted(), released(), rejected(), modified()] {
@@ -89,8 +88,7 @@ fn a_receiver_that_settles_first_is_not_answered() {
 #[test]
 fn a_receiver_that_settles_second_is_settled_first() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     for snd in [0, 2] {
         let mut receiver = receiver(&broker, "a", snd, 1);
         for state in [accepted(), released(), rejected(), modified()] {
@@ -118,8 +116,7 @@ fn a_receiver_that_settles_second_is_settled_first() {
 fn the_state_received_is_no_outcome() {
     let broker = Broker::start().unwrap();
     let mut receiver = receiver(&broker, "queue.a", 0, 1);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     sender.send_accepted(0, &["hello"]);
     let delivery = receiver.expect_transfer();
     // 3.4.1: how far it has come, which ends nothing.
@@ -135,8 +132,7 @@ fn the_state_received_is_no_outcome() {
 fn ranges_in_any_order_and_of_what_is_settled_already() {
     let broker = Broker::start().unwrap();
     let mut receiver = receiver(&broker, "queue.a", 0, 0);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     let texts: Vec<String> = (0..20).map(|number| number.to_string()).collect();
     sender.send_accepted(0, &texts.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(receiver.receive_texts(20), texts);
@@ -158,8 +154,7 @@ fn ranges_in_any_order_and_of_what_is_settled_already() {
         assert_eq!([broker.counts().accepted, broker.counts().released], expected);
     });
     // What was released is back, in order: 3, 4, 10, 11, and 12 to 17.
-    let mut next = Peer::opened(&broker);
-    next.attach_receiver("r", 0, "queue.a", 100);
+    let mut next = Peer::receiver(&broker, "queue.a", 100);
     assert_eq!(next.arrived_texts(), ["3", "4", "10", "11", "12", "13", "14", "15", "16", "17"]);
 }
 
@@ -184,8 +179,7 @@ fn a_range_over_two_links_of_a_session() {
     assert_eq!(broker.counts().accepted, 4);
     receiver.close();
     for address in ["queue.a", "queue.b"] {
-        let mut next = Peer::opened(&broker);
-        next.attach_receiver("r", 0, address, 10);
+        let mut next = Peer::receiver(&broker, address, 10);
         assert_eq!(next.receive_texts(1), [&address[6..]]);
         next.expect_nothing();
     }
@@ -194,8 +188,7 @@ fn a_range_over_two_links_of_a_session() {
 #[test]
 fn outcomes_of_a_batch_are_put_together() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     let ids = sender.send_texts(0, &vec!["hello"; 900]);
     let mut told = 0;
     let mut dispositions = 0;
@@ -230,8 +223,7 @@ fn different_outcomes_are_not_put_together() {
 fn a_sender_settles_what_it_no_longer_cares_for() {
     // The broker has said nothing of them, because nobody was there.
     let broker = Broker::builder().unroutable(fakebroker::Unroutable::Silent).start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "nowhere");
+    let mut sender = Peer::sender(&broker, "nowhere");
     sender.attach_sender("q", 1, "queue.a");
     sender.send_texts(0, &["1", "2", "3"]);
     sender.expect_nothing();

@@ -20,8 +20,7 @@ fn a_window_of_one_takes_one_transfer_for_each_flow() {
     let broker = Broker::start().unwrap();
     let mut peer = narrow(&broker, "a", 65536, 1);
     peer.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     sender.send_accepted(0, &["1", "2", "3"]);
     for text in ["1", "2", "3"] {
         assert_eq!(peer.arrived_texts(), [text]);
@@ -36,8 +35,7 @@ fn a_window_of_none_takes_none() {
     let broker = Broker::start().unwrap();
     let mut peer = narrow(&broker, "a", 65536, 0);
     peer.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     sender.send_accepted(0, &["1", "2", "3"]);
     peer.expect_nothing();
     let open = peer.flow().with("incoming-window", 2u32);
@@ -50,8 +48,7 @@ fn a_window_counts_from_what_the_peer_has_seen() {
     let broker = Broker::start().unwrap();
     let mut peer = narrow(&broker, "a", 65536, 3);
     peer.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     sender.send_accepted(0, &["1", "2", "3", "4", "5", "6"]);
     assert_eq!(peer.arrived_texts(), ["1", "2", "3"]);
     // This flow was on its way when the second and third came: of its three, two are used up.
@@ -68,8 +65,7 @@ fn a_large_message_through_a_small_window() {
     for (max_frame_size, window) in [(4096, 3), (65536, 1), (512, 100)] {
         let mut peer = narrow(&broker, "a", max_frame_size, window);
         peer.expect_nothing();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, "a");
+        let mut sender = Peer::sender(&broker, "a");
         let id = sender.send_payload_in_parts(0, &payload, 60_000);
         assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
         let mut received = Vec::<u8>::new();
@@ -146,8 +142,7 @@ fn the_brokers_window_opens_again_before_it_closes() {
     }
     assert!(reopened >= 2, "the window was opened {reopened} times");
     assert_eq!(broker.counts().queued, 1);
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 1);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 1);
     let expected: Vec<u8> = (0..most).map(|number| number as u8).collect();
     assert_eq!(receiver.expect_transfer().payload, expected);
 }
@@ -189,8 +184,7 @@ fn one_session_that_is_shut_does_not_shut_another() {
     peer.expect_attach();
     peer.send(flow().with("handle", 0u32).with("delivery-count", 0u32).with("link-credit", 10u32).on_channel(1));
     peer.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "broadcast.a");
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1", "2"]);
     for _ in 0..2 {
         assert_eq!(peer.expect_transfer().channel, other);

@@ -18,7 +18,7 @@ mod script;
 mod tally;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fakebroker::{Broker, Builder, Distribution, Unroutable};
 
@@ -55,9 +55,7 @@ impl Replay {
     fn step(&mut self, step: Step) {
         match step {
             Step::Connects(connection) => {
-                let mut peer = Peer::connect(&self.broker);
-                // Heartbeats of the recording take their time.
-                peer.patience = Duration::from_secs(20);
+                let peer = Peer::connect(&self.broker);
                 let line = Line { peer, recorded: Tally::default(), replayed: Tally::default(), ended: false };
                 assert!(self.lines.insert(connection, line).is_none(), "connection {connection} connects twice");
             }
@@ -100,7 +98,7 @@ impl Replay {
 impl Line {
     /// Waits until this broker has said as much as the recorded one.
     fn catch_up(&mut self) {
-        let deadline = Instant::now() + self.peer.patience;
+        let deadline = Instant::now() + patience();
         while let Some(missing) = self.recorded.missing_in(&self.replayed) {
             match self.peer.hear_until(deadline) {
                 None => self.peer.fail(&format!("the recorded broker had said {missing} by now")),
@@ -112,7 +110,7 @@ impl Line {
 
     fn expect_end(&mut self) {
         self.catch_up();
-        let deadline = Instant::now() + self.peer.patience;
+        let deadline = Instant::now() + patience();
         loop {
             match self.peer.hear_until(deadline) {
                 None => self.peer.fail("the recorded stream ended here"),

@@ -8,19 +8,11 @@ use crate::support::*;
 #[track_caller]
 fn anonymous(broker: &Broker) -> Peer {
     let mut peer = Peer::opened(broker);
-    let answer = peer.attach(attach_sender("s", 0, "").with("target", terminus(TARGET, Value::Null)));
+    let answer = peer.attach(attach_anonymous("s", 0));
     // It holds: there is a target, and it has no address.
     assert!(answer.inner("target").is_some(), "{answer:?}");
     assert_eq!(answer.address("target"), None);
     peer.expect_credit();
-    peer
-}
-
-#[track_caller]
-fn receiver(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, 100);
-    peer.expect_nothing();
     peer
 }
 
@@ -41,7 +33,7 @@ fn an_anonymous_link_routes_by_to() {
     let broker = Broker::start().unwrap();
     let mut sender = anonymous(&broker);
     let addresses = ["plain", "unicast.a", "broadcast.a", "queue.a"];
-    let mut receivers = addresses.map(|address| receiver(&broker, address));
+    let mut receivers = addresses.map(|address| Peer::ready_receiver(&broker, address, 100));
     for address in addresses {
         let id = sender.send_payload(0, message_to(address, address));
         assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
@@ -57,7 +49,7 @@ fn an_anonymous_link_routes_by_to() {
 fn to_is_found_behind_any_sections_and_in_any_encoding() {
     let broker = Broker::start().unwrap();
     let mut sender = anonymous(&broker);
-    let mut receiver = receiver(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
     let annotations = |code| section(code, Value::Map(vec![(symbol("x-a"), Value::List(vec![Value::Uint(1)]))]));
     let header = section(HEADER, Value::List(vec![true.into()]));
     let properties = |to: &[u8]| {
@@ -101,7 +93,7 @@ fn to_is_found_behind_any_sections_and_in_any_encoding() {
 fn to_is_found_however_the_message_is_cut() {
     let broker = Broker::start().unwrap();
     let mut sender = anonymous(&broker);
-    let mut receiver = receiver(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
     let payload = message_to("plain", "hello");
     for cut in 0..=payload.len() {
         let id = sender.next_delivery_id();
@@ -134,7 +126,7 @@ fn a_message_that_does_not_say_where_is_rejected() {
     });
     assert_eq!(broker.counts().dropped, count);
     // The link goes on.
-    let mut receiver = receiver(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
     let id = sender.send_payload(0, message_to("plain", "2"));
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     assert_eq!(receiver.receive_texts(1), ["2"]);
@@ -143,9 +135,8 @@ fn a_message_that_does_not_say_where_is_rejected() {
 #[test]
 fn a_link_with_an_address_does_not_look_at_to() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "plain");
-    let mut receiver = receiver(&broker, "plain");
+    let mut sender = Peer::sender(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
     for payload in [message_to("elsewhere", "1"), vec![0xff; 3], Vec::new()] {
         let id = sender.send_payload(0, payload.clone());
         assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
@@ -156,10 +147,9 @@ fn a_link_with_an_address_does_not_look_at_to() {
 #[test]
 fn routing_by_to_can_be_chosen_for_every_link() {
     let broker = Broker::builder().route_by_to(true).start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "link");
-    let mut by_link = receiver(&broker, "link");
-    let mut by_to = receiver(&broker, "to");
+    let mut sender = Peer::sender(&broker, "link");
+    let mut by_link = Peer::ready_receiver(&broker, "link", 100);
+    let mut by_to = Peer::ready_receiver(&broker, "to", 100);
     let id = sender.send_payload(0, message_to("to", "1"));
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     assert_eq!(by_to.receive_texts(1), ["1"]);
@@ -180,9 +170,8 @@ fn distributions(builder: Builder, addresses: &[(&str, Distribution)]) {
     let broker = builder.start().unwrap();
     for (address, expected) in addresses {
         let before = broker.counts();
-        let mut receivers = [receiver(&broker, address), receiver(&broker, address)];
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut receivers = [Peer::ready_receiver(&broker, address, 100), Peer::ready_receiver(&broker, address, 100)];
+        let mut sender = Peer::sender(&broker, address);
         sender.send_accepted(0, &["1"]);
         let after = broker.counts();
         let grown = [
@@ -270,7 +259,8 @@ fn the_default_and_single_addresses_can_be_chosen() {
 #[test]
 fn addresses_are_compared_byte_by_byte() {
     let broker = Broker::start().unwrap();
-    let mut receivers = ["a", "A", "a ", "ä", "a\u{308}"].map(|address| (address, receiver(&broker, address)));
+    let mut receivers =
+        ["a", "A", "a ", "ä", "a\u{308}"].map(|address| (address, Peer::ready_receiver(&broker, address, 100)));
     let mut sender = anonymous(&broker);
     for (address, receiver) in &mut receivers {
         let id = sender.send_payload(0, message_to(address, address));

@@ -7,22 +7,7 @@ use crate::support::*;
 /// Peers that receive at an address, whose credit the broker has in the order given.
 #[track_caller]
 fn receivers(broker: &Broker, address: &str, credits: &[u32]) -> Vec<Peer> {
-    credits
-        .iter()
-        .map(|credit| {
-            let mut peer = Peer::opened(broker);
-            peer.attach_receiver("r", 0, address, *credit);
-            peer.expect_nothing();
-            peer
-        })
-        .collect()
-}
-
-#[track_caller]
-fn sender(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
-    peer
+    credits.iter().map(|credit| Peer::ready_receiver(broker, address, *credit)).collect()
 }
 
 /// Sends the texts and says which receiver got each.
@@ -49,7 +34,7 @@ const NINE: [&str; 9] = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 fn receivers_take_turns() {
     let broker = Broker::start().unwrap();
     let mut receivers = receivers(&broker, "unicast.a", &[100, 100, 100]);
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     let mut turns_of_all = turns(&mut sender, &mut receivers, &NINE);
     // Nobody is passed over between two batches either.
     turns_of_all.extend(turns(&mut sender, &mut receivers, &["10", "11"]));
@@ -66,7 +51,7 @@ fn receivers_take_turns() {
 fn one_without_credit_is_skipped_and_gets_its_turn_again() {
     let broker = Broker::start().unwrap();
     let mut receivers = receivers(&broker, "unicast.a", &[1, 100, 100]);
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     // The first has credit for one message of the nine; the other two share the rest in turn.
     let got = turns(&mut sender, &mut receivers, &NINE);
     assert_eq!(got.iter().filter(|receiver| **receiver == 0).count(), 1, "{got:?}");
@@ -87,7 +72,7 @@ fn one_without_credit_is_skipped_and_gets_its_turn_again() {
 fn without_any_credit_it_waits_for_whoever_grants_first() {
     let broker = Broker::start().unwrap();
     let mut receivers = receivers(&broker, "unicast.a", &[0, 0]);
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     sender.send_accepted(0, &["1", "2", "3", "4"]);
     receivers.iter_mut().for_each(|receiver| receiver.expect_nothing());
     receivers[1].grant(0, 0, 2);
@@ -105,7 +90,7 @@ fn credit_that_is_taken_back_is_none() {
     // 2.6.7: link-credit is what it is now, however much was granted before.
     receivers[0].grant(0, 0, 0);
     receivers[0].expect_nothing();
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     assert_eq!(turns(&mut sender, &mut receivers, &["1", "2", "3"]), [1, 1, 1]);
 }
 
@@ -113,7 +98,7 @@ fn credit_that_is_taken_back_is_none() {
 fn what_waits_is_for_those_who_stay() {
     let broker = Broker::start().unwrap();
     let mut receivers = receivers(&broker, "unicast.a", &[0, 0]);
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     sender.send_accepted(0, &["1", "2"]);
     let mut staying = receivers.pop().unwrap();
     receivers.pop().unwrap().close();
@@ -127,7 +112,7 @@ fn what_waits_is_for_those_who_stay() {
 fn what_waits_when_the_last_leaves_is_dropped() {
     let broker = Broker::start().unwrap();
     let mut receivers = receivers(&broker, "unicast.a", &[0]);
-    let mut sender = sender(&broker, "unicast.a");
+    let mut sender = Peer::sender(&broker, "unicast.a");
     sender.send_accepted(0, &["1", "2"]);
     receivers.pop().unwrap().close();
     until(&broker, "both are dropped", |counts| counts.dropped == 2);

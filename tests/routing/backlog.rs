@@ -82,9 +82,7 @@ fn tight() -> Builder {
 fn credit_is_withheld_beyond_the_limit_and_given_again() {
     for address in ["plain", "unicast.a", "broadcast.a"] {
         let broker = tight().start().unwrap();
-        let mut receiver = Peer::opened(&broker);
-        receiver.attach_receiver("r", 0, address, 0);
-        receiver.expect_nothing();
+        let mut receiver = Peer::ready_receiver(&broker, address, 0);
         let mut producer = Producer::new(&broker, address, 1);
         // As much as may wait, and what credit was out when that was reached.
         let waiting = producer.send_while_allowed(1000);
@@ -113,12 +111,8 @@ fn credit_is_withheld_beyond_the_limit_and_given_again() {
 #[test]
 fn one_slow_receiver_of_a_multicast_is_enough() {
     let broker = tight().start().unwrap();
-    let mut slow = Peer::opened(&broker);
-    slow.attach_receiver("r", 0, "broadcast.a", 0);
-    slow.expect_nothing();
-    let mut fast = Peer::opened(&broker);
-    fast.attach_receiver("r", 0, "broadcast.a", 1000);
-    fast.expect_nothing();
+    let slow = Peer::ready_receiver(&broker, "broadcast.a", 0);
+    let mut fast = Peer::ready_receiver(&broker, "broadcast.a", 1000);
     let mut producer = Producer::new(&broker, "broadcast.a", 1);
     let waiting = producer.send_while_allowed(1000);
     assert!((LIMIT..=LIMIT + WINDOW).contains(&waiting), "{waiting} wait");
@@ -148,8 +142,7 @@ fn a_queue_stores_beyond_the_limit() {
     let broker = tight().start().unwrap();
     let mut producer = Producer::new(&broker, "queue.a", 1);
     assert_eq!(producer.send_while_allowed(500), 500);
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "queue.a", 1000);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 1000);
     let texts = receiver.receive_texts(500);
     assert_eq!(numbers(texts), (0..500).collect::<Vec<_>>());
 }
@@ -159,9 +152,7 @@ fn a_receiver_that_stops_reading_its_socket_loses_nothing() {
     // 10 KiB each: what two sockets and the broker hold is some thousand messages.
     const MOST: u32 = 5000;
     let broker = Broker::builder().backlog_limit(100).start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "plain", 1_000_000);
-    receiver.expect_nothing();
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 1_000_000);
     let mut producer = Producer::new(&broker, "plain", 10 * 1024);
     let sent = producer.send_while_allowed(MOST);
     assert!(sent < MOST, "it was never held back");
@@ -202,8 +193,7 @@ fn credit_is_topped_up_to_the_window() {
 fn what_is_beyond_the_storage_limit_is_rejected_and_the_rest_is_kept() {
     const KIB: usize = 1024;
     let broker = Broker::builder().storage_limit(64 * KIB).start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     let mut accepted_texts = Vec::new();
     let mut rejected = 0;
     for number in 0..100 {
@@ -223,9 +213,7 @@ fn what_is_beyond_the_storage_limit_is_rejected_and_the_rest_is_kept() {
     assert!((32..=64).contains(&accepted_texts.len()), "{} are stored", accepted_texts.len());
     assert_eq!((broker.counts().queued, broker.counts().dropped), (accepted_texts.len() as u64, rejected));
     // What goes through at once needs no room.
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "plain", 10);
-    receiver.expect_nothing();
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 10);
     sender.attach_sender("plain", 1, "plain");
     sender.send_accepted(1, &["passes"]);
     assert_eq!(receiver.receive_texts(1), ["passes"]);

@@ -4,14 +4,6 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-#[track_caller]
-fn receiver(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, 100);
-    peer.expect_nothing();
-    peer
-}
-
 /// An address, and what is counted there.
 type Counted = (&'static str, &'static [(&'static str, u64)]);
 
@@ -28,9 +20,8 @@ fn each_distribution_has_its_counters() {
     each_row(rows, |(address, expected)| {
         let broker = Broker::start().unwrap();
         let live = [("connections", 3), ("sender_links", 1), ("receiver_links", 2)];
-        let _receivers = [receiver(&broker, address), receiver(&broker, address)];
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let _receivers = [Peer::ready_receiver(&broker, address, 100), Peer::ready_receiver(&broker, address, 100)];
+        let mut sender = Peer::sender(&broker, address);
         assert_eq!(counted(&broker), live, "nothing but who is attached");
         sender.send_accepted(0, &["1", "2", "3"]);
         assert_eq!(counted(&broker), [expected, &live].concat());
@@ -47,8 +38,7 @@ fn without_receivers_only_a_queue_counts_more_than_dropped() {
     ];
     each_row(rows, |(address, expected)| {
         let broker = Broker::start().unwrap();
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut sender = Peer::sender(&broker, address);
         let id = sender.send_message(0, "1");
         sender.expect_outcome_of(id);
         assert_eq!(counted(&broker), [expected, &[("connections", 1), ("sender_links", 1)]].concat());
@@ -60,9 +50,8 @@ fn the_receivers_outcomes_are_counted() {
     let broker = Broker::start().unwrap();
     for (address, copies) in [("plain", 1), ("unicast.a", 1), ("broadcast.a", 1), ("queue.a", 1)] {
         let before = broker.counts();
-        let mut receiver = receiver(&broker, address);
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut receiver = Peer::ready_receiver(&broker, address, 100);
+        let mut sender = Peer::sender(&broker, address);
         sender.send_accepted(0, &["1", "2", "3", "4", "5", "6"]);
         let deliveries: Vec<_> = (0..6).map(|_| receiver.expect_transfer()).collect();
         // What a queue gets back it hands out again: without credit it waits there.
@@ -86,9 +75,8 @@ fn the_receivers_outcomes_are_counted() {
 #[test]
 fn a_range_counts_each_delivery() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "broadcast.a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "broadcast.a");
+    let mut receiver = Peer::ready_receiver(&broker, "broadcast.a", 100);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1", "2", "3", "4", "5"]);
     receiver.receive_texts(5);
     receiver.send(disposition(RECEIVER, 1, accepted()).with("last", 3u32));
@@ -128,8 +116,7 @@ fn who_is_attached_is_counted_live() {
     peer.expect_end();
     assert_eq!(counted(&broker), [("connections", 1)]);
     peer.close();
-    let mut lost = Peer::opened(&broker);
-    lost.attach_receiver("r", 0, "a", 1);
+    let mut lost = Peer::receiver(&broker, "a", 1);
     lost.attach_sender("s", 1, "a");
     lost.reset();
     until(&broker, "nobody is left", |counts| {
@@ -140,9 +127,7 @@ fn who_is_attached_is_counted_live() {
 #[test]
 fn a_stolen_link_is_one_link() {
     let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    peer.attach_receiver("r", 0, "a", 1);
-    peer.expect_nothing();
+    let mut peer = Peer::ready_receiver(&broker, "a", 1);
     peer.send(attach_receiver("r", 1, "a"));
     peer.expect_detach_with(STOLEN);
     peer.expect_attach();
@@ -152,9 +137,8 @@ fn a_stolen_link_is_one_link() {
 #[test]
 fn a_message_is_counted_before_its_sender_or_receiver_knows() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "unicast.a");
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "unicast.a");
+    let mut receiver = Peer::ready_receiver(&broker, "unicast.a", 100);
+    let mut sender = Peer::sender(&broker, "unicast.a");
     sender.attach_sender("nowhere", 1, "nowhere");
     for number in 1..=50 {
         let id = sender.send_message(0, "hello");
@@ -178,14 +162,13 @@ fn a_message_is_counted_before_its_sender_or_receiver_knows() {
 #[test]
 fn a_reply_finds_its_request_and_itself_counted() {
     let broker = Broker::start().unwrap();
-    let mut server = receiver(&broker, "unicast.service");
+    let mut server = Peer::ready_receiver(&broker, "unicast.service", 100);
     let mut client = Peer::opened(&broker);
     let reply_to =
         client.attach(attach_receiver("r", 0, "").with("source", dynamic(SOURCE))).address("source").unwrap();
     client.grant(0, 0, 100);
     client.attach_sender("s", 1, "unicast.service");
-    server.attach(attach_sender("replies", 1, "").with("target", terminus(TARGET, Value::Null)));
-    server.expect_credit();
+    server.attach_anonymous("replies", 1);
     for number in 1..=20 {
         client.send(transfer(1, number - 1).with("settled", true).with_payload(message("request")));
         server.expect_transfer();

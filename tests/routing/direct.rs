@@ -4,23 +4,13 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-/// A peer that receives at an address; the broker has its credit.
-#[track_caller]
-fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, credit);
-    peer.expect_nothing();
-    peer
-}
-
 #[test]
 fn the_first_receiver_gets_all() {
     let broker = Broker::start().unwrap();
     for address in ["plain", "exclusive.exchange.topic.server"] {
-        let mut first = receiver(&broker, address, 10);
-        let mut second = receiver(&broker, address, 10);
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut first = Peer::ready_receiver(&broker, address, 10);
+        let mut second = Peer::ready_receiver(&broker, address, 10);
+        let mut sender = Peer::sender(&broker, address);
         sender.send_accepted(0, &["1", "2", "3"]);
         assert_eq!(first.arrived_texts(), ["1", "2", "3"]);
         second.expect_nothing();
@@ -31,10 +21,9 @@ fn the_first_receiver_gets_all() {
 #[test]
 fn the_first_without_credit_is_waited_for() {
     let broker = Broker::start().unwrap();
-    let mut first = receiver(&broker, "a", 0);
-    let mut second = receiver(&broker, "a", 10);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut first = Peer::ready_receiver(&broker, "a", 0);
+    let mut second = Peer::ready_receiver(&broker, "a", 10);
+    let mut sender = Peer::sender(&broker, "a");
     sender.send_accepted(0, &["1", "2", "3"]);
     first.expect_nothing();
     second.expect_nothing();
@@ -50,11 +39,10 @@ fn the_first_without_credit_is_waited_for() {
 fn when_the_first_leaves_the_next_takes_over() {
     let broker = Broker::start().unwrap();
     each_way_to_leave(|leave| {
-        let first = receiver(&broker, "a", 0);
-        let mut second = receiver(&broker, "a", 10);
-        let mut third = receiver(&broker, "a", 10);
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, "a");
+        let first = Peer::ready_receiver(&broker, "a", 0);
+        let mut second = Peer::ready_receiver(&broker, "a", 10);
+        let mut third = Peer::ready_receiver(&broker, "a", 10);
+        let mut sender = Peer::sender(&broker, "a");
         // Waits for the first, which has no credit, and goes on to the second when the first is gone.
         sender.send_accepted(0, &["waited"]);
         second.expect_nothing();
@@ -70,12 +58,11 @@ fn when_the_first_leaves_the_next_takes_over() {
 fn links_that_leave_together_are_not_given_what_waited_for_one_of_them() {
     let broker = Broker::start().unwrap();
     each_way_to_leave_together(|leave| {
-        let mut leaving = receiver(&broker, "a", 0);
+        let mut leaving = Peer::ready_receiver(&broker, "a", 0);
         leaving.attach_receiver("also leaving", 1, "a", 10);
         leaving.expect_nothing();
-        let mut staying = receiver(&broker, "a", 10);
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, "a");
+        let mut staying = Peer::ready_receiver(&broker, "a", 10);
+        let mut sender = Peer::sender(&broker, "a");
         sender.send_accepted(0, &["for who stays"]);
         leave(leaving);
         assert_eq!(staying.receive_texts(1), ["for who stays"]);
@@ -85,14 +72,13 @@ fn links_that_leave_together_are_not_given_what_waited_for_one_of_them() {
 #[test]
 fn a_receiver_that_comes_back_is_the_last() {
     let broker = Broker::start().unwrap();
-    let mut first = receiver(&broker, "a", 10);
-    let mut second = receiver(&broker, "a", 10);
+    let mut first = Peer::ready_receiver(&broker, "a", 10);
+    let mut second = Peer::ready_receiver(&broker, "a", 10);
     first.send(detach(0));
     first.expect_detach();
     first.attach_receiver("r", 0, "a", 10);
     first.expect_nothing();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     sender.send_accepted(0, &["1"]);
     assert_eq!(second.receive_texts(1), ["1"]);
     first.expect_nothing();

@@ -22,13 +22,6 @@ fn dynamic_receiver(broker: &Broker, source: Value, credit: u32) -> (Peer, Strin
     (peer, address)
 }
 
-#[track_caller]
-fn sender(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
-    peer
-}
-
 /// A node that is gone takes nothing: rejected as not found, or its link detached.
 #[track_caller]
 fn expect_no_such_node(sender: &mut Peer) {
@@ -47,10 +40,9 @@ fn expect_no_such_node(sender: &mut Peer) {
 fn a_dynamic_source_is_an_address_to_send_to() {
     let broker = Broker::start().unwrap();
     let (mut receiver, address) = dynamic_receiver(&broker, dynamic(SOURCE), 10);
-    sender(&broker, &address).send_accepted(0, &["by link"]);
+    Peer::sender(&broker, &address).send_accepted(0, &["by link"]);
     let mut anonymous = Peer::opened(&broker);
-    anonymous.attach(attach_sender("s", 0, "").with("target", terminus(TARGET, Value::Null)));
-    anonymous.expect_credit();
+    anonymous.attach_anonymous("s", 0);
     let id = anonymous.send_payload(0, message_to(&address, "by to"));
     assert_eq!(anonymous.expect_outcome_of(id).state(), ACCEPTED);
     assert_eq!(receiver.receive_texts(2), ["by link", "by to"]);
@@ -109,9 +101,7 @@ fn a_dynamic_target_is_an_address_to_receive_from() {
     // Nobody is there yet.
     let id = sender.send_message(0, "too early");
     assert_eq!(sender.expect_outcome_of(id).condition(), NOT_FOUND);
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, &address, 10);
-    receiver.expect_nothing();
+    let mut receiver = Peer::ready_receiver(&broker, &address, 10);
     sender.send_accepted(0, &["1"]);
     assert_eq!(receiver.receive_texts(1), ["1"]);
 }
@@ -120,11 +110,10 @@ fn a_dynamic_target_is_an_address_to_receive_from() {
 fn a_temporary_queue_is_a_queue() {
     let broker = Broker::start().unwrap();
     let (mut owner, address) = dynamic_receiver(&broker, dynamic_with(SOURCE, "temporary-queue"), 0);
-    sender(&broker, &address).send_accepted(0, &["1", "2"]);
+    Peer::sender(&broker, &address).send_accepted(0, &["1", "2"]);
     assert_eq!((broker.counts().queued, broker.counts().topic), (2, 0));
     // Another receiver competes.
-    let mut other = Peer::opened(&broker);
-    other.attach_receiver("r", 0, &address, 1);
+    let mut other = Peer::receiver(&broker, &address, 1);
     let delivery = other.expect_transfer();
     assert_eq!(text(&delivery.payload), "1");
     other.settle(&delivery, released());
@@ -143,10 +132,8 @@ fn a_temporary_queue_is_a_queue() {
 fn a_temporary_topic_is_a_topic() {
     let broker = Broker::start().unwrap();
     let (mut owner, address) = dynamic_receiver(&broker, dynamic_with(SOURCE, "temporary-topic"), 10);
-    let mut other = Peer::opened(&broker);
-    other.attach_receiver("r", 0, &address, 10);
-    other.expect_nothing();
-    sender(&broker, &address).send_accepted(0, &["1"]);
+    let mut other = Peer::ready_receiver(&broker, &address, 10);
+    Peer::sender(&broker, &address).send_accepted(0, &["1"]);
     assert_eq!(owner.receive_texts(1), ["1"]);
     assert_eq!(other.receive_texts(1), ["1"]);
     assert_eq!((broker.counts().fanout, broker.counts().fanout_sent), (1, 2));
@@ -158,14 +145,14 @@ fn a_dynamic_address_ends_with_its_link() {
     for source in [dynamic(SOURCE), dynamic_with(SOURCE, "temporary-queue"), dynamic_with(SOURCE, "temporary-topic")] {
         each_way_to_leave(|leave| {
             let (owner, address) = dynamic_receiver(&broker, source.clone(), 0);
-            let mut before = sender(&broker, &address);
+            let mut before = Peer::sender(&broker, &address);
             before.send_accepted(0, &["for the owner"]);
             leave(owner);
             until(&broker, "the link is gone", |counts| counts.receiver_links == 0);
             // Neither for one that was attached to it nor for one that comes now.
             expect_no_such_node(&mut before);
             before.close();
-            let mut after = sender(&broker, &address);
+            let mut after = Peer::sender(&broker, &address);
             expect_no_such_node(&mut after);
             after.close();
         });
@@ -183,9 +170,7 @@ fn a_dynamic_target_ends_with_its_link() {
     owner.send(detach(0));
     owner.expect_detach();
     // What was stored went with the node, and it does not come to life again.
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, &address, 10);
-    receiver.expect_nothing();
+    let receiver = Peer::ready_receiver(&broker, &address, 10);
     receiver.close();
-    expect_no_such_node(&mut sender(&broker, &address));
+    expect_no_such_node(&mut Peer::sender(&broker, &address));
 }

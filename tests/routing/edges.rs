@@ -14,8 +14,7 @@ fn every_browser_of_many_sees_a_message() {
         peer.grant(h, 0, 10);
     }
     peer.round_trip();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, "queue.a");
+    let mut s = Peer::sender(&broker, "queue.a");
     s.send_accepted(0, &["1"]);
     let n = peer.round_trip().iter().filter(|f| f.code() == TRANSFER).count();
     assert_eq!(n, 100);
@@ -30,8 +29,7 @@ fn what_waited_for_one_receiver_is_not_too_large_for_the_next() {
     b.attach(attach_receiver("b", 0, "x").with("max-message-size", 100u64));
     b.grant(0, 0, 10);
     b.round_trip();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, "x");
+    let mut s = Peer::sender(&broker, "x");
     let id = s.send_message(0, &"m".repeat(5000));
     s.expect_outcome_of(id);
     a.send(detach(0));
@@ -44,11 +42,9 @@ fn what_waited_for_one_receiver_is_not_too_large_for_the_next() {
 #[test]
 fn a_message_that_a_receiver_holds_counts_against_the_limit() {
     let broker = Broker::builder().storage_limit(100_000).start().unwrap();
-    let mut r = Peer::opened(&broker);
-    r.attach_receiver("r", 0, "queue.a", 1000);
+    let mut r = Peer::receiver(&broker, "queue.a", 1000);
     r.round_trip();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, "queue.a");
+    let mut s = Peer::sender(&broker, "queue.a");
     let mut accepted = 0;
     for _ in 0..50 {
         let id = s.send_message(0, &"m".repeat(10_000));
@@ -64,8 +60,7 @@ fn the_sender_to_a_node_that_ends_is_told() {
     let mut r = Peer::opened(&broker);
     let answer = r.attach(attach_receiver("r", 0, "x").with("source", dynamic(SOURCE)));
     let addr = answer.address("source").unwrap();
-    let mut s = Peer::opened(&broker);
-    s.attach_sender("s", 0, &addr);
+    let mut s = Peer::sender(&broker, &addr);
     s.send_message(0, "m");
     s.round_trip();
     r.send(detach(0).with("closed", true));

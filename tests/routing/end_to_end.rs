@@ -8,21 +8,6 @@ fn end_to_end() -> Broker {
     Broker::builder().settlement(Settlement::EndToEnd).start().unwrap()
 }
 
-#[track_caller]
-fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, credit);
-    peer.expect_nothing();
-    peer
-}
-
-#[track_caller]
-fn sender(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
-    peer
-}
-
 /// Every outcome with all that it can hold.
 fn outcomes() -> Vec<(&'static str, Value)> {
     let info = Value::Map(vec![(symbol("x-info"), Value::Uint(7))]);
@@ -72,8 +57,8 @@ fn normal(value: &Value) -> Value {
 fn each_outcome_travels_back() {
     let broker = end_to_end();
     for address in ["plain", "unicast.a", "broadcast.a"] {
-        let mut receiver = receiver(&broker, address, 100);
-        let mut sender = sender(&broker, address);
+        let mut receiver = Peer::ready_receiver(&broker, address, 100);
+        let mut sender = Peer::sender(&broker, address);
         each_row(outcomes(), |state| {
             let id = sender.send_message(0, "hello");
             sender.expect_nothing();
@@ -89,8 +74,8 @@ fn each_outcome_travels_back() {
 #[test]
 fn immediately_the_receivers_outcome_does_not_matter() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "plain", 100);
-    let mut sender = sender(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
+    let mut sender = Peer::sender(&broker, "plain");
     sender.send_accepted(0, &["hello"]);
     let delivery = receiver.expect_transfer();
     receiver.settle(&delivery, rejected());
@@ -101,8 +86,8 @@ fn immediately_the_receivers_outcome_does_not_matter() {
 #[test]
 fn outcomes_come_in_the_order_in_which_they_are_given() {
     let broker = end_to_end();
-    let mut receiver = receiver(&broker, "plain", 100);
-    let mut sender = sender(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 100);
+    let mut sender = Peer::sender(&broker, "plain");
     let ids = sender.send_texts(0, &["0", "1", "2"]);
     let deliveries: Vec<_> = (0..3).map(|_| receiver.expect_transfer()).collect();
     for index in [2, 0, 1] {
@@ -123,9 +108,9 @@ fn a_multicast_waits_for_every_copy() {
         ("both reject", (rejected(), rejected(), REJECTED)),
         ("both modify", (modified(), modified(), MODIFIED)),
     ];
-    let mut first = receiver(&broker, "broadcast.a", 100);
-    let mut second = receiver(&broker, "broadcast.a", 100);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut first = Peer::ready_receiver(&broker, "broadcast.a", 100);
+    let mut second = Peer::ready_receiver(&broker, "broadcast.a", 100);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     each_row(rows, |(one, other, expected)| {
         let id = sender.send_message(0, "hello");
         sender.expect_nothing();
@@ -141,9 +126,9 @@ fn a_multicast_waits_for_every_copy() {
 #[test]
 fn a_multicast_of_which_one_copy_waits_waits() {
     let broker = end_to_end();
-    let mut fast = receiver(&broker, "broadcast.a", 100);
-    let mut slow = receiver(&broker, "broadcast.a", 0);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut fast = Peer::ready_receiver(&broker, "broadcast.a", 100);
+    let mut slow = Peer::ready_receiver(&broker, "broadcast.a", 0);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     let id = sender.send_message(0, "hello");
     let delivery = fast.expect_transfer();
     fast.settle(&delivery, released());
@@ -161,8 +146,8 @@ fn a_receiver_that_leaves_releases() {
     for address in ["plain", "unicast.a", "broadcast.a"] {
         // Once with the delivery in its hands, once with it still waiting.
         for credit in [1, 0] {
-            let receiver = receiver(&broker, address, credit);
-            let mut sender = sender(&broker, address);
+            let receiver = Peer::ready_receiver(&broker, address, credit);
+            let mut sender = Peer::sender(&broker, address);
             let id = sender.send_message(0, "hello");
             sender.expect_nothing();
             receiver.reset();
@@ -178,7 +163,7 @@ fn a_receiver_of_settled_messages_has_accepted_them() {
     receiver.attach(attach_receiver("r", 0, "plain").with("snd-settle-mode", 1u8));
     receiver.grant(0, 0, 10);
     receiver.expect_nothing();
-    let mut sender = sender(&broker, "plain");
+    let mut sender = Peer::sender(&broker, "plain");
     sender.send_accepted(0, &["hello"]);
     assert!(receiver.expect_transfer().flag("settled"));
 }
@@ -192,7 +177,7 @@ fn a_receiver_that_settles_without_a_state_leaves_it_to_its_source() {
         receiver.attach(attach_receiver("r", 0, "plain").with("source", source));
         receiver.grant(0, 0, 10);
         receiver.expect_nothing();
-        let mut sender = sender(&broker, "plain");
+        let mut sender = Peer::sender(&broker, "plain");
         let id = sender.send_message(0, "hello");
         let delivery = receiver.expect_transfer();
         receiver.settle(&delivery, Value::Null);
@@ -204,26 +189,19 @@ fn a_receiver_that_settles_without_a_state_leaves_it_to_its_source() {
 #[test]
 fn a_queue_accepts_what_it_has_stored() {
     let broker = end_to_end();
-    let mut sender = sender(&broker, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     sender.send_accepted(0, &["hello"]);
-    let mut receiver = receiver_of_queue(&broker);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 1);
     let delivery = receiver.expect_transfer();
     receiver.settle(&delivery, rejected());
     receiver.expect_nothing();
     sender.expect_nothing();
 }
 
-#[track_caller]
-fn receiver_of_queue(broker: &Broker) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, "queue.a", 1);
-    peer
-}
-
 #[test]
 fn unroutable_is_told_at_once() {
     let broker = end_to_end();
-    let mut sender = sender(&broker, "nobody");
+    let mut sender = Peer::sender(&broker, "nobody");
     let id = sender.send_message(0, "hello");
     let outcome = sender.expect_outcome_of(id);
     assert_eq!((outcome.state(), outcome.condition().as_str()), (REJECTED, NOT_FOUND));
@@ -232,8 +210,8 @@ fn unroutable_is_told_at_once() {
 #[test]
 fn a_sender_that_has_left_is_told_nothing() {
     let broker = end_to_end();
-    let mut receiver = receiver(&broker, "plain", 10);
-    let mut sender = sender(&broker, "plain");
+    let mut receiver = Peer::ready_receiver(&broker, "plain", 10);
+    let mut sender = Peer::sender(&broker, "plain");
     sender.send_message(0, "hello");
     sender.send(detach(0));
     sender.expect_detach();

@@ -40,8 +40,7 @@ fn a_delivery_keeps_its_manner_unless_its_receiver_chose() {
             assert_eq!(snd_settle_mode(&answer), mode.unwrap_or(2), "{address}: what the receiver asked for");
             receiver.grant(0, 0, 10);
             receiver.expect_nothing();
-            let mut sender = Peer::opened(&broker);
-            sender.attach_sender("s", 0, address);
+            let mut sender = Peer::sender(&broker, address);
             sender.send(transfer(0, 0).with("settled", true).with_payload(message("came settled")));
             sender.send(transfer(0, 1).with("settled", false).with_payload(message("came unsettled")));
             // Only the unsettled one is answered.
@@ -69,8 +68,7 @@ fn a_queue_delivers_unsettled_unless_asked_for_settled() {
         ("settled", SETTLED, true),
     ];
     each_row(rows.map(|(name, mode, expected)| (name, (mode, expected))), |(mode, expected)| {
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, "queue.a");
+        let mut sender = Peer::sender(&broker, "queue.a");
         sender.send(transfer(0, 0).with("settled", true).with_payload(message("came settled")));
         sender.send(transfer(0, 1).with_payload(message("came unsettled")));
         sender.expect_outcome_of(1);
@@ -93,9 +91,7 @@ fn a_queue_delivers_unsettled_unless_asked_for_settled() {
 #[test]
 fn a_producer_may_mix_or_choose() {
     let broker = Broker::start().unwrap();
-    let mut receiver = Peer::opened(&broker);
-    receiver.attach_receiver("r", 0, "a", 100);
-    receiver.expect_nothing();
+    let mut receiver = Peer::ready_receiver(&broker, "a", 100);
     for (name, mode, settled) in
         [("unsettled", 0u8, false), ("settled", 1, true), ("mixed", 2, true), ("mixed", 2, false)]
     {

@@ -4,30 +4,15 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-#[track_caller]
-fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, credit);
-    peer.expect_nothing();
-    peer
-}
-
-#[track_caller]
-fn sender(broker: &Broker, address: &str) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
-    peer
-}
-
 #[test]
 fn everyone_gets_a_copy_in_order() {
     let broker = Broker::start().unwrap();
-    let mut receivers: Vec<Peer> = (0..3).map(|_| receiver(&broker, "broadcast.a", 10)).collect();
+    let mut receivers: Vec<Peer> = (0..3).map(|_| Peer::ready_receiver(&broker, "broadcast.a", 10)).collect();
     // Two links of one session are two receivers, and the sender's own connection may receive, too.
     receivers[0].attach_receiver("another", 1, "broadcast.a", 10);
     receivers[0].expect_nothing();
-    let mut elsewhere = receiver(&broker, "broadcast.b", 10);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut elsewhere = Peer::ready_receiver(&broker, "broadcast.b", 10);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1", "2", "3"]);
     assert_eq!(receivers[1].arrived_texts(), ["1", "2", "3"]);
     assert_eq!(receivers[2].arrived_texts(), ["1", "2", "3"]);
@@ -39,9 +24,9 @@ fn everyone_gets_a_copy_in_order() {
 #[test]
 fn a_slow_receiver_keeps_its_own_backlog() {
     let broker = Broker::start().unwrap();
-    let mut slow = receiver(&broker, "broadcast.a", 1);
-    let mut fast = receiver(&broker, "broadcast.a", 100);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut slow = Peer::ready_receiver(&broker, "broadcast.a", 1);
+    let mut fast = Peer::ready_receiver(&broker, "broadcast.a", 100);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1", "2", "3", "4", "5"]);
     // The slow one holds nobody up.
     assert_eq!(fast.receive_texts(5), ["1", "2", "3", "4", "5"]);
@@ -60,10 +45,10 @@ fn a_slow_receiver_keeps_its_own_backlog() {
 #[test]
 fn who_comes_late_gets_only_what_comes_later() {
     let broker = Broker::start().unwrap();
-    let mut early = receiver(&broker, "broadcast.a", 0);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut early = Peer::ready_receiver(&broker, "broadcast.a", 0);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["before"]);
-    let mut late = receiver(&broker, "broadcast.a", 10);
+    let mut late = Peer::ready_receiver(&broker, "broadcast.a", 10);
     late.expect_nothing();
     sender.send_accepted(0, &["after"]);
     assert_eq!(late.receive_texts(1), ["after"]);
@@ -74,9 +59,9 @@ fn who_comes_late_gets_only_what_comes_later() {
 #[test]
 fn a_copy_that_is_given_back_comes_to_nobody() {
     let broker = Broker::start().unwrap();
-    let mut one = receiver(&broker, "broadcast.a", 10);
-    let mut other = receiver(&broker, "broadcast.a", 10);
-    let mut sender = sender(&broker, "broadcast.a");
+    let mut one = Peer::ready_receiver(&broker, "broadcast.a", 10);
+    let mut other = Peer::ready_receiver(&broker, "broadcast.a", 10);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1"]);
     let delivery = one.expect_transfer();
     one.settle(&delivery, released());
@@ -88,9 +73,9 @@ fn a_copy_that_is_given_back_comes_to_nobody() {
 #[test]
 fn one_that_leaves_takes_its_backlog_along() {
     let broker = Broker::start().unwrap();
-    let leaving = receiver(&broker, "broadcast.a", 0);
-    let mut staying = receiver(&broker, "broadcast.a", 1);
-    let mut sender = sender(&broker, "broadcast.a");
+    let leaving = Peer::ready_receiver(&broker, "broadcast.a", 0);
+    let mut staying = Peer::ready_receiver(&broker, "broadcast.a", 1);
+    let mut sender = Peer::sender(&broker, "broadcast.a");
     sender.send_accepted(0, &["1", "2"]);
     leaving.close();
     staying.grant(0, 0, 10);

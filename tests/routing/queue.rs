@@ -4,21 +4,6 @@ use fakebroker::Broker;
 
 use crate::support::*;
 
-#[track_caller]
-fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, credit);
-    peer
-}
-
-#[track_caller]
-fn stored(broker: &Broker, address: &str, texts: &[&str]) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
-    peer.send_accepted(0, texts);
-    peer
-}
-
 /// 2.7.4: the answer to a drain says that nothing is left of the credit.
 #[track_caller]
 fn expect_drained(peer: &mut Peer, handle: u64, delivery_count: u64) {
@@ -32,9 +17,9 @@ fn expect_drained(peer: &mut Peer, handle: u64, delivery_count: u64) {
 #[test]
 fn what_is_sent_before_any_receiver_is_stored() {
     let broker = Broker::start().unwrap();
-    stored(&broker, "queue.a", &["1", "2", "3"]).close();
+    Peer::sender_of(&broker, "queue.a", &["1", "2", "3"]).close();
     assert_eq!(counted_here(&broker), [("queued", 3)]);
-    let mut receiver = receiver(&broker, "queue.a", 2);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 2);
     assert_eq!(receiver.receive_texts(2), ["1", "2"]);
     receiver.expect_nothing();
     receiver.grant(0, 2, 2);
@@ -54,9 +39,9 @@ fn counted_here(broker: &Broker) -> Vec<(&'static str, u64)> {
 #[test]
 fn each_message_is_for_one_of_the_receivers() {
     let broker = Broker::start().unwrap();
-    let mut receivers: Vec<Peer> = (0..3).map(|_| receiver(&broker, "queue.a", 4)).collect();
+    let mut receivers: Vec<Peer> = (0..3).map(|_| Peer::receiver(&broker, "queue.a", 4)).collect();
     receivers.iter_mut().for_each(|receiver| receiver.expect_nothing());
-    stored(&broker, "queue.a", &["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    Peer::sender_of(&broker, "queue.a", &["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
     let mut all = Vec::new();
     for receiver in &mut receivers {
         let texts = receiver.arrived_texts();
@@ -71,11 +56,11 @@ fn each_message_is_for_one_of_the_receivers() {
 #[test]
 fn drain_on_an_empty_queue_uses_up_the_credit() {
     let broker = Broker::start().unwrap();
-    let mut receiver = receiver(&broker, "queue.a", 0);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 0);
     let drain = receiver.link_flow(0, 0, 5).with("drain", true);
     receiver.send(drain);
     expect_drained(&mut receiver, 0, 5);
-    stored(&broker, "queue.a", &["1"]);
+    Peer::sender_of(&broker, "queue.a", &["1"]);
     receiver.expect_nothing();
     receiver.grant(0, 5, 1);
     assert_eq!(receiver.receive_texts(1), ["1"]);
@@ -84,8 +69,8 @@ fn drain_on_an_empty_queue_uses_up_the_credit() {
 #[test]
 fn drain_on_a_queue_takes_what_is_there() {
     let broker = Broker::start().unwrap();
-    let mut sender = stored(&broker, "queue.a", &["1", "2", "3"]);
-    let mut receiver = receiver(&broker, "queue.a", 0);
+    let mut sender = Peer::sender_of(&broker, "queue.a", &["1", "2", "3"]);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 0);
     // Less credit than messages, then more.
     let drain = receiver.link_flow(0, 0, 2).with("drain", true);
     receiver.send(drain);
@@ -107,41 +92,40 @@ fn drain_on_a_queue_takes_what_is_there() {
 #[test]
 fn a_receiver_that_asks_for_settled_takes_without_answering() {
     let broker = Broker::start().unwrap();
-    stored(&broker, "queue.a", &["1", "2"]);
+    Peer::sender_of(&broker, "queue.a", &["1", "2"]);
     let mut taking = Peer::opened(&broker);
     taking.attach(attach_receiver("r", 0, "queue.a").with("snd-settle-mode", 1u8));
     taking.grant(0, 0, 1);
     let first = taking.expect_transfer();
     assert!(first.flag("settled"), "{first:?}");
     lose(&broker, taking);
-    let mut next = receiver(&broker, "queue.a", 10);
+    let mut next = Peer::receiver(&broker, "queue.a", 10);
     assert_eq!(next.arrived_texts(), ["2"]);
 }
 
 #[test]
 fn a_message_that_came_settled_is_still_delivered_unsettled() {
     let broker = Broker::start().unwrap();
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "queue.a");
+    let mut sender = Peer::sender(&broker, "queue.a");
     sender.send(transfer(0, 0).with("settled", true).with_payload(message("1")));
     sender.expect_nothing();
-    let mut losing = receiver(&broker, "queue.a", 1);
+    let mut losing = Peer::receiver(&broker, "queue.a", 1);
     let delivery = losing.expect_transfer();
     assert!(!delivery.flag("settled"), "{delivery:?}");
     lose(&broker, losing);
-    assert_eq!(receiver(&broker, "queue.a", 10).receive_texts(1), ["1"]);
+    assert_eq!(Peer::receiver(&broker, "queue.a", 10).receive_texts(1), ["1"]);
 }
 
 #[test]
 fn a_rejected_message_is_gone() {
     let broker = Broker::start().unwrap();
-    stored(&broker, "queue.a", &["1", "2"]);
-    let mut rejecting = receiver(&broker, "queue.a", 1);
+    Peer::sender_of(&broker, "queue.a", &["1", "2"]);
+    let mut rejecting = Peer::receiver(&broker, "queue.a", 1);
     let first = rejecting.expect_transfer();
     rejecting.settle(&first, rejected());
     rejecting.close();
     assert_eq!(broker.counts().rejected, 1);
-    assert_eq!(receiver(&broker, "queue.a", 10).arrived_texts(), ["2"]);
+    assert_eq!(Peer::receiver(&broker, "queue.a", 10).arrived_texts(), ["2"]);
 }
 
 #[test]
@@ -156,16 +140,16 @@ fn a_message_too_large_for_one_receiver_is_for_another() {
         small.attach(attach);
         small.grant(0, 0, 1);
         small.expect_nothing();
-        stored(&broker, address, &["small", &large]);
+        Peer::sender_of(&broker, address, &["small", &large]);
         assert_eq!(small.receive_texts(1), ["small"]);
         small.grant(0, 1, 1);
         small.expect_nothing();
-        let mut any = receiver(&broker, address, 10);
+        let mut any = Peer::receiver(&broker, address, 10);
         assert_eq!(any.receive_texts(1), [large.as_str()]);
         // The credit that the large one did not use is still there.
         any.grant(0, 1, 0);
         any.expect_nothing();
-        stored(&broker, address, &["small, too"]);
+        Peer::sender_of(&broker, address, &["small, too"]);
         assert_eq!(small.receive_texts(1), ["small, too"]);
     });
 }

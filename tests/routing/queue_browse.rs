@@ -19,25 +19,10 @@ fn browser(broker: &Broker, address: &str, credit: u32) -> Peer {
     peer
 }
 
-#[track_caller]
-fn sender(broker: &Broker, texts: &[&str]) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, "queue.a");
-    peer.send_accepted(0, texts);
-    peer
-}
-
-#[track_caller]
-fn taker(broker: &Broker, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, "queue.a", credit);
-    peer
-}
-
 #[test]
 fn a_browser_sees_all_and_takes_nothing() {
     let broker = Broker::start().unwrap();
-    let mut sender = sender(&broker, &["1", "2", "3"]);
+    let mut sender = Peer::sender_of(&broker, "queue.a", &["1", "2", "3"]);
     let mut first = browser(&broker, "queue.a", 100);
     assert_eq!(first.receive_texts(3), ["1", "2", "3"]);
     // Each browser has its own place, and credit is credit.
@@ -52,13 +37,13 @@ fn a_browser_sees_all_and_takes_nothing() {
     assert_eq!(second.arrived_texts(), ["4"]);
     assert_eq!((broker.counts().queued, broker.counts().topic), (4, 0));
     // It is all still there.
-    assert_eq!(taker(&broker, 10).receive_texts(4), ["1", "2", "3", "4"]);
+    assert_eq!(Peer::receiver(&broker, "queue.a", 10).receive_texts(4), ["1", "2", "3", "4"]);
 }
 
 #[test]
 fn what_a_browser_answers_changes_nothing() {
     let broker = Broker::start().unwrap();
-    sender(&broker, &["1", "2", "3", "4"]);
+    Peer::sender_of(&broker, "queue.a", &["1", "2", "3", "4"]);
     let mut looking = browser(&broker, "queue.a", 100);
     let states = [accepted(), rejected(), released(), composite(MODIFIED, &[("delivery-failed", true.into())])];
     for state in states {
@@ -67,7 +52,7 @@ fn what_a_browser_answers_changes_nothing() {
     }
     looking.expect_nothing();
     looking.close();
-    let mut taking = taker(&broker, 10);
+    let mut taking = Peer::receiver(&broker, "queue.a", 10);
     for expected in ["1", "2", "3", "4"] {
         // Byte for byte: nothing has failed.
         assert_eq!(taking.expect_transfer().payload, message(expected));
@@ -79,9 +64,9 @@ fn a_browser_is_no_receiver_that_competes() {
     let broker = Broker::start().unwrap();
     let mut looking = browser(&broker, "queue.a", 100);
     looking.expect_nothing();
-    let mut taking = taker(&broker, 1);
+    let mut taking = Peer::receiver(&broker, "queue.a", 1);
     taking.expect_nothing();
-    let mut sender = sender(&broker, &["taken", "left"]);
+    let mut sender = Peer::sender_of(&broker, "queue.a", &["taken", "left"]);
     assert_eq!(taking.receive_texts(1), ["taken"]);
     assert!(looking.arrived_texts().contains(&"left".to_owned()));
     sender.send_accepted(0, &["left, too"]);
@@ -91,7 +76,7 @@ fn a_browser_is_no_receiver_that_competes() {
 #[test]
 fn a_browser_drains() {
     let broker = Broker::start().unwrap();
-    sender(&broker, &["1", "2"]);
+    Peer::sender_of(&broker, "queue.a", &["1", "2"]);
     let mut looking = browser(&broker, "queue.a", 0);
     let drain = looking.link_flow(0, 0, 10).with("drain", true);
     looking.send(drain);
@@ -103,10 +88,10 @@ fn a_browser_drains() {
 #[test]
 fn what_is_taken_while_it_is_browsed_is_not_seen() {
     let broker = Broker::start().unwrap();
-    sender(&broker, &["1", "2", "3"]);
+    Peer::sender_of(&broker, "queue.a", &["1", "2", "3"]);
     let mut looking = browser(&broker, "queue.a", 1);
     assert_eq!(looking.receive_texts(1), ["1"]);
-    let mut taking = taker(&broker, 2);
+    let mut taking = Peer::receiver(&broker, "queue.a", 2);
     for _ in 0..2 {
         let delivery = taking.expect_transfer();
         taking.settle(&delivery, accepted());

@@ -6,16 +6,8 @@ use crate::support::Value::{Bool, List, Map, Ubyte, Uint};
 use crate::support::*;
 
 #[track_caller]
-fn receiver(broker: &Broker, address: &str, credit: u32) -> Peer {
-    let mut peer = Peer::opened(broker);
-    peer.attach_receiver("r", 0, address, credit);
-    peer
-}
-
-#[track_caller]
 fn stored(broker: &Broker, address: &str, payloads: &[Vec<u8>]) {
-    let mut peer = Peer::opened(broker);
-    peer.attach_sender("s", 0, address);
+    let mut peer = Peer::sender(broker, address);
     for payload in payloads {
         let id = peer.send_payload(0, payload.clone());
         assert_eq!(peer.expect_outcome_of(id).state(), ACCEPTED);
@@ -52,13 +44,13 @@ fn what_is_given_back_stands_in_its_old_place() {
     let rows = [("released", released()), ("modified", modified()), ("modified, delivery-failed", delivery_failed())];
     each_row(rows, |state| {
         store_texts(&broker, "queue.a", &["0", "1", "2", "3", "4"]);
-        let mut first = receiver(&broker, "queue.a", 3);
+        let mut first = Peer::receiver(&broker, "queue.a", 3);
         let taken: Vec<_> = (0..3).map(|_| first.expect_transfer()).collect();
         // The later one first.
         first.settle(&taken[1], state.clone());
         first.settle(&taken[0], state.clone());
         first.expect_nothing();
-        let mut second = receiver(&broker, "queue.a", 10);
+        let mut second = Peer::receiver(&broker, "queue.a", 10);
         assert_eq!(second.receive_texts(4), ["0", "1", "3", "4"]);
         first.settle(&taken[2], accepted());
         first.expect_nothing();
@@ -74,13 +66,13 @@ fn what_is_lost_with_its_receiver_stands_in_its_old_place() {
     let broker = Broker::start().unwrap();
     each_way_to_leave(|leave| {
         store_texts(&broker, "queue.a", &["0", "1", "2", "3", "4"]);
-        let mut first = receiver(&broker, "queue.a", 3);
+        let mut first = Peer::receiver(&broker, "queue.a", 3);
         let taken: Vec<_> = (0..3).map(|_| first.expect_transfer()).collect();
         first.settle(&taken[1], accepted());
         first.expect_nothing();
         leave(first);
         until(&broker, "the link is gone", |counts| counts.receiver_links == 0);
-        let mut second = receiver(&broker, "queue.a", 10);
+        let mut second = Peer::receiver(&broker, "queue.a", 10);
         let rest: Vec<_> = (0..4).map(|_| second.expect_transfer()).collect();
         assert_eq!(rest.iter().map(|delivery| text(&delivery.payload)).collect::<Vec<_>>(), ["0", "2", "3", "4"]);
         for delivery in &rest {
@@ -95,9 +87,9 @@ fn what_is_lost_with_its_receiver_stands_in_its_old_place() {
 #[test]
 fn what_comes_back_goes_to_one_that_waits() {
     let broker = Broker::start().unwrap();
-    let mut first = receiver(&broker, "queue.a", 1);
+    let mut first = Peer::receiver(&broker, "queue.a", 1);
     first.expect_nothing();
-    let mut second = receiver(&broker, "queue.a", 1);
+    let mut second = Peer::receiver(&broker, "queue.a", 1);
     second.expect_nothing();
     store_texts(&broker, "queue.a", &["1"]);
     let delivery = first.expect_transfer();
@@ -122,7 +114,7 @@ fn links_that_leave_together_do_not_lose_what_one_of_them_had_to_one_that_takes_
 fn leave_together(snd_settle_mode: u8) {
     each_way_to_leave_together(|leave| {
         let broker = Broker::start().unwrap();
-        let mut leaving = receiver(&broker, "queue.a", 1);
+        let mut leaving = Peer::receiver(&broker, "queue.a", 1);
         leaving.expect_nothing();
         let source = composite(SOURCE, &[("address", "queue.a".into()), ("default-outcome", delivery_failed())]);
         let other = attach_receiver("other", 1, "queue.a").with("snd-settle-mode", snd_settle_mode);
@@ -133,7 +125,7 @@ fn leave_together(snd_settle_mode: u8) {
         leaving.expect_transfer();
         leave(leaving);
         until(&broker, "its links are gone", |counts| counts.receiver_links == 0);
-        let mut next = receiver(&broker, "queue.a", 1);
+        let mut next = Peer::receiver(&broker, "queue.a", 1);
         let delivery = next.expect_transfer();
         // It was sent to two receivers, and neither attempt has failed.
         assert_eq!(delivery_count(&delivery.payload), 0);
@@ -178,12 +170,12 @@ fn only_a_failed_delivery_raises_the_delivery_count() {
     ];
     each_row(rows, |(payload, state, count)| {
         stored(&broker, "queue.a", std::slice::from_ref(&payload));
-        let mut first = receiver(&broker, "queue.a", 1);
+        let mut first = Peer::receiver(&broker, "queue.a", 1);
         let delivery = first.expect_transfer();
         assert_eq!(delivery.payload, payload, "untouched the first time");
         first.settle(&delivery, state);
         first.close();
-        let mut second = receiver(&broker, "queue.a", 1);
+        let mut second = Peer::receiver(&broker, "queue.a", 1);
         let delivery = second.expect_transfer();
         assert_eq!(delivery_count(&delivery.payload), count);
         let had_header = payload.starts_with(&section(HEADER, header(2)));
@@ -209,7 +201,7 @@ fn only_a_failed_delivery_raises_the_delivery_count() {
 fn failures_add_up() {
     let broker = Broker::start().unwrap();
     store_texts(&broker, "queue.a", &["1"]);
-    let mut receiver = receiver(&broker, "queue.a", 10);
+    let mut receiver = Peer::receiver(&broker, "queue.a", 10);
     for failures in 0..4 {
         let delivery = receiver.expect_transfer();
         assert_eq!(delivery_count(&delivery.payload), failures);
@@ -226,11 +218,11 @@ fn a_message_that_was_acquired_before_does_not_say_that_it_was_not() {
     let rows = [("released", released()), ("modified", modified()), ("failed", delivery_failed())];
     each_row(rows, |state| {
         stored(&broker, "queue.a", &[[section(HEADER, first_acquirer.clone()), message("1")].concat()]);
-        let mut first = receiver(&broker, "queue.a", 1);
+        let mut first = Peer::receiver(&broker, "queue.a", 1);
         let delivery = first.expect_transfer();
         first.settle(&delivery, state);
         first.close();
-        let mut second = receiver(&broker, "queue.a", 1);
+        let mut second = Peer::receiver(&broker, "queue.a", 1);
         let delivery = second.expect_transfer();
         if let Some((_, List(fields))) = sections(&delivery.payload).into_iter().find(|(code, _)| *code == HEADER) {
             assert_ne!(fields.get(3), Some(&Bool(true)), "first-acquirer");
@@ -255,11 +247,11 @@ fn annotations_of_modified_are_merged_in() {
     ];
     each_row(rows, |(payload, expected)| {
         stored(&broker, "queue.a", std::slice::from_ref(&payload));
-        let mut first = receiver(&broker, "queue.a", 1);
+        let mut first = Peer::receiver(&broker, "queue.a", 1);
         let delivery = first.expect_transfer();
         first.settle(&delivery, modified_with(&[("message-annotations", given.clone())]));
         first.close();
-        let mut second = receiver(&broker, "queue.a", 1);
+        let mut second = Peer::receiver(&broker, "queue.a", 1);
         let delivery = second.expect_transfer();
         let sections = sections(&delivery.payload);
         let codes: Vec<u64> = sections.iter().map(|(code, _)| *code).collect();
@@ -277,7 +269,7 @@ fn annotations_of_modified_are_merged_in() {
 #[test]
 fn undeliverable_here_is_for_others() {
     let broker = Broker::start().unwrap();
-    let mut here = receiver(&broker, "queue.a", 10);
+    let mut here = Peer::receiver(&broker, "queue.a", 10);
     here.expect_nothing();
     store_texts(&broker, "queue.a", &["1", "2"]);
     let (first, second) = (here.expect_transfer(), here.expect_transfer());
@@ -288,7 +280,7 @@ fn undeliverable_here_is_for_others() {
     // What comes later is for it, while that one still waits.
     store_texts(&broker, "queue.a", &["3"]);
     assert_eq!(here.receive_texts(1), ["3"]);
-    let mut elsewhere = receiver(&broker, "queue.a", 1);
+    let mut elsewhere = Peer::receiver(&broker, "queue.a", 1);
     let delivery = elsewhere.expect_transfer();
     assert_eq!(text(&delivery.payload), "1");
     // Called undeliverable there, too, it waits for a third.
@@ -297,7 +289,7 @@ fn undeliverable_here_is_for_others() {
     elsewhere.grant(0, 1, 1);
     elsewhere.expect_nothing();
     here.expect_nothing();
-    let mut third = receiver(&broker, "queue.a", 1);
+    let mut third = Peer::receiver(&broker, "queue.a", 1);
     let delivery = third.expect_transfer();
     assert_eq!((text(&delivery.payload).as_str(), delivery_count(&delivery.payload)), ("1", 1));
 }
@@ -305,17 +297,17 @@ fn undeliverable_here_is_for_others() {
 #[test]
 fn undeliverable_here_comes_back_after_being_lost_elsewhere() {
     let broker = Broker::start().unwrap();
-    let mut here = receiver(&broker, "queue.a", 10);
+    let mut here = Peer::receiver(&broker, "queue.a", 10);
     here.expect_nothing();
     store_texts(&broker, "queue.a", &["1"]);
     let delivery = here.expect_transfer();
     here.settle(&delivery, modified_with(&[("undeliverable-here", true.into())]));
-    let mut elsewhere = receiver(&broker, "queue.a", 1);
+    let mut elsewhere = Peer::receiver(&broker, "queue.a", 1);
     elsewhere.expect_transfer();
     elsewhere.close();
     // 3.4.5: still not for the link that said so.
     here.expect_nothing();
-    assert_eq!(receiver(&broker, "queue.a", 1).receive_texts(1), ["1"]);
+    assert_eq!(Peer::receiver(&broker, "queue.a", 1).receive_texts(1), ["1"]);
 }
 
 /// The default-outcome of a source, how its receiver ends, and the delivery-count that the next one finds, if it finds any.
@@ -346,7 +338,7 @@ fn a_source_says_what_becomes_of_what_it_leaves_unanswered() {
         first.expect_transfer();
         act(&mut first);
         lose(&broker, first);
-        let mut second = receiver(&broker, "queue.a", 1);
+        let mut second = Peer::receiver(&broker, "queue.a", 1);
         if let Some(count) = expected {
             let delivery = second.expect_transfer();
             assert_eq!(delivery_count(&delivery.payload), count);
@@ -369,7 +361,7 @@ fn what_was_never_sent_has_not_failed() {
     narrow.send(flow);
     assert_eq!(narrow.arrived_texts(), ["1"]);
     lose(&broker, narrow);
-    let mut next = receiver(&broker, "queue.a", 10);
+    let mut next = Peer::receiver(&broker, "queue.a", 10);
     let found: Vec<_> = (0..3)
         .map(|_| next.expect_transfer())
         .map(|delivery| (text(&delivery.payload), delivery_count(&delivery.payload)))
@@ -383,8 +375,8 @@ fn a_thousand_come_back_in_order() {
     let broker = Broker::start().unwrap();
     let texts: Vec<String> = (0..1000).map(|number| format!("{number:04}")).collect();
     store_texts(&broker, "queue.a", &texts.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut first = receiver(&broker, "queue.a", 1000);
-    let mut second = receiver(&broker, "queue.a", 1000);
+    let mut first = Peer::receiver(&broker, "queue.a", 1000);
+    let mut second = Peer::receiver(&broker, "queue.a", 1000);
     assert_eq!(first.receive_texts(1000), texts);
     second.expect_nothing();
     // Every third from the end on, one by one; each goes at once to the other.

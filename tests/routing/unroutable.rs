@@ -16,8 +16,7 @@ fn broker(unroutable: Unroutable) -> Broker {
 fn outcomes(broker: &Broker, address: &str) -> Vec<Performative> {
     let mut peer = Peer::opened(broker);
     peer.attach_sender("named", 0, address);
-    peer.attach(attach_sender("anonymous", 1, "").with("target", terminus(TARGET, Value::Null)));
-    peer.expect_credit();
+    peer.attach_anonymous("anonymous", 1);
     let by_link = peer.send_message(0, "lost");
     let first = peer.expect_outcome_of(by_link);
     let by_message = peer.send_payload(1, message_to(address, "lost"));
@@ -83,14 +82,11 @@ fn modified_says_that_the_delivery_failed() {
 fn silence_leaves_the_delivery_unsettled() {
     let broker = broker(Unroutable::Silent);
     for address in ADDRESSES {
-        let mut peer = Peer::opened(&broker);
-        peer.attach_sender("s", 0, address);
+        let mut peer = Peer::sender(&broker, address);
         peer.send_message(0, "lost");
         peer.expect_nothing();
         // Others are answered meanwhile, out of order.
-        let mut receiver = Peer::opened(&broker);
-        receiver.attach_receiver("r", 0, address, 10);
-        receiver.expect_nothing();
+        let mut receiver = Peer::ready_receiver(&broker, address, 10);
         let id = peer.send_message(0, "found");
         assert_eq!(covered(&peer.expect_disposition()), [id]);
         assert_eq!(receiver.receive_texts(1), ["found"]);
@@ -102,8 +98,7 @@ fn silence_leaves_the_delivery_unsettled() {
 fn what_came_settled_is_dropped_without_a_word() {
     for unroutable in [Unroutable::Rejected, Unroutable::Released, Unroutable::Modified, Unroutable::Silent] {
         let broker = broker(unroutable);
-        let mut peer = Peer::opened(&broker);
-        peer.attach_sender("s", 0, "nobody.here");
+        let mut peer = Peer::sender(&broker, "nobody.here");
         peer.send(transfer(0, 0).with("settled", true).with_payload(message("lost")));
         peer.expect_nothing();
         assert_eq!(broker.counts().dropped, 1, "{unroutable:?}");
@@ -123,8 +118,7 @@ fn a_queue_needs_nobody() {
 fn an_address_is_served_only_while_a_receiver_is_there() {
     let broker = Broker::start().unwrap();
     for address in ["direct.a", "unicast.a", "broadcast.a"] {
-        let mut sender = Peer::opened(&broker);
-        sender.attach_sender("s", 0, address);
+        let mut sender = Peer::sender(&broker, address);
         let mut receiver = Peer::opened(&broker);
         for _ in 0..2 {
             let id = sender.send_message(0, "lost");

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use fakebroker::{Broker, Counts};
 
+use super::patience::patience;
 use super::peer::Peer;
 use super::performative::*;
 use super::rows::row;
 use super::section::text;
-use super::time::SOON;
 use super::wire::Value;
 
 impl Peer {
@@ -89,7 +89,7 @@ pub fn covered(disposition: &Performative) -> Vec<u32> {
 /// Waits until the counters say so.
 #[track_caller]
 pub fn until(broker: &Broker, what: &str, happened: impl Fn(&Counts) -> bool) {
-    if let Err(error) = broker.wait_for(SOON, happened) {
+    if let Err(error) = broker.wait_for(patience(), happened) {
         panic!("{}in vain until {what}: {error}", row());
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::peer::{At, Peer};
+use super::peer::Peer;
 use super::performative::{ACCEPTED, RECEIVER, accepted, disposition};
 use super::section::text;
+use super::socket::At;
 
 /// Sends itself messages through the broker, on one session with a link each way, to an address of its own.
 pub struct Bystander {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::peer::{Heard, Peer};
 use super::performative::*;
+use super::socket::hex;
 use super::wire::Value;
 
 impl Peer {

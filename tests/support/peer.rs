@@ -1,41 +1,13 @@
-//! One blocking socket to the broker, with everything said on it remembered.
+//! The peer: a socket, the state of its session on channel 0, and what it sends.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
-use fakebroker::{Bound, Broker};
-
+use super::patience::patience;
 use super::performative::*;
-use super::rows::row;
 use super::section::message;
+use super::socket::{At, Came, Socket, hex};
 use super::wire::{Value, decode};
-
-/// How many lines of the conversation a failure shows.
-const REMEMBERED: usize = 60;
-
-/// Where to connect.
-pub trait At {
-    fn at(&self) -> SocketAddr;
-}
-
-impl At for Broker {
-    fn at(&self) -> SocketAddr {
-        self.addr()
-    }
-}
-
-impl At for Bound {
-    fn at(&self) -> SocketAddr {
-        self.addr()
-    }
-}
-
-impl At for SocketAddr {
-    fn at(&self) -> SocketAddr {
-        *self
-    }
-}
 
 /// What can be sent.
 pub trait Wire {
@@ -94,12 +66,7 @@ pub enum Heard {
 /// A client under the test's control. Ids and windows of the session on channel 0 are kept; other sessions
 /// keep their own.
 pub struct Peer {
-    /// How long an `expect_*` waits.
-    pub patience: Duration,
-    stream: TcpStream,
-    unread: Vec<u8>,
-    ended: bool,
-    conversation: Vec<String>,
+    socket: Socket,
     /// What our open allowed the broker; no frame of its may be larger (2.3.1).
     max_frame_size: u64,
     /// For `round_trip`: as high as the broker allows, up to 999.
@@ -113,23 +80,17 @@ impl Peer {
     /// A TCP connection on which nothing is said yet.
     #[track_caller]
     pub fn connect(broker: &impl At) -> Peer {
-        let patience = Duration::from_secs(5);
-        let stream = TcpStream::connect_timeout(&broker.at(), patience)
-            .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
-        Peer::over(stream)
+        Peer::with(Socket::connect(broker))
     }
 
     /// The other side of a connection that a client made: the peer is the server then.
     pub fn over(stream: TcpStream) -> Peer {
-        let patience = Duration::from_secs(5);
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(patience)).unwrap();
+        Peer::with(Socket::over(stream))
+    }
+
+    fn with(socket: Socket) -> Peer {
         Peer {
-            patience,
-            stream,
-            unread: Vec::new(),
-            ended: false,
-            conversation: Vec::new(),
+            socket,
             max_frame_size: u32::MAX.into(),
             spare_channel: 999,
             next_outgoing_id: 0,
@@ -154,6 +115,46 @@ impl Peer {
         peer
     }
 
+    /// One that is opened and sends to `address`, as link 0; it has its credit.
+    #[track_caller]
+    pub fn sender(broker: &impl At, address: &str) -> Peer {
+        let mut peer = Peer::opened(broker);
+        peer.attach_sender("s", 0, address);
+        peer
+    }
+
+    /// A [`Peer::sender`] whose first messages are accepted.
+    #[track_caller]
+    pub fn sender_of(broker: &impl At, address: &str, texts: &[&str]) -> Peer {
+        let mut peer = Peer::sender(broker, address);
+        peer.send_accepted(0, texts);
+        peer
+    }
+
+    /// One that is opened and sends to the anonymous terminus, as link 0; it has its credit.
+    #[track_caller]
+    pub fn anonymous_sender(broker: &impl At) -> Peer {
+        let mut peer = Peer::opened(broker);
+        peer.attach_anonymous("s", 0);
+        peer
+    }
+
+    /// One that is opened and receives at `address`, as link 0. The broker may not have its credit yet.
+    #[track_caller]
+    pub fn receiver(broker: &impl At, address: &str, credit: u32) -> Peer {
+        let mut peer = Peer::opened(broker);
+        peer.attach_receiver("r", 0, address, credit);
+        peer
+    }
+
+    /// A [`Peer::receiver`] whose credit the broker has; no message was there for it.
+    #[track_caller]
+    pub fn ready_receiver(broker: &impl At, address: &str, credit: u32) -> Peer {
+        let mut peer = Peer::receiver(broker, address, credit);
+        peer.expect_nothing();
+        peer
+    }
+
     /// Only the protocol headers are exchanged, without SASL.
     #[track_caller]
     pub fn greeted(broker: &impl At) -> Peer {
@@ -174,11 +175,11 @@ impl Peer {
     }
 
     pub fn local_addr(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.socket.stream().local_addr().unwrap()
     }
 
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.socket.stream()
     }
 
     // Sending.
@@ -195,22 +196,20 @@ impl Peer {
         self.put(&what).is_ok()
     }
 
-    /// Each byte in a segment of its own (as far as the kernel lets it be).
     #[track_caller]
     pub fn send_byte_by_byte(&mut self, what: impl Wire) {
-        self.note("->", &format!("byte by byte: {}", what.shown()));
-        for byte in what.wire() {
-            if let Err(error) = self.stream.write_all(&[byte]) {
-                self.fail(&format!("cannot send: {error}"));
-            }
-        }
+        self.socket.write_byte_by_byte(&what.wire(), &what.shown());
+    }
+
+    /// Sends what the kernel takes without waiting for the broker to read; how many bytes that was.
+    pub fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
+        self.socket.write_what_fits(bytes)
     }
 
     fn put(&mut self, what: &impl Wire) -> std::io::Result<()> {
         let bytes = what.wire();
-        self.note("->", &what.shown());
         self.note_sent(&bytes);
-        self.stream.write_all(&bytes)
+        self.socket.write(&bytes, &what.shown())
     }
 
     /// Keeps the session's ids by what is really sent, hostile frames included.
@@ -244,13 +243,12 @@ impl Peer {
 
     /// FIN: nothing more will come from here, but the answers are read.
     pub fn hang_up(&mut self) {
-        self.note("->", "FIN");
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.socket.hang_up();
     }
 
     /// RST, as when the process at this end is gone.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.socket.reset();
     }
 
     /// Begins a session and awaits the answer; the broker's begin.
@@ -272,6 +270,14 @@ impl Peer {
     #[track_caller]
     pub fn attach_sender(&mut self, name: &str, handle: u32, address: &str) -> Performative {
         let answer = self.attach(attach_sender(name, handle, address));
+        self.expect_credit();
+        answer
+    }
+
+    /// Attaches a sender to the anonymous terminus, awaits the answer and the first credit; the broker's attach.
+    #[track_caller]
+    pub fn attach_anonymous(&mut self, name: &str, handle: u32) -> Performative {
+        let answer = self.attach(attach_anonymous(name, handle));
         self.expect_credit();
         answer
     }
@@ -340,69 +346,38 @@ impl Peer {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.patience
+        Instant::now() + patience()
     }
 
     #[track_caller]
     pub(super) fn hear_by(&mut self, deadline: Instant) -> Heard {
         match self.hear_until(deadline) {
             Some(heard) => heard,
-            None => self.fail(&format!("what was expected did not come in {:?}", self.patience)),
+            None => self.fail(&format!("what was expected did not come in {:?}", patience())),
         }
     }
 
     /// The next thing from the broker, or None at the deadline.
     #[track_caller]
     pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard> {
-        loop {
-            match parse(&self.unread) {
-                Ok(Some((heard, used))) => {
-                    self.unread.drain(..used);
-                    self.note_heard(&heard, used as u64);
-                    return Some(heard);
-                }
-                Ok(None) if self.ended && self.unread.is_empty() => return Some(Heard::Eof),
-                Ok(None) if self.ended => {
-                    self.fail(&format!("the stream ended in mid-frame, after {}", hex(&self.unread)))
-                }
-                Ok(None) => {}
-                Err(reason) => self.fail(&format!("cannot decode {}: {reason}", hex(&self.unread))),
+        match self.socket.read(deadline, parse) {
+            Came::Whole(heard, size) => {
+                self.note_heard(&heard, size as u64);
+                Some(heard)
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            self.stream.set_read_timeout(Some(left)).unwrap();
-            let mut buffer = [0; 65536];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => {
-                    self.ended = true;
-                    self.note("<-", "FIN");
-                    // As a client does that sees the end; the broker need not wait for it.
-                    let _ = self.stream.shutdown(Shutdown::Write);
-                }
-                Ok(n) => self.unread.extend(&buffer[..n]),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                    // The rest of a frame that a reset cut off will never come.
-                    _ => {
-                        self.ended = true;
-                        self.unread.clear();
-                        self.note("<-", &format!("reset ({error})"));
-                    }
-                },
-            }
+            Came::Eof => Some(Heard::Eof),
+            Came::Nothing => None,
         }
     }
 
     #[track_caller]
     fn note_heard(&mut self, heard: &Heard, size: u64) {
         match heard {
-            Heard::Header(header) => self.note("<-", &hex(header)),
-            Heard::EmptyFrame => self.note("<-", "empty frame"),
+            Heard::Header(header) => self.socket.note("<-", &hex(header)),
+            Heard::EmptyFrame => self.socket.note("<-", "empty frame"),
             Heard::Eof => {}
             Heard::Frame(frame) => {
-                self.note("<-", &format!("{frame:?}"));
+                self.socket.note("<-", &format!("{frame:?}"));
                 if size > self.max_frame_size {
                     self.fail(&format!("a frame of {size} bytes where {} are allowed", self.max_frame_size));
                 }
@@ -419,18 +394,10 @@ impl Peer {
         }
     }
 
-    fn note(&mut self, direction: &str, what: &str) {
-        if self.conversation.len() == REMEMBERED {
-            self.conversation.remove(0);
-            self.conversation[0] = "(what was said before is forgotten)".into();
-        }
-        self.conversation.push(format!("{direction} {what}"));
-    }
-
     /// Fails the test with the conversation.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
-        panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
+        self.socket.fail(what)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::socket::hex;
 use super::wire::{Value, described, symbol};
 
 pub const OPEN: u64 = 0x10;
@@ -163,15 +164,6 @@ impl fmt::Debug for Plain<'_> {
             other => write!(f, "{other:?}"),
         }
     }
-}
-
-/// Bytes for a failure message.
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text: String = bytes.iter().take(48).map(|byte| format!("{byte:02x}")).collect();
-    if bytes.len() > 48 {
-        text += &format!("... ({} bytes)", bytes.len());
-    }
-    text
 }
 
 /// One frame body on its channel: what the peer sends and what it gets. Fields are set and read by the
@@ -361,6 +353,11 @@ pub fn attach_sender(name: &str, handle: u32, address: &str) -> Performative {
 /// Attaches the receiving end, from `address`.
 pub fn attach_receiver(name: &str, handle: u32, address: &str) -> Performative {
     attach(name, handle, RECEIVER).with("source", source(address)).with("target", target(address))
+}
+
+/// Attaches a sender to the anonymous terminus: each message says itself where it goes.
+pub fn attach_anonymous(name: &str, handle: u32) -> Performative {
+    attach_sender(name, handle, "").with("target", terminus(TARGET, Value::Null))
 }
 
 /// An attach without termini or delivery count.

@@ -4,19 +4,16 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
 
-use super::peer::At;
-
-/// For what should happen at once, and fails a test when it does not.
-pub const SOON: Duration = Duration::from_secs(20);
+use super::patience::patience;
+use super::socket::At;
 
 /// Runs it on a thread of its own, so that a call that hangs fails the test and does not hang it.
 #[track_caller]
 pub fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = channel();
     thread::spawn(move || sender.send(what()));
-    done.recv_timeout(SOON).expect("it returns in time, and without a panic")
+    done.recv_timeout(patience()).expect("it returns in time, and without a panic")
 }
 
 #[track_caller]

@@ -12,7 +12,7 @@
 //! peer.expect_closed_with(503);
 //! ```
 //!
-//! Every `expect_*` waits at most five seconds and fails with the whole conversation. Heartbeats are passed over.
+//! Every `expect_*` waits as long as `patience` says and fails with the whole conversation. Heartbeats are passed over.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::panic, clippy::unwrap_used)]
 
 mod bystander;

@@ -1,15 +1,11 @@
-//! One blocking socket to the broker, with everything said on it remembered.
+//! The peer: a socket, and the dialogues of channel 1.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::time::Instant;
 
-use crate::support::{At, row};
+use crate::support::{At, Came, Socket, hex, patience};
 
 use super::*;
-
-/// How many lines of the conversation a failure shows.
-const REMEMBERED: usize = 60;
 
 /// What came from the broker.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,14 +52,9 @@ impl Delivery {
 }
 
 pub struct Peer091 {
-    /// How long an `expect_*` waits.
-    pub patience: Duration,
     /// As agreed on.
     pub frame_max: usize,
-    stream: TcpStream,
-    unread: Vec<u8>,
-    ended: bool,
-    conversation: Vec<String>,
+    socket: Socket,
     close: (Id, Id),
 }
 
@@ -101,20 +92,7 @@ impl Peer091 {
     /// A TCP connection on which nothing is said yet.
     #[track_caller]
     pub fn connect(broker: &impl At) -> Peer091 {
-        let patience = Duration::from_secs(5);
-        let stream = TcpStream::connect_timeout(&broker.at(), patience)
-            .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(patience)).unwrap();
-        Peer091 {
-            patience,
-            frame_max: 4096,
-            stream,
-            unread: Vec::new(),
-            ended: false,
-            conversation: Vec::new(),
-            close: (CLOSE, CLOSE_OK),
-        }
+        Peer091 { frame_max: 4096, socket: Socket::connect(broker), close: (CLOSE, CLOSE_OK) }
     }
 
     /// Header and start.
@@ -157,7 +135,7 @@ impl Peer091 {
     }
 
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.socket.stream()
     }
 
     // Sending.
@@ -177,24 +155,27 @@ impl Peer091 {
 
     #[track_caller]
     pub fn send_byte_by_byte(&mut self, what: impl Bytes091) {
-        for byte in what.wire() {
-            self.send([byte]);
-        }
+        let bytes = what.wire();
+        self.socket.write_byte_by_byte(&bytes, &hex(&bytes));
+    }
+
+    /// Sends what the kernel takes without waiting for the broker to read; how many bytes that was.
+    pub fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
+        self.socket.write_what_fits(bytes)
     }
 
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.note("->", &hex(bytes));
-        self.stream.write_all(bytes)
+        self.socket.write(bytes, &hex(bytes))
     }
 
+    /// FIN: nothing more will come from here, but the answers are read.
     pub fn hang_up(&mut self) {
-        self.note("->", "FIN");
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.socket.hang_up();
     }
 
     /// RST, as when the process at this end is gone.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.socket.reset();
     }
 
     /// A queue of channel 1, neither exclusive nor auto-delete: messages and consumers.
@@ -273,52 +254,26 @@ impl Peer091 {
     /// Heartbeats too.
     #[track_caller]
     pub fn hear_any(&mut self) -> Heard091 {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + patience();
         match self.hear_until(deadline) {
             Some(heard) => heard,
-            None => self.fail(&format!("what was expected did not come in {:?}", self.patience)),
+            None => self.fail(&format!("what was expected did not come in {:?}", patience())),
         }
     }
 
+    /// The next thing from the broker, or None at the deadline.
     #[track_caller]
     pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard091> {
-        loop {
-            if let Some((heard, used)) = parse(&self.unread) {
-                if used > self.frame_max && !matches!(heard, Heard091::Method { id: START, .. }) {
-                    self.fail(&format!("a frame of {used} bytes where {} are allowed", self.frame_max));
+        match self.socket.read(deadline, parse) {
+            Came::Whole(heard, size) => {
+                self.socket.note("<-", &format!("{heard:?}"));
+                if size > self.frame_max && !matches!(heard, Heard091::Method { id: START, .. }) {
+                    self.fail(&format!("a frame of {size} bytes where {} are allowed", self.frame_max));
                 }
-                self.unread.drain(..used);
-                self.note("<-", &format!("{heard:?}"));
-                return Some(heard);
+                Some(heard)
             }
-            if self.ended {
-                if !self.unread.is_empty() {
-                    self.fail(&format!("the stream ended in mid-frame, after {}", hex(&self.unread)));
-                }
-                return Some(Heard091::Eof);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            self.stream.set_read_timeout(Some(left)).unwrap();
-            let mut buffer = [0; 65536];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => {
-                    self.ended = true;
-                    self.note("<-", "FIN");
-                    let _ = self.stream.shutdown(Shutdown::Write);
-                }
-                Ok(n) => self.unread.extend(&buffer[..n]),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                    _ => {
-                        self.ended = true;
-                        self.unread.clear();
-                        self.note("<-", &format!("reset ({error})"));
-                    }
-                },
-            }
+            Came::Eof => Some(Heard091::Eof),
+            Came::Nothing => None,
         }
     }
 
@@ -471,18 +426,10 @@ impl Peer091 {
         }
     }
 
-    fn note(&mut self, direction: &str, what: &str) {
-        if self.conversation.len() == REMEMBERED {
-            self.conversation.remove(0);
-        }
-        let shown: String = what.chars().take(400).collect();
-        self.conversation.push(format!("{direction} {shown}"));
-    }
-
     /// Fails the test with the conversation.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
-        panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
+        self.socket.fail(what)
     }
 }
 
@@ -506,35 +453,33 @@ pub fn consume(channel: u16, queue: &str, tag: &str, bits: &[bool]) -> MethodByt
     method(channel, CONSUME).short(0).shortstr(queue).shortstr(tag).bits(bits).table(&[])
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Takes a header or a frame off the front.
-pub fn parse(bytes: &[u8]) -> Option<(Heard091, usize)> {
+/// Takes a header or a frame off the front: what it is and its length, None where more bytes are needed.
+pub fn parse(bytes: &[u8]) -> Result<Option<(Heard091, usize)>, String> {
     if bytes.starts_with(b"AMQP") {
-        return Some((Heard091::Protocol(bytes.get(..8)?.try_into().unwrap()), 8));
+        return Ok(bytes.first_chunk::<8>().map(|header| (Heard091::Protocol(*header), 8)));
     }
-    let mut head = Args::new(bytes.get(..7)?.to_vec());
+    let Some(head) = bytes.first_chunk::<7>() else { return Ok(None) };
+    let mut head = Args::new(head.to_vec());
     let (frame_type, channel, size) = (head.octet(), head.short(), head.long() as usize);
-    let payload = bytes.get(7..7 + size)?.to_vec();
-    assert_eq!(*bytes.get(7 + size)?, 0xce, "frame-end");
-    let mut args = Args::new(payload.clone());
+    let Some(payload) = bytes.get(7..7 + size) else { return Ok(None) };
+    match bytes.get(7 + size) {
+        Some(0xce) => {}
+        Some(other) => return Err(format!("{other:#x} where the frame-end should be")),
+        None => return Ok(None),
+    }
+    let mut args = Args::new(payload.to_vec());
     let heard = match frame_type {
         METHOD => {
             let id = (args.short(), args.short());
             Heard091::Method { channel, id, arguments: args.rest().to_vec() }
         }
-        HEADER => {
-            assert_eq!((args.short(), args.short()), (60, 0), "class and weight");
-            Heard091::Header { channel, size: args.longlong(), properties: args.rest().to_vec() }
-        }
-        BODY => Heard091::Body { channel, bytes: payload },
-        HEARTBEAT => {
-            assert_eq!((channel, size), (0, 0), "a heartbeat");
-            Heard091::Heartbeat
-        }
-        other => panic!("a frame of type {other}"),
+        HEADER => match (args.short(), args.short()) {
+            (60, 0) => Heard091::Header { channel, size: args.longlong(), properties: args.rest().to_vec() },
+            (class, weight) => return Err(format!("a content header of class {class} and weight {weight}")),
+        },
+        BODY => Heard091::Body { channel, bytes: payload.to_vec() },
+        HEARTBEAT if (channel, size) == (0, 0) => Heard091::Heartbeat,
+        other => return Err(format!("a frame of type {other} and {size} bytes on channel {channel}")),
     };
-    Some((heard, 8 + size))
+    Ok(Some((heard, 8 + size)))
 }

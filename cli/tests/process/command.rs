@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
-use crate::support::At;
+use crate::support::{At, cpu_time_of};
 
 /// A running `fakebroker --control`; dropping it ends it.
 pub(crate) struct Command {
@@ -74,14 +74,10 @@ impl Command {
         digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
     }
 
-    /// Processor time that the process has used, user and system.
+    /// Processor time that all threads of the process have used.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name, which is in brackets, may hold spaces; utime and stime are fields 14 and 15 of proc(5).
-        let after_name = stat.rsplit(')').next().unwrap();
-        let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
-        // A tick is a hundredth of a second on every Linux that user space sees.
-        Duration::from_millis(ticks.sum::<u64>() * 10)
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.map(|task| cpu_time_of(&task.unwrap().path())).sum()
     }
 
     /// Resident memory in bytes.

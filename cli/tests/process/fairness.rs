@@ -3,12 +3,12 @@
 
 use std::io::{ErrorKind, Write};
 use std::process;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use socket2::SockRef;
 
 use crate::command::Command;
-use crate::support::{Peer, message, transfer};
+use crate::support::{Peer, message, patience, transfer};
 
 /// What README says: bytes that one connection may be read in one turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -24,7 +24,7 @@ fn signal(name: &str, broker: &Command) {
 /// Stops the broker; a signal is only under way when `kill` returns.
 fn stop(broker: &Command) {
     signal("-STOP", broker);
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + patience();
     while !all_threads_stopped(broker) {
         assert!(Instant::now() < deadline, "the broker does not stop");
         std::thread::yield_now();

@@ -37,8 +37,7 @@ fn stuck(broker: &Command) -> Peer {
 fn messages_without_a_byte_behind_a_closed_window_are_bounded() {
     let broker = Command::start(&[]);
     let _stuck = stuck(&broker);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     let before = broker.memory();
     // The credit that there is, and no more of it comes.
     let transfers: Vec<u8> = (0..1000).flat_map(|id| transfer(0, id).with("settled", true).bytes()).collect();
@@ -52,8 +51,7 @@ fn messages_without_a_byte_behind_a_closed_window_are_bounded() {
 fn a_small_message_that_waits_does_not_pin_what_was_read_with_it() {
     let broker = Command::start(&[]);
     let _stuck = stuck(&broker);
-    let mut sender = Peer::opened(&broker);
-    sender.attach_sender("s", 0, "a");
+    let mut sender = Peer::sender(&broker, "a");
     let before = broker.memory();
     for id in 0..900 {
         let mut bytes = transfer(0, id).with("settled", true).with_payload(vec![0u8; 1]).bytes();

@@ -1,0 +1,199 @@
+//! The socket half of a scripted peer, of either protocol family: writes bytes, reads whole units, and remembers what was
+//! said. Knows nothing of frames: the peer brings the parser.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use fakebroker::{Bound, Broker};
+
+use super::patience::patience;
+use super::rows::row;
+
+/// How many lines of the conversation a failure shows, and how much of each.
+const REMEMBERED: usize = 60;
+const LINE: usize = 1000;
+
+/// Where to connect.
+pub trait At {
+    fn at(&self) -> SocketAddr;
+}
+
+impl At for Broker {
+    fn at(&self) -> SocketAddr {
+        self.addr()
+    }
+}
+
+impl At for Bound {
+    fn at(&self) -> SocketAddr {
+        self.addr()
+    }
+}
+
+impl At for SocketAddr {
+    fn at(&self) -> SocketAddr {
+        *self
+    }
+}
+
+/// What a read until a deadline found.
+pub enum Came<T> {
+    /// A whole unit, and how many bytes it took on the wire.
+    Whole(T, usize),
+    /// The end of the stream, by FIN or by a reset.
+    Eof,
+    /// Neither, by the deadline.
+    Nothing,
+}
+
+/// A blocking socket to the broker.
+pub struct Socket {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    ended: bool,
+    conversation: Vec<String>,
+}
+
+impl Socket {
+    #[track_caller]
+    pub fn connect(broker: &impl At) -> Socket {
+        let stream = TcpStream::connect_timeout(&broker.at(), patience())
+            .unwrap_or_else(|error| panic!("{}cannot connect to {}: {error}", row(), broker.at()));
+        Socket::over(stream)
+    }
+
+    pub fn over(stream: TcpStream) -> Socket {
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(patience())).unwrap();
+        Socket { stream, unread: Vec::new(), ended: false, conversation: Vec::new() }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Writes all of it in one segment; `shown` is what the conversation remembers.
+    pub fn write(&mut self, bytes: &[u8], shown: &str) -> std::io::Result<()> {
+        self.note("->", shown);
+        self.stream.write_all(bytes)
+    }
+
+    /// Writes each byte in a segment of its own, as far as the kernel lets it be.
+    #[track_caller]
+    pub fn write_byte_by_byte(&mut self, bytes: &[u8], shown: &str) {
+        self.note("->", &format!("byte by byte: {shown}"));
+        for byte in bytes {
+            if let Err(error) = self.stream.write_all(&[*byte]) {
+                self.fail(&format!("cannot send: {error}"));
+            }
+        }
+    }
+
+    /// Writes what fits into the kernel's buffers without waiting for the broker to read; how many bytes that was. A
+    /// connection that has ended takes none.
+    pub fn write_what_fits(&mut self, bytes: &[u8]) -> usize {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.stream.write(&bytes[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.stream.set_nonblocking(false).unwrap();
+        self.note("->", &format!("{written} of {} bytes", bytes.len()));
+        written
+    }
+
+    /// Sends FIN: nothing more will come from here, but the answers are read.
+    pub fn hang_up(&mut self) {
+        self.note("->", "FIN");
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Sends RST, as when the process at this end is gone.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// The next unit that `parse` takes off the front of what has arrived: what it is and its length, None where more bytes
+    /// are needed.
+    #[track_caller]
+    pub fn read<T>(
+        &mut self,
+        deadline: Instant,
+        parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, String>,
+    ) -> Came<T> {
+        loop {
+            match parse(&self.unread) {
+                Ok(Some((unit, size))) => {
+                    self.unread.drain(..size);
+                    return Came::Whole(unit, size);
+                }
+                Ok(None) if self.ended && self.unread.is_empty() => return Came::Eof,
+                Ok(None) if self.ended => {
+                    self.fail(&format!("the stream ended in mid-frame, after {}", hex(&self.unread)))
+                }
+                Ok(None) => {}
+                Err(reason) => self.fail(&format!("cannot decode {}: {reason}", hex(&self.unread))),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Came::Nothing;
+            }
+            self.read_more(left);
+        }
+    }
+
+    /// Waits for bytes or the end of the stream, at most so long.
+    fn read_more(&mut self, at_most: Duration) {
+        self.stream.set_read_timeout(Some(at_most)).unwrap();
+        let mut buffer = [0; 65536];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => {
+                self.ended = true;
+                self.note("<-", "FIN");
+                // As a client does that sees the end; the broker need not wait for it.
+                let _ = self.stream.shutdown(Shutdown::Write);
+            }
+            Ok(n) => self.unread.extend(&buffer[..n]),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                // The rest of a frame that a reset cut off will never come.
+                _ => {
+                    self.ended = true;
+                    self.unread.clear();
+                    self.note("<-", &format!("reset ({error})"));
+                }
+            },
+        }
+    }
+
+    /// Remembers a line of the conversation.
+    pub fn note(&mut self, direction: &str, what: &str) {
+        if self.conversation.len() == REMEMBERED {
+            self.conversation.remove(0);
+            self.conversation[0] = "(what was said before is forgotten)".into();
+        }
+        let shown: String = what.chars().take(LINE).collect();
+        self.conversation.push(format!("{direction} {shown}"));
+    }
+
+    /// Fails the test with the conversation.
+    #[track_caller]
+    pub fn fail(&self, what: &str) -> ! {
+        panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
+    }
+}
+
+/// Bytes for a failure message.
+pub fn hex(bytes: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let mut text: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    if bytes.len() > SHOWN {
+        text += &format!("... ({} bytes)", bytes.len());
+    }
+    text
+}
