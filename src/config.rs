@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) engine: EngineConfig,
     pub(crate) routing: RoutingConfig,
     pub(crate) recorder: RecorderConfig,
+    /// Whether the test advances the clock.
+    pub(crate) manual_clock: bool,
 }
 
 /// What a protocol engine needs to know.
@@ -160,6 +162,7 @@ impl Default for Config {
                 storage_limit: 1024 * 1024 * 1024,
             },
             recorder: RecorderConfig::default(),
+            manual_clock: false,
         }
     }
 }

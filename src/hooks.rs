@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::clock::bounded;
 use crate::event::{Fault, Modified, Outcome, Reason};
 use crate::protocol::Seen;
 use crate::snapshot::{Connection, Link};
@@ -95,8 +96,7 @@ impl From<Verdict> for Judged {
     fn from(verdict: Verdict) -> Judged {
         Judged::Ruled(match verdict {
             Verdict::Forward => return Judged::Forward,
-            // An `Instant` has an end.
-            Verdict::Delay(time) => return Judged::Delay(time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))),
+            Verdict::Delay(time) => return Judged::Delay(bounded(time)),
             Verdict::Drop => Ruling::Drop,
             Verdict::Accept => Ruling::Settle(Outcome::Accepted),
             Verdict::Reject { condition, description } => {

@@ -166,6 +166,7 @@ mod address;
 mod amqp091;
 mod amqp10;
 mod broker;
+mod clock;
 mod config;
 pub mod connector;
 mod content;

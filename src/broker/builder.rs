@@ -13,6 +13,7 @@ use socket2::Socket;
 
 use super::{Bound, Broker, Group, Handle};
 use crate::address;
+use crate::clock::bounded;
 use crate::config::{Config, Distribution, Settlement, Unroutable};
 use crate::event_loop::{EventLoop, Shared, WAKER};
 use crate::recorder::{Sink, TraceFormat};
@@ -275,6 +276,26 @@ impl Builder {
         self
     }
 
+    /// Has time stand still, but for [`Handle::advance`]: heartbeats, idle time-outs, delays by hooks, the times for a handshake
+    /// and for a close run out when the test says so. The trace's times are this clock's too. Real time is how long
+    /// [`Handle::wait_for`] and its like wait, and a clean stop for clients' answers. Default: no, the clock is the system's.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector};
+    /// const HOUR: Duration = Duration::from_secs(3600);
+    /// let broker = Broker::builder().idle_time_out(HOUR).manual_clock().start()?;
+    /// let mut silent = Connector::from_url(&broker.url())?.open()?;
+    /// broker.advance(2 * HOUR); // after twice the time-out
+    /// let error = silent.round_trip().unwrap_err();
+    /// assert_eq!(error.condition(), Some("amqp:resource-limit-exceeded"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn manual_clock(mut self) -> Self {
+        self.config.manual_clock = true;
+        self
+    }
+
     /// Takes the address, without listening: connections are refused until the broker is started.
     ///
     /// # Errors
@@ -315,9 +336,4 @@ impl Builder {
     pub fn start(self) -> io::Result<Broker> {
         self.bind()?.start()
     }
-}
-
-/// Times that are as good as never are never: an `Instant` has an end.
-fn bounded(time: Duration) -> Duration {
-    time.min(Duration::from_secs(10 * 365 * 24 * 60 * 60))
 }

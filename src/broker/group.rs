@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Index;
+use std::time::Duration;
 
 use super::{Broker, Ending, Queues};
 
@@ -109,6 +110,15 @@ impl Group {
     /// See [`Broker::restart`].
     pub fn restart(&self, index: usize, ending: Ending, queues: Queues) -> io::Result<()> {
         self[index].restart(ending, queues)
+    }
+
+    /// Lets so much time pass for each of them, one after the other: see [`Handle::advance`](crate::Handle::advance).
+    ///
+    /// # Panics
+    /// As [`Handle::advance`](crate::Handle::advance) does.
+    #[track_caller]
+    pub fn advance(&self, by: Duration) {
+        self.iter().for_each(|broker| broker.advance(by));
     }
 
     /// Has one serve nobody: see [`Handle::pause`](crate::Handle::pause).

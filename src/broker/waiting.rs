@@ -4,9 +4,10 @@
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Handle;
+use crate::clock::{bounded, system_now};
 use crate::counts::Counts;
 use crate::event_loop::EventLoop;
 use crate::protocol::Seen;
@@ -259,8 +260,7 @@ impl Handle {
         if self.is_in_hook() {
             return Err(WaitError::bare(at, format!("waiting for {what} in a hook at {at} would never end")));
         }
-        // One that has no end is not waited for longer than this.
-        let deadline = Instant::now() + timeout.min(Duration::from_secs(10 * 365 * 24 * 60 * 60));
+        let deadline = system_now() + bounded(timeout);
         let found = self.shared.watch(deadline, || {
             let panicked = || self.ask(|event_loop| !event_loop.hooks().panics.is_empty());
             match look() {

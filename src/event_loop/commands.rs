@@ -1,8 +1,7 @@
 //! What handles ask the loop to do. Each command is obeyed on the loop's thread, between two events.
 
-use std::time::Instant;
-
 use super::{EventLoop, Stop, Wake};
+use crate::clock::system_now;
 use crate::event::{Fault, Reason};
 
 /// Commands that are obeyed in one turn: a thread that asks without end must not keep the sockets waiting.
@@ -55,7 +54,7 @@ impl EventLoop {
 
     /// Answers a question while the loop does not run, and tells those who wait if something is different then.
     pub(crate) fn at_rest<R>(&mut self, question: impl FnOnce(&mut EventLoop) -> R) -> R {
-        self.set_now(Instant::now());
+        self.set_now(self.clock.now());
         let answer = question(self);
         self.announce();
         answer
@@ -68,7 +67,7 @@ impl EventLoop {
         self.stop = Stop::WhenClosed;
         self.paused = false;
         self.close_listeners();
-        self.timers.set(self.now + self.config.linger, Wake::Stop);
+        self.real_timers.set(system_now() + self.config.linger, Wake::Stop);
         self.close_all(&Fault::new(Reason::ConnectionForced, "the broker is stopping"));
     }
 

@@ -11,6 +11,7 @@ use mio::{Interest, Token};
 
 use super::wire::Tap;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
+use crate::clock::system_now;
 use crate::event::{ConnectionId, ConnectionKey, Opened};
 use crate::outbox::Outbox;
 use crate::protocol::Frontend;
@@ -102,7 +103,7 @@ impl EventLoop {
                     Err(error) => {
                         if !std::mem::replace(&mut self.accept_paused, true) {
                             log::warn!("cannot accept connections for now: {error}");
-                            self.timers.set(self.now + ACCEPT_PAUSE, Wake::Listeners);
+                            self.real_timers.set(system_now() + ACCEPT_PAUSE, Wake::Listeners);
                         }
                         break;
                     }

@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::protocol::Seen;
 use crate::router::Router;
 use crate::snapshot::{Link, Role};
+use crate::timers::Timers;
 
 /// Bytes that a delayed message costs beside its payload, about.
 const DELAYED_OVERHEAD: usize = 300;
@@ -135,6 +136,7 @@ impl EventLoop {
 
     /// Drops all delayed messages, and all timers with them.
     pub(super) fn drop_delayed(&mut self) {
+        self.real_timers = Timers::default();
         for wake in std::mem::take(&mut self.timers).into_keys() {
             if let Wake::Delayed(delayed) = wake {
                 self.router.drop_held(delayed.number, &delayed.address);

@@ -9,6 +9,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `mod.rs` | turns |
+//! | `advance.rs` | advancing a manual clock, turn by turn |
 //! | `connection.rs` | one connection's turn: accept, read, write, close |
 //! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
 //! | `commands.rs` | obeying handles, and publishing what has changed |
@@ -18,6 +19,7 @@
 //! | `reports.rs` | violations and lost connections, for the end of a test |
 //! | `wire.rs` | what the recorder is shown of each connection's bytes |
 
+mod advance;
 mod commands;
 mod connection;
 mod hooks;
@@ -32,7 +34,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mio::net::TcpListener;
@@ -40,6 +42,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::Socket;
 
+use crate::clock::{Clock, system_date, system_now};
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Event};
@@ -61,6 +64,7 @@ const FIRST_LISTENER: usize = 1;
 pub(crate) use commands::Command;
 pub(crate) use shared::{AtWork, Shared};
 
+use advance::Advance;
 use connection::{Peer, READ_BYTES};
 use hooks::{DelayBudget, Delayed};
 use reports::Reports;
@@ -103,6 +107,8 @@ pub(crate) struct EventLoop {
     router: Router,
     realm: Realm,
     timers: Timers<Wake>,
+    /// Timers by the system's clock, whatever the broker's is.
+    real_timers: Timers<Wake>,
     /// Slots with bytes that have not been read yet.
     unread: VecDeque<usize>,
     /// Slots that something was done to in this turn.
@@ -126,7 +132,11 @@ pub(crate) struct EventLoop {
     /// Whether something may be different from what those who wait have seen.
     stirred: bool,
     reports: Reports,
+    clock: Clock,
+    made_at: Instant,
+    /// The time of this turn.
     now: Instant,
+    advances: VecDeque<Advance>,
     stop: Stop,
 }
 
@@ -153,8 +163,8 @@ impl EventLoop {
         commands: Receiver<Command>,
         shared: Weak<Shared>,
     ) -> EventLoop {
-        let now = Instant::now();
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let clock = Clock::new(config.manual_clock);
+        let now = clock.now();
         let delay_budget = DelayBudget::new(config.routing.storage_limit);
         EventLoop {
             poll,
@@ -170,9 +180,10 @@ impl EventLoop {
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, Recorder::new(config.recorder, salt, (now, epoch))),
+            router: Router::new(config.routing, salt, Recorder::new(config.recorder, salt, (now, system_date()))),
             realm: Realm::new(salt),
             timers: Timers::default(),
+            real_timers: Timers::default(),
             unread: VecDeque::new(),
             touched: Vec::new(),
             relieved: Vec::new(),
@@ -187,7 +198,10 @@ impl EventLoop {
             paused: false,
             stirred: false,
             reports: Reports::default(),
+            clock,
+            made_at: now,
             now,
+            advances: VecDeque::new(),
             stop: Stop::No,
         }
     }
@@ -228,7 +242,7 @@ impl EventLoop {
         self.is_running = false;
         self.close_listeners();
         self.held_addresses.clear();
-        self.set_now(Instant::now());
+        self.skip_time();
         self.drop_all();
         self.drop_delayed();
         self.unread.clear();
@@ -250,21 +264,30 @@ impl EventLoop {
 
     /// How long the next poll may wait. None: until something happens.
     fn wait(&self) -> Option<Duration> {
-        if self.unobeyed {
+        if self.unobeyed || !self.advances.is_empty() {
             return Some(Duration::ZERO);
         }
         if self.paused {
             return None;
         }
-        if !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty()) {
+        if self.has_work_left() {
             return Some(Duration::ZERO);
         }
-        self.timers.next().map(|at| at.saturating_duration_since(Instant::now()))
+        let timers = self.timers.next().and_then(|at| self.clock.until(at));
+        let real_timers = self.real_timers.next().map(|at| at.saturating_duration_since(system_now()));
+        [timers, real_timers].into_iter().flatten().min()
+    }
+
+    /// Whether the next turn has something to do though no socket is ready.
+    fn has_work_left(&self) -> bool {
+        !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty())
     }
 
     fn turn(&mut self, ready: &Events) {
-        self.set_now(Instant::now());
+        self.set_now(self.clock.now());
+        let mut is_quiet = true;
         for event in ready {
+            is_quiet &= event.token() == WAKER;
             match event.token() {
                 WAKER => self.unobeyed = true,
                 token if token.0 < self.first_peer => self.unaccepted.push(token.0 - FIRST_LISTENER),
@@ -275,6 +298,7 @@ impl EventLoop {
             self.obey();
         }
         if self.paused {
+            self.skip_time();
             return self.announce();
         }
         self.accept();
@@ -290,6 +314,7 @@ impl EventLoop {
         self.fire_timers();
         self.finish_touched();
         self.announce();
+        self.pass_time(is_quiet && !self.has_work_left());
     }
 
     fn note_ready(&mut self, slot: usize, event: &mio::event::Event) {
@@ -354,7 +379,7 @@ impl EventLoop {
     }
 
     fn fire_timers(&mut self) {
-        while let Some(wake) = self.timers.pop(self.now) {
+        while let Some(wake) = self.next_wake() {
             match wake {
                 Wake::Listeners => {
                     self.accept_paused = false;
@@ -375,6 +400,15 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// Takes the next timer out that is due.
+    fn next_wake(&mut self) -> Option<Wake> {
+        let due = self.timers.pop(self.now);
+        if due.is_some() || self.real_timers.next().is_none() {
+            return due;
+        }
+        self.real_timers.pop(system_now())
     }
 
     /// Ends the turn for every connection that took part in it. The counters are published before any peer can read of it.

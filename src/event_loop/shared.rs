@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::EventLoop;
+use crate::clock::system_now;
 use crate::counts::Counts;
 
 /// What the loop shares with the handles.
@@ -54,12 +55,12 @@ impl Shared {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until `look` returns something or the deadline has passed. Looks again whenever something has happened, and a
+    /// Waits until `look` returns something or the deadline has passed, in real time whatever the broker's clock. Looks again whenever something has happened, and a
     /// last time after the deadline.
     pub(crate) fn watch<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let _watching = Watching::begin(self);
         loop {
-            let is_late = Instant::now() >= deadline;
+            let is_late = system_now() >= deadline;
             let turn = self.published().turn;
             if let Some(found) = look() {
                 return Some(found);
@@ -69,7 +70,7 @@ impl Shared {
             }
             let mut published = self.published();
             while published.turn == turn {
-                let left = deadline.saturating_duration_since(Instant::now());
+                let left = deadline.saturating_duration_since(system_now());
                 if left.is_zero() {
                     break;
                 }
