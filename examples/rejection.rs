@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some("a unicorn") => Verdict::reject("amqp:precondition-failed", "out of stock"),
         Some("tomorrow's paper") => Verdict::Release,
         // Each other order is fine, but only when it comes for the second time.
-        Some(order) if seen.insert(order.to_owned()) => Verdict::Modify,
+        Some(order) if seen.insert(order.to_owned()) => Verdict::modify(),
         _ => Verdict::Forward,
     });
 

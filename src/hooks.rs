@@ -31,8 +31,13 @@ pub enum Verdict {
     },
     /// It goes nowhere, and its sender is told `released`.
     Release,
-    /// It goes nowhere, and its sender is told `modified`, with delivery-failed.
-    Modify,
+    /// It goes nowhere, and its sender is told `modified` with these flags (section 3.4.5). See [`Verdict::modify`].
+    Modify {
+        /// This attempt counts as a failed one.
+        delivery_failed: bool,
+        /// The sender must not send it to this address again.
+        undeliverable_here: bool,
+    },
     /// It goes nowhere, and its sender is told nothing: the delivery stays unsettled.
     Ignore,
     /// It goes where it would have gone, after this time; others may overtake it. What is held up so counts against
@@ -42,6 +47,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Modifies the message as one whose delivery has failed and may be tried again: delivery-failed, and not
+    /// undeliverable-here.
+    pub fn modify() -> Verdict {
+        Verdict::Modify { delivery_failed: true, undeliverable_here: false }
+    }
+
     /// Rejects the message for this reason.
     pub fn reject(condition: impl Into<String>, description: impl Into<String>) -> Verdict {
         Verdict::Reject { condition: condition.into(), description: description.into() }
@@ -103,8 +114,8 @@ impl From<Verdict> for Judged {
                 Ruling::Settle(Outcome::Rejected(Some(Box::new(fault(&condition, &description)))))
             }
             Verdict::Release => Ruling::Settle(Outcome::Released),
-            Verdict::Modify => {
-                Ruling::Settle(Outcome::Modified(Modified { delivery_failed: true, ..Modified::default() }))
+            Verdict::Modify { delivery_failed, undeliverable_here } => {
+                Ruling::Settle(Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations: None }))
             }
             Verdict::Ignore => Ruling::Ignore,
         })

@@ -242,6 +242,7 @@ def test_credit(broker):
 def test_rules_for_messages(broker):
     broker.on_message("reject", body="poison", address="queue.*", condition="my:reason", description="because", times=1)
     broker.on_message("release", subject="back")
+    broker.on_message("modify", undeliverable_here=True, subject="elsewhere")
     broker.on_message("delay", seconds=0.01, body="late")
     with connected(broker) as connection:
         sender = connection.create_sender("queue.a")
@@ -250,11 +251,14 @@ def test_rules_for_messages(broker):
         sender.send(proton.Message(body="poison"))
         with pytest.raises(SendException):
             sender.send(proton.Message(body="m", subject="back"))
+        sender.send(proton.Message(body="m", subject="elsewhere"))
         sender.send(proton.Message(body="late"))
         broker.clear_hooks()
         sender.send(proton.Message(body="m", subject="back"))
-    rejected, poison, released, late, back = broker.messages("queue.a")
+    rejected, poison, released, modified, late, back = broker.messages("queue.a")
     assert (rejected.outcome, rejected.outcome.condition) == ("rejected", "my:reason")
+    flags = (modified.outcome.delivery_failed, modified.outcome.undeliverable_here)
+    assert (modified.outcome, flags) == ("modified", (True, True))
     assert (rejected.fate, poison.outcome, released.outcome) == ("decided", "accepted", "released")
     assert {message.outcome for message in (late, back)} == {"accepted"}
     with pytest.raises(BrokerError, match='"verdict"'):

@@ -543,7 +543,7 @@ impl Handle {
     /// // It may keep what it likes between calls: here, every message fails once.
     /// let mut numbers = std::collections::HashSet::new();
     /// broker.on_message(move |message| match &message.properties.message_id {
-    ///     Some(id) if numbers.insert(id.to_string()) => Verdict::Modify,
+    ///     Some(id) if numbers.insert(id.to_string()) => Verdict::modify(),
     ///     _ => Verdict::Forward,
     /// });
     /// # Ok::<(), std::io::Error>(())

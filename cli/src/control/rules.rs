@@ -174,7 +174,10 @@ fn read_verdict(fields: &mut Fields) -> Result<Verdict, Refusal> {
             Verdict::Reject { condition, description }
         }
         Word::Release => Verdict::Release,
-        Word::Modify => Verdict::Modify,
+        Word::Modify => Verdict::Modify {
+            delivery_failed: fields.flag("delivery_failed")?.unwrap_or(true),
+            undeliverable_here: fields.flag("undeliverable_here")?.unwrap_or(false),
+        },
         Word::Ignore => Verdict::Ignore,
         Word::Delay => Verdict::Delay(fields.seconds_of("seconds", MAX_DELAY)?),
     })

@@ -63,6 +63,36 @@ fn a_rejection_has_its_reason() {
 }
 
 #[test]
+fn what_is_modified_has_its_flags() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let mut peer = Peer::opened(&addr);
+    peer.attach_sender("s", 0, "queue.a");
+    let rows = [
+        (json!({}), (true, false)),
+        (json!({"undeliverable_here": true}), (true, true)),
+        (json!({"delivery_failed": false}), (false, false)),
+        (json!({"delivery_failed": false, "undeliverable_here": true}), (false, true)),
+    ];
+    for (mut command, (failed, undeliverable)) in rows {
+        command["cmd"] = json!("on_message");
+        command["verdict"] = json!("modify");
+        program.obeys(command.clone());
+        assert_eq!(outcome_of(&mut peer, 0, "m"), MODIFIED, "{command}");
+        let answer = program.obeys(json!({"cmd": "take_messages", "address": "queue.a"}));
+        let message = &answer["messages"][0];
+        assert_eq!(
+            (&message["delivery_failed"], &message["undeliverable_here"]),
+            (&json!(failed), &json!(undeliverable)),
+            "{command}"
+        );
+        program.obeys(json!({"cmd": "clear_hooks"}));
+    }
+    // They belong to no other verdict.
+    let refusal = program.refuses(json!({"cmd": "on_message", "verdict": "release", "delivery_failed": true}));
+    assert!(refusal.contains("delivery_failed"), "{refusal}");
+}
+
+#[test]
 fn a_rule_is_for_what_it_names() {
     let rows = [
         (json!({}), true),

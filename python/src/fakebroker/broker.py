@@ -363,17 +363,21 @@ class Broker:
         body: Optional[str] = None,
         condition: Optional[str] = None,
         description: Optional[str] = None,
+        delivery_failed: Optional[bool] = None,
+        undeliverable_here: Optional[bool] = None,
         seconds: Optional[float] = None,
         times: Optional[int] = None,
     ) -> None:
         """Decides about messages that arrive from now on.
 
-        The verdict is `forward`, `drop`, `accept`, `reject` (with `condition` and `description`), `release`, `modify`,
-        `ignore` or `delay` (by `seconds`). It is for messages that are as all of `address`, `name` (of the link), `subject`
-        and `body` say, where `*` stands for any text; for so many `times`. Of the rules that fit, the oldest decides.
+        The verdict is `forward`, `drop`, `accept`, `reject` (with `condition` and `description`), `release`, `modify` (with
+        `delivery_failed`, which is true if it is left out, and `undeliverable_here`, which is false), `ignore` or `delay`
+        (by `seconds`). It is for messages that are as all of `address`, `name` (of the link), `subject` and `body` say,
+        where `*` stands for any text; for so many `times`. Of the rules that fit, the oldest decides.
         """
         self._ask("on_message", verdict=verdict, address=address, name=name, subject=subject, body=body,
-                  condition=condition, description=description, seconds=seconds, times=times)
+                  condition=condition, description=description, delivery_failed=delivery_failed,
+                  undeliverable_here=undeliverable_here, seconds=seconds, times=times)
 
     def on_attach(
         self,
