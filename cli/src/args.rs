@@ -32,6 +32,10 @@ pub(crate) struct Args {
     #[arg(long, requires = "control")]
     hold: bool,
 
+    /// With --control: time stands still, but for the command `advance`
+    #[arg(long, requires = "control")]
+    manual_clock: bool,
+
     /// Say more on standard error; twice or three times: still more
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -268,6 +272,9 @@ impl Args {
         }
         if self.allow_anonymous {
             builder = builder.allow_anonymous();
+        }
+        if self.manual_clock {
+            builder = builder.manual_clock();
         }
         builder = self.addresses.apply(builder);
         builder = self.messages.apply(builder);

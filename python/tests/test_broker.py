@@ -227,6 +227,19 @@ def test_up_and_down():
         assert refused(broker)
 
 
+def test_time_passes_when_the_test_says_so():
+    with Broker(manual_clock=True, arguments=["--idle-time-out", "3600", "--linger", "60"]) as broker:
+        with connected(broker):
+            assert broker.advance(7199.5) == 7199.5
+            assert len(broker.connections()) == 1
+            # It is closed, and answers nothing since nobody reads for it.
+            assert broker.advance(0.5) == 7200
+            assert broker.advance(60) == 7260
+            assert broker.connections() == []
+    with Broker() as broker, pytest.raises(BrokerError, match="manual clock"):
+        broker.advance(1)
+
+
 def test_credit(broker):
     broker.withhold("queue.a")
     with connected(broker) as connection:

@@ -16,6 +16,9 @@ use super::{pictures, trace};
 /// Changes when a client of the control lines has to know.
 const PROTOCOL: u32 = 2;
 
+/// The longest time that a clock can be advanced by at once: ten years.
+const MAX_ADVANCE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// What the commands work on.
 pub(super) struct Control {
     /// One broker, whose port is kept while it is down.
@@ -51,6 +54,7 @@ impl Control {
             "start" => self.start()?,
             "stop" => return Ok(Answered::Ends(Ending::Crash)),
             "stop_clean" => return Ok(Answered::Ends(Ending::Clean)),
+            "advance" => self.advance(&mut fields)?,
             "crash" | "shutdown" | "restart" | "pause" | "resume" | "refuse_connections" => {
                 self.run(command, &mut fields)?
             }
@@ -163,6 +167,17 @@ impl Control {
             }
         }
         Ok(json!({}))
+    }
+
+    /// Lets time pass. The lines behind it wait until it has.
+    fn advance(&self, fields: &mut Fields) -> Result<Json, Refusal> {
+        let seconds = fields.seconds_of("seconds", MAX_ADVANCE)?;
+        fields.end()?;
+        if !self.broker().has_manual_clock() {
+            return Err("only a manual clock can be advanced: see --manual-clock".into());
+        }
+        self.broker().advance(seconds);
+        Ok(json!({"now": self.broker().now().as_secs_f64()}))
     }
 
     fn expect_up(&self) -> Result<(), Refusal> {

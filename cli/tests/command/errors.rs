@@ -30,6 +30,7 @@ fn complete() -> Vec<Json> {
     .into();
     commands.extend(["messages", "take_messages", "inject", "purge", "queue_depth", "withhold", "restore"].map(at));
     commands.push(json!({"cmd": "grant", "address": "a", "messages": 1}));
+    commands.push(json!({"cmd": "advance", "seconds": 1}));
     commands.push(json!({"cmd": "wait", "for": "settled"}));
     commands.push(json!({"cmd": "on_message", "verdict": "drop"}));
     commands.push(json!({"cmd": "on_attach", "verdict": "allow"}));
@@ -63,7 +64,7 @@ fn members_that_are_missing() {
             }
         }
     }
-    assert_eq!(missing, 2 * 13);
+    assert_eq!(missing, 2 * 14);
 }
 
 #[test]

@@ -184,3 +184,28 @@ fn credit_is_withheld_and_granted() {
     program.obeys(json!({"cmd": "restore", "address": "queue.a"}));
     assert_eq!(peer.expect_credit(), 12);
 }
+
+#[test]
+fn time_passes_when_it_is_told() {
+    let (mut program, addr) = Program::controlled(&["--manual-clock", "--idle-time-out", "3600"]);
+    program.obeys(json!({"cmd": "on_message", "verdict": "delay", "seconds": 60}));
+    let mut peer = Peer::opened(&addr);
+    peer.attach_sender("s", 0, "queue.a");
+    let id = peer.send_message(0, "m");
+    assert_eq!(program.obeys(json!({"cmd": "advance", "seconds": 59.5})), json!({"now": 59.5}));
+    assert_eq!(program.obeys(json!({"cmd": "queue_depth", "address": "queue.a"})), json!({"depth": 0}));
+    assert_eq!(program.obeys(json!({"cmd": "advance", "seconds": 0.5})), json!({"now": 60.0}));
+    assert_eq!(peer.expect_outcome_of(id).state(), ACCEPTED);
+    program.obeys(json!({"cmd": "advance", "seconds": 7200}));
+    peer.expect_close_with(RESOURCE_LIMIT_EXCEEDED);
+}
+
+#[test]
+fn the_systems_clock_cannot_be_advanced() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let told = program.refuses(json!({"cmd": "advance", "seconds": 1}));
+    assert_eq!(told, "only a manual clock can be advanced: see --manual-clock");
+    assert!(program.refuses(json!({"cmd": "advance"})).contains("seconds"));
+    assert!(program.refuses(json!({"cmd": "advance", "seconds": -1})).contains("seconds"));
+    expect_works(addr);
+}

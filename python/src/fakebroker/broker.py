@@ -46,7 +46,8 @@ class Broker:
     are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
     `settlement` is `immediate` or `end-to-end`; `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file
     that the trace goes to. `arguments` are more arguments for the command, and `binary` is the command: otherwise it is in
-    `FAKEBROKER_BIN` or on PATH. With `hold` the port refuses connections until `start`.
+    `FAKEBROKER_BIN` or on PATH. With `hold` the port refuses connections until `start`, with `manual_clock` time stands still
+    until `advance`.
 
     Its methods may be used from any thread, and wait for each other: behind a `wait_for_...` for as long as that waits.
     """
@@ -65,6 +66,7 @@ class Broker:
         message_log: Optional[int] = None,
         trace_log: Optional[int] = None,
         trace: Union[str, "os.PathLike[str]", None] = None,
+        manual_clock: bool = False,
         hold: bool = False,
         arguments: Sequence[str] = (),
         binary: Optional[str] = None,
@@ -83,7 +85,9 @@ class Broker:
             "--trace": None if trace is None else os.fspath(trace),
         }
         line += [part for name, value in options.items() if value is not None for part in (name, str(value))]
-        self._command = Command([*line, *(["--hold"] if hold else []), *arguments], binary)
+        line += ["--manual-clock"] if manual_clock else []
+        line += ["--hold"] if hold else []
+        self._command = Command([*line, *arguments], binary)
         #: Where it is, as clients like to have it: `amqp://127.0.0.1:PORT`.
         self.url: str = self._command.first["url"]
         place = urlsplit(self.url)
@@ -306,6 +310,12 @@ class Broker:
     def resume(self) -> None:
         """Goes on."""
         self._ask("resume")
+
+    def advance(self, seconds: float) -> float:
+        """Lets so much time pass by a manual clock: all that comes due happens, in order, and has happened when this returns.
+        Returns the seconds since the start."""
+        now: float = self._ask("advance", seconds=seconds)["now"]
+        return now
 
     def disconnect(self, connection: Union[Connection, int, None] = None) -> int:
         """Drops a connection without a word, or all. Returns how many there were."""
