@@ -206,8 +206,8 @@ impl RoutingConfig {
     }
 }
 
-/// What is not an encoded octet, or would not be text, stays as it is.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+/// Decodes RFC 3986's percent-encoding. What is not an encoded octet, or would not be text, stays as it is.
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

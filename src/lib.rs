@@ -165,6 +165,7 @@
 mod address;
 mod amqp091;
 mod amqp10;
+mod arguments;
 mod broker;
 mod clock;
 mod config;

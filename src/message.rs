@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::value::Value;
+
 /// A fragment below this is copied when it has to be kept: it would pin a read buffer many times its size.
 const KEEP_BY_COPY: usize = 16 * 1024;
 
@@ -16,6 +18,24 @@ pub(crate) struct Message {
     pub(crate) format: u32,
     /// What earlier deliveries of it left behind. None on the first.
     pub(crate) history: Option<Box<History>>,
+    /// The exchange that it came by, where the payload does not say so.
+    pub(crate) routing: Option<Arc<Routing>>,
+}
+
+/// An exchange, and the routing key that a message had there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Routing {
+    pub(crate) exchange: Arc<str>,
+    pub(crate) key: Arc<str>,
+}
+
+/// Reads from a payload what routing may depend on, when it does. Each protocol engine has one for its own encoding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadReader {
+    /// Finds the subject, which is the routing key of a message that is sent without one.
+    pub(crate) subject: fn(&Payload) -> Option<String>,
+    /// Reads the application's own headers, in their order.
+    pub(crate) headers: fn(&Payload) -> Vec<(String, Value)>,
 }
 
 /// What kind of engine a payload came from: only one of the same kind can read it.

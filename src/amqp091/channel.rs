@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Link, LinkEnd};
 use super::entities::Question;
-use super::host::VirtualHost;
 use super::method::{self, Access, Channel as Class, Confirm as ConfirmClass, Method, MethodId};
 use super::publish::{Confirms, Partial};
 use super::types::{Since09, shortened};
@@ -105,7 +104,6 @@ impl Connection {
         number: u16,
         method: &Method<'_>,
         out: &mut Outbox,
-        host: &mut VirtualHost,
     ) -> Result<(), Violation> {
         if let Method::Channel(Class::Open { .. }) = method {
             return self.open_channel(number);
@@ -122,9 +120,9 @@ impl Connection {
         }
         match method {
             Method::Channel(method) => self.on_own_method(number, method, out),
-            Method::Exchange(method) => self.on_exchange_method(number, method, out, host),
-            Method::Queue(method) => self.on_queue_method(number, method, host),
-            Method::Basic(method) => self.on_basic_method(number, method, out, host),
+            Method::Exchange(method) => self.on_exchange_method(number, method),
+            Method::Queue(method) => self.on_queue_method(number, method),
+            Method::Basic(method) => self.on_basic_method(number, method, out),
             Method::Confirm(ConfirmClass::Select { no_wait }) => {
                 // Selected again, it counts on.
                 channel.confirms.get_or_insert(Confirms::after(channel.published));
@@ -224,6 +222,10 @@ impl Connection {
         }
         match channel.question.take() {
             Some((method, question)) => self.question_refused(number, method, &question, fault, out),
+            // Nothing was asked for: the channel is in the middle of a publish.
+            None if channel.state == ChannelState::Open => {
+                Err(Violation::from(fault).in_method(method::PUBLISH).soft())
+            }
             // The channel itself.
             None => {
                 channel.state = ChannelState::Open;

@@ -16,7 +16,6 @@ use super::channel::{Channel, ChannelState};
 use super::consumer::Consumer;
 use super::frame::{self, Frame, FrameType};
 use super::header::Header;
-use super::host::VirtualHost;
 use super::method::{self, CONNECTION, Connection as Class, Method, MethodId, PUBLISH};
 use super::types::{Reader, Version, saturate};
 use super::violation::{ReplyCode, Violation};
@@ -47,6 +46,8 @@ pub(crate) struct Connection {
     /// The channels' links and their consumers', as the router knows them.
     pub(super) links: Slab<Link>,
     next_serial: u32,
+    /// Consumer tags that were made for consumers without one.
+    pub(super) generated_tags: u64,
     pub(super) events: VecDeque<Event>,
     pub(super) breaches: VecDeque<Breach>,
     /// Channels that have something to do at the end of the turn.
@@ -149,6 +150,7 @@ impl Connection {
             channels: Vec::new(),
             links: Slab::new(),
             next_serial: 0,
+            generated_tags: 0,
             events: VecDeque::new(),
             breaches: VecDeque::new(),
             touched: Vec::new(),
@@ -159,13 +161,7 @@ impl Connection {
     }
 
     /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed.
-    pub(crate) fn receive(
-        &mut self,
-        input: &mut BytesMut,
-        now: Instant,
-        out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Option<Event> {
+    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
         if !input.is_empty() {
             self.last_received = now;
         }
@@ -173,7 +169,7 @@ impl Connection {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            match self.step(input, now, out, host) {
+            match self.step(input, now, out) {
                 Ok(true) => {}
                 Ok(false) => return self.events.pop_front(),
                 Err(violation) => self.fail(&violation, now, out),
@@ -182,13 +178,7 @@ impl Connection {
     }
 
     /// Takes a header, a frame, or all frames of a publish. False if there is none.
-    fn step(
-        &mut self,
-        input: &mut BytesMut,
-        now: Instant,
-        out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Result<bool, Violation> {
+    fn step(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Result<bool, Violation> {
         match self.phase {
             Phase::AwaitHeader { until } => {
                 // `frontend.rs` has seen that it is one of ours.
@@ -205,12 +195,12 @@ impl Connection {
                     && self.awaits_method(channel)
                 {
                     let content = input.split_to(size).freeze();
-                    let result = self.published(channel, content.into(), host).map_err(|v| v.in_method(PUBLISH));
+                    let result = self.published(channel, content.into()).map_err(|v| v.in_method(PUBLISH));
                     self.contain(result, channel, out)?;
                     return Ok(true);
                 }
                 let Some(frame) = frame::split(input, self.frame_max)? else { return Ok(false) };
-                self.on_frame(&frame, now, out, host)?;
+                self.on_frame(&frame, now, out)?;
                 Ok(true)
             }
             Phase::AwaitCloseOk { .. } => match frame::split(input, self.frame_max) {
@@ -234,19 +224,13 @@ impl Connection {
             | Phase::AwaitTuneOk { .. }
             | Phase::AwaitOpen { .. } => {
                 let Some(frame) = frame::split(input, self.frame_max)? else { return Ok(false) };
-                self.on_frame(&frame, now, out, host)?;
+                self.on_frame(&frame, now, out)?;
                 Ok(true)
             }
         }
     }
 
-    fn on_frame(
-        &mut self,
-        frame: &Frame,
-        now: Instant,
-        out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Result<(), Violation> {
+    fn on_frame(&mut self, frame: &Frame, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
         match frame.frame_type {
             FrameType::Heartbeat if frame.channel != 0 => {
                 Err(Violation::of_section("4.2.3", ReplyCode::CommandInvalid, "a heartbeat on a channel other than 0"))
@@ -256,24 +240,18 @@ impl Connection {
                 Err(Violation::of_section("4.2.7", ReplyCode::FrameError, "a heartbeat with a payload"))
             }
             FrameType::Heartbeat => Ok(()),
-            FrameType::Method => self.on_method_frame(frame, now, out, host),
+            FrameType::Method => self.on_method_frame(frame, now, out),
             FrameType::Header | FrameType::Body if frame.channel == 0 => {
                 Err(Violation::of_section("4.2.3", ReplyCode::CommandInvalid, "content on channel 0"))
             }
             FrameType::Header | FrameType::Body => {
-                let result = self.on_content_frame(frame, host);
+                let result = self.on_content_frame(frame);
                 self.contain(result, frame.channel, out)
             }
         }
     }
 
-    fn on_method_frame(
-        &mut self,
-        frame: &Frame,
-        now: Instant,
-        out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Result<(), Violation> {
+    fn on_method_frame(&mut self, frame: &Frame, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
         let mut reader = Reader::new(frame.payload(), self.version);
         let id = method::read_id(&mut reader)?;
         if frame.channel != 0 && id.class != CONNECTION {
@@ -282,7 +260,7 @@ impl Connection {
                 return Ok(());
             }
         }
-        let result = self.on_method(frame, id, reader, now, out, host).map_err(|violation| violation.in_method(id));
+        let result = self.on_method(frame, id, reader, now, out).map_err(|violation| violation.in_method(id));
         self.contain(result, frame.channel, out)
     }
 
@@ -293,7 +271,6 @@ impl Connection {
         mut reader: Reader<'_>,
         now: Instant,
         out: &mut Outbox,
-        host: &mut VirtualHost,
     ) -> Result<(), Violation> {
         let invalid = |what: &str| Violation::of_section("4.2.3", ReplyCode::CommandInvalid, what);
         if id.class == CONNECTION && frame.channel != 0 {
@@ -312,7 +289,7 @@ impl Connection {
                 _ => Ok(()),
             };
         }
-        self.on_channel_method(frame.channel, &method, out, host)
+        self.on_channel_method(frame.channel, &method, out)
     }
 
     /// 2.2.4: methods of channels come after open.
@@ -401,7 +378,7 @@ impl Connection {
     }
 
     /// What the router wants done to a link of this connection. One that is gone needs nothing.
-    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox, host: &mut VirtualHost) {
+    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         let id = effect.link().link;
         let Some(Link { channel, .. }) = self.link_mut(id) else { return };
         let channel = *channel;
@@ -428,7 +405,14 @@ impl Connection {
             }
             Effect::Refused { fault, .. } => self.refused(id, channel, &fault, out),
             Effect::Detach { fault, .. } => self.detached(id, channel, &fault, out),
-            Effect::Declared { messages, consumers, .. } => self.declared(channel, messages, consumers, out, host),
+            Effect::Declared { address, messages, consumers, .. } => {
+                self.declared(channel, address, messages, consumers, out);
+                Ok(())
+            }
+            Effect::TopologyChanged { .. } => {
+                self.topology_changed(channel, out);
+                Ok(())
+            }
             Effect::Deleted { messages, .. } | Effect::Purged { messages, .. } => {
                 self.emptied(channel, messages, out);
                 Ok(())

@@ -7,15 +7,14 @@
 
 use std::sync::Arc;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 
 use super::channel::{Channel, Unacked, not_for_us};
 use super::connection::{Connection, Link, LinkEnd, outcome_of};
 use super::content::Content;
 use super::entities::Question;
-use super::host::VirtualHost;
 use super::method::{BASIC, Basic, Method};
-use super::types::saturate;
+use super::types::{Version, Writer, saturate};
 use super::violation::{ReplyCode, Violation};
 use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome, Ticket};
 use crate::message::Message;
@@ -28,8 +27,9 @@ const ENDLESS: u32 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Consumer {
     tag: Arc<str>,
-    /// basic.get: the queue that it looks into.
-    queue: Option<Arc<str>>,
+    queue: Arc<str>,
+    /// basic.get looks into the queue with it.
+    is_getter: bool,
     no_ack: bool,
     prefetch: u16,
     /// What the router believes that it may still send.
@@ -53,6 +53,17 @@ impl Consumer {
     }
 }
 
+/// Writes exchange and routing key of a message. Without both it was sent to its queue itself, as if by the default exchange.
+fn put_address(out: &mut BytesMut, address: &[u8], queue: &str) {
+    const NEITHER: [u8; 2] = [0, 0];
+    if address == NEITHER {
+        out.put_u8(0);
+        Writer::new(out, Version::V0_9_1).shortstr(queue);
+    } else {
+        out.put_slice(address);
+    }
+}
+
 impl Link {
     fn consumer_mut(&mut self) -> Option<&mut Consumer> {
         match &mut self.end {
@@ -68,7 +79,6 @@ impl Connection {
         number: u16,
         method: &Basic<'_>,
         out: &mut Outbox,
-        host: &mut VirtualHost,
     ) -> Result<(), Violation> {
         let Some(channel) = self.channel_mut(number) else { return Ok(()) };
         match *method {
@@ -88,7 +98,10 @@ impl Connection {
             }
             Basic::Consume { queue, consumer_tag, no_ack, exclusive, no_wait, .. } => {
                 let queue = self.queue_named(number, queue)?;
-                let tag = if consumer_tag.is_empty() { host.generate("ctag") } else { consumer_tag.into() };
+                let tag = match consumer_tag {
+                    "" => self.generate_tag(),
+                    tag => tag.into(),
+                };
                 self.consume(number, queue, tag, no_ack, exclusive, no_wait)?;
             }
             Basic::Cancel { consumer_tag, no_wait } => {
@@ -137,6 +150,12 @@ impl Connection {
         Ok(())
     }
 
+    /// A consumer tag that nobody has.
+    fn generate_tag(&mut self) -> Arc<str> {
+        self.generated_tags += 1;
+        format!("amq.ctag-{}-{}", self.name, self.generated_tags).into()
+    }
+
     fn consume(
         &mut self,
         number: u16,
@@ -151,8 +170,16 @@ impl Connection {
             return Err(Violation::new(ReplyCode::NotAllowed, format!("attempt to reuse consumer tag '{tag}'")));
         }
         let prefetch = channel.prefetch;
-        let consumer =
-            Consumer { tag: tag.clone(), queue: None, no_ack, prefetch, credit: 0, unacked: 0, retired: false };
+        let consumer = Consumer {
+            tag: tag.clone(),
+            queue: queue.clone(),
+            is_getter: false,
+            no_ack,
+            prefetch,
+            credit: 0,
+            unacked: 0,
+            retired: false,
+        };
         let link = self.attach(number, consumer, queue, exclusive)?;
         let question = Question::Consume { tag, link, no_wait };
         if let Some(channel) = self.channel_mut(number) {
@@ -172,7 +199,7 @@ impl Connection {
         if self.links.len() >= self.config.max_links {
             return Err(Violation::new(ReplyCode::ResourceError, "too many consumers on this connection"));
         }
-        let (name, passing) = (consumer.tag.clone(), consumer.queue.is_some());
+        let (name, passing) = (consumer.tag.clone(), consumer.is_getter);
         let manner = if consumer.no_ack { Manner::Settled } else { Manner::Unsettled };
         let link = self.add_link(number, LinkEnd::Consumer(consumer));
         if let Some(channel) = self.channel_mut(number) {
@@ -238,10 +265,10 @@ impl Connection {
     /// The queue of a consumer is no more. What it has can still be acknowledged, to nobody.
     pub(super) fn consumer_ended(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
         let Some(consumer) = self.link_mut(id).and_then(Link::consumer_mut) else { return };
-        let (tag, queue) = (consumer.tag.clone(), consumer.queue.clone());
+        let (tag, queue, is_getter) = (consumer.tag.clone(), consumer.queue.clone(), consumer.is_getter);
         self.let_consumer_go(id);
         let Some(channel) = self.channel_mut(number) else { return };
-        if let Some(queue) = queue {
+        if is_getter {
             // One of the same name is another queue.
             channel.getters.remove(&queue);
             return;
@@ -268,7 +295,8 @@ impl Connection {
         }
         let consumer = Consumer {
             tag: "basic.get".into(),
-            queue: Some(queue.clone()),
+            queue: queue.clone(),
+            is_getter: true,
             no_ack,
             prefetch: 0,
             credit: 0,
@@ -289,6 +317,7 @@ impl Connection {
         let frame_max = self.frame_max;
         let Some(link) = self.link_mut(id) else { return };
         let number = link.channel;
+        let Some(queue) = link.consumer_mut().map(|consumer| consumer.queue.clone()) else { return };
         let Some(channel) = self.channel_mut(number) else { return };
         let got = match channel.question.take() {
             Some((_, Question::Get { got, .. })) => got,
@@ -314,7 +343,7 @@ impl Connection {
                 out.put_u16(71);
                 out.put_u64(tag);
                 out.put_u8(u8::from(redelivered));
-                out.put_slice(address);
+                put_address(out, address, &queue);
                 out.put_u32(saturate(left));
             })
         });
@@ -331,7 +360,10 @@ impl Connection {
         let Some(link) = self.link_mut(id) else { return };
         let number = link.channel;
         let Some(consumer) = link.consumer_mut().filter(|consumer| consumer.unacked == 0) else { return };
-        let Some(queue) = consumer.queue.clone() else { return };
+        if !consumer.is_getter {
+            return;
+        }
+        let queue = consumer.queue.clone();
         if let Some(channel) = self.channel_mut(number)
             && channel.getters.get(&queue) == Some(&id)
         {
@@ -346,7 +378,7 @@ impl Connection {
         let number = link.channel;
         let LinkEnd::Consumer(consumer) = &mut link.end else { return };
         let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
-        if consumer.queue.is_some() {
+        if consumer.is_getter {
             if let Some((_, Question::Get { got, .. })) = &mut channel.question {
                 *got = Some((message.clone(), settled, ticket));
             }
@@ -375,7 +407,7 @@ impl Connection {
                 out.put_slice(consumer_tag);
                 out.put_u64(tag);
                 out.put_u8(u8::from(redelivered));
-                out.put_slice(address);
+                put_address(out, address, &consumer.queue);
             })
         });
         self.delivered(id, number, tag, settled, ticket, written);
@@ -407,7 +439,7 @@ impl Connection {
         }
         if let Some(consumer) = self.links.get_mut(id.slot as usize).and_then(Link::consumer_mut) {
             consumer.unacked += 1;
-            channel.consumed += u32::from(consumer.queue.is_none());
+            channel.consumed += u32::from(!consumer.is_getter);
         }
     }
 

@@ -10,8 +10,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::frame::{self, FrameType, HEADER, OVERHEAD};
 use super::table::Table;
 use super::types::{Argument, Malformed, Reader, Result, Version, shortened};
-use crate::message::Payload;
+use crate::event::ExchangeAddress;
+use crate::message::{HeadReader, Payload};
 use crate::outbox::Outbox;
+use crate::value::Value;
 
 /// 4.2.6.1: class, weight and body size, before the properties.
 pub(crate) const PROPERTIES_AT: usize = 12;
@@ -89,6 +91,17 @@ impl<'a> Content<'a> {
         self.address.get(self.exchange_len + 2..).unwrap_or_default()
     }
 
+    /// Exchange and routing key in the buffer that they lie in. None if one of them is not UTF-8.
+    pub(crate) fn exchange_address(&self) -> Option<ExchangeAddress> {
+        let start = self.method.start + 6;
+        let bytes = self.fragment.slice(start..start + self.address.len());
+        // Each is at most 255 octets long.
+        let place = |from: usize, to: usize| Some(u16::try_from(from).ok()?..u16::try_from(to).ok()?);
+        let exchange = place(1, 1 + self.exchange_len)?;
+        let key = place(self.exchange_len + 2, self.address.len())?;
+        ExchangeAddress::new(bytes, exchange, key)
+    }
+
     /// The routing key in the buffer that it lies in.
     pub(crate) fn routing_key_bytes(&self) -> Bytes {
         let start = self.method.start + 6 + self.exchange_len + 2;
@@ -161,6 +174,15 @@ fn cut(bytes: &[u8]) -> &[u8] {
         Ok(text) => shortened(text).as_bytes(),
         Err(_) => bytes.get(..255).unwrap_or(bytes),
     }
+}
+
+/// What routing may ask of a message. Its routing key is always said with it.
+pub(crate) const HEAD_READER: HeadReader = HeadReader { subject: |_| None, headers };
+
+fn headers(payload: &Payload) -> Vec<(String, Value)> {
+    let content = Content::of(payload);
+    let properties = content.and_then(|content| Properties::read(content.properties()).ok());
+    properties.and_then(|properties| properties.headers).into_iter().flat_map(Table::values).collect()
 }
 
 /// The frames of a publish, as a client might have sent it.

@@ -1,116 +1,116 @@
-//! The exchange and queue classes, as a channel asks for them. Exchanges and bindings are the virtual host's; queues are the
-//! router's, which is asked and answers before the next frame is read. A part of `channel.rs`.
+//! The exchange and queue classes, as a channel asks for them. What is asked for is the router's to do, which answers before
+//! the next frame is read. A part of `channel.rs`.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::channel::not_for_us;
 use super::connection::Connection;
-use super::exchange::{Binding, Target};
-use super::host::{Declared, VirtualHost};
 use super::method::{Exchange, Method, MethodId, Queue};
+use super::table::Table;
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
-use crate::event::{Declaration, Event, Fault, Lifetime, LinkId, Reason, Ticket};
+use crate::arguments::Arguments;
+use crate::event::{
+    BindingRequest, BindingTarget, Declaration, Event, ExchangeDeclaration, ExchangeKind, Fault, Lifetime, LinkId,
+    Reason, Ticket, TopologyChange, TopologyRequest,
+};
 use crate::message::Message;
 use crate::outbox::Outbox;
 
 /// What the router has been asked for a channel.
 #[derive(Debug)]
 pub(crate) enum Question {
-    Declare { queue: Arc<str>, no_wait: bool },
-    Bind { source: Arc<str>, binding: Binding, no_wait: bool },
-    Unbind { source: Arc<str>, binding: Binding },
-    Purge { no_wait: bool },
-    Delete { no_wait: bool },
-    Consume { tag: Arc<str>, link: LinkId, no_wait: bool },
-    Get { got: Option<(Message, bool, Ticket)> },
+    Declare {
+        no_wait: bool,
+    },
+    /// Exchanges or bindings; with what it is answered.
+    Change {
+        method: MethodId,
+        answer: Option<Method<'static>>,
+    },
+    Purge {
+        no_wait: bool,
+    },
+    Delete {
+        no_wait: bool,
+    },
+    Consume {
+        tag: Arc<str>,
+        link: LinkId,
+        no_wait: bool,
+    },
+    Get {
+        got: Option<(Message, bool, Ticket)>,
+    },
 }
 
 impl Connection {
-    pub(super) fn on_exchange_method(
-        &mut self,
-        number: u16,
-        method: &Exchange<'_>,
-        out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Result<(), Violation> {
-        let (no_wait, answer) = match *method {
+    pub(super) fn on_exchange_method(&mut self, number: u16, method: &Exchange<'_>) -> Result<(), Violation> {
+        let id = Method::Exchange(method.clone()).id();
+        let (no_wait, answer, change) = match *method {
             Exchange::Declare { exchange, passive: true, no_wait, .. } => {
-                host.check_exchange(exchange)?;
-                (no_wait, Exchange::DeclareOk {})
+                (no_wait, Exchange::DeclareOk {}, TopologyChange::Find(exchange.into()))
             }
-            Exchange::Declare { exchange, kind, durable, auto_delete, internal, no_wait, .. } => {
-                host.declare(&Declared { name: exchange, kind, durable, auto_delete, internal })?;
+            Exchange::Declare { exchange, kind, durable, auto_delete, internal, no_wait, arguments, .. } => {
+                let Some(kind) = ExchangeKind::named(kind) else {
+                    return Err(Violation::new(ReplyCode::CommandInvalid, format!("unknown exchange type '{kind}'")));
+                };
                 if durable {
                     log::debug!("{}: exchange {exchange:?} is not durable: nothing is", self.name);
                 }
-                (no_wait, Exchange::DeclareOk {})
+                let arguments = Arguments::new(arguments.values());
+                let name = exchange.into();
+                let declaration = ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments };
+                (no_wait, Exchange::DeclareOk {}, TopologyChange::Declare(declaration))
             }
             Exchange::Delete { exchange, if_unused, no_wait, .. } => {
-                host.delete(exchange, if_unused)?;
-                (no_wait, Exchange::DeleteOk {})
+                (no_wait, Exchange::DeleteOk {}, TopologyChange::Delete { name: exchange.into(), if_unused })
             }
             Exchange::Bind { destination, source, routing_key, no_wait, arguments, .. } => {
-                host.bind(source, binding(Target::Exchange(destination.into()), routing_key, arguments.as_bytes()))?;
-                (no_wait, Exchange::BindOk {})
+                let target = BindingTarget::Exchange(destination.into());
+                let request = binding(source, target, routing_key, arguments);
+                (no_wait, Exchange::BindOk {}, TopologyChange::Bind(request))
             }
             Exchange::Unbind { destination, source, routing_key, no_wait, arguments, .. } => {
-                let binding = binding(Target::Exchange(destination.into()), routing_key, arguments.as_bytes());
-                host.unbind(source, &binding)?;
-                (no_wait, Exchange::UnbindOk {})
+                let target = BindingTarget::Exchange(destination.into());
+                let request = binding(source, target, routing_key, arguments);
+                (no_wait, Exchange::UnbindOk {}, TopologyChange::Unbind(request))
             }
             Exchange::DeclareOk {} | Exchange::DeleteOk {} | Exchange::BindOk {} | Exchange::UnbindOk {} => {
                 return Err(not_for_us());
             }
         };
-        if !no_wait {
-            self.tell(number, &Method::Exchange(answer), out);
-        }
+        self.ask_for_change(number, id, (!no_wait).then_some(Method::Exchange(answer)), change);
         Ok(())
     }
 
-    pub(super) fn on_queue_method(
-        &mut self,
-        number: u16,
-        method: &Queue<'_>,
-        host: &mut VirtualHost,
-    ) -> Result<(), Violation> {
+    pub(super) fn on_queue_method(&mut self, number: u16, method: &Queue<'_>) -> Result<(), Violation> {
+        let id = Method::Queue(method.clone()).id();
         match *method {
-            Queue::Declare { queue, passive, durable, exclusive, auto_delete, no_wait, .. } => {
-                let address: Arc<str> = match queue {
-                    "" if passive => self.queue_named(number, "")?,
-                    "" => host.generate("gen"),
-                    name => name.into(),
+            Queue::Declare { queue, passive, durable, exclusive, auto_delete, no_wait, arguments, .. } => {
+                let address = match queue {
+                    "" if passive => Some(self.queue_named(number, "")?),
+                    "" => None,
+                    name => Some(name.into()),
                 };
-                if !passive && !queue.is_empty() {
-                    VirtualHost::check_name("queue", queue)?;
-                }
                 if durable && !passive {
-                    log::debug!("{}: queue {address:?} is not durable: nothing is", self.name);
+                    log::debug!("{}: queue {queue:?} is not durable: nothing is", self.name);
                 }
                 let lifetime = Lifetime { exclusive, while_consumed: auto_delete };
-                self.ask(number, Question::Declare { queue: address.clone(), no_wait }, |link| {
-                    Event::Declare(Box::new(Declaration { link, address, lifetime, passive }))
+                let arguments = Arguments::new(arguments.values());
+                self.ask(number, Question::Declare { no_wait }, |link| {
+                    Event::Declare(Box::new(Declaration { link, address, passive, lifetime, durable, arguments }))
                 });
             }
             Queue::Bind { queue, exchange, routing_key, no_wait, arguments, .. } => {
-                let address = self.queue_named(number, queue)?;
-                host.check_source(exchange)?;
-                // With neither name given, the key is the queue's too.
-                let key = if queue.is_empty() && routing_key.is_empty() { &address } else { routing_key };
-                let binding = binding(Target::Queue(address.clone()), key, arguments.as_bytes());
-                let question = Question::Bind { source: exchange.into(), binding, no_wait };
-                self.ask(number, question, |link| is_there(link, address));
+                let request = self.queue_binding(number, queue, exchange, routing_key, arguments)?;
+                let answer = (!no_wait).then_some(Method::Queue(Queue::BindOk {}));
+                self.ask_for_change(number, id, answer, TopologyChange::Bind(request));
             }
             Queue::Unbind { queue, exchange, routing_key, arguments, .. } => {
-                let address = self.queue_named(number, queue)?;
-                host.check_source(exchange)?;
-                let key = if queue.is_empty() && routing_key.is_empty() { &address } else { routing_key };
-                let binding = binding(Target::Queue(address.clone()), key, arguments.as_bytes());
-                let question = Question::Unbind { source: exchange.into(), binding };
-                self.ask(number, question, |link| is_there(link, address));
+                let request = self.queue_binding(number, queue, exchange, routing_key, arguments)?;
+                let answer = Method::Queue(Queue::UnbindOk {});
+                self.ask_for_change(number, id, Some(answer), TopologyChange::Unbind(request));
             }
             Queue::Purge { queue, no_wait, .. } => {
                 let address = self.queue_named(number, queue)?;
@@ -134,6 +134,21 @@ impl Connection {
         Ok(())
     }
 
+    fn queue_binding(
+        &mut self,
+        number: u16,
+        queue: &str,
+        exchange: &str,
+        routing_key: &str,
+        arguments: Table<'_>,
+    ) -> Result<BindingRequest, Violation> {
+        let address = self.queue_named(number, queue)?;
+        // With neither name given, the key is the queue's too.
+        let key: Arc<str> =
+            if queue.is_empty() && routing_key.is_empty() { address.clone() } else { routing_key.into() };
+        Ok(binding(exchange, BindingTarget::Queue(address), &key, arguments))
+    }
+
     /// The queue of this name; an empty one means the last that was declared on the channel.
     pub(super) fn queue_named(&mut self, number: u16, name: &str) -> Result<Arc<str>, Violation> {
         if !name.is_empty() {
@@ -153,44 +168,46 @@ impl Connection {
         }
     }
 
-    /// A queue is there.
+    fn ask_for_change(
+        &mut self,
+        number: u16,
+        method: MethodId,
+        answer: Option<Method<'static>>,
+        change: TopologyChange,
+    ) {
+        let question = Question::Change { method, answer };
+        self.ask(number, question, |link| Event::Topology(Box::new(TopologyRequest { link, change })));
+    }
+
+    /// The router has the queue that was declared.
     pub(super) fn declared(
         &mut self,
         number: u16,
+        queue: Arc<str>,
         messages: usize,
         consumers: usize,
         out: &mut Outbox,
-        host: &mut VirtualHost,
-    ) -> Result<(), Violation> {
-        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
-        let Some((method, question)) = channel.question.take() else { return Ok(()) };
-        let (no_wait, answer) = match question {
-            Question::Declare { queue, no_wait } => {
+    ) {
+        let Some(channel) = self.channel_mut(number) else { return };
+        match channel.question.take() {
+            Some((_, Question::Declare { no_wait })) => {
                 channel.last_queue = Some(queue.clone());
                 let (message_count, consumer_count) = (saturate(messages), saturate(consumers));
                 if !no_wait {
                     let answer = Queue::DeclareOk { queue: &queue, message_count, consumer_count };
                     self.tell(number, &Method::Queue(answer), out);
                 }
-                return Ok(());
             }
-            Question::Bind { source, binding, no_wait } => {
-                host.bind(&source, binding).map_err(|violation| violation.in_method(method))?;
-                (no_wait, Queue::BindOk {})
-            }
-            Question::Unbind { source, binding } => {
-                host.unbind(&source, &binding).map_err(|violation| violation.in_method(method))?;
-                (false, Queue::UnbindOk {})
-            }
-            other => {
-                channel.question = Some((method, other));
-                return Ok(());
-            }
-        };
-        if !no_wait {
-            self.tell(number, &Method::Queue(answer), out);
+            other => channel.question = other,
         }
-        Ok(())
+    }
+
+    /// Exchanges and bindings are as the channel asked for.
+    pub(super) fn topology_changed(&mut self, number: u16, out: &mut Outbox) {
+        let question = self.channel_mut(number).and_then(|channel| channel.question.take());
+        if let Some((_, Question::Change { answer: Some(answer), .. })) = question {
+            self.tell(number, &answer, out);
+        }
     }
 
     /// A queue has been purged or deleted.
@@ -222,10 +239,8 @@ impl Connection {
                 }
                 Ok(())
             }
-            (Question::Unbind { .. }, Reason::NotFound) => {
-                self.tell(number, &Method::Queue(Queue::UnbindOk {}), out);
-                Ok(())
-            }
+            // Too many of them end the connection, as the reply code says.
+            (Question::Change { .. }, Reason::ResourceLimitExceeded) => Err(Violation::from(fault).in_method(method)),
             _ => Err(Violation::from(fault).in_method(method).soft()),
         }
     }
@@ -236,8 +251,7 @@ impl Question {
     pub(super) fn method(&self) -> MethodId {
         let (class, method) = match self {
             Question::Declare { .. } => (50, 10),
-            Question::Bind { .. } => (50, 20),
-            Question::Unbind { .. } => (50, 50),
+            Question::Change { method, .. } => return *method,
             Question::Purge { .. } => (50, 30),
             Question::Delete { .. } => (50, 40),
             Question::Consume { .. } => (60, 20),
@@ -247,10 +261,6 @@ impl Question {
     }
 }
 
-fn is_there(link: LinkId, address: Arc<str>) -> Event {
-    Event::Declare(Box::new(Declaration { link, address, lifetime: Lifetime::default(), passive: true }))
-}
-
-fn binding(target: Target, key: &str, arguments: &[u8]) -> Binding {
-    Binding { target, key: key.as_bytes().into(), arguments: Bytes::copy_from_slice(arguments) }
+fn binding(source: &str, target: BindingTarget, key: &str, arguments: Table<'_>) -> BindingRequest {
+    BindingRequest { source: source.into(), target, key: key.into(), arguments: Arguments::new(arguments.values()) }
 }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Capabilities, Connection, Phase};
 use super::frame::MIN_FRAME_MAX;
-use super::host;
 use super::method::{Connection as Class, Method};
 use super::table::{Field, Table, TableWriter};
 use super::types::{LongStr, Version};
@@ -15,6 +14,9 @@ use crate::users;
 const PLAIN: &str = "PLAIN";
 const AMQPLAIN: &str = "AMQPLAIN";
 const ANONYMOUS: &str = "ANONYMOUS";
+
+/// The only virtual host.
+const VIRTUAL_HOST: &str = "/";
 
 impl Connection {
     /// Our first word: what we are and what we can do, in the types that clients of all ages read.
@@ -154,11 +156,11 @@ impl Connection {
 
     pub(super) fn on_open(&mut self, virtual_host: &str, out: &mut Outbox) -> Result<(), Violation> {
         // Some clients leave it out where they mean the one that everybody has.
-        if virtual_host != host::NAME && !virtual_host.is_empty() {
+        if virtual_host != VIRTUAL_HOST && !virtual_host.is_empty() {
             return Err(Violation::new(ReplyCode::NotAllowed, format!("vhost {virtual_host} not found")));
         }
         self.tell(0, &Method::Connection(Class::OpenOk { known_hosts: "" }), out);
-        self.opened(host::NAME);
+        self.opened(VIRTUAL_HOST);
         Ok(())
     }
 }

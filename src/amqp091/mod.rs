@@ -5,7 +5,6 @@
 //! |---|---|
 //! | 2.1.5 channels | `channel.rs` |
 //! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `closing.rs`, `violation.rs` (which error ends what) |
-//! | 3.1 the virtual host | `host.rs`, `exchange.rs` |
 //! | 4.2.2 protocol header | `header.rs` |
 //! | 4.2.3 framing | `frame.rs` |
 //! | 4.2.5 data fields | `types.rs`, `table.rs` |
@@ -15,8 +14,8 @@
 //! | the wire in words | `describe.rs` |
 //! | basic | `publish.rs` (in), `consumer.rs` (out) |
 //!
-//! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Queues are the router's;
-//! exchanges and bindings are the [`VirtualHost`]'s, of which there is one for all connections. Time is an argument.
+//! The engine speaks to the router in the words of `event/` and knows neither it nor any socket. Queues, exchanges and
+//! bindings are the router's. Time is an argument.
 
 mod channel;
 mod closing;
@@ -25,11 +24,9 @@ mod consumer;
 mod content;
 mod describe;
 mod entities;
-mod exchange;
 mod frame;
 mod handshake;
 mod header;
-mod host;
 mod method;
 mod publish;
 mod table;
@@ -37,9 +34,8 @@ mod types;
 mod violation;
 
 pub(crate) use connection::Connection;
-pub(crate) use content::{Content, Properties, compose};
+pub(crate) use content::{Content, HEAD_READER, Properties, compose};
 pub(crate) use describe::{describe, describe_0_8, extent};
 pub(crate) use header::Header;
-pub(crate) use host::VirtualHost;
-pub(crate) use table::{Elements, Field, Table, TableWriter, put_field};
+pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 pub(crate) use types::Version;

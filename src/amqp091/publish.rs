@@ -1,13 +1,12 @@
 //! 4.2.6 and basic.publish: contents on their way in, frame by frame where they do not come whole; what their publisher is
 //! told. A part of `channel.rs`.
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::channel::ChannelState;
 use super::connection::Connection;
 use super::content::{Content, PROPERTIES_AT, Properties};
 use super::frame::{Frame, FrameType};
-use super::host::VirtualHost;
 use super::method::{BASIC, Basic, Connection as ConnectionClass, Method, PUBLISH};
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
@@ -66,7 +65,7 @@ impl Connection {
         self.check_partial_bytes()
     }
 
-    pub(super) fn on_content_frame(&mut self, frame: &Frame, host: &mut VirtualHost) -> Result<(), Violation> {
+    pub(super) fn on_content_frame(&mut self, frame: &Frame) -> Result<(), Violation> {
         let number = frame.channel;
         let limit = self.config.max_message_size;
         let Some(channel) = self.channel_mut(number) else {
@@ -83,9 +82,7 @@ impl Connection {
         let result = partial.push(frame, limit);
         self.partial_bytes -= before;
         match result? {
-            true => {
-                self.published(number, partial.frames.finish(), host).map_err(|violation| violation.in_method(PUBLISH))
-            }
+            true => self.published(number, partial.frames.finish()).map_err(|violation| violation.in_method(PUBLISH)),
             false => {
                 self.partial_bytes += partial.len();
                 if let Some(channel) = self.channel_mut(number) {
@@ -114,7 +111,7 @@ impl Connection {
     }
 
     /// A content is all there: the frames of a publish.
-    pub(super) fn published(&mut self, number: u16, payload: Payload, host: &mut VirtualHost) -> Result<(), Violation> {
+    pub(super) fn published(&mut self, number: u16, payload: Payload) -> Result<(), Violation> {
         let Some(content) = Content::of(&payload) else { return Err(malformed(&payload, self.version)) };
         if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
             return Err(Violation::content("a content header of another class than its method's"));
@@ -126,18 +123,10 @@ impl Connection {
             return Err(too_large());
         }
         self.check_properties(&content)?;
-        let exchange = std::str::from_utf8(content.exchange()).map_err(|_| not_utf8())?;
-        let to = match exchange {
+        let to = match content.exchange() {
             // Every queue is bound to the default exchange by its name.
-            "" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
-            exchange => {
-                std::str::from_utf8(content.routing_key()).map_err(|_| not_utf8())?;
-                let headers = || {
-                    let properties = Properties::read(content.properties()).ok()?;
-                    Some(Bytes::copy_from_slice(properties.headers?.as_bytes()))
-                };
-                Destination::Queues(host.route(exchange, content.routing_key(), &headers)?)
-            }
+            b"" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
+            _ => Destination::Exchange(content.exchange_address().ok_or_else(not_utf8)?),
         };
         let mandatory = content.is_mandatory();
         let Some(channel) = self.channel_mut(number) else { return Ok(()) };

@@ -6,6 +6,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::types::{Argument, Malformed, Reader, Result, Version, Writer, saturate};
+use crate::value::Value;
 
 /// Tables and arrays within each other (our choice).
 const MAX_DEPTH: usize = 32;
@@ -70,6 +71,48 @@ impl<'a> Table<'a> {
 
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0
+    }
+
+    /// The entries as values, in order.
+    pub(crate) fn values(self) -> impl Iterator<Item = (String, Value)> {
+        self.entries().map(|(name, field)| (String::from_utf8_lossy(name).into_owned(), field.to_value()))
+    }
+}
+
+impl Field<'_> {
+    /// The same as a plain value. Decimal numbers become floating point ones.
+    pub(crate) fn to_value(self) -> Value {
+        match self {
+            Field::Void => Value::Null,
+            Field::Boolean(value) => Value::Bool(value),
+            Field::Byte(value) => Value::Byte(value),
+            Field::UnsignedByte(value) => Value::Ubyte(value),
+            Field::Short(value) => Value::Short(value),
+            Field::UnsignedShort(value) => Value::Ushort(value),
+            Field::Int(value) => Value::Int(value),
+            Field::UnsignedInt(value) => Value::Uint(value),
+            Field::Long(value) => Value::Long(value),
+            Field::Float(value) => Value::Float(value),
+            Field::Double(value) => Value::Double(value),
+            Field::Decimal(scale, value) => Value::Double(f64::from(value) / 10_f64.powi(scale.into())),
+            Field::Timestamp(seconds) => {
+                Value::Timestamp(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX))
+            }
+            Field::LongString(bytes) => text_or_bytes(bytes),
+            Field::Bytes(bytes) => Value::Binary(bytes.to_vec()),
+            Field::Table(table) => {
+                Value::Map(table.values().map(|(name, value)| (Value::String(name), value)).collect())
+            }
+            Field::Array(elements) => Value::List(elements.iter().map(Field::to_value).collect()),
+        }
+    }
+}
+
+/// Text where it is text.
+pub(crate) fn text_or_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::String(text.to_owned()),
+        Err(_) => Value::Binary(bytes.to_vec()),
     }
 }
 

@@ -190,10 +190,6 @@ impl Violation {
         Violation::of_section("4.2.6", ReplyCode::UnexpectedFrame, text)
     }
 
-    pub(crate) fn not_found(what: &str, name: &str) -> Violation {
-        Violation::new(ReplyCode::NotFound, format!("no {what} '{name}' in vhost '/'"))
-    }
-
     /// Says in which method it happened, if nobody has said so.
     pub(crate) fn in_method(mut self, method: MethodId) -> Violation {
         if self.0.method == MethodId::default() {

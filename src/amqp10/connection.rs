@@ -501,7 +501,10 @@ impl Connection {
                 Effect::Drained { .. } => session.drained(handle),
                 Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
                 // Answers to what nobody asks here.
-                Effect::Declared { .. } | Effect::Deleted { .. } | Effect::Purged { .. } => {}
+                Effect::Declared { .. }
+                | Effect::Deleted { .. }
+                | Effect::Purged { .. }
+                | Effect::TopologyChanged { .. } => {}
             }
             Ok(())
         });

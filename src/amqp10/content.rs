@@ -104,11 +104,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Message> {
             Section::MessageAnnotations => message.message_annotations = read_map(&mut reader, &mut budget)?,
             Section::Properties => message.properties = Properties::decode_list(&mut reader)?.into(),
             Section::ApplicationProperties => {
-                let entries = read_map(&mut reader, &mut budget)?.into_iter().map(|(name, value)| match name {
-                    Value::String(name) | Value::Symbol(name) => Ok((name, value)),
-                    _ => Err(CodecError::Malformed("application property whose name is not a string")),
-                });
-                message.application_properties = entries.collect::<Result<_>>()?;
+                message.application_properties = read_properties(&mut reader, &mut budget)?;
             }
             Section::Data => {
                 let bytes = reader.binary()?.to_vec();
@@ -131,6 +127,29 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Message> {
         }
     }
     Ok(message)
+}
+
+/// 3.2.5: the application properties alone, of a message that may be malformed behind them. None if it is so before.
+pub(crate) fn application_properties(payload: &[u8]) -> Option<Vec<(String, Value)>> {
+    let mut reader = Reader::new(payload);
+    while !reader.is_empty() {
+        match Section::read(&mut reader).ok()? {
+            Section::ApplicationProperties => {
+                return read_properties(&mut reader, &mut Budget::default()).ok();
+            }
+            section if section < Section::ApplicationProperties => reader.hop().ok()?,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn read_properties(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(String, Value)>> {
+    let entries = read_map(reader, budget)?.into_iter().map(|(name, value)| match name {
+        Value::String(name) | Value::Symbol(name) => Ok((name, value)),
+        _ => Err(CodecError::Malformed("application property whose name is not a string")),
+    });
+    entries.collect()
 }
 
 fn read_map(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(Value, Value)>> {

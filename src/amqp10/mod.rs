@@ -55,6 +55,14 @@ pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
 
+use crate::message::HeadReader;
+
+/// What routing may ask of a message.
+pub(crate) const HEAD_READER: HeadReader = HeadReader {
+    subject: section::subject,
+    headers: |payload| content::application_properties(&payload.contiguous()).unwrap_or_default(),
+};
+
 /// A message taken apart, or why it cannot be.
 pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {
     content::decode(payload).map_err(|error| error.to_string())

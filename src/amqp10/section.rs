@@ -49,18 +49,35 @@ impl Section {
 
 /// 3.2.4: where the message's properties say it goes.
 pub(crate) fn destination(payload: &Payload) -> Destination {
-    let mut found = find_to(&payload.head());
-    if !matches!(found, Ok(Some(_))) && !payload.is_one_fragment() {
-        found = find_to(&payload.contiguous());
-    }
-    match found {
+    match find_property(payload, PropertyField::To) {
         Ok(Some(to)) => Destination::Named(to),
         Ok(None) => Destination::Missing,
         Err(_) => Destination::Unreadable,
     }
 }
 
-fn find_to(bytes: &Bytes) -> Result<Option<Text>> {
+/// 3.2.4: what the message is about. None if it does not say so, or cannot be read.
+pub(crate) fn subject(payload: &Payload) -> Option<String> {
+    find_property(payload, PropertyField::Subject).ok().flatten().map(|text| text.as_str().to_owned())
+}
+
+/// 3.2.4: fields of the properties that are text, by their places in the list.
+#[derive(Clone, Copy)]
+enum PropertyField {
+    To = 2,
+    Subject = 3,
+}
+
+/// Looks at the first fragment only, if the field is in there.
+fn find_property(payload: &Payload, field: PropertyField) -> Result<Option<Text>> {
+    let found = find_in(&payload.head(), field);
+    if matches!(found, Ok(Some(_))) || payload.is_one_fragment() {
+        return found;
+    }
+    find_in(&payload.contiguous(), field)
+}
+
+fn find_in(bytes: &Bytes, field: PropertyField) -> Result<Option<Text>> {
     let mut reader = Reader::new(bytes);
     if reader.is_empty() {
         return Err(CodecError::Malformed("message without a section"));
@@ -75,13 +92,14 @@ fn find_to(bytes: &Bytes) -> Result<Option<Text>> {
         match section {
             Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations => reader.hop()?,
             Section::Properties => {
-                // message-id, user-id, to
                 let (count, mut fields) = reader.list()?;
-                if count < 3 {
+                let place = field as usize;
+                if count <= place {
                     return Ok(None);
                 }
-                fields.hop()?;
-                fields.hop()?;
+                for _ in 0..place {
+                    fields.hop()?;
+                }
                 if fields.peek() == Some(code::NULL) {
                     return Ok(None);
                 }

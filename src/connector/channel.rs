@@ -297,6 +297,7 @@ impl Channel {
             | Event::Declare(_)
             | Event::Delete { .. }
             | Event::Purge { .. }
+            | Event::Topology(_)
             | Event::Leave => {}
         }
     }

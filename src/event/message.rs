@@ -1,5 +1,6 @@
 //! Messages on their way: where they go, the names of their deliveries, and how those end.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,6 +52,36 @@ impl From<&str> for Text {
     }
 }
 
+/// An exchange and a routing key, in the buffer that they arrived in.
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeAddress {
+    bytes: Bytes,
+    exchange: Range<u16>,
+    key: Range<u16>,
+}
+
+impl ExchangeAddress {
+    /// Takes the places of both in `bytes`. None if they are not UTF-8 or lie outside.
+    pub(crate) fn new(bytes: Bytes, exchange: Range<u16>, key: Range<u16>) -> Option<ExchangeAddress> {
+        text_at(&bytes, &exchange)?;
+        text_at(&bytes, &key)?;
+        Some(ExchangeAddress { bytes, exchange, key })
+    }
+
+    pub(crate) fn exchange(&self) -> &str {
+        // Checked when it was made, as is the key.
+        text_at(&self.bytes, &self.exchange).unwrap_or_default()
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        text_at(&self.bytes, &self.key).unwrap_or_default()
+    }
+}
+
+fn text_at<'a>(bytes: &'a [u8], at: &Range<u16>) -> Option<&'a str> {
+    std::str::from_utf8(bytes.get(usize::from(at.start)..usize::from(at.end))?).ok()
+}
+
 /// Where a message that arrived should go.
 #[derive(Clone, Debug)]
 pub(crate) enum Destination {
@@ -60,8 +91,8 @@ pub(crate) enum Destination {
     Named(Text),
     /// To the queue of this address, if there is one.
     Queue(Text),
-    /// To each of these queues that is there.
-    Queues(Arc<[Arc<str>]>),
+    /// To the queues that an exchange finds.
+    Exchange(ExchangeAddress),
     /// It should say and does not.
     Missing,
     /// It should say and cannot be read.

@@ -7,6 +7,7 @@ mod connection_id;
 mod link;
 mod message;
 mod queue;
+mod topology;
 
 use std::sync::Arc;
 
@@ -16,8 +17,13 @@ pub use connection_id::ConnectionId;
 pub(crate) use link::{
     ConnectionKey, ConsumerRequest, Gone, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
 };
-pub(crate) use message::{Breach, DeliveryKey, Destination, Fault, Modified, Outcome, Reason, Text, Ticket};
+pub(crate) use message::{
+    Breach, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason, Text, Ticket,
+};
 pub(crate) use queue::{Declaration, Lifetime};
+pub(crate) use topology::{
+    BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
+};
 
 /// What a peer did.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub(crate) enum Event {
     Delete { link: LinkId, address: Arc<str>, if_unused: bool, if_empty: bool },
     /// What waits in a queue should be no more.
     Purge { link: LinkId, address: Arc<str> },
+    /// A peer wants exchanges or bindings to change.
+    Topology(Box<TopologyRequest>),
     /// The peer has said goodbye: all that is its own goes.
     Leave,
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
@@ -84,12 +92,14 @@ pub(crate) enum Effect {
     Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
     /// The link ends, and its peer is told why. That it has gone is an event, as always.
     Detach { link: LinkKey, fault: Box<Fault> },
-    /// The queue is there, with so many messages waiting and so many consumers.
-    Declared { link: LinkKey, messages: usize, consumers: usize },
+    /// The queue of this address is there, with so many messages waiting and so many consumers.
+    Declared { link: LinkKey, address: Arc<str>, messages: usize, consumers: usize },
     /// The queue is no more, nor are the messages that waited in it.
     Deleted { link: LinkKey, messages: usize },
     /// The messages that waited are no more.
     Purged { link: LinkKey, messages: usize },
+    /// Exchanges and bindings are as the link asked for.
+    TopologyChanged { link: LinkKey },
 }
 
 impl Effect {
@@ -105,7 +115,8 @@ impl Effect {
             | Effect::Detach { link, .. }
             | Effect::Declared { link, .. }
             | Effect::Deleted { link, .. }
-            | Effect::Purged { link, .. } => *link,
+            | Effect::Purged { link, .. }
+            | Effect::TopologyChanged { link } => *link,
         }
     }
 }

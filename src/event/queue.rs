@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::link::LinkId;
+use crate::arguments::Arguments;
 
 /// How long a declared queue lives, and for whom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +18,11 @@ pub(crate) struct Lifetime {
 #[derive(Debug)]
 pub(crate) struct Declaration {
     pub(crate) link: LinkId,
-    pub(crate) address: Arc<str>,
-    pub(crate) lifetime: Lifetime,
-    /// Only asks whether it is there.
+    /// None: the router makes a name.
+    pub(crate) address: Option<Arc<str>>,
+    /// The declaration only asks whether the queue is there: nothing else in it counts.
     pub(crate) passive: bool,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) durable: bool,
+    pub(crate) arguments: Arguments,
 }

@@ -187,7 +187,7 @@ impl EventLoop {
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         let mut view = self.view(slot, &inbox);
         while let Some(peer) = self.peers.get_mut(slot) {
-            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut self.realm);
+            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox);
             let key = peer.key;
             if let Some(view) = &mut view {
                 self.show_received(slot, view, inbox.len());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{EventLoop, Wake};
 use crate::event::{
-    ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Text,
+    ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason,
 };
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
 use crate::message::Message;
@@ -91,7 +91,7 @@ impl EventLoop {
         let Event::Message { link, delivery, settled, to, message } = &event else { return };
         let link = LinkKey { connection: key, link: *link };
         let delivery = (!settled).then_some(*delivery);
-        let (party, address) = self.router.passage(link, to);
+        let (party, address) = self.router.passage(link, to, message);
         let seen = Seen::from(self.router.chronicle().preview(party, &address, *settled, message));
         let verdict = self.asked(key, |hooks| hooks.message(&seen));
         match verdict.map_or(Judged::Forward, Judged::from) {
@@ -114,15 +114,13 @@ impl EventLoop {
     /// Sets a message aside until its time has passed.
     fn delay(&mut self, mut delayed: Delayed, time: Duration) {
         self.delay_budget.used += delayed.cost;
-        // A message to several queues is numbered once for each of them, when it gets there.
-        if !matches!(delayed.to, Destination::Queues(_)) {
-            let settled = delayed.delivery.is_none();
-            delayed.number = self.router.take_in(delayed.link, &delayed.to, &delayed.message, settled);
-        }
+        let settled = delayed.delivery.is_none();
+        delayed.number = self.router.hold_up(delayed.link, &delayed.to, &delayed.message, settled);
         let Delayed { number, address, link, .. } = &delayed;
         let what = format!("message {number} at {address:?}: a hook delays it by {time:?}");
         self.router.chronicle_mut().noted(Some(ConnectionId::of(link.connection)), &what);
-        delayed.to = addressed(delayed.to, &delayed.address);
+        // The link may be gone by the time that it goes on.
+        delayed.to = self.router.lasting(*link, delayed.to);
         self.timers.set(self.now + time, Wake::Delayed(Box::new(delayed)));
     }
 
@@ -177,13 +175,5 @@ impl EventLoop {
             }
             Some(Admission::Allow) | None => self.router.handle(key, event),
         }
-    }
-}
-
-/// The destination of a message without its link, which may be gone when it is used.
-fn addressed(to: Destination, address: &str) -> Destination {
-    match to {
-        Destination::Link | Destination::Missing if !address.is_empty() => Destination::Named(Text::from(address)),
-        to => to,
     }
 }

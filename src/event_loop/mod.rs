@@ -47,7 +47,7 @@ use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Event};
 use crate::hooks::Hooks;
-use crate::protocol::Realm;
+use crate::protocol;
 use crate::recorder::Recorder;
 use crate::router::Router;
 use crate::timers::Timers;
@@ -105,7 +105,6 @@ pub(crate) struct EventLoop {
     peers: Slab<Peer>,
     next_serial: u32,
     router: Router,
-    realm: Realm,
     timers: Timers<Wake>,
     /// Timers by the system's clock, whatever the broker's is.
     real_timers: Timers<Wake>,
@@ -180,8 +179,12 @@ impl EventLoop {
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, Recorder::new(config.recorder, salt, (now, system_date()))),
-            realm: Realm::new(salt),
+            router: Router::new(
+                config.routing,
+                salt,
+                Recorder::new(config.recorder, salt, (now, system_date())),
+                protocol::head_reader,
+            ),
             timers: Timers::default(),
             real_timers: Timers::default(),
             unread: VecDeque::new(),
@@ -347,9 +350,6 @@ impl EventLoop {
     /// Applies the effects of the router to links and hands it the events that they lead to, until none are left.
     fn apply_effects(&mut self) {
         loop {
-            while let Some(address) = self.router.poll_ended() {
-                self.realm.forget_queue(&address);
-            }
             while let Some(effect) = self.router.poll_effect() {
                 let key = effect.link().connection;
                 let slot = key.slot as usize;
@@ -359,7 +359,7 @@ impl EventLoop {
                 {
                     peer.outbox.borrow(buffer);
                 }
-                peer.frontend.apply(effect, self.now, &mut peer.outbox, &mut self.realm);
+                peer.frontend.apply(effect, self.now, &mut peer.outbox);
                 while let Some(event) = peer.frontend.poll_event() {
                     self.events.push_back((key, event));
                 }

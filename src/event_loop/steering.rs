@@ -49,7 +49,6 @@ impl EventLoop {
     pub(crate) fn drop_queues(&mut self) {
         self.router.purge_all();
         self.router.undeclare_all();
-        self.realm.reset();
         self.settle_in();
     }
 

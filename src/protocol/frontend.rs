@@ -11,7 +11,7 @@ use crate::amqp10;
 use crate::amqp091;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
-use crate::message::Encoding;
+use crate::message::{Encoding, HeadReader};
 use crate::outbox::Outbox;
 use crate::recorder::Describe;
 
@@ -37,26 +37,11 @@ enum Engine {
     Refused,
 }
 
-/// What the connections of one protocol share. It belongs to the whole broker.
-#[derive(Debug)]
-pub(crate) struct Realm {
-    host: amqp091::VirtualHost,
-}
-
-impl Realm {
-    /// `salt` should differ between brokers.
-    pub(crate) fn new(salt: u64) -> Realm {
-        Realm { host: amqp091::VirtualHost::new(salt) }
-    }
-
-    /// As if the broker had just started.
-    pub(crate) fn reset(&mut self) {
-        self.host.reset();
-    }
-
-    /// A queue is no more.
-    pub(crate) fn forget_queue(&mut self, address: &Arc<str>) {
-        self.host.forget_queue(address);
+/// What reads the head of a message of this encoding.
+pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
+    match encoding {
+        Encoding::Amqp10 => amqp10::HEAD_READER,
+        Encoding::Amqp091 => amqp091::HEAD_READER,
     }
 }
 
@@ -80,19 +65,13 @@ impl Frontend {
     }
 
     /// Reads from `input` up to the next thing that concerns the router. None when more bytes are needed.
-    pub(crate) fn receive(
-        &mut self,
-        input: &mut BytesMut,
-        now: Instant,
-        out: &mut Outbox,
-        realm: &mut Realm,
-    ) -> Option<Event> {
+    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
         if let Engine::AwaitHeader { until } = self.engine {
             self.engine = self.choose(input, now, until, out)?;
         }
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.receive(input, now, out),
-            Engine::Amqp091(connection) => connection.receive(input, now, out, &mut realm.host),
+            Engine::Amqp091(connection) => connection.receive(input, now, out),
             Engine::AwaitHeader { .. } | Engine::Refused => {
                 input.clear();
                 None
@@ -135,7 +114,7 @@ impl Frontend {
     }
 
     /// See [`amqp10::Connection::apply`].
-    pub(crate) fn apply(&mut self, mut effect: Effect, now: Instant, out: &mut Outbox, realm: &mut Realm) {
+    pub(crate) fn apply(&mut self, mut effect: Effect, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => {
                 translate(&mut effect, Encoding::Amqp10);
@@ -143,7 +122,7 @@ impl Frontend {
             }
             Engine::Amqp091(connection) => {
                 translate(&mut effect, Encoding::Amqp091);
-                connection.apply(effect, now, out, &mut realm.host);
+                connection.apply(effect, now, out);
             }
             Engine::AwaitHeader { .. } | Engine::Refused => {}
         }

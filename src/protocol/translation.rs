@@ -3,7 +3,7 @@
 //!
 //! | 0-9-1 | 1.0 |
 //! |---|---|
-//! | exchange, routing key | annotations `x-exchange`, `x-routing-key`; without them the routing key is `to` |
+//! | exchange, routing key | to 1.0: annotations `x-exchange`, `x-routing-key`. From 1.0: those that the message came by; if it came by none, the default exchange and the queue's name |
 //! | content-type, content-encoding, correlation-id, message-id, reply-to, user-id | the same |
 //! | type | subject, as JMS has it |
 //! | timestamp, in seconds | creation-time, in milliseconds |
@@ -20,9 +20,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::amqp10;
-use crate::amqp091::{self, Content, Elements, Field, Properties, Table, TableWriter};
+use crate::amqp091::{self, Content, Elements, Field, Properties, Table, TableWriter, text_or_bytes};
 use crate::content::{self, Body};
-use crate::message::{Encoding, Message, Payload};
+use crate::message::{Encoding, Message, Payload, Routing};
 use crate::value::Value;
 
 /// The annotations in which 1.0 has what it has no place for.
@@ -52,22 +52,15 @@ pub(crate) fn translated(message: Message, to: Encoding) -> Message {
         }
         Encoding::Amqp091 => {
             let whole = message.payload.contiguous();
-            write_091(&amqp10::read_message(&whole).unwrap_or_else(|_| content::Message::data(whole.to_vec())))
+            let read = amqp10::read_message(&whole).unwrap_or_else(|_| content::Message::data(whole.to_vec()));
+            write_091(&read, message.routing.as_deref())
         }
     };
-    Message { payload, encoding: to, format: 0, history: message.history }
+    Message { payload, encoding: to, format: 0, history: message.history, routing: message.routing }
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Text where it is text.
-fn text_or_bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Value::String(text.to_owned()),
-        Err(_) => Value::Binary(bytes.to_vec()),
-    }
 }
 
 fn read_091(payload: &Payload) -> Option<content::Message> {
@@ -107,42 +100,18 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
         }
         match field {
             Field::Table(_) | Field::Array(_) => {
-                message.message_annotations.push((Value::Symbol(name), value_of(field)));
+                message.message_annotations.push((Value::Symbol(name), field.to_value()));
             }
-            simple => message.application_properties.push((name, value_of(simple))),
+            simple => message.application_properties.push((name, simple.to_value())),
         }
     }
     Some(message)
 }
 
-fn value_of(field: Field<'_>) -> Value {
-    match field {
-        Field::Void => Value::Null,
-        Field::Boolean(value) => Value::Bool(value),
-        Field::Byte(value) => Value::Byte(value),
-        Field::UnsignedByte(value) => Value::Ubyte(value),
-        Field::Short(value) => Value::Short(value),
-        Field::UnsignedShort(value) => Value::Ushort(value),
-        Field::Int(value) => Value::Int(value),
-        Field::UnsignedInt(value) => Value::Uint(value),
-        Field::Long(value) => Value::Long(value),
-        Field::Float(value) => Value::Float(value),
-        Field::Double(value) => Value::Double(value),
-        Field::Decimal(scale, value) => Value::Double(f64::from(value) / 10_f64.powi(scale.into())),
-        Field::Timestamp(seconds) => Value::Timestamp(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)),
-        Field::LongString(bytes) => text_or_bytes(bytes),
-        Field::Bytes(bytes) => Value::Binary(bytes.to_vec()),
-        Field::Table(table) => {
-            Value::Map(table.entries().map(|(name, field)| (Value::String(text(name)), value_of(field))).collect())
-        }
-        Field::Array(elements) => Value::List(elements.iter().map(value_of).collect()),
-    }
-}
-
-fn write_091(message: &content::Message) -> Payload {
+fn write_091(message: &content::Message, routing: Option<&Routing>) -> Payload {
     let annotation = |name: &str| message.get_annotation(name).and_then(Value::as_str);
-    let exchange = annotation(EXCHANGE).unwrap_or_default();
-    let key = annotation(ROUTING_KEY).or(message.properties.to.as_deref()).unwrap_or_default();
+    // Without both, the engine that delivers it says from which queue it comes.
+    let (exchange, key) = routing.map_or(("", ""), |routing| (&routing.exchange, &routing.key));
     let own = &message.properties;
     let body = match &message.body {
         Body::Empty => Some(Vec::new()),

@@ -10,16 +10,25 @@ use super::{ConsumerRequest, Distribution, Effect, LinkKey, Node, NodeKind, Rout
 impl Router {
     pub(super) fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
         let asked = address_asked(&node);
+        let exchange = match &node {
+            Node::Address(address) => match self.terminus_at(address) {
+                Ok(terminus) => terminus,
+                Err(fault) => return self.refuse(key, fault),
+            },
+            _ => None,
+        };
         let route = match node {
             Node::Anonymous => None,
+            _ if exchange.is_some() => None,
             named => Some(self.route_for(named, key)),
         };
         let address = route.and_then(|route| self.routes.get(route)).map(|route| route.address.clone());
         if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
             route.producers += 1;
         }
-        let withheld = address.as_ref().is_some_and(|address| self.withheld.contains(address));
-        self.links.add_producer(key, Producer { withheld, ..Producer::new(name, route) });
+        let withheld = address.as_ref().or(asked.as_ref()).is_some_and(|address| self.withheld.contains(address));
+        let exchange = exchange.map(Box::new);
+        self.links.add_producer(key, Producer { withheld, exchange, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
         self.effects.push_back(Effect::Attached { link: key, address: asked.or(address) });
         if let Some(route) = route

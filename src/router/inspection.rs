@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::links::End;
+use super::links::{End, Producer};
 use super::{Router, address_of};
 use crate::event::{ConnectionId, DeliveryKey, Destination, Effect, Fault, LinkKey, Node, Outcome, Text};
 use crate::hooks::Ruling;
@@ -36,12 +36,16 @@ impl Router {
                 (&consumer.name, Role::Receiver, Some(consumer.route), consumer.credit, consumer.backlog.len())
             }
         };
+        let address = match route.and_then(|route| self.routes.get(route)) {
+            Some(route) => Some(&route.address),
+            None => self.terminus_of(key).map(|terminus| &terminus.address),
+        };
         Link {
             key,
             connection: ConnectionId::of(key.connection),
             name: name.as_ref().to_owned(),
             role,
-            address: route.and_then(|route| self.routes.get(route)).map(|route| route.address.as_ref().to_owned()),
+            address: address.map(|address| address.as_ref().to_owned()),
             credit,
             unsettled: 0,
             waiting,
@@ -106,20 +110,36 @@ impl Router {
     }
 
     /// What a link's message is shown as before it is routed: who sends it, and where it is for.
-    pub(crate) fn passage(&mut self, from: LinkKey, to: &Destination) -> (Option<Party>, Arc<str>) {
+    pub(crate) fn passage(&mut self, from: LinkKey, to: &Destination, message: &Message) -> (Option<Party>, Arc<str>) {
         let producer = self.links.producer_mut(from);
         let party = producer.as_ref().map(|producer| Party::new(from, &producer.name));
-        let own = producer.and_then(|producer| producer.route).and_then(|route| self.routes.get(route));
-        let address = match (to, own) {
+        let own = producer.and_then(|producer| producer.route);
+        if self.is_by_exchange(from, own, to) {
+            return (party, self.address_by_exchange(from, to, message));
+        }
+        let address = match (to, own.and_then(|route| self.routes.get(route))) {
             (Destination::Link | Destination::Missing, Some(route)) => route.address.clone(),
             _ => address_of(to).into(),
         };
         (party, address)
     }
 
+    /// Takes in a message that goes on later. Its number: 0 for one that goes by an exchange, which may make several of it then.
+    pub(crate) fn hold_up(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
+        let own = self.links.producer_mut(from).and_then(|producer| producer.route);
+        if !self.is_by_exchange(from, own, to) {
+            return self.take_in(from, to, message, settled);
+        }
+        if let Some(producer) = self.links.producer_mut(from) {
+            producer.credit = producer.credit.saturating_sub(1);
+        }
+        self.top_up(from);
+        0
+    }
+
     /// A message has arrived and is not routed yet. Its number.
-    pub(crate) fn take_in(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
-        let (party, address) = self.passage(from, to);
+    fn take_in(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
+        let (party, address) = self.passage(from, to, message);
         if let Some(producer) = self.links.producer_mut(from) {
             producer.credit = producer.credit.saturating_sub(1);
         }
@@ -141,12 +161,11 @@ impl Router {
         message: Message,
         delivery: Option<DeliveryKey>,
     ) {
-        let outcome = match &to {
-            Destination::Queues(addresses) => Some(self.route_to_all(addresses, from, &message, delivery)),
-            _ => {
-                let found = self.find(None, &to);
-                self.route_found(found, from, &to, number, message, delivery)
-            }
+        let outcome = if self.is_by_exchange(from, None, &to) {
+            self.route_by_exchange(from, &to, message, delivery)
+        } else {
+            let found = self.find(None, &to);
+            self.route_found(found, from, &to, number, message, delivery)
         };
         if let Some(delivery) = delivery {
             self.settle(from, delivery, outcome);
@@ -168,7 +187,7 @@ impl Router {
         delivery: Option<DeliveryKey>,
         ruling: Ruling,
     ) {
-        let (_, address) = self.passage(from, to);
+        let (_, address) = self.passage(from, to, message);
         let number = self.take_in(from, to, message, delivery.is_none());
         let outcome = match ruling {
             Ruling::Drop => self.drop_ruled(number, &address),
@@ -239,8 +258,12 @@ impl Router {
     }
 
     fn producers_at(&self, address: &str) -> Vec<LinkKey> {
-        let Some(route) = self.addresses.get(address).copied() else { return Vec::new() };
-        let is_there = |end: &End| matches!(end, End::Producer(producer) if producer.route == Some(route));
+        let route = self.addresses.get(address).copied();
+        let is_there = |end: &End| match end {
+            End::Producer(Producer { exchange: Some(exchange), .. }) => exchange.address.as_ref() == address,
+            End::Producer(producer) => producer.route.is_some() && producer.route == route,
+            End::Consumer(_) => false,
+        };
         self.links.iter().filter(|(_, end)| is_there(end)).map(|(key, _)| key).collect()
     }
 

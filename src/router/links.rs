@@ -7,14 +7,17 @@ use crate::ledger::Ledger;
 use crate::message::Message;
 
 use super::store::{Backlog, Waiting};
+use super::topology::Terminus;
 
 /// A link that a peer sends on.
 #[derive(Debug)]
 pub(super) struct Producer {
     /// What its peer calls it.
     pub(super) name: Arc<str>,
-    /// None: each message says where it goes.
+    /// None: each message says where it goes, or an exchange does.
     pub(super) route: Option<usize>,
+    /// The exchange that it sends to.
+    pub(super) exchange: Option<Box<Terminus>>,
     pub(super) credit: u32,
     /// There was no room for a message of its, and half of all room has not come free since.
     pub(super) starved: bool,
@@ -26,7 +29,7 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn new(name: Arc<str>, route: Option<usize>) -> Producer {
-        Producer { name, route, credit: 0, starved: false, withheld: false, held_by: Vec::new() }
+        Producer { name, route, exchange: None, credit: 0, starved: false, withheld: false, held_by: Vec::new() }
     }
 }
 

@@ -11,12 +11,15 @@
 //! | `links.rs` | what is known of each producer and consumer |
 //! | `route.rs` | one address; handing out what waits there |
 //! | `queue.rs` | queues that are declared and deleted |
+//! | `exchange/` | exchanges and bindings: to which queues a message goes |
+//! | `topology.rs` | what peers change there, and messages that come by an exchange |
 //! | `past.rs` | how much has arrived at addresses that nobody uses any more |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `settlement.rs` | who is told what became of a message |
 //! | `inspection.rs` | what a test sees of all this, and what it may change |
 
 mod attach;
+mod exchange;
 mod inspection;
 mod links;
 mod past;
@@ -24,6 +27,7 @@ mod queue;
 mod route;
 mod settlement;
 mod store;
+mod topology;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -37,9 +41,10 @@ use crate::event::{
     ConnectionKey, ConsumerRequest, DeliveryKey, Destination, Effect, Event, Fault, LinkId, LinkKey, Modified, Node,
     NodeKind, Outcome, Reason, Ticket,
 };
-use crate::message::Message;
+use crate::message::{Encoding, HeadReader, Message};
 use crate::recorder::{LinkName as Party, Recorder as Chronicle};
 
+use exchange::{Exchanges, address_of as exchange_address};
 use links::Links;
 use past::Past;
 use route::Route;
@@ -60,8 +65,9 @@ pub(crate) struct Router {
     stored_bytes: usize,
     /// Queues that are one connection's alone.
     owned: HashMap<ConnectionKey, BTreeSet<Arc<str>>>,
-    /// Addresses of queues that are no more, until somebody has taken note.
-    ended: Vec<Arc<str>>,
+    exchanges: Exchanges,
+    /// Reads the head of a message, for what routing may depend on.
+    read_head: fn(Encoding) -> HeadReader,
     /// Makes generated addresses differ, within this broker and between brokers.
     generated: u64,
     salt: u64,
@@ -84,7 +90,12 @@ const BATCH: usize = 64;
 
 impl Router {
     /// `salt` should differ between brokers.
-    pub(crate) fn new(config: RoutingConfig, salt: u64, chronicle: Chronicle) -> Router {
+    pub(crate) fn new(
+        config: RoutingConfig,
+        salt: u64,
+        chronicle: Chronicle,
+        read_head: fn(Encoding) -> HeadReader,
+    ) -> Router {
         Router {
             config,
             addresses: HashMap::new(),
@@ -94,7 +105,8 @@ impl Router {
             counts: Counts::default(),
             stored_bytes: 0,
             owned: HashMap::new(),
-            ended: Vec::new(),
+            exchanges: Exchanges::new(),
+            read_head,
             generated: 0,
             salt,
             effects: VecDeque::new(),
@@ -148,11 +160,12 @@ impl Router {
             Event::Sent { link, ticket } => self.sent(key(link), ticket),
             Event::Unsent { link, ticket } => self.unsent(key(link), ticket),
             Event::Retire { link } => self.retire(key(link)),
-            Event::Declare(declaration) => self.declare(key(declaration.link), &declaration),
+            Event::Declare(declaration) => self.declare(key(declaration.link), *declaration),
             Event::Delete { link, address, if_unused, if_empty } => {
                 self.delete(key(link), &address, if_unused, if_empty);
             }
             Event::Purge { link, address } => self.purge_for(key(link), &address),
+            Event::Topology(request) => self.change_topology(key(request.link), request.change),
             Event::Leave => self.connection_gone(connection),
             event @ Event::Detach { .. } => self.detach(event.into_gone(connection)),
         }
@@ -172,11 +185,6 @@ impl Router {
             self.links.forget(connection);
             self.end_owned(connection);
         }
-    }
-
-    /// The address of a queue that is no more, for who remembers it.
-    pub(crate) fn poll_ended(&mut self) -> Option<Arc<str>> {
-        self.ended.pop()
     }
 
     /// A connection reads too slowly to be given more, or keeps up again.
@@ -209,10 +217,8 @@ impl Router {
             producer.credit = producer.credit.saturating_sub(1);
             producer.route
         });
-        if let Destination::Queues(addresses) = &to {
-            let outcome = Some(self.route_to_all(addresses, from, &message, delivery));
-            self.starve_if_full(from, outcome.as_ref());
-            return outcome;
+        if self.is_by_exchange(from, own, &to) {
+            return self.route_by_exchange(from, &to, message, delivery);
         }
         let found = self.find(own, &to);
         let number = self.arrived(from, &to, found, &message, delivery.is_none());
@@ -266,7 +272,8 @@ impl Router {
             // A link with an address says it for a message that does not.
             Destination::Missing => own.ok_or(Lost::Missing),
             Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
-            Destination::Queues(_) => Err(Lost::NoQueue),
+            // See `route_by_exchange`.
+            Destination::Exchange(_) => Err(Lost::NoQueue),
             Destination::Unreadable => Err(Lost::Unreadable),
         }
     }
@@ -281,19 +288,20 @@ impl Router {
         message: &Message,
         settled: bool,
     ) -> u64 {
-        let route = found.ok().and_then(|route| self.routes.get_mut(route));
-        let nowhere;
-        let address = match route {
-            Some(route) => {
-                route.arrived += 1;
-                &route.address
-            }
-            None => {
-                nowhere = Arc::from(address_of(to));
-                self.past.count(&nowhere, 1);
-                &nowhere
-            }
+        let Some(route) = found.ok().and_then(|route| self.routes.get_mut(route)) else {
+            return self.arrived_nowhere(from, &Arc::from(address_of(to)), message, settled);
         };
+        route.arrived += 1;
+        if !self.chronicle.is_on() {
+            return self.chronicle.arrived_unseen();
+        }
+        let party = self.links.producer_mut(from).map(|producer| Party::new(from, &producer.name));
+        self.chronicle.arrived(party, &route.address, settled, message)
+    }
+
+    /// Counts and records a message that is for no node; its number.
+    fn arrived_nowhere(&mut self, from: LinkKey, address: &Arc<str>, message: &Message, settled: bool) -> u64 {
+        self.past.count(address, 1);
         if !self.chronicle.is_on() {
             return self.chronicle.arrived_unseen();
         }
@@ -426,10 +434,10 @@ impl Router {
         if let Some(route) = self.routes.get(route_id)
             && self.addresses.get(&route.address) == Some(&route_id)
         {
-            if route.distribution == Distribution::Queue {
-                self.ended.push(route.address.clone());
-            }
             self.addresses.remove(&route.address);
+        }
+        if self.is_queue(route_id) {
+            self.unbind_queue(route_id);
         }
     }
 
@@ -551,8 +559,9 @@ fn address_of(to: &Destination) -> Cow<'_, str> {
     match to {
         Destination::Named(address) => RoutingConfig::node_at(address.as_str()),
         Destination::Queue(address) => address.as_str().into(),
-        // The first stands for all, where one has to.
-        Destination::Queues(addresses) => addresses.first().map_or("", AsRef::as_ref).into(),
+        Destination::Exchange(address) => {
+            exchange_address(address.exchange(), address.key()).as_ref().to_owned().into()
+        }
         Destination::Link | Destination::Missing | Destination::Unreadable => "".into(),
     }
 }

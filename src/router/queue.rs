@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::exchange::{Exchanges, Named, check_arguments, check_field, is_exchange_path};
 use super::{
-    ConnectionKey, ConsumerRequest, Destination, Distribution, Effect, Fault, LinkKey, Lost, Node, Outcome, Reason,
-    Route, Router,
+    ConnectionKey, ConsumerRequest, Destination, Distribution, Effect, Fault, LinkKey, Node, Outcome, Reason, Route,
+    Router,
 };
-use crate::event::{Declaration, DeliveryKey, Lifetime};
+use crate::arguments::Arguments;
+use crate::event::{Declaration, DeliveryKey};
 use crate::message::Message;
 
 /// With this many addresses in use no queue is added to them by declaring it (our choice).
@@ -16,9 +18,24 @@ const MAX_ROUTES: usize = 65_536;
 /// A queue that somebody has declared: it stays when nobody uses it.
 #[derive(Debug)]
 pub(super) struct Declared {
-    lifetime: Lifetime,
-    /// Whose alone it is.
+    while_consumed: bool,
+    durable: bool,
+    /// The connection whose alone it is.
     owner: Option<ConnectionKey>,
+    arguments: Arguments,
+}
+
+impl Declared {
+    /// Refuses a second declaration that does not say the same as the first.
+    fn check_equivalent(&self, address: &str, other: &Declared) -> Result<(), Fault> {
+        let what = Named::Queue(address);
+        if self.owner != other.owner {
+            return Err(locked(address));
+        }
+        check_field(what, "durable", self.durable, other.durable)?;
+        check_field(what, "auto_delete", self.while_consumed, other.while_consumed)?;
+        check_arguments(what, &self.arguments, &other.arguments)
+    }
 }
 
 impl Route {
@@ -30,11 +47,17 @@ impl Route {
 }
 
 fn no_queue(address: &str) -> Fault {
-    Fault::new(Reason::NotFound, format!("no queue {address:?}"))
+    Named::Queue(address).not_found()
 }
 
+/// The queue is another connection's alone, or is not and should be.
 fn locked(address: &str) -> Fault {
-    Fault::new(Reason::ResourceLocked, format!("queue {address:?} is another connection's alone"))
+    let text = format!(
+        "cannot obtain exclusive access to locked {}. It could be originally declared on another connection or the \
+         exclusive property value does not match that of the original declaration.",
+        Named::Queue(address)
+    );
+    Fault::new(Reason::ResourceLocked, text)
 }
 
 impl Router {
@@ -46,7 +69,7 @@ impl Router {
     }
 
     /// The same, for a connection that wants to do something with it.
-    fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<usize, Fault> {
+    pub(super) fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<usize, Fault> {
         let route_id = self.queue(address).ok_or_else(|| no_queue(address))?;
         match self.routes.get(route_id).is_some_and(|route| route.is_locked_for(connection)) {
             true => Err(locked(address)),
@@ -54,55 +77,86 @@ impl Router {
         }
     }
 
-    fn answer_with(&mut self, link: LinkKey, answer: Result<Effect, Fault>) {
+    pub(super) fn answer_with(&mut self, link: LinkKey, answer: Result<Effect, Fault>) {
         let effect = answer.unwrap_or_else(|fault| Effect::Refused { link, fault: Box::new(fault) });
         self.effects.push_back(effect);
     }
 
-    pub(super) fn declare(&mut self, link: LinkKey, declaration: &Declaration) {
+    pub(super) fn declare(&mut self, link: LinkKey, declaration: Declaration) {
         let answer = self.try_declare(link, declaration);
         self.answer_with(link, answer);
     }
 
-    fn try_declare(&mut self, link: LinkKey, declaration: &Declaration) -> Result<Effect, Fault> {
-        let Declaration { address, lifetime, passive, .. } = declaration;
-        let owner = lifetime.exclusive.then_some(link.connection);
-        let declared = Declared { lifetime: *lifetime, owner };
-        let known = self.addresses.get(address).copied();
-        let route_id = match known {
-            Some(_) if self.queue(address).is_none() => {
-                let what = format!("{address:?} is there and is no queue");
-                let reason = if *passive { Reason::NotFound } else { Reason::PreconditionFailed };
-                return Err(Fault::new(reason, what));
+    fn try_declare(&mut self, link: LinkKey, declaration: Declaration) -> Result<Effect, Fault> {
+        let address = match declaration.address {
+            Some(address) if !declaration.passive => {
+                Exchanges::check_name("queue", &address)?;
+                address
             }
-            Some(_) => self.queue_for(address, link.connection)?,
-            None if *passive => return Err(no_queue(address)),
+            Some(address) => address,
+            None => self.generate_queue_name(),
+        };
+        let route_id = match self.addresses.get(&address) {
+            Some(_) => self.declared_before(link, &address, declaration.passive)?,
+            None if declaration.passive => return Err(no_queue(&address)),
             None if self.routes.len() >= MAX_ROUTES => {
                 return Err(Fault::new(Reason::ResourceLimitExceeded, "too many queues"));
             }
-            None => {
-                let route_id = self.routes.insert(Route::new(address.clone(), Distribution::Queue, None));
-                self.addresses.insert(address.clone(), route_id);
-                route_id
-            }
+            None => self.add_queue(&address),
         };
-        let Some(route) = self.routes.get_mut(route_id) else { return Err(no_queue(address)) };
-        match &route.declared {
-            _ if *passive => {}
-            Some(before) if before.lifetime != *lifetime => {
-                let what = format!("queue {address:?} was declared with another lifetime");
-                return Err(Fault::new(Reason::PreconditionFailed, what));
-            }
-            Some(_) => {}
-            // It may be there already, made by who attached to it.
+        if !declaration.passive {
+            let declared = Declared {
+                while_consumed: declaration.lifetime.while_consumed,
+                durable: declaration.durable,
+                owner: declaration.lifetime.exclusive.then_some(link.connection),
+                arguments: declaration.arguments,
+            };
+            let result = self.declare_as(route_id, &address, declared);
+            self.tidy(route_id);
+            result?;
+        }
+        let Some(route) = self.routes.get(route_id) else { return Err(no_queue(&address)) };
+        let (messages, consumers) = (route.store.len(), route.consumers.len());
+        Ok(Effect::Declared { link, address, messages, consumers })
+    }
+
+    /// The queue that has an address already, if the connection may have it.
+    fn declared_before(&self, link: LinkKey, address: &str, passive: bool) -> Result<usize, Fault> {
+        match self.queue(address) {
+            Some(_) if passive => self.queue_for(address, link.connection),
+            // Whether it may be declared again depends on all that was said the first time.
+            Some(route_id) => Ok(route_id),
             None => {
-                route.declared = Some(declared);
-                if lifetime.exclusive {
-                    self.owned.entry(link.connection).or_default().insert(address.clone());
-                }
+                let reason = if passive { Reason::NotFound } else { Reason::PreconditionFailed };
+                Err(Fault::new(reason, format!("{address:?} is there and is no queue")))
             }
         }
-        Ok(Effect::Declared { link, messages: route.store.len(), consumers: route.consumers.len() })
+    }
+
+    fn add_queue(&mut self, address: &Arc<str>) -> usize {
+        let route_id = self.routes.insert(Route::new(address.clone(), Distribution::Queue, None));
+        self.addresses.insert(address.clone(), route_id);
+        route_id
+    }
+
+    /// A queue's name that nobody has.
+    fn generate_queue_name(&mut self) -> Arc<str> {
+        self.generated += 1;
+        format!("amq.gen-{:08x}-{}", self.salt >> 32, self.generated).into()
+    }
+
+    /// Declares a queue that is there: for the first time, made just now or by who attached to it, or again.
+    fn declare_as(&mut self, route_id: usize, address: &Arc<str>, declared: Declared) -> Result<(), Fault> {
+        let Some(route) = self.routes.get_mut(route_id) else { return Err(no_queue(address)) };
+        if let Some(before) = &route.declared {
+            return before.check_equivalent(address, &declared);
+        }
+        self.exchanges.charge(declared.arguments.cost())?;
+        if let Some(owner) = declared.owner {
+            self.owned.entry(owner).or_default().insert(address.clone());
+        }
+        route.declared = Some(declared);
+        Ok(())
     }
 
     pub(super) fn delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) {
@@ -114,9 +168,9 @@ impl Router {
         let route_id = self.queue_for(address, link.connection)?;
         let Some(route) = self.routes.get(route_id) else { return Err(no_queue(address)) };
         let refusal = if if_unused && !route.consumers.is_empty() {
-            Some(format!("queue {address:?} has consumers"))
+            Some(format!("{} in use", Named::Queue(address)))
         } else if if_empty && !route.store.is_empty() {
-            Some(format!("queue {address:?} is not empty"))
+            Some(format!("{} not empty", Named::Queue(address)))
         } else {
             None
         };
@@ -156,6 +210,7 @@ impl Router {
         let Some(route) = self.routes.get_mut(route_id) else { return messages };
         route.ended = true;
         let declared = route.declared.take();
+        self.exchanges.refund(declared.as_ref().map_or(0, |declared| declared.arguments.cost()));
         let (address, consumers) =
             (route.address.clone(), [&route.consumers[..], &route.browsers, &route.aside].concat());
         if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
@@ -172,7 +227,7 @@ impl Router {
     /// A consumer has left: the queue goes with the last one, if that is how long it lives.
     pub(super) fn end_if_deserted(&mut self, route_id: usize) {
         let deserted = self.routes.get(route_id).is_some_and(|route| {
-            route.declared.as_ref().is_some_and(|declared| declared.lifetime.while_consumed)
+            route.declared.as_ref().is_some_and(|declared| declared.while_consumed)
                 && route.consumers.is_empty()
                 && route.browsers.is_empty()
         });
@@ -195,12 +250,19 @@ impl Router {
         let declared = self.routes.iter_mut().filter_map(|(id, route)| route.declared.take().map(|_| id));
         let declared: Vec<usize> = declared.collect();
         declared.into_iter().for_each(|route_id| self.tidy(route_id));
+        self.reset_topology();
     }
 
     /// The route that a consumer may have, or why it may not.
     pub(super) fn route_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<usize, Fault> {
         let route_id = match &request.node {
             Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
+            Node::Address(address) if is_exchange_path(address) => {
+                return Err(Fault::new(
+                    Reason::InvalidField,
+                    format!("{address:?} is an exchange: it can only be sent to"),
+                ));
+            }
             node => self.route_for(node.clone(), key),
         };
         let Some(route) = self.routes.get_mut(route_id) else { return Err(no_queue("")) };
@@ -239,20 +301,18 @@ impl Router {
         self.end_if_deserted(route_id);
     }
 
-    /// A message for several queues, of which some may be there: to each it is a message of its own. The outcome for its
-    /// sender.
+    /// A message for several queues: to each it is a message of its own. The outcome for its sender.
     pub(super) fn route_to_all(
         &mut self,
-        addresses: &[Arc<str>],
+        queues: &[usize],
         from: LinkKey,
-        message: &Message,
+        message: Message,
         delivery: Option<DeliveryKey>,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let mut outcome = None;
-        for address in addresses {
-            let Some(route_id) = self.queue(address) else { continue };
-            let number = self.arrived(from, &Destination::Link, Ok(route_id), message, delivery.is_none());
-            let forwarded = self.route_at(route_id, from, number, message.clone(), delivery);
+        for route_id in queues {
+            let number = self.arrived(from, &Destination::Link, Ok(*route_id), &message, delivery.is_none());
+            let forwarded = self.route_at(*route_id, from, number, message.clone(), delivery);
             if let (Some(outcome), Some(_)) = (&forwarded, delivery) {
                 self.chronicle.told(number, outcome);
             }
@@ -261,11 +321,7 @@ impl Router {
                 outcome = forwarded;
             }
         }
-        outcome.unwrap_or_else(|| {
-            let nowhere = Destination::Queues(Arc::new([]));
-            let number = self.arrived(from, &nowhere, Err(Lost::NoQueue), message, delivery.is_none());
-            self.drop_message(number, "", Reason::NotFound, "no queue for it")
-        })
+        outcome
     }
 
     /// There is no room for what a producer sends: it gets no credit until there is.

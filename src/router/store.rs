@@ -32,7 +32,8 @@ impl Waiting {
     }
 
     pub(super) fn cost_of(message: &Message) -> usize {
-        message.payload.len() + OVERHEAD
+        let routing = message.routing.as_ref().map_or(0, |routing| routing.exchange.len() + routing.key.len());
+        message.payload.len() + routing + OVERHEAD
     }
 
     pub(super) fn is_shunned_by(&self, consumer: LinkKey) -> bool {

@@ -28,7 +28,7 @@ fn an_error_closes_its_channel_alone() {
     peer.send(method(2, GET).short(0).shortstr("missing").bits(&[false]));
     let mut close = peer.expect_on(2, CHANNEL_CLOSE);
     assert_eq!(close.short(), 404);
-    assert_eq!(close.shortstr(), "NOT_FOUND - no queue \"missing\"");
+    assert_eq!(close.shortstr(), "NOT_FOUND - no queue 'missing' in vhost '/'");
     assert_eq!((close.short(), close.short()), GET);
     // What comes before close-ok is discarded, contents included.
     peer.send(queue_declare(2, "q", &[]));

@@ -134,6 +134,73 @@ fn headers_match_all_or_any() {
     });
 }
 
+#[test]
+fn x_match_is_one_of_four() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    each_row(["all", "any", "all-with-x", "any-with-x"].map(|mode| (mode, mode)), |mode| {
+        peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.headers", "", &[text_entry("x-match", mode)]));
+        peer.expect(QUEUE_BIND_OK);
+    });
+    let rows = [("another", text_entry("x-match", "some")), ("a number", int_entry("x-match", 1))];
+    each_row(rows, |entry| {
+        peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.headers", "", std::slice::from_ref(&entry)));
+        let said = peer.expect_channel_closed_with(1, 406);
+        assert!(said.contains("Invalid x-match field"), "{said}");
+        peer.open_channel(1);
+        // To other types it means nothing.
+        peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.direct", "", &[entry]));
+        peer.expect(QUEUE_BIND_OK);
+    });
+}
+
+#[test]
+fn bindings_are_compared_by_the_values_of_their_arguments() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    let arguments = [int_entry("a", 1), table_entry("t", &[text_entry("x", "1"), text_entry("y", "2")])];
+    let turned =
+        [table_entry("t", &[text_entry("y", "2"), text_entry("x", "1")]), entry("a", b'l', 1_i64.to_be_bytes())];
+    let other = [int_entry("a", 2)];
+    for arguments in [&arguments[..], &turned, &other] {
+        peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.fanout", "k", arguments));
+        peer.expect(QUEUE_BIND_OK);
+    }
+    peer.publish("amq.fanout", "", "bound twice, and once for each queue");
+    for arguments in [&turned[..], &other] {
+        peer.send(queue_bind(1, QUEUE_UNBIND, "q", "amq.fanout", "k", arguments));
+        peer.expect(QUEUE_UNBIND_OK);
+    }
+    peer.publish("amq.fanout", "", "not bound any more");
+    assert_eq!(texts(&mut peer, "q"), ["bound twice, and once for each queue"]);
+}
+
+#[test]
+fn what_is_not_bound_is_unbound() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    let exchange_unbind = |destination: &str, source: &str| {
+        method(1, EXCHANGE_UNBIND).short(0).shortstr(destination).shortstr(source).shortstr("k").bits(&[]).table(&[])
+    };
+    // As RabbitMQ has it, whatever is missing.
+    let rows = [
+        ("no binding", queue_bind(1, QUEUE_UNBIND, "q", "amq.direct", "k", &[]), QUEUE_UNBIND_OK),
+        ("no exchange", queue_bind(1, QUEUE_UNBIND, "q", "missing", "k", &[]), QUEUE_UNBIND_OK),
+        ("no queue", queue_bind(1, QUEUE_UNBIND, "missing", "amq.direct", "k", &[]), QUEUE_UNBIND_OK),
+        ("no source", exchange_unbind("amq.direct", "missing"), EXCHANGE_UNBIND_OK),
+        ("no destination", exchange_unbind("missing", "amq.direct"), EXCHANGE_UNBIND_OK),
+    ];
+    each_row(rows.map(|(name, bytes, id)| (name, (bytes, id))), |(bytes, id)| {
+        peer.send(bytes);
+        peer.expect(id);
+    });
+    peer.send(queue_bind(1, QUEUE_UNBIND, "q", "", "q", &[]));
+    peer.expect_channel_closed_with(1, 403);
+}
+
 fn bind_exchange(peer: &mut Peer091, id: Id, destination: &str, source: &str, key: &str) {
     let bytes = method(1, id).short(0).shortstr(destination).shortstr(source).shortstr(key).bits(&[false]).table(&[]);
     peer.send(bytes);
@@ -228,6 +295,14 @@ fn exchanges_are_deleted() {
 fn what_exchanges_are_refused() {
     let broker = Broker::start().unwrap();
     let delete = |name| method(1, EXCHANGE_DELETE).short(0).shortstr(name).bits(&[false]);
+    let bind_exchanges = |destination: &str, source: &str| {
+        let start = method(1, EXCHANGE_BIND).short(0).shortstr(destination).shortstr(source);
+        start.shortstr("").bits(&[]).table(&[]).bytes()
+    };
+    let with_argument = |name: &str| {
+        let start = method(1, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr("direct");
+        start.bits(&[false; 5]).table(&[int_entry("x-n", 1)]).bytes()
+    };
     let rows = [
         ("a missing one, passive", exchange_declare(1, "missing", "direct", &[true]).bytes(), 404),
         ("a reserved name", exchange_declare(1, "amq.mine", "direct", &[]).bytes(), 403),
@@ -235,12 +310,15 @@ fn what_exchanges_are_refused() {
         ("a standard one as another", exchange_declare(1, "amq.topic", "direct", &[false, true]).bytes(), 406),
         ("a known one as another", exchange_declare(1, "known", "fanout", &[]).bytes(), 406),
         ("a known one, auto-delete", exchange_declare(1, "known", "direct", &[false, false, true]).bytes(), 406),
+        ("a known one, with an argument", with_argument("known"), 406),
         ("deleting a standard one", delete("amq.fanout").bytes(), 403),
         ("deleting the default one", delete("").bytes(), 403),
         ("binding to the default one", queue_bind(1, QUEUE_BIND, "q", "", "k", &[]).bytes(), 403),
         ("binding to a missing one", queue_bind(1, QUEUE_BIND, "q", "missing", "k", &[]).bytes(), 404),
         ("binding a missing queue", queue_bind(1, QUEUE_BIND, "missing", "amq.direct", "k", &[]).bytes(), 404),
         ("publishing to a missing one", publish(1, "missing", "k", &[], &NO_PROPERTIES, b"x"), 404),
+        ("binding a missing exchange", bind_exchanges("missing", "amq.direct"), 404),
+        ("binding the default one", bind_exchanges("", "amq.direct"), 403),
         ("publishing to an internal one", publish(1, "internal", "k", &[], &NO_PROPERTIES, b"x"), 403),
     ];
     each_row(rows.map(|(name, bytes, code)| (name, (bytes, code))), |(bytes, code)| {

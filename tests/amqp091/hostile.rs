@@ -470,6 +470,15 @@ fn what_is_declared_is_bounded() {
         }
     }
     peer.expect_closed_with(506);
+    // As do those of queues.
+    let mut peer = scene.peer();
+    for n in 0..10_000 {
+        let start = method(1, QUEUE_DECLARE).short(0).shortstr(n.to_string());
+        if !peer.try_send(start.bits(&no_wait).table(&arguments)) {
+            break;
+        }
+    }
+    peer.expect_channel_closed_with(1, 506);
     scene.undisturbed();
 }
 

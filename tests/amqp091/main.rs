@@ -11,6 +11,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod exchange;
+mod exchange_from_1_0;
 mod fixture;
 mod get;
 mod hostile;

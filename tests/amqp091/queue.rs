@@ -164,19 +164,64 @@ fn what_an_auto_delete_queue_still_owes_can_be_acknowledged() {
     assert_eq!(passive(&mut peer, "q"), None);
 }
 
+const DURABLE: [bool; 5] = [false, true, false, false, false];
+
+fn declare_with(queue: &str, bits: &[bool], arguments: &[Vec<u8>]) -> MethodBytes {
+    method(1, QUEUE_DECLARE).short(0).shortstr(queue).bits(bits).table(arguments)
+}
+
 #[test]
 fn a_queue_is_declared_alike_or_not_at_all() {
     let broker = Broker::start().unwrap();
     let mut peer = Peer091::opened(&broker);
     peer.declare("plain");
     peer.declare_as("mine", &EXCLUSIVE);
-    for (queue, bits) in [("plain", AUTO_DELETE), ("plain", EXCLUSIVE), ("mine", [false; 5])] {
-        peer.send(queue_declare(1, queue, &bits));
-        peer.expect_channel_closed_with(1, 406);
+    let ttl = |value| int_entry("x-message-ttl", value);
+    peer.send(declare_with("timed", &[false; 5], &[ttl(1000), text_entry("x-note", "a")]));
+    peer.expect(QUEUE_DECLARE_OK);
+    let rows = [
+        ("auto-delete", declare_with("plain", &AUTO_DELETE, &[]), 406, "received 'true' but current is 'false'"),
+        (
+            "durable",
+            declare_with("plain", &DURABLE, &[]),
+            406,
+            "inequivalent arg 'durable' for queue 'plain' in vhost '/'",
+        ),
+        ("exclusive", declare_with("plain", &EXCLUSIVE, &[]), 405, "cannot obtain exclusive access"),
+        ("not exclusive", declare_with("mine", &[false; 5], &[]), 405, "cannot obtain exclusive access"),
+        ("an argument more", declare_with("plain", &[false; 5], &[ttl(1)]), 406, "current is none"),
+        ("an argument less", declare_with("timed", &[false; 5], &[ttl(1000)]), 406, "inequivalent arg 'x-note'"),
+        (
+            "another value",
+            declare_with("timed", &[false; 5], &[ttl(2000), text_entry("x-note", "a")]),
+            406,
+            "'x-message-ttl' for queue 'timed' in vhost '/': received '2000' but current is '1000'",
+        ),
+    ];
+    each_row(rows.map(|(name, bytes, code, text)| (name, (bytes, code, text))), |(bytes, code, text)| {
+        peer.send(bytes);
+        let said = peer.expect_channel_closed_with(1, code);
+        assert!(said.contains(text), "{said}");
         peer.open_channel(1);
-    }
-    // Durable means nothing here, so it makes no difference.
-    peer.declare_as("plain", &[false, true, false, false, false]);
+    });
+    // In another order, and a number in another width, they are the same.
+    let same = [text_entry("x-note", "a"), entry("x-message-ttl", b'l', 1000_i64.to_be_bytes())];
+    peer.send(declare_with("timed", &[false; 5], &same));
+    peer.expect(QUEUE_DECLARE_OK);
+    peer.declare_as("mine", &EXCLUSIVE);
+    // Who only asks need not say how it was declared.
+    assert_eq!(passive(&mut peer, "timed"), Some((0, 0)));
+}
+
+#[test]
+fn a_queue_that_somebody_attached_to_is_as_it_is_declared_first() {
+    let broker = Broker::start().unwrap();
+    let mut receiver = crate::support::Peer::opened(&broker);
+    receiver.attach_receiver("r", 0, "queue.q", 1);
+    let mut peer = Peer091::opened(&broker);
+    peer.declare_as("queue.q", &DURABLE);
+    peer.send(queue_declare(1, "queue.q", &[]));
+    peer.expect_channel_closed_with(1, 406);
 }
 
 #[test]

@@ -1,0 +1,202 @@
+//! Arguments of declarations and bindings: values by name, compared as values. How they came over the wire is not known here.
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use crate::value::Value;
+
+/// Named values, of which each name has one. Two of them are equal if the same names have the same values, in whatever order
+/// and whatever width of integer they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments {
+    /// By name, in order.
+    entries: Box<[(Box<str>, Value)]>,
+    /// The same in a form in which equal values have equal bytes.
+    canonical: Box<[u8]>,
+    cost: usize,
+}
+
+impl Arguments {
+    /// Takes entries in the order in which they came: of those with one name the first counts.
+    pub(crate) fn new(entries: impl IntoIterator<Item = (String, Value)>) -> Arguments {
+        let mut entries: Vec<(Box<str>, Value)> =
+            entries.into_iter().map(|(name, value)| (name.into_boxed_str(), value)).collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|(later, _), (first, _)| later == first);
+        let mut canonical = Vec::new();
+        let mut values = 0;
+        for (name, value) in &entries {
+            put_bytes(b's', name.as_bytes(), &mut canonical);
+            values += 1 + put_canonical(value, &mut canonical);
+        }
+        let cost = 2 * canonical.len() + values * size_of::<(Value, Value)>();
+        Arguments { entries: entries.into(), canonical: canonical.into(), cost }
+    }
+
+    /// Memory that they take, about.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        self.entries.get(found).map(|(_, value)| value)
+    }
+
+    /// Names and values, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// The first name whose value is another in `other`, or that only one of the two has.
+    pub(crate) fn first_difference<'a>(&'a self, other: &'a Arguments) -> Option<&'a str> {
+        let is_other = |name: &str| match (self.get(name), other.get(name)) {
+            (Some(a), Some(b)) => !is_same(a, b),
+            (a, b) => a.is_some() != b.is_some(),
+        };
+        let mut names: Vec<&str> = self.iter().chain(other.iter()).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.into_iter().find(|name| is_other(name))
+    }
+}
+
+impl PartialEq for Arguments {
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for Arguments {}
+
+impl PartialOrd for Arguments {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Arguments {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.canonical.cmp(&other.canonical)
+    }
+}
+
+impl Hash for Arguments {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical.hash(state);
+    }
+}
+
+/// Whether two values are the same: integers by their number, text by its characters, maps whatever their order.
+pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return a == b;
+    }
+    if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
+        return a == b;
+    }
+    let canonical = |value| {
+        let mut bytes = Vec::new();
+        put_canonical(value, &mut bytes);
+        bytes
+    };
+    canonical(a) == canonical(b)
+}
+
+fn put_bytes(letter: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(letter);
+    out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a value so that equal ones have equal bytes. How many values there are in it.
+fn put_canonical(value: &Value, out: &mut Vec<u8>) -> usize {
+    if let Some(number) = value.as_i64() {
+        put_bytes(b'i', &number.to_be_bytes(), out);
+        return 1;
+    }
+    match value {
+        Value::Null => out.push(b'n'),
+        Value::Bool(flag) => out.extend_from_slice(&[b't', u8::from(*flag)]),
+        Value::Float(number) => put_bytes(b'd', &f64::from(*number).to_be_bytes(), out),
+        Value::Double(number) => put_bytes(b'd', &number.to_be_bytes(), out),
+        Value::Timestamp(millis) => put_bytes(b'T', &millis.to_be_bytes(), out),
+        Value::Decimal32(bytes) => put_bytes(b'D', bytes, out),
+        Value::Decimal64(bytes) => put_bytes(b'D', bytes, out),
+        Value::Decimal128(bytes) => put_bytes(b'D', bytes, out),
+        Value::Uuid(bytes) => put_bytes(b'u', bytes, out),
+        Value::Char(char) => put_bytes(b'c', &u32::from(*char).to_be_bytes(), out),
+        Value::Binary(bytes) => put_bytes(b'b', bytes, out),
+        Value::String(text) | Value::Symbol(text) => put_bytes(b's', text.as_bytes(), out),
+        Value::List(items) | Value::Array(items) => {
+            put_bytes(b'l', &(items.len() as u64).to_be_bytes(), out);
+            return 1 + items.iter().map(|item| put_canonical(item, out)).sum::<usize>();
+        }
+        Value::Map(entries) => {
+            let mut values = 1;
+            let mut encoded: Vec<Vec<u8>> = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                let mut entry = Vec::new();
+                values += put_canonical(key, &mut entry) + put_canonical(value, &mut entry);
+                encoded.push(entry);
+            }
+            encoded.sort_unstable();
+            put_bytes(b'm', &(entries.len() as u64).to_be_bytes(), out);
+            encoded.iter().for_each(|entry| out.extend_from_slice(entry));
+            return values;
+        }
+        Value::Described(described) => {
+            out.push(b'e');
+            return 1 + put_canonical(&described.0, out) + put_canonical(&described.1, out);
+        }
+        // An integer that an i64 does not hold.
+        number => put_bytes(b'U', &number.as_u64().unwrap_or_default().to_be_bytes(), out),
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(entries: &[(&str, Value)]) -> Arguments {
+        Arguments::new(entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+    }
+
+    #[test]
+    fn equal_whatever_order_and_width() {
+        let inner = |first, second| Value::from([(first, 1), (second, 1)]);
+        let a = arguments(&[("n", Value::Int(5)), ("t", "text".into()), ("m", inner("x", "y"))]);
+        let b = arguments(&[("m", inner("y", "x")), ("t", Value::symbol("text")), ("n", Value::Ubyte(5))]);
+        assert_eq!(a, b);
+        assert_eq!(a.cmp(&b), Ordering::Equal);
+        assert_eq!(a.first_difference(&b), None);
+        // Of one name the first counts.
+        assert_eq!(arguments(&[("k", 1.into()), ("k", 2.into())]), arguments(&[("k", 1.into())]));
+    }
+
+    #[test]
+    fn different_in_one_value() {
+        let of = |name, value: Value| arguments(&[(name, value)]);
+        let rows = [
+            (of("a", 1.into()), of("a", 2.into()), "a"),
+            (of("a", 1.into()), arguments(&[]), "a"),
+            (arguments(&[]), of("b", Value::Null), "b"),
+            (arguments(&[("a", 1.into()), ("b", "x".into())]), arguments(&[("a", 1.into()), ("b", "y".into())]), "b"),
+            (of("a", "1".into()), of("a", 1.into()), "a"),
+            (of("a", Value::Ulong(u64::MAX)), of("a", Value::Long(-1)), "a"),
+        ];
+        for (a, b, name) in rows {
+            assert_ne!(a, b);
+            assert_eq!(a.first_difference(&b), Some(name));
+            assert_eq!(b.first_difference(&a), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_they_cost_grows_with_what_is_in_them() {
+        let empty = arguments(&[]);
+        let many = arguments(&[("k", vec![Value::Null; 1000].into())]);
+        assert_eq!(empty.cost(), 0);
+        assert!(many.cost() > 1000 * size_of::<Value>(), "{}", many.cost());
+    }
+}

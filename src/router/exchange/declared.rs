@@ -1,0 +1,104 @@
+//! One exchange: how it was declared, and which of its bindings a message matches.
+
+use super::bindings::{Binding, Bindings, Target};
+use super::equivalence::{Named, check_arguments, check_field};
+use super::headers::{self, Headers};
+use super::topic::Words;
+use crate::arguments::Arguments;
+use crate::event::{ExchangeDeclaration, ExchangeKind, Fault};
+use crate::value::Value;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    kind: ExchangeKind,
+    /// An exchange that has been there from the beginning and stays.
+    pub(super) standard: bool,
+    durable: bool,
+    auto_delete: bool,
+    pub(super) internal: bool,
+    pub(super) arguments: Arguments,
+    pub(super) bindings: Bindings,
+    was_bound: bool,
+}
+
+impl Exchange {
+    pub(super) fn standard(kind: ExchangeKind) -> Exchange {
+        Exchange {
+            kind,
+            standard: true,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: Arguments::default(),
+            bindings: Bindings::default(),
+            was_bound: false,
+        }
+    }
+
+    pub(super) fn declared(declaration: ExchangeDeclaration) -> Exchange {
+        let ExchangeDeclaration { name: _, kind, durable, auto_delete, internal, arguments } = declaration;
+        Exchange {
+            kind,
+            standard: false,
+            durable,
+            auto_delete,
+            internal,
+            arguments,
+            bindings: Bindings::default(),
+            was_bound: false,
+        }
+    }
+
+    /// Refuses a second declaration that does not say the same as the first.
+    pub(super) fn check_equivalent(&self, declaration: &ExchangeDeclaration) -> Result<(), Fault> {
+        let what = Named::Exchange(&declaration.name);
+        check_field(what, "type", self.kind.name(), declaration.kind.name())?;
+        check_field(what, "durable", self.durable, declaration.durable)?;
+        check_field(what, "auto_delete", self.auto_delete, declaration.auto_delete)?;
+        check_field(what, "internal", self.internal, declaration.internal)?;
+        check_arguments(what, &self.arguments, &declaration.arguments)
+    }
+
+    /// Whether the exchange was bound, is not any more, and goes then.
+    pub(super) fn is_done(&self) -> bool {
+        self.auto_delete && self.was_bound && self.bindings.is_empty()
+    }
+
+    /// Refuses arguments that bindings of this type cannot have.
+    pub(super) fn check_binding(&self, arguments: &Arguments) -> Result<(), Fault> {
+        match self.kind {
+            ExchangeKind::Headers => headers::check(arguments),
+            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => Ok(()),
+        }
+    }
+
+    /// Adds a binding. False if it was there.
+    pub(super) fn bind(&mut self, binding: Binding) -> bool {
+        self.was_bound = true;
+        self.bindings.add(binding)
+    }
+
+    /// Whether the routing key is not all that decides.
+    pub(super) fn asks_for_headers(&self) -> bool {
+        self.kind == ExchangeKind::Headers
+    }
+
+    /// Hands on what the bindings lead to that a message matches. One target may come more than once.
+    pub(super) fn targets(&self, key: &str, headers: &[(String, Value)], each: &mut dyn FnMut(&Target)) {
+        let mut hand_on = |binding: &Binding| each(&binding.target);
+        match self.kind {
+            ExchangeKind::Direct => self.bindings.with_key(key).for_each(&mut hand_on),
+            ExchangeKind::Fanout => self.bindings.iter().for_each(&mut hand_on),
+            ExchangeKind::Topic => {
+                let words = Words::of(key);
+                self.bindings.with_keys(|pattern| words.match_pattern(pattern)).for_each(&mut hand_on);
+            }
+            ExchangeKind::Headers => {
+                let headers = Headers::of(headers);
+                let matching = self.bindings.iter().filter(|binding| headers.match_arguments(&binding.arguments));
+                matching.for_each(&mut hand_on);
+            }
+        }
+    }
+}

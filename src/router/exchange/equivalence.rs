@@ -1,0 +1,139 @@
+//! Second declarations: what differs from the first is refused, in RabbitMQ's words.
+
+use std::fmt;
+
+use crate::arguments::Arguments;
+use crate::event::{Fault, Reason};
+use crate::value::Value;
+
+/// The virtual host that everything is in.
+const VIRTUAL_HOST: &str = "/";
+
+/// A queue or an exchange, as it is called in the text of a fault.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::router) enum Named<'a> {
+    Queue(&'a str),
+    Exchange(&'a str),
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Named::Queue(name) => write!(f, "queue '{name}' in vhost '{VIRTUAL_HOST}'"),
+            Named::Exchange(name) => write!(f, "exchange '{name}' in vhost '{VIRTUAL_HOST}'"),
+        }
+    }
+}
+
+impl Named<'_> {
+    pub(in crate::router) fn not_found(self) -> Fault {
+        Fault::new(Reason::NotFound, format!("no {self}"))
+    }
+}
+
+/// Refuses a field that was `current` when it was declared and is `received` now.
+pub(in crate::router) fn check_field<T: PartialEq + fmt::Display>(
+    what: Named<'_>,
+    field: &str,
+    current: T,
+    received: T,
+) -> Result<(), Fault> {
+    if current == received {
+        return Ok(());
+    }
+    Err(inequivalent(what, field, &format!("'{received}'"), &format!("'{current}'")))
+}
+
+/// Refuses arguments that are not those of the first declaration.
+pub(in crate::router) fn check_arguments(
+    what: Named<'_>,
+    current: &Arguments,
+    received: &Arguments,
+) -> Result<(), Fault> {
+    let Some(name) = current.first_difference(received) else { return Ok(()) };
+    let (current, received) = match (current.get(name), received.get(name)) {
+        (Some(current), Some(received)) => (format!("'{}'", Bare(current)), format!("'{}'", Bare(received))),
+        (current, received) => (with_type(current), with_type(received)),
+    };
+    Err(inequivalent(what, name, &received, &current))
+}
+
+fn inequivalent(what: Named<'_>, field: &str, received: &str, current: &str) -> Fault {
+    let text = format!("inequivalent arg '{field}' for {what}: received {received} but current is {current}");
+    Fault::new(Reason::PreconditionFailed, text)
+}
+
+fn with_type(value: Option<&Value>) -> String {
+    match value {
+        None => "none".to_owned(),
+        Some(value) => format!("the value '{}' of type '{}'", Bare(value), type_name(value)),
+    }
+}
+
+/// A value without the quotation marks that text has.
+struct Bare<'a>(&'a Value);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_str() {
+            Some(text) => f.write_str(text),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// The type of a value as RabbitMQ calls it.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "void",
+        Value::Bool(_) => "bool",
+        Value::Ubyte(_) => "unsignedbyte",
+        Value::Ushort(_) => "unsignedshort",
+        Value::Uint(_) => "unsignedint",
+        Value::Byte(_) => "byte",
+        Value::Short(_) => "short",
+        Value::Int(_) => "signedint",
+        Value::Long(_) | Value::Ulong(_) => "long",
+        Value::Float(_) => "float",
+        Value::Double(_) => "double",
+        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) => "decimal",
+        Value::Timestamp(_) => "timestamp",
+        Value::Binary(_) => "binary",
+        Value::String(_) | Value::Symbol(_) | Value::Char(_) | Value::Uuid(_) => "longstr",
+        Value::List(_) | Value::Array(_) => "array",
+        Value::Map(_) | Value::Described(_) => "table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(current: &[(&str, Value)], received: &[(&str, Value)]) -> String {
+        let arguments =
+            |entries: &[(&str, Value)]| Arguments::new(entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+        let fault = check_arguments(Named::Queue("q"), &arguments(current), &arguments(received)).unwrap_err();
+        fault.description.unwrap().to_string()
+    }
+
+    #[test]
+    fn in_rabbitmqs_words() {
+        let fault = check_field(Named::Exchange("e"), "durable", false, true).unwrap_err();
+        assert_eq!(
+            fault.description.as_deref(),
+            Some("inequivalent arg 'durable' for exchange 'e' in vhost '/': received 'true' but current is 'false'")
+        );
+        let ttl = |value: i32| [("x-message-ttl", Value::Int(value))];
+        let rows = [
+            (refused(&ttl(1000), &ttl(2000)), "received '2000' but current is '1000'"),
+            (refused(&ttl(1000), &[]), "received none but current is the value '1000' of type 'signedint'"),
+            (
+                refused(&[], &[("x-message-ttl", "a".into())]),
+                "received the value 'a' of type 'longstr' but current is none",
+            ),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(text, format!("inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': {expected}"));
+        }
+    }
+}

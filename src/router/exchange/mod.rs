@@ -1,0 +1,298 @@
+//! Exchanges and bindings: the only owner of topology, for both protocol families. Finds the queues of a message; what is
+//! done with it there, and what a queue is, is not known here.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | all exchanges: declared, deleted, bound; where a message goes |
+//! | `declared.rs` | one exchange: its type, and what of its bindings a message matches |
+//! | `bindings.rs` | the bindings of one exchange, by key and target |
+//! | `topic.rs`, `headers.rs` | what the types with a rule of their own match |
+//! | `cache.rs` | routes that were found before |
+//! | `address.rs` | `/exchanges/NAME/KEY` |
+//! | `equivalence.rs` | second declarations, compared with the first |
+//!
+//! A further type of exchange is a variant of `ExchangeKind`, a file with its rule, and a line in each `match` of `declared.rs`.
+
+mod address;
+mod bindings;
+mod cache;
+mod declared;
+mod equivalence;
+mod headers;
+mod topic;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
+use crate::value::Value;
+
+pub(super) use address::{ExchangePath, address_of, is_exchange_path};
+pub(super) use bindings::{Binding, Target};
+pub(super) use cache::Queues;
+use cache::RouteCache;
+use declared::Exchange;
+pub(super) use equivalence::{Named, check_arguments, check_field};
+
+/// The router's key of a queue's node. A queue that is gone is unbound before another gets its key.
+pub(super) type QueueKey = usize;
+
+/// Names that clients may not take.
+const RESERVED: &str = "amq.";
+
+/// Exchanges at most (our choice).
+const MAX_EXCHANGES: usize = 65_536;
+
+/// What bindings and the arguments of declarations may cost together (our choice).
+const MAX_COST: usize = 32 * 1024 * 1024;
+
+/// An exchange and a key that something is bound by.
+type Place = (Arc<str>, Arc<str>);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    exchanges: HashMap<Arc<str>, Exchange>,
+    /// What each queue and exchange is bound to: exchanges, and by which keys.
+    bound: HashMap<Target, HashSet<Place>>,
+    /// What all bindings and arguments cost, those of queues included.
+    cost: usize,
+    /// Only decisions that depend on nothing but the routing key are in here.
+    cache: RouteCache,
+}
+
+impl Exchanges {
+    pub(super) fn new() -> Exchanges {
+        let standard = [
+            ("amq.direct", ExchangeKind::Direct),
+            ("amq.fanout", ExchangeKind::Fanout),
+            ("amq.topic", ExchangeKind::Topic),
+            ("amq.headers", ExchangeKind::Headers),
+            ("amq.match", ExchangeKind::Headers),
+        ];
+        Exchanges {
+            exchanges: standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect(),
+            bound: HashMap::new(),
+            cost: 0,
+            cache: RouteCache::default(),
+        }
+    }
+
+    /// Refuses a name that clients may not give to what they declare.
+    pub(super) fn check_name(what: &str, name: &str) -> Result<(), Fault> {
+        if name.starts_with(RESERVED) {
+            let text = format!("{what} name '{name}' contains reserved prefix '{RESERVED}*'");
+            return Err(Fault::new(Reason::NotAllowed, text));
+        }
+        Ok(())
+    }
+
+    /// Refuses the default exchange: every queue is bound to it, and nothing can be done to it.
+    pub(super) fn check_not_default(name: &str) -> Result<(), Fault> {
+        if name.is_empty() {
+            return Err(Fault::new(Reason::NotAllowed, "operation not permitted on the default exchange"));
+        }
+        Ok(())
+    }
+
+    /// Takes room for bindings and arguments.
+    pub(super) fn charge(&mut self, cost: usize) -> Result<(), Fault> {
+        if self.cost + cost > MAX_COST {
+            return Err(Fault::new(Reason::ResourceLimitExceeded, "too many bindings and arguments"));
+        }
+        self.cost += cost;
+        Ok(())
+    }
+
+    /// Gives back room that [`Exchanges::charge`] took.
+    pub(super) fn refund(&mut self, cost: usize) {
+        debug_assert!(cost <= self.cost, "more is given back than was taken");
+        self.cost = self.cost.saturating_sub(cost);
+    }
+
+    /// Makes an exchange, or checks that the one of this name is as declared.
+    pub(super) fn declare(&mut self, declaration: ExchangeDeclaration) -> Result<(), Fault> {
+        Self::check_not_default(&declaration.name)?;
+        if let Some(known) = self.exchanges.get(&declaration.name) {
+            return known.check_equivalent(&declaration);
+        }
+        Self::check_name("exchange", &declaration.name)?;
+        if self.exchanges.len() >= MAX_EXCHANGES {
+            return Err(Fault::new(Reason::ResourceLimitExceeded, "too many exchanges"));
+        }
+        self.charge(declaration.arguments.cost())?;
+        self.exchanges.insert(declaration.name.clone(), Exchange::declared(declaration));
+        Ok(())
+    }
+
+    /// Fails unless the exchange is there.
+    pub(super) fn find(&self, name: &str) -> Result<(), Fault> {
+        Self::check_not_default(name)?;
+        self.get(name).map(|_| ())
+    }
+
+    /// Fails unless a client may send to the exchange.
+    pub(super) fn check_publish(&self, name: &str) -> Result<(), Fault> {
+        match self.get(name)?.internal {
+            false => Ok(()),
+            true => {
+                let text = format!("cannot publish to internal {}", Named::Exchange(name));
+                Err(Fault::new(Reason::NotAllowed, text))
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> Result<&Exchange, Fault> {
+        self.exchanges.get(name).ok_or_else(|| Named::Exchange(name).not_found())
+    }
+
+    /// Deletes an exchange. One that is not there is deleted already. The exchanges that are gone.
+    pub(super) fn delete(&mut self, name: &str, if_unused: bool) -> Result<Vec<Arc<str>>, Fault> {
+        Self::check_not_default(name)?;
+        let Some(exchange) = self.exchanges.get(name) else { return Ok(Vec::new()) };
+        if exchange.standard {
+            let text = format!("deletion of system {} not allowed", Named::Exchange(name));
+            return Err(Fault::new(Reason::NotAllowed, text));
+        }
+        if if_unused && !exchange.bindings.is_empty() {
+            return Err(Fault::new(Reason::PreconditionFailed, format!("{} in use", Named::Exchange(name))));
+        }
+        Ok(self.remove(vec![name.into()]))
+    }
+
+    /// Takes out exchanges with the bindings from them and to them, and what goes with those. The exchanges that are gone.
+    fn remove(&mut self, mut going: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        while let Some(name) = going.pop() {
+            let Some(exchange) = self.exchanges.remove(&name) else { continue };
+            self.refund(exchange.arguments.cost());
+            for binding in exchange.bindings.iter() {
+                self.refund(binding.cost());
+                self.forget_bound(&binding.target, &name, &binding.key);
+            }
+            // An exchange that is not bound to any more may be an auto-delete one.
+            going.extend(self.unbind_target(&Target::Exchange(name.clone())));
+            gone.push(name);
+        }
+        self.cache.clear();
+        gone
+    }
+
+    fn forget_bound(&mut self, target: &Target, source: &Arc<str>, key: &Arc<str>) {
+        if let Some(places) = self.bound.get_mut(target) {
+            places.remove(&(source.clone(), key.clone()));
+            if places.is_empty() {
+                self.bound.remove(target);
+            }
+        }
+    }
+
+    /// Takes out all bindings to a target; the exchanges that go with that.
+    fn unbind_target(&mut self, target: &Target) -> Vec<Arc<str>> {
+        let mut done = Vec::new();
+        for (source, key) in self.bound.remove(target).unwrap_or_default() {
+            let Some(exchange) = self.exchanges.get_mut(&source) else { continue };
+            let freed = exchange.bindings.remove_all(target, &key);
+            if exchange.is_done() {
+                done.push(source);
+            }
+            self.refund(freed);
+        }
+        done
+    }
+
+    /// Binds a queue or an exchange to an exchange. The same binding twice is one.
+    pub(super) fn bind(&mut self, source: &str, binding: Binding) -> Result<(), Fault> {
+        if let Target::Exchange(name) = &binding.target {
+            self.get(name)?;
+        }
+        self.get(source)?.check_binding(&binding.arguments)?;
+        let cost = binding.cost();
+        self.charge(cost)?;
+        let (target, key) = (binding.target.clone(), binding.key.clone());
+        if self.exchanges.get_mut(source).is_some_and(|exchange| exchange.bind(binding)) {
+            self.bound.entry(target).or_default().insert((source.into(), key));
+            self.cache.clear();
+        } else {
+            self.refund(cost);
+        }
+        Ok(())
+    }
+
+    /// Takes out a binding. What is not bound, by an exchange that is not there for example, is unbound already, as RabbitMQ
+    /// has it. The exchanges that go with that.
+    pub(super) fn unbind(&mut self, source: &str, binding: &Binding) -> Vec<Arc<str>> {
+        let Some(exchange) = self.exchanges.get_mut(source) else { return Vec::new() };
+        if !exchange.bindings.remove(binding) {
+            return Vec::new();
+        }
+        let (still_bound, is_done) = (exchange.bindings.has(&binding.target, &binding.key), exchange.is_done());
+        self.refund(binding.cost());
+        if !still_bound {
+            self.forget_bound(&binding.target, &source.into(), &binding.key);
+        }
+        self.cache.clear();
+        if is_done { self.remove(vec![source.into()]) } else { Vec::new() }
+    }
+
+    /// Takes out the bindings of a queue that is no more. The exchanges that go with them.
+    pub(super) fn forget_queue(&mut self, queue: QueueKey) -> Vec<Arc<str>> {
+        let target = Target::Queue(queue);
+        if !self.bound.contains_key(&target) {
+            return Vec::new();
+        }
+        let done = self.unbind_target(&target);
+        self.remove(done)
+    }
+
+    /// Finds the queues of a message that a client sends to an exchange, each once. `headers` is asked only if an exchange on
+    /// the way decides by them.
+    pub(super) fn route(
+        &mut self,
+        exchange: &str,
+        key: &str,
+        headers: impl Fn() -> Vec<(String, Value)>,
+    ) -> Result<Queues, Fault> {
+        if let Some(queues) = self.cache.get(exchange, key) {
+            return Ok(queues.clone());
+        }
+        self.check_publish(exchange)?;
+        self.find_route(exchange, key, &headers)
+    }
+
+    fn find_route(
+        &mut self,
+        exchange: &str,
+        key: &str,
+        headers: &dyn Fn() -> Vec<(String, Value)>,
+    ) -> Result<Queues, Fault> {
+        let first: Arc<str> = exchange.into();
+        let (mut queues, mut found) = (Vec::new(), HashSet::new());
+        // Exchanges may be bound in a circle.
+        let mut visited = HashSet::from([first.clone()]);
+        let mut next = vec![first.clone()];
+        let mut read_headers = None;
+        while let Some(exchange) = next.pop().and_then(|name| self.exchanges.get(&name)) {
+            if exchange.asks_for_headers() {
+                read_headers.get_or_insert_with(headers);
+            }
+            exchange.targets(key, read_headers.as_deref().unwrap_or_default(), &mut |target| match target {
+                Target::Queue(queue) => {
+                    if found.insert(*queue) {
+                        queues.push(*queue);
+                    }
+                }
+                Target::Exchange(name) => {
+                    if visited.insert(name.clone()) {
+                        next.push(name.clone());
+                    }
+                }
+            });
+        }
+        let queues: Queues = queues.into();
+        if read_headers.is_none() {
+            self.cache.insert(first, key, queues.clone());
+        }
+        Ok(queues)
+    }
+}

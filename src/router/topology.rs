@@ -1,0 +1,259 @@
+//! Exchanges and bindings as peers change them, and messages that come by an exchange. Which queues an exchange finds is
+//! `exchange/`.
+
+use std::sync::Arc;
+
+use super::exchange::{Binding, ExchangePath, Exchanges, Queues, Target, address_of, is_exchange_path};
+use super::links::End;
+use super::{DeliveryKey, Effect, Fault, LinkKey, Outcome, Reason, Router};
+use crate::event::{BindingRequest, BindingTarget, Destination, Text, TopologyChange};
+use crate::message::{Message, Routing};
+
+/// The exchange that a link of a peer sends to.
+#[derive(Clone, Debug)]
+pub(super) struct Terminus {
+    /// The address, as the peer says it.
+    pub(super) address: Arc<str>,
+    exchange: Arc<str>,
+    /// None: each message says its routing key.
+    routing: Option<Arc<Routing>>,
+}
+
+impl Router {
+    /// Changes exchanges or bindings for a peer; its link is told.
+    pub(super) fn change_topology(&mut self, link: LinkKey, change: TopologyChange) {
+        let answer = self.try_change(link, change).map(|gone| {
+            self.exchanges_gone(&gone);
+            Effect::TopologyChanged { link }
+        });
+        self.answer_with(link, answer);
+    }
+
+    /// The exchanges that are gone.
+    fn try_change(&mut self, link: LinkKey, change: TopologyChange) -> Result<Vec<Arc<str>>, Fault> {
+        match change {
+            TopologyChange::Declare(declaration) => self.exchanges.declare(declaration).map(|()| Vec::new()),
+            TopologyChange::Find(name) => self.exchanges.find(&name).map(|()| Vec::new()),
+            TopologyChange::Delete { name, if_unused } => self.exchanges.delete(&name, if_unused),
+            TopologyChange::Bind(request) => {
+                let (source, binding) = self.binding(link, request)?;
+                self.exchanges.bind(&source, binding).map(|()| Vec::new())
+            }
+            TopologyChange::Unbind(request) => match self.binding(link, request) {
+                Ok((source, binding)) => Ok(self.exchanges.unbind(&source, &binding)),
+                // The bindings of a queue that is not there went with it.
+                Err(fault) if fault.reason == Reason::NotFound => Ok(Vec::new()),
+                Err(fault) => Err(fault),
+            },
+        }
+    }
+
+    /// The binding that a peer means, if its queue is there and the peer may have it.
+    fn binding(&self, link: LinkKey, request: BindingRequest) -> Result<(Arc<str>, Binding), Fault> {
+        let BindingRequest { source, target, key, arguments } = request;
+        Exchanges::check_not_default(&source)?;
+        let target = match target {
+            BindingTarget::Queue(name) => Target::Queue(self.queue_for(&name, link.connection)?),
+            BindingTarget::Exchange(name) => {
+                Exchanges::check_not_default(&name)?;
+                Target::Exchange(name)
+            }
+        };
+        Ok((source, Binding { target, key, arguments }))
+    }
+
+    /// Takes out the bindings of a queue that is no more.
+    pub(super) fn unbind_queue(&mut self, route_id: usize) {
+        let gone = self.exchanges.forget_queue(route_id);
+        self.exchanges_gone(&gone);
+    }
+
+    /// Detaches the links that send to exchanges which are no more.
+    fn exchanges_gone(&mut self, gone: &[Arc<str>]) {
+        if gone.is_empty() {
+            return;
+        }
+        for (key, end) in self.links.iter() {
+            if let End::Producer(producer) = end
+                && let Some(terminus) = &producer.exchange
+                && gone.contains(&terminus.exchange)
+            {
+                let fault = Fault::new(Reason::ResourceDeleted, format!("exchange '{}' is no more", terminus.exchange));
+                self.effects.push_back(Effect::Detach { link: key, fault: Box::new(fault) });
+            }
+        }
+    }
+
+    /// No exchange stays but those that are there from the beginning, and no binding.
+    pub(super) fn reset_topology(&mut self) {
+        self.exchanges = Exchanges::new();
+    }
+
+    /// The exchange that an address names, if it is an exchange's and a peer may send there.
+    pub(super) fn terminus_at(&self, address: &Arc<str>) -> Result<Option<Terminus>, Fault> {
+        if !is_exchange_path(address) {
+            return Ok(None);
+        }
+        let ExchangePath { exchange, key } = ExchangePath::parse(address)?;
+        self.exchanges.check_publish(&exchange)?;
+        let exchange: Arc<str> = exchange.into();
+        let routing = key.map(|key| Arc::new(Routing { exchange: exchange.clone(), key: key.into() }));
+        Ok(Some(Terminus { address: address.clone(), exchange, routing }))
+    }
+
+    /// Whether a message goes by an exchange. `own` is the node that its link is attached to.
+    #[inline]
+    pub(super) fn is_by_exchange(&self, from: LinkKey, own: Option<usize>, to: &Destination) -> bool {
+        match to {
+            Destination::Exchange(_) => true,
+            Destination::Named(address) => is_exchange_path(address.as_str()),
+            Destination::Link | Destination::Missing => own.is_none() && self.terminus_of(from).is_some(),
+            Destination::Queue(_) | Destination::Unreadable => false,
+        }
+    }
+
+    pub(super) fn terminus_of(&self, from: LinkKey) -> Option<&Terminus> {
+        match self.links.end(from)? {
+            End::Producer(producer) => producer.exchange.as_deref(),
+            End::Consumer(_) => None,
+        }
+    }
+
+    /// Routes a message for which [`Router::is_by_exchange`] holds. The outcome for its sender, unless that comes later or
+    /// never.
+    pub(super) fn route_by_exchange(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        mut message: Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
+        let queues = match self.queues_of(from, to, &mut message) {
+            Ok(queues) if !queues.is_empty() => queues,
+            Ok(_) => return self.bound_nowhere(from, to, &message, delivery),
+            Err(fault) => return self.no_such_exchange(from, to, &message, delivery, fault),
+        };
+        let outcome = self.route_to_all(&queues, from, message, delivery);
+        if matches!(to, Destination::Exchange(_)) {
+            self.starve_if_full(from, outcome.as_ref());
+        }
+        outcome
+    }
+
+    /// The queues of a message that goes by an exchange.
+    fn queues_of(&mut self, from: LinkKey, to: &Destination, message: &mut Message) -> Result<Queues, Fault> {
+        let own;
+        let (exchange, key) = match to {
+            // The payload says how it came.
+            Destination::Exchange(address) => (address.exchange(), address.key()),
+            _ => {
+                own = self.routing_of(from, to, message)?;
+                message.routing = Some(own.clone());
+                (own.exchange.as_ref(), own.key.as_ref())
+            }
+        };
+        let read_headers = || ((self.read_head)(message.encoding).headers)(&message.payload);
+        self.exchanges.route(exchange, key, read_headers)
+    }
+
+    /// The exchange and the routing key of a message whose payload does not say them.
+    fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Arc<Routing>, Fault> {
+        let said_by_message =
+            || ((self.read_head)(message.encoding).subject)(&message.payload).unwrap_or_default().into();
+        if let Destination::Named(address) = to {
+            let ExchangePath { exchange, key } = ExchangePath::parse(address.as_str())?;
+            let key = key.map_or_else(said_by_message, Arc::from);
+            return Ok(Arc::new(Routing { exchange: exchange.into(), key }));
+        }
+        let terminus = self.terminus_of(from).ok_or_else(|| Fault::new(Reason::NotFound, "the link is gone"))?;
+        Ok(match &terminus.routing {
+            Some(routing) => routing.clone(),
+            None => Arc::new(Routing { exchange: terminus.exchange.clone(), key: said_by_message() }),
+        })
+    }
+
+    /// The address that is shown for a message which goes by an exchange: its first queue's, if it has one.
+    pub(super) fn address_by_exchange(&mut self, from: LinkKey, to: &Destination, message: &Message) -> Arc<str> {
+        let mut message = message.clone();
+        let first = self.queues_of(from, to, &mut message).ok().and_then(|queues| queues.first().copied());
+        match first.and_then(|queue| self.routes.get(queue)) {
+            Some(route) => route.address.clone(),
+            None => said_address(to, &message),
+        }
+    }
+
+    /// No binding of the exchange takes a message.
+    fn bound_nowhere(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+        delivery: Option<DeliveryKey>,
+    ) -> Option<Outcome> {
+        let address = said_address(to, message);
+        let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
+        let why = format!("no queue is bound for {address:?}");
+        let outcome = self.drop_message(number, &address, Reason::NotFound, why.clone());
+        // Who names exchange and routing key apart has a way of its own to be told.
+        let outcome = match to {
+            Destination::Exchange(_) => Some(outcome),
+            _ => self.unroutable_outcome(why),
+        };
+        self.tell(number, delivery, outcome)
+    }
+
+    /// A message is for an exchange that is not there, or that takes none from clients.
+    fn no_such_exchange(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+        delivery: Option<DeliveryKey>,
+        fault: Fault,
+    ) -> Option<Outcome> {
+        let address = said_address(to, message);
+        let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
+        let why = fault.description.clone().unwrap_or_default();
+        let outcome = self.drop_message(number, &address, fault.reason.clone(), why.clone());
+        let outcome = match to {
+            Destination::Exchange(_) => {
+                self.effects.push_back(Effect::Refused { link: from, fault: Box::new(fault) });
+                None
+            }
+            _ if fault.reason == Reason::NotFound => self.unroutable_outcome(why.to_string()),
+            _ => Some(outcome),
+        };
+        self.tell(number, delivery, outcome)
+    }
+
+    /// Records what the sender of a message is told.
+    fn tell(&mut self, number: u64, delivery: Option<DeliveryKey>, outcome: Option<Outcome>) -> Option<Outcome> {
+        if let (Some(outcome), Some(_)) = (&outcome, delivery) {
+            self.chronicle.told(number, outcome);
+        }
+        outcome
+    }
+
+    /// Where a message goes, in words that hold when its link is gone.
+    pub(crate) fn lasting(&mut self, from: LinkKey, to: Destination) -> Destination {
+        if !matches!(to, Destination::Link | Destination::Missing) {
+            return to;
+        }
+        let Some(End::Producer(producer)) = self.links.end(from) else { return to };
+        let own = producer.route.and_then(|route| self.routes.get(route)).map(|route| &route.address);
+        match own.or(producer.exchange.as_ref().map(|terminus| &terminus.address)) {
+            Some(address) => Destination::Named(Text::from(address.as_ref())),
+            None => to,
+        }
+    }
+}
+
+/// The address of a message that goes by an exchange, as its sender says it.
+fn said_address(to: &Destination, message: &Message) -> Arc<str> {
+    match (to, &message.routing) {
+        (Destination::Exchange(address), _) => address_of(address.exchange(), address.key()),
+        (_, Some(routing)) => address_of(&routing.exchange, &routing.key),
+        (Destination::Named(address), None) => address.as_str().into(),
+        _ => "".into(),
+    }
+}
