@@ -165,22 +165,35 @@ impl Sender {
     }
 }
 
-/// One receiver, with all the credit that it may ever need.
+/// Credit that a receiver never uses up.
+pub(crate) const PLENTY: u32 = 1_000_000_000;
+
+/// One receiver. It never lets its credit fall below half of what it was granted first: it tops it up to that again, as
+/// qpid-jms does.
 pub(crate) struct Receiver {
     frames: Frames,
     received: u32,
+    /// Credit that the server has after each top-up.
+    credit: u32,
+    /// The delivery-count up to which the server has credit.
+    limit: u32,
 }
 
 impl Receiver {
     pub(crate) fn new(server: &Server, through: Through, address: &str) -> Receiver {
+        Receiver::with_credit(server, through, address, PLENTY)
+    }
+
+    pub(crate) fn with_credit(server: &Server, through: Through, address: &str, credit: u32) -> Receiver {
         let mut receiver = Receiver::idle(server, through, address);
+        receiver.credit = credit;
         if through == Through::Broker {
             receiver.grant();
         }
         receiver
     }
 
-    /// One without credit.
+    /// One without credit until [`Receiver::grant`].
     pub(crate) fn idle(server: &Server, through: Through, address: &str) -> Receiver {
         let mut frames = Frames::new(server.connect());
         if through == Through::Broker {
@@ -188,11 +201,13 @@ impl Receiver {
             frames.send(&wire::attach_receiver(0, address));
             frames.wait_for(ATTACH);
         }
-        Receiver { frames, received: 0 }
+        // The relay needs no credit.
+        Receiver { frames, received: 0, credit: PLENTY, limit: PLENTY }
     }
 
     pub(crate) fn grant(&mut self) {
-        self.frames.send(&wire::credit(0, 0, 2_000_000_000));
+        self.frames.send(&wire::credit(0, self.received, self.credit));
+        self.limit = self.received + self.credit;
     }
 
     /// Receives `count` messages, and accepts them if they are not settled.
@@ -200,7 +215,7 @@ impl Receiver {
         let end = self.received + count;
         while self.received < end {
             let first = self.received;
-            let Receiver { frames, received } = self;
+            let Receiver { frames, received, .. } = self;
             let open = frames.read(|frame| {
                 // A delivery-id stands in the first transfer of each message only.
                 if frame.code == TRANSFER && frame.numbers::<2>()[1].is_some() {
@@ -210,6 +225,9 @@ impl Receiver {
             assert!(open, "the receiver was disconnected");
             if !settled && self.received > first {
                 self.frames.send(&wire::accept(first, self.received - 1));
+            }
+            if self.limit - self.received <= self.credit / 2 {
+                self.grant();
             }
         }
     }
