@@ -131,17 +131,27 @@ pub struct Violation {
     pub connection: ConnectionId,
     /// The client's end of the socket.
     pub peer: SocketAddr,
-    /// The section of the specification that demands otherwise, `2.6.7` for example.
+    /// Where its protocol's specification demands otherwise: a section such as `2.6.7`, or a method of 0-9-1 such as
+    /// `basic.ack`.
     pub section: &'static str,
-    /// What the client was told, as a symbol.
+    /// What the client was told, in the words of its protocol: a symbol of 1.0 such as `amqp:session:window-violation`, or
+    /// reply code and constant of 0-9-1, `504 CHANNEL_ERROR`.
     pub condition: String,
     /// What it was told, in words.
     pub description: String,
 }
 
+impl Violation {
+    /// `section 2.6.7` or `method basic.ack`.
+    pub(crate) fn place(&self) -> String {
+        let kind = if self.section.starts_with(|first: char| first.is_ascii_digit()) { "section" } else { "method" };
+        format!("{kind} {}", self.section)
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { connection, peer, section, condition, description } = self;
-        write!(f, "{connection} from {peer}: {description} ({condition}, section {section})")
+        let Violation { connection, peer, condition, description, .. } = self;
+        write!(f, "{connection} from {peer}: {description} ({condition}, {})", self.place())
     }
 }

@@ -70,7 +70,7 @@ impl EventLoop {
             && let Some(breach) = peer.frontend.poll_breach()
         {
             let violation = peer.violation(&breach);
-            let text = format!("protocol violation: {} (section {})", violation.description, violation.section);
+            let text = format!("protocol violation: {} ({})", violation.description, violation.place());
             self.router.chronicle_mut().noted(Some(violation.connection), &text);
             self.reports.add_violation(violation);
         }

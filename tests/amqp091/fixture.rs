@@ -92,6 +92,14 @@ fn only_breaches_of_the_rules_are_reported() {
         ("4.2.4", "504 CHANNEL_ERROR", "channel 1 is not open"),
     ];
     assert_eq!(violations, expected);
+    for line in [
+        ": unknown delivery tag 7 (406 PRECONDITION_FAILED, method basic.ack)",
+        ": channel 1 is not open (504 CHANNEL_ERROR, section 4.2.4)",
+    ] {
+        assert!(report.to_string().contains(line), "{line:?} in {report}");
+    }
+    let noted = "protocol violation: unknown delivery tag 7 (method basic.ack)";
+    assert!(broker.trace().iter().any(|event| event.to_string().ends_with(noted)), "the trace has it");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What can be asked: messages, who is there, what waits, the trace, and whether all was left in order.
 
+use std::io::Read;
+
 use serde_json::{Value as Json, json};
 
 use crate::program::*;
@@ -319,4 +321,19 @@ fn verify_lists_what_is_not_in_order() {
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert!(lines[0].starts_with("protocol violation: "), "{lines:#?}");
     assert!(lines[4].starts_with("connection lost without a close: connection 2 "), "{lines:#?}");
+}
+
+#[test]
+fn a_violation_of_0_9_1_is_told_in_its_words() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let mut vandal = Peer::connect(&addr);
+    // 4.2.3: a heartbeat on a channel other than 0.
+    vandal.send([b"AMQP\x00\x00\x09\x01".as_slice(), b"\x08\x00\x01\x00\x00\x00\x00\xce"].concat());
+    vandal.hang_up();
+    // Its start and its close; they are no frames of 1.0.
+    vandal.stream().read_to_end(&mut Vec::new()).unwrap();
+    let report = program.obeys(json!({"cmd": "verify"}));
+    let violation = &report["violations"][0];
+    assert_eq!((&violation["condition"], &violation["section"]), (&json!("503 COMMAND_INVALID"), &json!("4.2.3")));
+    assert!(report["report"].as_str().unwrap().contains("(503 COMMAND_INVALID, section 4.2.3)"), "{report}");
 }

@@ -48,7 +48,11 @@ class Route:
 
 @dataclass(frozen=True)
 class Violation:
-    """What a client did against the rules of its protocol, with the section of the specification."""
+    """What a client did against the rules of its protocol, in the words of that protocol.
+
+    `condition` is a symbol of 1.0 (`amqp:session:window-violation`), or reply code and constant of 0-9-1
+    (`504 CHANNEL_ERROR`); `section` is one of the specification (`2.6.7`), or a method of 0-9-1 (`basic.ack`).
+    """
 
     connection: int
     peer: str
