@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::definitions::{Condition, Error, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo};
+use super::definitions::{Condition, Error, Role, SenderSettleMode, SequenceNo};
 use super::directory::Place;
 use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
 use super::performative::{Attach, Detach, End};
@@ -10,7 +10,7 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
-use crate::event::{ConsumerRequest, Event, Fault, Gone, LinkId, Manner, Node, Outcome, Reply};
+use crate::event::{ConsumerRequest, Event, Fault, Gone, LinkId, Manner, Node, NodeKind, Outcome, Reply};
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
@@ -41,31 +41,36 @@ impl Session {
         context.directory.attached += 1;
         let place = Place { channel: self.channel.into(), handle };
         let id = context.directory.add(name.clone(), role, place);
-        let request = if too_many {
-            Err(Error::new(Condition::ResourceLimitExceeded, "too many links on this connection"))
-        } else {
-            node_of(&attach)
+        let node = match too_many {
+            true => Err(Error::new(Condition::ResourceLimitExceeded, "too many links on this connection")),
+            false => node_of(&attach),
         };
         let link = Link {
             id,
             name,
             state: LinkState::AwaitDetach,
-            end: our_end(&attach, request.as_ref().ok(), context),
+            end: our_end(&attach, matches!(node, Ok(Some(Node::Anonymous))), context),
             flow_due: false,
             is_blocked: false,
             unsettled: 0,
             ours: false,
         };
-        let event = request.map(|node| event_for(&attach, id, node, &link.end));
+        let event = node.map(|node| node.map(|node| event_for(&attach, id, node, &link.end)));
         self.handles.set(attach.handle, handle);
         self.links.insert(link);
         match event {
-            Ok(event) => {
+            Ok(Some(event)) => {
                 if let Some(link) = self.links.get_mut(handle) {
                     link.state = LinkState::AwaitRoute(Box::new(attach));
                 }
                 context.events.push_back(event);
                 Ok(())
+            }
+            // 2.7.3: legal; such a link carries nothing, and there is none here to resume.
+            Ok(None) => {
+                let error = Error::new(Condition::NotFound, "the attach names no node");
+                self.put_refusal(handle, attach, context)?;
+                self.detach(handle, error, context)
             }
             Err(error) => self.refuse(handle, attach, error, context),
         }
@@ -76,6 +81,7 @@ impl Session {
         &mut self,
         handle: usize,
         address: Option<Arc<str>>,
+        kind: NodeKind,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
@@ -85,10 +91,10 @@ impl Session {
         let mut answer = answer_to(*attach, handle, link.role(), context.config.max_message_size);
         match &mut answer {
             Attach { role: Role::Sender, source: Some(AnySource::Source(source)), .. } => {
-                **source = granted_source(source, address);
+                **source = source.granted(address, kind);
             }
             Attach { role: Role::Receiver, target: Some(AnyTarget::Target(target)), .. } => {
-                *target = granted_target(target, address);
+                *target = target.granted(address, kind);
             }
             _ => {}
         }
@@ -223,8 +229,8 @@ impl Session {
     }
 }
 
-/// Where the peer wants its link attached, or why that cannot be.
-fn node_of(attach: &Attach) -> Result<Node, Error> {
+/// The node that the peer wants its link attached to, or why that cannot be. None: its attach has no terminus on our side.
+fn node_of(attach: &Attach) -> Result<Option<Node>, Error> {
     let invalid = |what: &str| Error::new(Condition::InvalidField, what);
     let unknown = || Error::new(Condition::NotImplemented, "terminus of a type that is not supported");
     match attach.role {
@@ -233,24 +239,29 @@ fn node_of(attach: &Attach) -> Result<Node, Error> {
                 return Err(invalid("a sender's attach has an initial-delivery-count"));
             }
             match &attach.target {
-                Some(AnyTarget::Target(target)) if target.dynamic => Ok(Node::Dynamic(node_kind(&target.capabilities))),
-                Some(AnyTarget::Target(Target { address: Some(address), .. })) => named(address),
-                Some(AnyTarget::Target(_)) => Ok(Node::Anonymous),
+                Some(AnyTarget::Target(target)) if target.dynamic => {
+                    Ok(Some(Node::Dynamic(node_kind(&target.capabilities))))
+                }
+                Some(AnyTarget::Target(Target { address: Some(address), .. })) => named(address).map(Some),
+                Some(AnyTarget::Target(_)) => Ok(Some(Node::Anonymous)),
                 Some(AnyTarget::Coordinator(_)) => {
                     Err(Error::new(Condition::NotImplemented, "transactions are not supported"))
                 }
                 Some(AnyTarget::Unknown(_)) => Err(unknown()),
-                None => Err(invalid("an attach without a target")),
+                None => Ok(None),
             }
         }
         Role::Receiver => match &attach.source {
-            Some(AnySource::Source(source)) if source.dynamic => Ok(Node::Dynamic(node_kind(&source.capabilities))),
+            Some(AnySource::Source(source)) if source.dynamic => {
+                Ok(Some(Node::Dynamic(node_kind(&source.capabilities))))
+            }
             Some(AnySource::Source(source)) => {
                 source.browses().map_err(|_| invalid("distribution-mode is move or copy"))?;
-                named(source.address.as_ref().ok_or_else(|| invalid("a source has an address or is dynamic"))?)
+                let address = source.address.as_ref();
+                named(address.ok_or_else(|| invalid("a source has an address or is dynamic"))?).map(Some)
             }
             Some(AnySource::Unknown(_)) => Err(unknown()),
-            None => Err(invalid("an attach without a source")),
+            None => Ok(None),
         },
     }
 }
@@ -262,12 +273,14 @@ fn named(address: &Arc<str>) -> Result<Node, Error> {
     Ok(Node::Address(address.clone()))
 }
 
-fn our_end(attach: &Attach, node: Option<&Node>, context: &Context<'_>) -> LinkEnd {
+fn our_end(attach: &Attach, anonymous: bool, context: &Context<'_>) -> LinkEnd {
     match attach.role {
-        Role::Sender => LinkEnd::Receiver(Receiver::new(
-            attach.initial_delivery_count.unwrap_or_default(),
-            context.config.route_by_to || node == Some(&Node::Anonymous),
-        )),
+        Role::Sender => {
+            let by_to = context.config.route_by_to || anonymous;
+            let mut receiver = Receiver::new(attach.initial_delivery_count.unwrap_or_default(), by_to);
+            receiver.settle_mode = attach.rcv_settle_mode;
+            LinkEnd::Receiver(receiver)
+        }
         Role::Receiver => {
             let default_outcome = match &attach.source {
                 Some(AnySource::Source(source)) => {
@@ -309,12 +322,9 @@ fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -
         handle: saturate(handle),
         role,
         snd_settle_mode: attach.snd_settle_mode,
-        rcv_settle_mode: match role {
-            // 2.6.12: the receiver decides, and we settle with the outcome: azure-servicebus asks for second and then never
-            // settles.
-            Role::Receiver => ReceiverSettleMode::First,
-            Role::Sender => attach.rcv_settle_mode,
-        },
+        // 2.8.3: as the peer asks. Where it sends in mode second we settle with the outcome all the same: some clients
+        // (azure-servicebus) ask for second, never settle, and wait for a disposition that is settled.
+        rcv_settle_mode: attach.rcv_settle_mode,
         source: attach.source,
         target: attach.target,
         // 2.6.13: we keep no state of links that were detached, so there is nothing to resume.
@@ -326,16 +336,6 @@ fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -
         desired_capabilities: Vec::new(),
         properties: None,
     }
-}
-
-/// 3.5.3: the source as it is, which is not in all things as it was asked for: nothing here is durable, nothing filters.
-fn granted_source(wanted: &Source, address: Option<Arc<str>>) -> Source {
-    Source { address, durable: 0, filter: None, ..wanted.clone() }
-}
-
-/// 3.5.4: likewise.
-fn granted_target(wanted: &Target, address: Option<Arc<str>>) -> Target {
-    Target { address, durable: 0, ..wanted.clone() }
 }
 
 /// An attach with the names that make the link, and nothing that only repeats the peer's own.

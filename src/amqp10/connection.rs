@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::definitions::{Condition, Error};
 use super::directory::Directory;
+use super::encodings::read_string_map;
 use super::frame::{self, Frame, FrameType};
 use super::performative::{Attach, Begin, Close, Open, Performative, Transfer};
 use super::session::{Context, Session, Wire};
@@ -183,6 +184,7 @@ impl Connection {
             ));
         }
         match (self.phase, performative) {
+            (Phase::AwaitOpen { .. }, Performative::Close(close)) => self.on_close_before_open(&close, out),
             (Phase::AwaitOpen { .. }, Performative::Open(open)) => self.on_open(&open, frame.channel, out),
             (Phase::AwaitOpen { .. }, _) => Err(Violation::connection(
                 "2.4.1",
@@ -210,7 +212,12 @@ impl Connection {
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
         if self.ours {
-            self.events.push_back(Event::Reply(Box::new(super::request::opened(open))));
+            self.events.push_back(Event::Reply(Box::new(Reply::Opened {
+                container: open.container_id.clone(),
+                max_frame_size: open.max_frame_size,
+                offers: open.offered_capabilities.iter().map(|symbol| symbol.as_str().into()).collect(),
+                properties: open.properties.as_ref().and_then(|map| read_string_map(map).ok()).unwrap_or_default(),
+            })));
         }
         self.events.push_back(Event::Opened(Box::new(Opened {
             protocol: "AMQP 1.0",
@@ -417,6 +424,22 @@ impl Connection {
         self.wire(out).send(0, &Close { error: None })
     }
 
+    /// 2.4.1: an open comes first. A peer that closes instead has said its last word: it is told what was wrong, and no close
+    /// of its is awaited.
+    fn on_close_before_open(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
+        let violation = Violation::connection("2.4.1", Condition::IllegalState, "a close before an open");
+        log::warn!("{}: closed: {violation}", self.name);
+        if self.ours {
+            let fault = close.error.clone().map(Fault::from);
+            self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
+        } else {
+            self.note(&violation);
+            self.put_open(None, out)?;
+        }
+        self.phase = Phase::Closed;
+        self.wire(out).send(0, &Close { error: Some(*violation.error) })
+    }
+
     /// For whoever keeps a record. What is not done here is not the peer's fault.
     fn note(&mut self, violation: &Violation) {
         if violation.error.condition != Condition::NotImplemented {
@@ -491,7 +514,7 @@ impl Connection {
         let handle = place.handle;
         let result = self.with_session(place.channel, out, |session, context| {
             match effect {
-                Effect::Attached { address, .. } => return session.attached(handle, address, context),
+                Effect::Attached { address, kind, .. } => return session.attached(handle, address, kind, context),
                 Effect::Refused { fault, .. } => return session.refused(handle, Error::from(*fault), context),
                 Effect::Detach { fault, .. } => return session.detach_attached(handle, Error::from(*fault), context),
                 Effect::Grant { credit, .. } => session.grant(handle, credit),

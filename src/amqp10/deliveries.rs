@@ -118,8 +118,9 @@ impl Session {
         if tag.is_too_long() {
             return Err(Violation::link(handle, "2.8.7", Condition::InvalidField, "delivery-tag longer than 32 bytes"));
         }
-        if transfer.rcv_settle_mode == Some(ReceiverSettleMode::Second) {
-            // Illegal where the link settles first, as all do that we receive on.
+        if transfer.rcv_settle_mode == Some(ReceiverSettleMode::Second)
+            && receiver.settle_mode == ReceiverSettleMode::First
+        {
             return Err(invalid("rcv-settle-mode second on a link that settles first"));
         }
         // 2.6.7

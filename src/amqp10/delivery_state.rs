@@ -1,6 +1,6 @@
 //! 3.4: delivery states: what became of a delivery, or how far it got.
 
-use super::composite::{choice, composite};
+use super::composite::{Composite, choice, composite};
 use super::definitions::Error;
 use super::types::{Raw, RawMap};
 use crate::event;
@@ -49,6 +49,9 @@ choice! {
     /// 3.4: all states.
     DeliveryState { Accepted, Rejected, Released, Modified, Received, TransactionalState, Declared }
 }
+
+/// 3.4: the terminal states by name, as the outcomes field of a source lists them.
+pub(crate) const OUTCOMES: [&str; 4] = [Accepted::NAME, Rejected::NAME, Released::NAME, Modified::NAME];
 
 impl DeliveryState {
     /// The same state without what its receiver added.

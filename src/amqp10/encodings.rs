@@ -264,10 +264,36 @@ pub(crate) fn string_map(entries: &[(String, String)]) -> Option<RawMap> {
         put_variable(&mut body, code::SYM8, code::SYM32, key.as_bytes());
         put_variable(&mut body, code::STR8, code::STR32, value.as_bytes());
     }
+    Some(raw_map(entries.len(), &body))
+}
+
+/// The entries of a map whose keys are symbols and whose values are strings. Other entries are left out.
+pub(crate) fn read_string_map(RawMap(bytes): &RawMap) -> Result<Vec<(Arc<str>, Arc<str>)>> {
+    let (count, mut entries) = Reader::new(bytes).map()?;
+    let mut strings = Vec::new();
+    for _ in 0..count / 2 {
+        let (key, value) = (Symbol::decode(&mut entries)?, entries.any()?);
+        if let Ok(value) = Reader::new(value).string() {
+            strings.push((key.into_inner(), value.into()));
+        }
+    }
+    Ok(strings)
+}
+
+/// A map with one entry: a symbol and its value.
+pub(crate) fn map_of_one(key: &str, value: &impl Encode) -> RawMap {
+    let mut body = BytesMut::new();
+    Symbol::new(key).encode(&mut body);
+    value.encode(&mut body);
+    raw_map(1, &body)
+}
+
+/// A map of so many entries, encoded one after the other in `body`.
+fn raw_map(entries: usize, body: &[u8]) -> RawMap {
     let mut map = BytesMut::new();
     map.put_u8(code::MAP32);
     map.put_u32(saturate(4 + body.len()));
-    map.put_u32(saturate(2 * entries.len()));
-    map.put_slice(&body);
-    Some(RawMap(map.freeze()))
+    map.put_u32(saturate(2 * entries));
+    map.put_slice(body);
+    RawMap(map.freeze())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::definitions::{Condition, Role, SequenceNo};
+use super::definitions::{Condition, ReceiverSettleMode, Role, SequenceNo};
 use super::performative::{Attach, Transfer};
 use super::types::DeliveryTag;
 use super::violation::Violation;
@@ -211,6 +211,8 @@ pub(crate) struct Receiver {
     pub(crate) credit: u32,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
+    /// 2.8.3: as agreed on in the attaches.
+    pub(crate) settle_mode: ReceiverSettleMode,
     /// 2.6.7: we have asked for what is there now, and to be told when that was all.
     pub(crate) drain: bool,
     /// Deliveries beyond its credit that are borne: credit was taken back and the peer may not know yet, or it cannot count.
@@ -223,7 +225,15 @@ impl Receiver {
     const OVERDRAFT: u32 = 1000;
 
     pub(crate) fn new(delivery_count: SequenceNo, by_to: bool) -> Receiver {
-        Receiver { delivery_count, credit: 0, by_to, drain: false, overdraft: 0, partial: None }
+        Receiver {
+            delivery_count,
+            credit: 0,
+            by_to,
+            settle_mode: ReceiverSettleMode::First,
+            drain: false,
+            overdraft: 0,
+            partial: None,
+        }
     }
 
     /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to. What a peer had before it

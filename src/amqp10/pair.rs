@@ -81,12 +81,16 @@ impl Side {
             Event::AttachProducer { link, name, node } => {
                 self.know(link, &name);
                 let Node::Address(address) = node else { panic!("{node:?}") };
-                self.apply(Effect::Attached { link: Side::key(link), address: Some(address) }, now);
+                self.apply(
+                    Effect::Attached { link: Side::key(link), address: Some(address), kind: NodeKind::Queue },
+                    now,
+                );
                 self.apply(Effect::Grant { link: Side::key(link), credit: window }, now);
             }
             Event::AttachConsumer(request) => {
                 self.know(request.link, &request.name);
-                self.apply(Effect::Attached { link: Side::key(request.link), address: Some("there".into()) }, now);
+                let address = Some("there".into());
+                self.apply(Effect::Attached { link: Side::key(request.link), address, kind: NodeKind::Queue }, now);
             }
             Event::Credit { link, credit, drain } => {
                 self.credit.insert(self.names[&link].clone(), if drain { 0 } else { credit });

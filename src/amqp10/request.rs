@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use super::connection::{Connection, Phase};
 use super::definitions::{Condition, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo};
+use super::delivery_state;
 use super::directory::Place;
 use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
-use super::performative::{Attach, Begin, Open};
+use super::performative::{Attach, Begin};
 use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target};
-use super::types::{Decode, RawMap, Reader, Symbol, saturate};
+use super::types::{Symbol, saturate};
 use super::violation::Violation;
 use crate::config::EngineConfig;
 use crate::event::{Event, LinkId, LinkRequest, Manner, Node, NodeKind, Outcome, Reply};
@@ -222,11 +223,10 @@ fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineC
         Role::Sender => (Source::default(), Target { address, dynamic, capabilities, ..Target::default() }),
         Role::Receiver => (Source { address, dynamic, capabilities, ..Source::default() }, Target::default()),
     };
-    let outcomes = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
     let source = Source {
         distribution_mode: request.browse.then(|| Symbol::new("copy")),
         default_outcome: Some(Outcome::Released.into()),
-        outcomes: outcomes.map(Symbol::new).to_vec(),
+        outcomes: delivery_state::OUTCOMES.map(Symbol::new).to_vec(),
         ..source
     };
     Attach {
@@ -249,27 +249,4 @@ fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineC
         desired_capabilities: Vec::new(),
         properties: None,
     }
-}
-
-/// What a peer says of itself in its open.
-pub(super) fn opened(open: &Open) -> Reply {
-    Reply::Opened {
-        container: open.container_id.clone(),
-        max_frame_size: open.max_frame_size,
-        offers: open.offered_capabilities.iter().map(|symbol| symbol.as_str().into()).collect(),
-        properties: open.properties.as_ref().and_then(|map| texts(map).ok()).unwrap_or_default(),
-    }
-}
-
-/// The entries of a map whose values are text.
-fn texts(RawMap(bytes): &RawMap) -> super::types::Result<Vec<(Arc<str>, Arc<str>)>> {
-    let (count, mut entries) = Reader::new(bytes).map()?;
-    let mut texts = Vec::new();
-    for _ in 0..count / 2 {
-        let (key, value) = (Symbol::decode(&mut entries)?, entries.any()?);
-        if let Ok(value) = Reader::new(value).string() {
-            texts.push((key.into_inner(), value.into()));
-        }
-    }
-    Ok(texts)
 }

@@ -170,6 +170,8 @@ impl Session {
         }
         let in_flight = self.next_outgoing_id.ahead_of(seen).unwrap_or(u32::MAX);
         self.remote_incoming_window = flow.incoming_window.saturating_sub(in_flight);
+        // 2.5.6: the peer says which transfer-id its next transfer has.
+        self.next_incoming_id = flow.next_outgoing_id;
         match flow.handle {
             Some(remote_handle) => self.on_link_flow(remote_handle, flow, context)?,
             None if flow.delivery_count.is_some()

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::composite::{Composite, Descriptor, composite};
-use super::delivery_state::Outcome;
+use super::delivery_state::{OUTCOMES, Outcome, Released};
+use super::encodings::map_of_one;
 use super::types::{CodecError, Decode, Encode, Raw, RawMap, Reader, Result, Symbol};
 use crate::event::NodeKind;
 
@@ -36,6 +37,9 @@ composite! {
         dynamic_node_properties: optional RawMap,
         capabilities: multiple Symbol,
     }
+
+    /// 3.5.10: the lifetime of a dynamic node that goes with the link which made it.
+    DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
 
     /// 4.5.1: where transactions would be declared.
     Coordinator = 0x30 "amqp:coordinator:list" {
@@ -117,8 +121,73 @@ pub(crate) fn node_kind(capabilities: &[Symbol]) -> NodeKind {
     }
 }
 
+/// 3.5.6: what happens to every terminus here, whatever a peer asks for: nothing is kept of a link that has been detached.
+const LINK_DETACH: &str = "link-detach";
+
+/// 3.5.9: the properties of a dynamic node.
+fn dynamic_node_properties() -> RawMap {
+    map_of_one("lifetime-policy", &DeleteOnClose {})
+}
+
+/// Of the capabilities that a peer asks of a node those that it has: a queue is one, and so is a topic.
+fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<Symbol> {
+    let (lasting, temporary) = match kind {
+        NodeKind::Queue => ("queue", "temporary-queue"),
+        NodeKind::Topic => ("topic", "temporary-topic"),
+        NodeKind::Unspecified => return Vec::new(),
+    };
+    let is_granted = |symbol: &&Symbol| symbol.as_str() == lasting || (dynamic && symbol.as_str() == temporary);
+    asked.iter().filter(is_granted).cloned().collect()
+}
+
+/// 3.5.7: a topic gives copies; a queue does to who asks for them; from everywhere else messages are moved.
+fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Topic => "copy",
+        NodeKind::Queue if asked.browses() == Ok(true) => "copy",
+        NodeKind::Queue | NodeKind::Unspecified => "move",
+    }
+}
+
+impl Target {
+    /// 3.5.4: the target that a peer gets which asked for this one. What is not kept is not said to be.
+    pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Target {
+        Target {
+            address,
+            expiry_policy: Some(Symbol::new(LINK_DETACH)),
+            dynamic: self.dynamic,
+            dynamic_node_properties: self.dynamic.then(dynamic_node_properties),
+            capabilities: granted_capabilities(&self.capabilities, kind, self.dynamic),
+            ..Target::default()
+        }
+    }
+}
+
 impl Source {
-    /// 3.5.5: takes copies and leaves the messages where they are.
+    /// 3.5.3: the source that a peer gets which asked for this one. What is not kept is not said to be.
+    pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Source {
+        let default_outcome = self.default_outcome.clone().unwrap_or(Outcome::Released(Released {}));
+        Source {
+            address,
+            expiry_policy: Some(Symbol::new(LINK_DETACH)),
+            dynamic: self.dynamic,
+            dynamic_node_properties: self.dynamic.then(dynamic_node_properties),
+            distribution_mode: self.distribution_mode.as_ref().map(|_| Symbol::new(granted_mode(self, kind))),
+            default_outcome: Some(default_outcome),
+            outcomes: self.granted_outcomes(),
+            capabilities: granted_capabilities(&self.capabilities, kind, self.dynamic),
+            ..Source::default()
+        }
+    }
+
+    /// All that we know, or those of them that the peer asked for.
+    fn granted_outcomes(&self) -> Vec<Symbol> {
+        let asked =
+            |outcome: &str| self.outcomes.is_empty() || self.outcomes.iter().any(|asked| asked.as_str() == outcome);
+        OUTCOMES.into_iter().filter(|outcome| asked(outcome)).map(Symbol::new).collect()
+    }
+
+    /// 3.5.7: takes copies and leaves the messages where they are.
     pub(crate) fn browses(&self) -> Result<bool> {
         match self.distribution_mode.as_ref().map(Symbol::as_str) {
             None | Some("move") => Ok(false),

@@ -45,7 +45,7 @@ pub(crate) enum Node {
     Anonymous,
 }
 
-/// What kind of node a dynamic terminus asked for.
+/// What kind of node a dynamic terminus asks for, and what kind a link has been attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeKind {
     Unspecified,

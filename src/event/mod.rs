@@ -79,7 +79,7 @@ impl Event {
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// The attach holds; `address` is where, none for an anonymous one.
-    Attached { link: LinkKey, address: Option<Arc<str>> },
+    Attached { link: LinkKey, address: Option<Arc<str>>, kind: NodeKind },
     /// The attach does not hold, or what the link asked for cannot be done.
     Refused { link: LinkKey, fault: Box<Fault> },
     /// A producer may send `credit` messages from now.

@@ -22,7 +22,10 @@ impl Router {
             _ if exchange.is_some() => None,
             named => Some(self.route_for(named, key)),
         };
-        let address = route.and_then(|route| self.routes.get(route)).map(|route| route.address.clone());
+        let (address, kind) = match route.and_then(|route| self.routes.get(route)) {
+            Some(route) => (Some(route.address.clone()), kind_of(route)),
+            None => (None, NodeKind::Unspecified),
+        };
         if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
             route.producers += 1;
         }
@@ -30,7 +33,7 @@ impl Router {
         let exchange = exchange.map(Box::new);
         self.links.add_producer(key, Producer { withheld, exchange, ..Producer::new(name, route) });
         self.counts.sender_links += 1;
-        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address) });
+        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address), kind });
         if let Some(route) = route
             && self.routes.get(route).is_some_and(Route::is_slow)
         {
@@ -61,8 +64,9 @@ impl Router {
             }
         }
         let address = address_asked(&request.node).or_else(|| Some(route.address.clone()));
+        let kind = kind_of(route);
         self.links.add_consumer(key, Consumer::new(route_id, browse, request));
-        self.effects.push_back(Effect::Attached { link: key, address });
+        self.effects.push_back(Effect::Attached { link: key, address, kind });
     }
 
     /// The route for a node that a link wants; made if there is none.
@@ -169,6 +173,14 @@ impl Router {
         // What waits is dropped with the next look at it.
         route.ended = true;
         self.forget_address(route_id);
+    }
+}
+
+fn kind_of(route: &Route) -> NodeKind {
+    match route.distribution {
+        Distribution::Queue => NodeKind::Queue,
+        Distribution::Multicast => NodeKind::Topic,
+        Distribution::Direct | Distribution::Anycast => NodeKind::Unspecified,
     }
 }
 

@@ -229,6 +229,8 @@ fn a_channel_that_is_not_had() {
     let refusal = || close().with("error", error("amqp:not-allowed", "no such host"));
     let rows: Vec<(&'static str, (Vec<u8>, &str, &str))> = vec![
         ("closed", ([open().bytes(), refusal().bytes()].concat(), "refused", "amqp:not-allowed: no such host")),
+        ("closed before the open", (refusal().bytes(), "refused", "amqp:not-allowed: no such host")),
+        ("closed before the open, unsaid", (close().bytes(), "refused", "has closed the connection")),
         ("closed, unsaid", ([open().bytes(), close().bytes()].concat(), "refused", "has closed the connection")),
         (
             "a begin first",

@@ -3,6 +3,7 @@
 use fakebroker::Broker;
 use fe2o3_amqp::link::ReceiverAttachError;
 use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::types::definitions::ReceiverSettleMode;
 use fe2o3_amqp::types::messaging::{Message, Properties, Source, Target};
 use fe2o3_amqp::{Receiver, Sender, Session};
 
@@ -121,6 +122,26 @@ fn drained_credit_is_gone() {
         assert_eq!(receiver.recv::<u64>().await.unwrap().body(), &4);
         client.close().await;
         other.close().await;
+    });
+}
+
+#[test]
+fn a_sender_may_ask_the_receiver_to_settle_second() {
+    with_broker(Broker::builder(), |broker| async move {
+        let mut client = Client::connect(&broker).await;
+        let mut sender = Sender::builder()
+            .name("second")
+            .target("queue.second")
+            .receiver_settle_mode(ReceiverSettleMode::Second)
+            .attach(&mut client.session)
+            .await
+            .unwrap();
+        for n in 0..3u64 {
+            sender.send(n).await.unwrap().accepted_or("not accepted").unwrap();
+        }
+        sender.close().await.unwrap();
+        assert_eq!(broker.queue_depth("queue.second"), 3);
+        client.close().await;
     });
 }
 

@@ -19,12 +19,26 @@ fn anything_before_open_closes_with_illegal_state() {
         ("disposition", disposition(RECEIVER, 0, accepted())),
         ("detach", detach(0)),
         ("end", end()),
-        ("close", close()),
     ];
     each_row(rows, |performative| {
         let mut peer = Peer::greeted(&scene.broker);
         peer.send([performative.bytes(), open().bytes()].concat());
         peer.expect_refused_with(ILLEGAL_STATE);
+        scene.undisturbed();
+    });
+    scene.until_alone();
+}
+
+#[test]
+fn a_close_as_the_first_frame_ends_the_connection_at_once() {
+    let mut scene = Scene::new();
+    each_row([("without a reason", close()), ("with one", close().with("error", error("x:y", "why")))], |close| {
+        let mut peer = Peer::greeted(&scene.broker);
+        peer.send(close);
+        // No close of the peer's is awaited: it has been.
+        peer.expect_open();
+        peer.expect_close_with(ILLEGAL_STATE);
+        peer.expect_eof();
         scene.undisturbed();
     });
     scene.until_alone();

@@ -20,13 +20,22 @@ fn refused(attach: Performative, terminus: &str, condition: &str) {
 }
 
 #[test]
-fn a_null_target() {
-    refused(attach_sender("s", 0, "a").with("target", Value::Null), "target", INVALID_FIELD);
-}
-
-#[test]
-fn a_null_source() {
-    refused(attach_receiver("r", 0, "a").with("source", Value::Null), "source", INVALID_FIELD);
+fn a_null_terminus_is_legal_and_carries_nothing() {
+    let target = || attach_sender("s", 0, "a").with("target", Value::Null);
+    let source = || attach_receiver("r", 0, "a").with("source", Value::Null);
+    refused(target(), "target", NOT_FOUND);
+    refused(source(), "source", NOT_FOUND);
+    // 2.7.3: it breaks no rule.
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    for attach in [target(), source()] {
+        peer.attach(attach);
+        peer.expect_detach_with(NOT_FOUND);
+        peer.send(detach(0));
+    }
+    peer.close();
+    broker.wait_for_connections(patience(), 0).unwrap();
+    broker.verify().unwrap();
 }
 
 #[test]
@@ -69,33 +78,134 @@ fn the_peers_own_end_may_be_anything() {
     }
 }
 
-#[test]
-fn every_field_of_a_terminus_is_taken() {
-    let broker = Broker::start().unwrap();
-    let mut peer = Peer::opened(&broker);
-    let node_properties = Value::Map(vec![(symbol("lifetime-policy"), described(0x2b, Value::List(vec![])))]);
-    let filter = Value::Map(vec![(symbol("x-filter"), described(0x1, "selector".into()))]);
-    let common = [
-        ("address", "queue.a".into()),
+/// All that a terminus can ask for, none of which is the default.
+fn demanding(address: &str) -> Vec<(&'static str, Value)> {
+    let policy = described(0x2c, Value::List(vec![]));
+    vec![
+        ("address", address.into()),
         ("durable", Value::Uint(2)),
         ("expiry-policy", symbol("never")),
         ("timeout", Value::Uint(30)),
-        ("dynamic-node-properties", node_properties),
-        ("capabilities", Value::Array(vec![symbol("queue"), symbol("x-more")])),
+        ("dynamic-node-properties", Value::Map(vec![(symbol("lifetime-policy"), policy)])),
+        ("capabilities", symbols(&["queue", "topic", "temporary-queue", "x-more"])),
+    ]
+}
+
+fn symbols(names: &[&str]) -> Value {
+    Value::Array(names.iter().map(|name| symbol(name)).collect())
+}
+
+/// The symbols of a field that may have several.
+#[track_caller]
+fn listed(terminus: &Composite, field: &str) -> Vec<String> {
+    let symbols = match terminus.get(field) {
+        Value::Null => Vec::new(),
+        Value::Array(symbols) => symbols,
+        one => vec![one],
+    };
+    let name = |value| match value {
+        Value::Symbol(name) => name,
+        other => panic!("{field} of {other:?}"),
+    };
+    symbols.into_iter().map(name).collect()
+}
+
+/// What holds of every terminus at the broker, whatever was asked for: nothing is durable, nor kept when the link is detached.
+#[track_caller]
+fn keeps_nothing(terminus: &Composite) {
+    assert!(matches!(terminus.get("durable"), Value::Null | Value::Uint(0)), "{terminus:?}");
+    assert!(matches!(terminus.get("timeout"), Value::Null | Value::Uint(0)), "{terminus:?}");
+    assert_eq!(terminus.get("expiry-policy"), symbol("link-detach"));
+}
+
+#[test]
+fn an_attach_says_what_is_granted() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    // By the kind of node: which of the capabilities it has, and how a source hands out to who asked for the other way.
+    let rows = [
+        ("a queue", ("queue.a", "copy", &["queue"][..], "copy")),
+        ("a queue that is taken from", ("queue.b", "move", &["queue"][..], "move")),
+        ("a topic", ("broadcast.a", "move", &["topic"][..], "copy")),
+        ("an anycast address", ("unicast.a", "copy", &[][..], "move")),
+        ("a direct address", ("a", "copy", &[][..], "move")),
     ];
-    let own = [
-        ("distribution-mode", symbol("move")),
-        ("filter", filter),
-        ("default-outcome", released()),
-        ("outcomes", Value::Array(vec![symbol("amqp:accepted:list"), symbol("amqp:released:list")])),
+    each_row(rows, |(address, mode, capabilities, granted_mode)| {
+        let own = [
+            ("distribution-mode", symbol(mode)),
+            ("filter", Value::Map(vec![(symbol("x-filter"), described(0x1, "selector".into()))])),
+        ];
+        let source = composite(SOURCE, &[&demanding(address)[..], &own].concat());
+        let answer = peer.attach(attach_receiver("r", 0, address).with("source", source));
+        let granted = answer.inner("source").unwrap();
+        assert_eq!(granted.get("address"), address.into());
+        keeps_nothing(&granted);
+        // 3.5.3: what does not filter is left out.
+        assert_eq!(granted.get("filter"), Value::Null);
+        assert_eq!(granted.get("dynamic-node-properties"), Value::Null, "of a node that is not dynamic");
+        assert_eq!(granted.get("distribution-mode"), symbol(granted_mode));
+        assert_eq!(listed(&granted, "capabilities"), capabilities);
+
+        let target = composite(TARGET, &demanding(address));
+        let answer = peer.attach(attach_sender("s", 1, address).with("target", target));
+        peer.expect_credit();
+        let granted = answer.inner("target").unwrap();
+        assert_eq!(granted.get("address"), address.into());
+        keeps_nothing(&granted);
+        assert_eq!(granted.get("dynamic-node-properties"), Value::Null);
+        assert_eq!(listed(&granted, "capabilities"), capabilities);
+        for handle in [0, 1] {
+            peer.send(detach(handle));
+            peer.expect_detach();
+        }
+    });
+}
+
+#[test]
+fn a_source_says_which_outcomes_it_knows() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    let all = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
+    let failed = || composite(MODIFIED, &[("delivery-failed", true.into())]);
+    let rows = [
+        ("none asked for", (vec![], released(), &all[..])),
+        ("two", (vec![("outcomes", symbols(&[all[2], all[0]]))], released(), &[all[0], all[2]][..])),
+        ("one that nobody knows", (vec![("outcomes", symbols(&[all[0], "x:y"]))], released(), &all[..1])),
+        ("another default", (vec![("default-outcome", failed())], failed(), &all[..])),
     ];
-    let source = composite(SOURCE, &[&common[..], &own].concat());
-    let answer = peer.attach(attach_receiver("r", 0, "queue.a").with("source", source));
-    let answered = answer.inner("source").unwrap();
-    // 3.5.3: what is not so is not said: nothing filters here, and nothing is durable.
-    assert_eq!(answered.get("filter"), Value::Null);
-    assert!(matches!(answered.get("durable"), Value::Null | Value::Uint(0)));
-    let target = composite(TARGET, &common);
-    peer.attach(attach_sender("s", 1, "queue.a").with("target", target));
-    peer.expect_credit();
+    each_row(rows, |(asked, default_outcome, outcomes)| {
+        let source = composite(SOURCE, &[&[("address", "queue.a".into())], &asked[..]].concat());
+        let answer = peer.attach(attach_receiver("r", 0, "").with("source", source));
+        let granted = answer.inner("source").unwrap();
+        let code = |outcome: &Value| Composite::of(outcome).unwrap().code;
+        assert_eq!(code(&granted.get("default-outcome")), code(&default_outcome));
+        assert_eq!(listed(&granted, "outcomes"), outcomes);
+        peer.send(detach(0));
+        peer.expect_detach();
+    });
+}
+
+#[test]
+fn a_dynamic_node_says_how_long_it_lives() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    let temporary = |code: u64, kind: &str| {
+        let mut fields = demanding("");
+        fields.retain(|(field, _)| !matches!(*field, "address" | "capabilities"));
+        fields.extend([("dynamic", true.into()), ("capabilities", symbols(&[kind, "x-more"]))]);
+        composite(code, &fields)
+    };
+    // 3.5.10: it goes with its link, whatever was asked for.
+    let until_closed = Value::Map(vec![(symbol("lifetime-policy"), described(0x2b, Value::List(vec![])))]);
+    for (handle, kind) in [(0, "temporary-queue"), (2, "temporary-topic")] {
+        let receiver = attach_receiver(kind, handle, "").with("source", temporary(SOURCE, kind));
+        let sender = attach_sender(kind, handle + 1, "").with("target", temporary(TARGET, kind));
+        let granted = [peer.attach(receiver).inner("source").unwrap(), peer.attach(sender).inner("target").unwrap()];
+        for granted in granted {
+            keeps_nothing(&granted);
+            assert_eq!(granted.get("dynamic"), Value::Bool(true));
+            assert_eq!(granted.get("dynamic-node-properties"), until_closed);
+            assert_eq!(listed(&granted, "capabilities"), [kind]);
+        }
+    }
 }

@@ -191,3 +191,21 @@ fn one_session_that_is_shut_does_not_shut_another() {
     }
     peer.expect_nothing();
 }
+
+#[test]
+fn the_peer_says_where_its_transfers_begin() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer::opened(&broker);
+    peer.attach_sender("s", 0, "queue.a");
+    peer.send_accepted(0, &["1", "2"]);
+    peer.send(peer.flow().with("echo", true));
+    assert_eq!(peer.expect_session_flow().number("next-incoming-id"), 2);
+    // 2.5.6: next-incoming-id is what the peer's flow says, whatever has been counted; also over the end of the circle.
+    for id in [70u32, u32::MAX] {
+        peer.send(peer.flow().with("next-outgoing-id", id).with("echo", true));
+        assert_eq!(peer.expect_session_flow().number("next-incoming-id"), u64::from(id));
+    }
+    peer.send_accepted(0, &["3"]);
+    peer.send(flow().with("next-outgoing-id", 0u32).with("echo", true));
+    assert_eq!(peer.expect_session_flow().number("next-incoming-id"), 0);
+}

@@ -99,7 +99,7 @@ fn who_is_attached_is_counted_live() {
     peer.attach_receiver("r", 2, "a", 1);
     // A refused link is none.
     peer.attach(attach_sender("refused", 3, "a").with("target", Value::Null));
-    peer.expect_detach_with("amqp:invalid-field");
+    peer.expect_detach_with(NOT_FOUND);
     peer.send(detach(3));
     assert_eq!(counted(&broker), [("connections", 1), ("sender_links", 2), ("receiver_links", 1)]);
     // A dynamic one and an anonymous one count like all others.
