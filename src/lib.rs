@@ -167,6 +167,7 @@ mod amqp091;
 mod amqp10;
 mod arguments;
 mod broker;
+mod budget;
 mod clock;
 mod config;
 pub mod connector;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::connection::{Connection, Link, LinkEnd};
+use super::consumer::ENDLESS;
 use super::entities::Question;
 use super::method::{self, Access, Channel as Class, Confirm as ConfirmClass, Method, MethodId};
 use super::publish::{Confirms, Partial};
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation};
-use crate::event::{Event, Fault, Gone, LinkId, Node, Ticket};
+use crate::event::{Event, Fault, LinkId, Node, Ticket};
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::outbox::Outbox;
@@ -39,6 +40,8 @@ pub(crate) struct Channel {
     pub(super) unacked: Ledger<Unacked>,
     /// How many of them consumers have.
     pub(super) consumed: u32,
+    /// Places in the window of all its consumers that have come free and that the router has not been told of.
+    pub(super) returned: i64,
     /// basic.qos: for each consumer from now on, and for all together. 0 is no limit.
     pub(super) prefetch: u16,
     pub(super) prefetch_all: u16,
@@ -87,6 +90,7 @@ impl Channel {
             getters: HashMap::new(),
             unacked: Ledger::starting_at(1),
             consumed: 0,
+            returned: 0,
             prefetch: 0,
             prefetch_all: 0,
             active: true,
@@ -156,6 +160,7 @@ impl Connection {
             *slot = Some(Box::new(Channel::new(link)));
         }
         let name = format!("channel {number}").into();
+        self.events.push_back(Event::ChannelOpened { channel: number, window: ENDLESS, unit: usize::MAX });
         self.events.push_back(Event::AttachProducer { link, name, node: Node::Anonymous });
         Ok(())
     }
@@ -178,9 +183,7 @@ impl Connection {
                 _ => Err(Violation::new(ReplyCode::CommandInvalid, "close-ok for what was not closed")),
             },
             Class::Flow { active } => {
-                if let Some(channel) = self.channel_mut(number) {
-                    channel.active = *active;
-                }
+                self.set_active(number, *active);
                 self.tell(number, &Method::Channel(Class::FlowOk { active: *active }), out);
                 self.touch(number);
                 Ok(())
@@ -278,7 +281,7 @@ impl Connection {
     fn let_channel_go(&mut self, number: u16, out: &mut Outbox) {
         let mut links = self.channel_mut(number).map(|channel| std::mem::take(&mut channel.links)).unwrap_or_default();
         links.retain(|link| self.remove_link(*link));
-        let gone: Vec<Gone> = links.into_iter().map(|link| Gone { link, unsent: Vec::new() }).collect();
+        let gone: Vec<LinkId> = links.into_iter().collect();
         if let Some(partial) = self.channel_mut(number).and_then(|channel| channel.content.take()) {
             self.partial_bytes -= partial.len();
         }

@@ -9,7 +9,7 @@ use super::frame::{self, Frame, FrameType};
 use super::method::{self, Connection as Class, Method};
 use super::types::{Reader, shortened};
 use super::violation::{Details, ReplyCode, Scope, Violation};
-use crate::event::{Breach, Event, Fault, Gone, LinkId};
+use crate::event::{Breach, Event, Fault, LinkId};
 use crate::outbox::Outbox;
 
 impl Connection {
@@ -94,8 +94,7 @@ impl Connection {
         self.partial_bytes = 0;
         self.starved = 0;
         let links = self.links.drain().zip(0..);
-        let gone = links.map(|(link, slot)| Gone { link: LinkId { slot, serial: link.serial }, unsent: Vec::new() });
-        let gone: Vec<Gone> = gone.collect();
+        let gone: Vec<LinkId> = links.map(|(link, slot)| LinkId { slot, serial: link.serial }).collect();
         if !gone.is_empty() {
             self.events.push_back(Event::Detach { gone });
         }

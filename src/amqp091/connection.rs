@@ -20,7 +20,7 @@ use super::method::{self, CONNECTION, Connection as Class, Method, MethodId, PUB
 use super::types::{Reader, Version, saturate};
 use super::violation::{ReplyCode, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Breach, Effect, Event, LinkId, Opened, Outcome};
+use crate::event::{Arrival, Breach, Effect, Event, LinkId, Opened, Outcome, Run};
 use crate::outbox::Outbox;
 
 /// See the module.
@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     /// Consumer tags that were made for consumers without one.
     pub(super) generated_tags: u64,
     pub(super) events: VecDeque<Event>,
+    /// The messages of those events that have one.
+    pub(super) arrivals: VecDeque<Arrival>,
     pub(super) breaches: VecDeque<Breach>,
     /// Channels that have something to do at the end of the turn.
     pub(super) touched: Vec<u16>,
@@ -152,6 +154,7 @@ impl Connection {
             next_serial: 0,
             generated_tags: 0,
             events: VecDeque::new(),
+            arrivals: VecDeque::new(),
             breaches: VecDeque::new(),
             touched: Vec::new(),
             partial_bytes: 0,
@@ -161,17 +164,27 @@ impl Connection {
     }
 
     /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed.
-    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+    pub(crate) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+        run: &mut Run,
+    ) -> Option<Event> {
         if !input.is_empty() {
             self.last_received = now;
         }
         loop {
             if let Some(event) = self.events.pop_front() {
+                if matches!(event, Event::Messages { .. }) {
+                    run.arrivals.extend(self.arrivals.pop_front());
+                }
                 return Some(event);
             }
             match self.step(input, now, out) {
                 Ok(true) => {}
-                Ok(false) => return self.events.pop_front(),
+                Ok(false) if self.events.is_empty() => return None,
+                Ok(false) => {}
                 Err(violation) => self.fail(&violation, now, out),
             }
         }
@@ -383,12 +396,14 @@ impl Connection {
         let Some(Link { channel, .. }) = self.link_mut(id) else { return };
         let channel = *channel;
         let result = match effect {
-            Effect::Deliver { message, settled, ticket, .. } => {
-                self.deliver(id, &message, settled, ticket, out);
+            Effect::Deliver { mut deliveries, .. } => {
+                self.deliver(id, &mut deliveries, out);
                 Ok(())
             }
-            Effect::Settle { delivery, outcome, .. } => {
-                self.settle(channel, delivery.0, &outcome, out);
+            Effect::Settle { first, count, outcome, .. } => {
+                for delivery in (first.0..).take(count as usize) {
+                    self.settle(channel, delivery, &outcome, out);
+                }
                 Ok(())
             }
             Effect::Drained { left, .. } => {
@@ -396,6 +411,10 @@ impl Connection {
                 Ok(())
             }
             Effect::Grant { credit, .. } => {
+                self.set_starved(channel, credit == 0, out);
+                Ok(())
+            }
+            Effect::GrantMore { credit, .. } => {
                 self.set_starved(channel, credit == 0, out);
                 Ok(())
             }

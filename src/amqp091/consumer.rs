@@ -1,27 +1,34 @@
 //! The basic class but for publish: consumers, deliveries and their acknowledgements, basic.get, prefetch. A part of
 //! `channel.rs`.
 //!
-//! The router gives a consumer no more than it has credit for. Here credit is what prefetch leaves: it is given anew at the
-//! end of a turn in which deliveries were acknowledged. Where several consumers share a limit, one may be given a delivery
-//! that is over it by then: that goes back unsent.
+//! The router gives a consumer no more than it has credit for. Here credit is what prefetch leaves: what was acknowledged in a
+//! turn is given back at its end. The limit that the consumers of a channel share is the channel's window.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use super::channel::{Channel, Unacked, not_for_us};
+use super::channel::{Unacked, not_for_us};
 use super::connection::{Connection, Link, LinkEnd, outcome_of};
 use super::content::Content;
 use super::entities::Question;
 use super::method::{BASIC, Basic, Method};
 use super::types::{Version, Writer, saturate};
 use super::violation::{ReplyCode, Violation};
-use crate::event::{ConsumerRequest, Event, Gone, LinkId, Manner, Node, Outcome, Ticket};
+use crate::event::{ConsumerRequest, Delivery, Event, LinkId, Manner, Node, Outcome, Ticket};
 use crate::message::Message;
 use crate::outbox::Outbox;
 
-/// Credit where nothing limits it.
-const ENDLESS: u32 = 1 << 30;
+/// Credit where nothing limits it: more than can ever be used.
+pub(super) const ENDLESS: i64 = 1 << 60;
+
+/// What is taken off the credit of a consumer whose channel is not active.
+const PAUSED: i64 = 1 << 61;
+
+/// What a limit of basic.qos allows.
+fn allowed(limit: u16) -> i64 {
+    if limit == 0 { ENDLESS } else { limit.into() }
+}
 
 /// What receives on a channel: a client's consumer, or what basic.get looks with.
 #[derive(Debug)]
@@ -32,25 +39,11 @@ pub(crate) struct Consumer {
     is_getter: bool,
     no_ack: bool,
     prefetch: u16,
-    /// What the router believes that it may still send.
-    credit: u32,
+    /// Deliveries that have been acknowledged and that the router has not been told of.
+    returned: i64,
     pub(super) unacked: u32,
     /// It takes no more, and goes with its last acknowledgement.
     retired: bool,
-}
-
-impl Consumer {
-    /// How much more the router may send.
-    fn credit_on(&self, channel: &Channel) -> u32 {
-        if !channel.active || self.retired {
-            return 0;
-        }
-        if self.no_ack {
-            return ENDLESS;
-        }
-        let left = |limit: u16, used: u32| if limit == 0 { ENDLESS } else { u32::from(limit).saturating_sub(used) };
-        left(self.prefetch, self.unacked).min(left(channel.prefetch_all, channel.consumed))
-    }
 }
 
 /// Writes exchange and routing key of a message. Without both it was sent to its queue itself, as if by the default exchange.
@@ -89,7 +82,8 @@ impl Connection {
                 }
                 // As RabbitMQ reads it: for all consumers of the channel, or for each that comes.
                 if global {
-                    channel.prefetch_all = prefetch_count;
+                    let before = std::mem::replace(&mut channel.prefetch_all, prefetch_count);
+                    channel.returned += allowed(prefetch_count) - allowed(before);
                 } else {
                     channel.prefetch = prefetch_count;
                 }
@@ -176,7 +170,7 @@ impl Connection {
             is_getter: false,
             no_ack,
             prefetch,
-            credit: 0,
+            returned: 0,
             unacked: 0,
             retired: false,
         };
@@ -207,6 +201,8 @@ impl Connection {
         }
         self.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
             link,
+            // What is not acknowledged is not limited.
+            channel: (manner == Manner::Unsettled).then_some(number),
             name,
             node: Node::Queue(queue),
             manner,
@@ -232,11 +228,11 @@ impl Connection {
                     channel.consumers.insert(tag, id);
                 }
                 // Deliveries come after consume-ok.
-                self.touch(number);
+                self.give_first_credit(id, number);
             }
             question => {
                 channel.question = question;
-                self.events.push_back(Event::Credit { link: id, credit: 1, drain: true });
+                self.events.push_back(Event::Credit { link: id, more: 1, drain: true });
             }
         }
     }
@@ -258,7 +254,7 @@ impl Connection {
             channel.links.remove(&id);
         }
         if self.remove_link(id) {
-            self.events.push_back(Event::Detach { gone: vec![Gone { link: id, unsent: Vec::new() }] });
+            self.events.push_back(Event::Detach { gone: vec![id] });
         }
     }
 
@@ -290,7 +286,7 @@ impl Connection {
         let question = Question::Get { got: None };
         channel.question = Some((question.method(), question));
         if let Some(link) = known {
-            self.events.push_back(Event::Credit { link, credit: 1, drain: true });
+            self.events.push_back(Event::Credit { link, more: 1, drain: true });
             return Ok(());
         }
         let consumer = Consumer {
@@ -299,7 +295,7 @@ impl Connection {
             is_getter: true,
             no_ack,
             prefetch: 0,
-            credit: 0,
+            returned: 0,
             unacked: 0,
             retired: true,
         };
@@ -372,8 +368,16 @@ impl Connection {
         self.let_consumer_go(id);
     }
 
-    /// The router has a message for a consumer.
-    pub(super) fn deliver(&mut self, id: LinkId, message: &Message, settled: bool, ticket: Ticket, out: &mut Outbox) {
+    /// The router has messages for a consumer.
+    pub(crate) fn deliver(&mut self, id: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
+        for Delivery { message, settled, ticket, .. } in deliveries.drain(..) {
+            if self.link_mut(id).is_some() {
+                self.deliver_one(id, &message, settled, ticket, out);
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, id: LinkId, message: &Message, settled: bool, ticket: Ticket, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(id.slot as usize) else { return };
         let number = link.channel;
         let LinkEnd::Consumer(consumer) = &mut link.end else { return };
@@ -384,17 +388,6 @@ impl Connection {
             }
             return;
         }
-        if consumer.credit_on(channel) == 0 {
-            // A limit that it shares with others is reached by now. Without credit it does not come straight back.
-            consumer.credit = 0;
-            self.events.push_back(Event::Credit { link: id, credit: 0, drain: false });
-            self.events.push_back(Event::Unsent { link: id, ticket });
-            self.touch(number);
-            return;
-        }
-        consumer.credit = consumer.credit.saturating_sub(1);
-        // Endless credit comes to an end where nobody acknowledges.
-        let is_low = consumer.credit == ENDLESS / 2;
         let tag = match settled {
             true => channel.unacked.skip(),
             false => channel.unacked.push(Unacked { link: id, ticket, got: false }),
@@ -411,9 +404,6 @@ impl Connection {
             })
         });
         self.delivered(id, number, tag, settled, ticket, written);
-        if is_low {
-            self.touch(number);
-        }
     }
 
     /// A delivery has been written, or cannot be.
@@ -423,10 +413,14 @@ impl Connection {
             log::warn!("{}: a message whose header does not fit frame-max is not delivered", self.name);
             channel.unacked.remove(tag);
             // It has used up credit.
+            if !settled && let Some(consumer) = self.links.get_mut(id.slot as usize).and_then(Link::consumer_mut) {
+                consumer.returned += 1;
+                channel.returned += i64::from(!consumer.is_getter);
+            }
             self.touch(number);
             let lost = match settled {
                 true => Event::Sent { link: id, ticket },
-                false => Event::Answer { link: id, ticket, outcome: Outcome::Rejected(None) },
+                false => Event::Answer { link: id, first: ticket, count: 1, outcome: Outcome::Rejected(None) },
             };
             self.events.push_back(lost);
             return;
@@ -475,7 +469,9 @@ impl Connection {
             let Some(consumer) = link.and_then(Link::consumer_mut) else { continue };
             consumer.unacked -= 1;
             let done = consumer.retired && consumer.unacked == 0;
-            self.events.push_back(Event::Answer { link: id, ticket, outcome: outcome.clone() });
+            consumer.returned += 1;
+            channel.returned += i64::from(!got);
+            self.events.push_back(Event::Answer { link: id, first: ticket, count: 1, outcome: outcome.clone() });
             if done && got {
                 self.tidy_getter(id);
             } else if done {
@@ -485,19 +481,40 @@ impl Connection {
         self.touch(number);
     }
 
-    /// Tells the router how much more each consumer of a channel takes, where that has changed.
+    /// Gives a consumer that has just been attached the credit that it begins with.
+    fn give_first_credit(&mut self, id: LinkId, number: u16) {
+        let Some(channel) = self.channel_mut(number) else { return };
+        let paused = if channel.active { 0 } else { PAUSED };
+        let Some(consumer) = self.link_mut(id).and_then(Link::consumer_mut) else { return };
+        let first = if consumer.no_ack { ENDLESS } else { allowed(consumer.prefetch) };
+        self.events.push_back(Event::Credit { link: id, more: first - paused, drain: false });
+    }
+
+    /// channel.flow: the consumers of a channel are sent nothing more, or go on.
+    pub(super) fn set_active(&mut self, number: u16, active: bool) {
+        let Some(channel) = self.channel_mut(number) else { return };
+        if std::mem::replace(&mut channel.active, active) == active {
+            return;
+        }
+        let more = if active { PAUSED } else { -PAUSED };
+        let consumers: Vec<LinkId> = channel.consumers.values().copied().collect();
+        self.events.extend(consumers.into_iter().map(|link| Event::Credit { link, more, drain: false }));
+    }
+
+    /// Tells the router how much more each consumer of a channel takes, where something was acknowledged.
     pub(super) fn grant_credit(&mut self, number: u16) {
         let Some(Some(channel)) = self.channels.get_mut(usize::from(number)) else { return };
         for id in channel.consumers.values() {
             let link = self.links.get_mut(id.slot as usize).filter(|link| link.serial == id.serial);
             let Some(consumer) = link.and_then(Link::consumer_mut) else { continue };
-            let credit = consumer.credit_on(channel);
-            // Endless credit is topped up now and then.
-            if credit == consumer.credit || (credit == ENDLESS && consumer.credit > ENDLESS / 2) {
-                continue;
+            let more = std::mem::take(&mut consumer.returned);
+            if more != 0 {
+                self.events.push_back(Event::Credit { link: *id, more, drain: false });
             }
-            consumer.credit = credit;
-            self.events.push_back(Event::Credit { link: *id, credit, drain: false });
+        }
+        let more = std::mem::take(&mut channel.returned);
+        if more != 0 {
+            self.events.push_back(Event::Window { channel: number, more });
         }
     }
 }

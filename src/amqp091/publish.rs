@@ -10,7 +10,7 @@ use super::frame::{Frame, FrameType};
 use super::method::{BASIC, Basic, Connection as ConnectionClass, Method, PUBLISH};
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
-use crate::event::{DeliveryKey, Destination, Event, Outcome, Reason, Text};
+use crate::event::{Arrival, DeliveryKey, Destination, Event, Outcome, Reason, Text};
 use crate::message::{Encoding, Message, Payload, PayloadBuilder};
 use crate::outbox::Outbox;
 
@@ -137,7 +137,8 @@ impl Connection {
         if mandatory {
             channel.mandatory.insert(delivery, message.clone().kept());
         }
-        self.events.push_back(Event::Message { link, delivery: DeliveryKey(delivery), settled, to, message });
+        self.events.push_back(Event::Messages { link, to, credit: u32::MAX });
+        self.arrivals.push_back(Arrival { delivery: (!settled).then_some(DeliveryKey(delivery)), message });
         Ok(())
     }
 

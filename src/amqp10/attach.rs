@@ -10,7 +10,7 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
-use crate::event::{ConsumerRequest, Event, Fault, Gone, LinkId, Manner, Node, NodeKind, Outcome, Reply};
+use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Reply};
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
@@ -51,11 +51,10 @@ impl Session {
             state: LinkState::AwaitDetach,
             end: our_end(&attach, matches!(node, Ok(Some(Node::Anonymous))), context),
             flow_due: false,
-            is_blocked: false,
             unsettled: 0,
             ours: false,
         };
-        let event = node.map(|node| node.map(|node| event_for(&attach, id, node, &link.end)));
+        let event = node.map(|node| node.map(|node| event_for(&attach, id, self.channel, node, &link.end)));
         self.handles.set(attach.handle, handle);
         self.links.insert(link);
         match event {
@@ -176,17 +175,17 @@ impl Session {
     }
 
     /// Directory and session forget the link; what the router has to know of that.
-    fn let_go(&mut self, handle: usize, context: &mut Context<'_>) -> Option<Gone> {
-        let unsent = self.forget_deliveries(handle, context.directory);
+    fn let_go(&mut self, handle: usize, context: &mut Context<'_>) -> Option<LinkId> {
+        self.forget_deliveries(handle, context);
         let link = self.links.get_mut(handle)?;
         context.directory.remove(link.id, &link.name, link.role());
         let before = std::mem::replace(&mut link.state, LinkState::AwaitDetach);
         let was_known = matches!(before, LinkState::Attached | LinkState::AwaitAttach);
-        was_known.then_some(Gone { link: link.id, unsent })
+        was_known.then_some(link.id)
     }
 
     /// All links go, without a word each.
-    pub(crate) fn let_all_go(&mut self, context: &mut Context<'_>) -> Vec<Gone> {
+    pub(crate) fn let_all_go(&mut self, context: &mut Context<'_>) -> Vec<LinkId> {
         self.forget_unsettled();
         let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
         handles.into_iter().filter_map(|handle| self.let_go(handle, context)).collect()
@@ -213,8 +212,8 @@ impl Session {
         if self.links.try_remove(handle).is_some() {
             context.directory.attached -= 1;
         }
-        // What it held may have been what others waited for.
-        self.pump_blocked(context);
+        // What it was being sent may have been what others waited for.
+        self.pump(context);
         Ok(())
     }
 
@@ -293,11 +292,12 @@ fn our_end(attach: &Attach, anonymous: bool, context: &Context<'_>) -> LinkEnd {
     }
 }
 
-fn event_for(attach: &Attach, link: LinkId, node: Node, end: &LinkEnd) -> Event {
+fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &LinkEnd) -> Event {
     match end {
         LinkEnd::Receiver(_) => Event::AttachProducer { link, name: attach.name.clone(), node },
         LinkEnd::Sender(sender) => Event::AttachConsumer(Box::new(ConsumerRequest {
             link,
+            channel: Some(channel),
             name: attach.name.clone(),
             node,
             manner: match attach.snd_settle_mode {

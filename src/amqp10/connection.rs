@@ -15,13 +15,15 @@ use super::definitions::{Condition, Error};
 use super::directory::Directory;
 use super::encodings::read_string_map;
 use super::frame::{self, Frame, FrameType};
+use super::gathered::Gathered;
+use super::link::{Link, LinkEnd};
 use super::performative::{Attach, Begin, Close, Open, Performative, Transfer};
 use super::session::{Context, Session, Wire};
 use super::transfer;
 use super::types::{Decode, Reader};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Breach, Effect, Event, Fault, LinkId, Opened, Reply};
+use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Reply, Run};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -49,6 +51,10 @@ pub(crate) struct Connection {
     channels: Vec<Option<u16>>,
     pub(super) directory: Directory,
     pub(super) events: VecDeque<Event>,
+    /// Messages that have been read and not been handed out. Empty between two calls of [`Connection::receive`].
+    gathered: Gathered,
+    /// A violation after messages that have to be answered first, and the session (by our channel) that it was found in.
+    postponed: Option<(Violation, usize)>,
     pub(super) breaches: VecDeque<Breach>,
     /// Sessions (by our channel) that have something to write at the end of the turn.
     touched: Vec<usize>,
@@ -101,22 +107,44 @@ impl Connection {
             channels: Vec::new(),
             directory: Directory::default(),
             events: VecDeque::new(),
+            gathered: Gathered::default(),
+            postponed: None,
             breaches: VecDeque::new(),
             touched: Vec::new(),
         }
     }
 
-    /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed.
-    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+    /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed. Whole messages
+    /// that follow each other on one link come together: they are in `run` then, see [`Event::Messages`].
+    pub(crate) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+        run: &mut Run,
+    ) -> Option<Event> {
         if !input.is_empty() {
             self.last_received = now;
         }
+        self.gathered.borrow(run);
+        let event = self.next_event(input, now, out);
+        self.gathered.give_back(run).or(event)
+    }
+
+    fn next_event(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            match self.step(input, out) {
-                Ok(true) => {}
+            let stepped = match self.postponed.take() {
+                Some((violation, ours)) => self.contain(Err(violation), ours, out).map(|()| true),
+                None => self.step(input, out),
+            };
+            match stepped {
+                Ok(true) if self.gathered.is_empty() => {}
+                // What came before the next frame is answered before it is read, unless it may go on with it.
+                Ok(true) if self.postponed.is_none() && self.gathered.goes_on_with(input) => {}
+                Ok(true) => return None,
                 Ok(false) => return self.events.pop_front(),
                 Err(violation) => self.fail(&violation, now, out),
             }
@@ -255,6 +283,11 @@ impl Connection {
         session.joined(channel, begin);
         let answer = session.begin(self.config.handle_max);
         self.sessions.insert(session);
+        self.events.push_back(Event::ChannelOpened {
+            channel: ours,
+            window: begin.incoming_window.into(),
+            unit: (self.max_frame_size as usize).saturating_sub(transfer::OVERHEAD),
+        });
         self.map_channel(channel, ours);
         self.wire(out).send(ours, &answer)
     }
@@ -287,7 +320,13 @@ impl Connection {
             true => Ok(()),
             false => session.on_transfer(transfer, payload, context),
         });
-        self.contain(result, ours, out)
+        match result {
+            Err(violation) if !self.gathered.is_empty() => {
+                self.postponed = Some((violation, ours));
+                Ok(())
+            }
+            result => self.contain(result, ours, out),
+        }
     }
 
     fn session_of_frame(&self, channel: u16) -> Result<usize, Violation> {
@@ -377,6 +416,7 @@ impl Connection {
             config: &self.config,
             wire: Wire { out, max_frame_size: self.max_frame_size },
             events: &mut self.events,
+            gathered: &mut self.gathered,
             directory: &mut self.directory,
         };
         work(session, &mut context)
@@ -518,11 +558,10 @@ impl Connection {
                 Effect::Refused { fault, .. } => return session.refused(handle, Error::from(*fault), context),
                 Effect::Detach { fault, .. } => return session.detach_attached(handle, Error::from(*fault), context),
                 Effect::Grant { credit, .. } => session.grant(handle, credit),
-                Effect::Deliver { message, settled, ticket, .. } => {
-                    session.deliver(handle, message, settled, ticket, context);
-                }
+                Effect::GrantMore { credit, .. } => session.grant_more(handle, credit),
+                Effect::Deliver { deliveries, .. } => session.deliver(handle, deliveries.into_iter(), context),
                 Effect::Drained { .. } => session.drained(handle),
-                Effect::Settle { delivery, outcome, .. } => session.settle(delivery, outcome),
+                Effect::Settle { first, count, outcome, .. } => session.settle(first, count, &outcome),
                 // Answers to what nobody asks here.
                 Effect::Declared { .. }
                 | Effect::Deleted { .. }
@@ -533,6 +572,20 @@ impl Connection {
         });
         if let Err(violation) = self.contain(result, place.channel, out) {
             self.fail(&violation, now, out);
+        }
+    }
+
+    /// Messages for a consumer of this connection. Empties the list.
+    pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
+        match self.directory.place(link) {
+            Some(place) => {
+                let _ = self.with_session(place.channel, out, |session, context| {
+                    session.deliver(place.handle, deliveries.drain(..), context);
+                    Ok(())
+                });
+            }
+            // It has gone meanwhile, and what it was sent goes back with it.
+            None => deliveries.clear(),
         }
     }
 
@@ -568,9 +621,19 @@ impl Connection {
         session.and_then(|(session, handle)| session.links.get(handle)).map_or(0, |link| link.unsettled)
     }
 
-    /// Bytes of deliveries that wait for the windows of sessions.
-    pub(crate) fn blocked_bytes(&self) -> usize {
-        self.directory.blocked_bytes
+    /// Deliveries of which not all has been written, for want of room in the windows of sessions.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.sessions.iter().map(|(_, session)| session.sending.len()).sum()
+    }
+
+    /// Credit that a link has which the peer sends on. 0 for another.
+    pub(crate) fn credit(&self, link: LinkId) -> u32 {
+        let place = self.directory.place(link);
+        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
+        match session.and_then(|(session, handle)| session.links.get(handle)) {
+            Some(Link { end: LinkEnd::Receiver(receiver), .. }) => receiver.credit,
+            _ => 0,
+        }
     }
 
     /// Both have opened, and neither has closed.

@@ -1,21 +1,23 @@
 //! 2.6.12 to 2.6.14: deliveries on their way in and out, a transfer at a time. A part of `session.rs`.
 //!
-//! A message that comes in one transfer, as nearly all do, passes without being put together; one that goes out is written
-//! at once if the peer's window is open, and waits at its link otherwise.
+//! A message that comes in one transfer, as nearly all do, passes without being put together. The router hands out no more than
+//! the peer's window takes, so what goes out is written at once; only of a message that is larger than what is left of the
+//! window the rest waits here.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::definitions::{Condition, ReceiverSettleMode, SequenceNo};
 use super::delivery_state::DeliveryState;
-use super::directory::Directory;
 use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
 use super::performative::Transfer;
-use super::session::{Arrived, Context, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
+use super::session::{Arrived, Context, FULL, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
 use super::transfer;
 use super::violation::Violation;
-use crate::event::{DeliveryKey, Destination, Event, Ticket};
+use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, Ticket};
 use crate::ledger::Ledger;
-use crate::message::Message;
+use crate::message::{Message, Payload};
 
 impl Session {
     /// 2.7.5: a transfer came in.
@@ -33,6 +35,7 @@ impl Session {
         self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
 
         let handle = self.local_handle(transfer.handle)?;
+        let source = (self.remote_channel.unwrap_or_default(), transfer.handle);
         let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
         if !matches!(link.state, LinkState::Attached) {
             // 2.6.5: what was under way when we detached is discarded.
@@ -65,7 +68,7 @@ impl Session {
                     return self.wait_for_more(handle, partial, context);
                 }
                 let (number, settled) = (partial.number, partial.settled);
-                self.arrived(handle, number, settled, partial.finish(), context);
+                self.arrived(handle, source, (number, settled), partial.finish(), context);
             }
             None => {
                 let settled = transfer.settled.unwrap_or(false);
@@ -81,7 +84,7 @@ impl Session {
                 } else {
                     let format = transfer.message_format.unwrap_or(0);
                     let message = Message { payload: payload.into(), format, ..Message::default() };
-                    self.arrived(handle, number, settled, message, context);
+                    self.arrived(handle, source, (number, settled), message, context);
                 }
             }
         }
@@ -168,7 +171,14 @@ impl Session {
     }
 
     /// A delivery is all there.
-    fn arrived(&mut self, handle: usize, number: u64, mut settled: bool, message: Message, context: &mut Context<'_>) {
+    fn arrived(
+        &mut self,
+        handle: usize,
+        source: (u16, u32),
+        (number, mut settled): (u64, bool),
+        message: Message,
+        context: &mut Context<'_>,
+    ) {
         if settled {
             self.remove_incoming(number);
         } else {
@@ -177,124 +187,97 @@ impl Session {
         }
         let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) else { return };
         let to = if receiver.by_to { super::section::destination(&message.payload) } else { Destination::Link };
-        let delivery = DeliveryKey(number);
-        context.events.push_back(Event::Message { link: *id, delivery, settled, to, message });
+        let arrival = Arrival { delivery: (!settled).then_some(DeliveryKey(number)), message };
+        context.gathered.add(*id, to, source, receiver.credit, arrival);
     }
 
-    /// The router has a message for a consumer.
+    /// The router has messages for a consumer, which has credit for them.
     pub(crate) fn deliver(
         &mut self,
         handle: usize,
-        message: Message,
-        settled: bool,
-        ticket: Ticket,
+        deliveries: impl Iterator<Item = Delivery>,
         context: &mut Context<'_>,
     ) {
-        let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) else { return };
-        let serial = id.serial;
-        let mut delivery = Outgoing::new(message, settled, ticket);
-        if sender.outgoing.is_empty() && self.put_delivery(handle, serial, &mut delivery, context) {
-            return;
+        let Some(Link { id, end: LinkEnd::Sender(sender), unsettled, .. }) = self.links.get_mut(handle) else { return };
+        let room = room(&context.wire);
+        for delivery in deliveries {
+            // 2.6.12: numbered as it is begun; those of other links do not wait for it, since the window is shared.
+            let number = match delivery.settled {
+                true => self.outgoing.skip(),
+                false => {
+                    *unsettled += 1;
+                    self.outgoing.push(Sent { handle, link_serial: id.serial, ticket: delivery.ticket })
+                }
+            };
+            sender.delivery_count = sender.delivery_count.next();
+            let delivery_id = SequenceNo::narrow(number);
+            if delivery.message.history.is_none()
+                && delivery.message.payload.len() <= room
+                && self.remote_incoming_window > 0
+                && self.sending.is_empty()
+                && let Payload::One(payload) = &delivery.message.payload
+            {
+                // Nearly all: whole, and at once.
+                let start = Some(transfer::Start { delivery_id, message_format: delivery.message.format });
+                let len = payload.len();
+                let (channel, settled) = (self.channel, delivery.settled);
+                context.wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, settled, false, len));
+                context.wire.out.append_payload(payload, 0..len);
+                self.next_outgoing_id = self.next_outgoing_id.next();
+                self.remote_incoming_window -= 1;
+                if delivery.units != 1 {
+                    let more = i64::from(delivery.units) - 1;
+                    context.events.push_back(Event::Window { channel, more });
+                }
+                if settled && delivery.ticket != Ticket::NONE {
+                    context.events.push_back(Event::Sent { link: *id, ticket: delivery.ticket });
+                }
+                continue;
+            }
+            sender.unfinished += 1;
+            self.sending.push_back(Outgoing::new(handle, id.serial, delivery_id, delivery));
         }
-        let delivery = delivery.kept();
-        context.directory.blocked_bytes += delivery.weight();
-        if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
-            sender.outgoing.push_back(delivery);
+        if !self.is_full && self.outgoing.len() >= MAX_UNSETTLED {
+            self.is_full = true;
+            context.events.push_back(Event::Window { channel: self.channel, more: -FULL });
         }
-        self.block(handle, context);
+        self.pump(context);
     }
 
-    /// The link has deliveries that wait; until they are written the router gives it no more.
-    pub(super) fn block(&mut self, handle: usize, context: &mut Context<'_>) {
-        if let Some(link) = self.links.get_mut(handle)
-            && !std::mem::replace(&mut link.is_blocked, true)
+    /// Writes what has been begun, as far as the peer's window reaches.
+    pub(super) fn pump(&mut self, context: &mut Context<'_>) {
+        while self.remote_incoming_window > 0
+            && let Some(delivery) = self.sending.front_mut()
         {
-            self.blocked.push_back(handle);
-            context.events.push_back(Event::Credit { link: link.id, credit: 0, drain: false });
-        }
-    }
-
-    /// Writes what waits, a link at a time, as far as the peer's window reaches.
-    pub(super) fn pump_blocked(&mut self, context: &mut Context<'_>) {
-        while let Some(handle) = self.blocked.pop_front() {
-            if !self.pump(handle, context) {
-                self.blocked.push_front(handle);
-                return;
-            }
-        }
-    }
-
-    /// Writes the deliveries of one link. False if the window closed before the last.
-    fn pump(&mut self, handle: usize, context: &mut Context<'_>) -> bool {
-        loop {
-            let Some(link) = self.links.get_mut(handle) else { return true };
-            let (id, LinkEnd::Sender(sender)) = (link.id, &mut link.end) else { return true };
-            // 2.6.7: credit that was taken back holds up what has not begun, until there is some again.
-            let next = sender.outgoing.front().filter(|next| next.is_begun() || sender.credit() > 0);
-            if next.is_none() {
-                link.is_blocked = false;
-                let (credit, drain) = (sender.free_credit(), sender.drain);
-                if sender.finish_drain() {
-                    self.flow_is_due(handle);
-                } else {
-                    context.events.push_back(Event::Credit { link: id, credit, drain });
-                }
-                return true;
-            }
-            let Some(mut delivery) = sender.outgoing.pop_front() else { return true };
-            context.directory.blocked_bytes -= delivery.weight();
-            if !self.put_delivery(handle, id.serial, &mut delivery, context) {
-                context.directory.blocked_bytes += delivery.weight();
-                if let Some(Link { end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(handle) {
-                    sender.outgoing.push_front(delivery);
-                }
-                return false;
-            }
-        }
-    }
-
-    /// Writes a delivery, or what is left of it. False if the window closed before its end.
-    fn put_delivery(
-        &mut self,
-        handle: usize,
-        link_serial: u32,
-        delivery: &mut Outgoing,
-        context: &mut Context<'_>,
-    ) -> bool {
-        loop {
-            let first = !delivery.is_begun();
-            let too_many = first && !delivery.settled && self.outgoing.len() >= MAX_UNSETTLED;
-            if self.remote_incoming_window == 0 || too_many {
-                return false;
-            }
-            if first {
-                // Numbered only now: a delivery that waits must not hold up those of other links.
-                let number = if delivery.settled {
-                    self.outgoing.skip()
-                } else {
-                    self.outgoing.push(Sent { handle, link_serial, ticket: delivery.ticket })
-                };
-                delivery.delivery_id = Some(SequenceNo::narrow(number));
-                if let Some(Link { end: LinkEnd::Sender(sender), unsettled, .. }) = self.links.get_mut(handle) {
-                    *unsettled += usize::from(!delivery.settled);
-                    sender.delivery_count = sender.delivery_count.next();
-                }
-            }
-            put_transfer(&mut context.wire, self.channel, handle, delivery, first);
+            put_transfer(&mut context.wire, self.channel, delivery);
             self.next_outgoing_id = self.next_outgoing_id.next();
             self.remote_incoming_window -= 1;
-            if delivery.remaining() == 0 {
-                if delivery.settled && delivery.ticket != Ticket::NONE {
-                    self.sent(handle, delivery.ticket, context);
-                }
-                return true;
+            if delivery.remaining() == 0
+                && let Some(delivery) = self.sending.pop_front()
+            {
+                self.finished(&delivery, context);
             }
         }
     }
 
-    fn sent(&self, handle: usize, ticket: Ticket, context: &mut Context<'_>) {
-        if let Some(link) = self.links.get(handle) {
-            context.events.push_back(Event::Sent { link: link.id, ticket });
+    /// A delivery that was written piece by piece has been written to its end.
+    fn finished(&mut self, delivery: &Outgoing, context: &mut Context<'_>) {
+        self.correct_window(delivery, context);
+        let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(delivery.handle) else { return };
+        sender.unfinished -= 1;
+        if delivery.settled && delivery.ticket != Ticket::NONE {
+            context.events.push_back(Event::Sent { link: *id, ticket: delivery.ticket });
+        }
+        if sender.finish_drain() {
+            self.flow_is_due(delivery.handle);
+        }
+    }
+
+    /// Tells the router how many transfers a delivery took, if it took for them more or less of the window.
+    fn correct_window(&self, delivery: &Outgoing, context: &mut Context<'_>) {
+        let more = i64::from(delivery.units) - i64::from(delivery.transfers);
+        if more != 0 {
+            context.events.push_back(Event::Window { channel: self.channel, more });
         }
     }
 
@@ -307,26 +290,26 @@ impl Session {
         true
     }
 
-    /// Forgets the deliveries of a link that goes, in both directions; returns those of which nothing was sent.
-    pub(super) fn forget_deliveries(&mut self, handle: usize, directory: &mut Directory) -> Vec<Ticket> {
-        let mut unsent = Vec::new();
-        let Some(link) = self.links.get_mut(handle) else { return unsent };
+    /// Forgets the deliveries of a link that goes, in both directions.
+    pub(super) fn forget_deliveries(&mut self, handle: usize, context: &mut Context<'_>) {
+        let Some(link) = self.links.get_mut(handle) else { return };
         let serial = link.id.serial;
         let unsettled = std::mem::take(&mut link.unsettled);
         match &mut link.end {
             LinkEnd::Sender(sender) => {
-                let waiting = std::mem::take(&mut sender.outgoing);
-                directory.blocked_bytes -= waiting.iter().map(Outgoing::weight).sum::<usize>();
-                unsent.extend(waiting.iter().filter(|delivery| !delivery.is_begun()).map(|delivery| delivery.ticket));
-                if std::mem::take(&mut link.is_blocked) {
-                    self.blocked.retain(|blocked| *blocked != handle);
+                if std::mem::take(&mut sender.unfinished) > 0 {
+                    let is_its = |delivery: &Outgoing| delivery.link_serial == serial;
+                    let (its, others): (VecDeque<_>, VecDeque<_>) =
+                        std::mem::take(&mut self.sending).into_iter().partition(is_its);
+                    self.sending = others;
+                    its.iter().for_each(|delivery| self.correct_window(delivery, context));
                 }
                 if unsettled > 0 {
                     self.outgoing.retain(|sent| sent.link_serial != serial);
                 }
             }
             LinkEnd::Receiver(receiver) => {
-                directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
+                context.directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
                 if let Some(incoming) = &mut self.incoming
                     && unsettled > 0
                 {
@@ -334,7 +317,6 @@ impl Session {
                 }
             }
         }
-        unsent
     }
 
     /// Forgets the unsettled deliveries of all links at once.
@@ -343,21 +325,29 @@ impl Session {
         if let Some(incoming) = &mut self.incoming {
             drop(incoming.drain());
         }
-        self.blocked.clear();
+        self.sending.clear();
         for (_, link) in &mut self.links {
             link.unsettled = 0;
-            link.is_blocked = false;
+            if let LinkEnd::Sender(sender) = &mut link.end {
+                sender.unfinished = 0;
+            }
         }
     }
 }
 
+/// Bytes of payload that fit one transfer.
+pub(super) fn room(wire: &Wire<'_>) -> usize {
+    (wire.max_frame_size as usize).saturating_sub(transfer::OVERHEAD)
+}
+
 /// Writes one transfer frame of a delivery with as much payload as fits.
-fn put_transfer(wire: &mut Wire<'_>, channel: u16, handle: usize, delivery: &mut Outgoing, first: bool) {
-    let room = (wire.max_frame_size as usize).saturating_sub(transfer::OVERHEAD);
-    let count = delivery.remaining().min(room);
+fn put_transfer(wire: &mut Wire<'_>, channel: u16, delivery: &mut Outgoing) {
+    let count = delivery.remaining().min(room(wire));
     let more = count < delivery.remaining();
-    let start = delivery.delivery_id.filter(|_| first);
-    let start = start.map(|delivery_id| transfer::Start { delivery_id, message_format: delivery.format });
-    wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, delivery.settled, more, count));
+    let start = transfer::Start { delivery_id: delivery.delivery_id, message_format: delivery.format };
+    let start = (delivery.transfers == 0).then_some(start);
+    let (handle, settled) = (delivery.handle, delivery.settled);
+    delivery.transfers += 1;
+    wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, settled, more, count));
     delivery.take(count, |fragment, range| wire.out.append_payload(fragment, range));
 }

@@ -29,8 +29,6 @@ pub(crate) struct Directory {
     pub(crate) attached: usize,
     /// Bytes of deliveries that are still arriving, on all links together.
     pub(crate) partial_bytes: usize,
-    /// Bytes of deliveries that wait for the windows of sessions.
-    pub(crate) blocked_bytes: usize,
 }
 
 impl Directory {

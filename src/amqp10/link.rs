@@ -1,8 +1,7 @@
-//! 2.6: links. One end each: credit, the deliveries that wait to go out, the one that is coming in piece by piece.
+//! 2.6: links. One end each: credit, the delivery that is going out or coming in piece by piece.
 //!
 //! A link does not know its session's windows, nor who routes; `deliveries.rs` moves its deliveries.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::definitions::{Condition, ReceiverSettleMode, Role, SequenceNo};
 use super::performative::{Attach, Transfer};
 use super::types::DeliveryTag;
 use super::violation::Violation;
-use crate::event::{LinkId, Outcome, Ticket};
+use crate::event::{Delivery, LinkId, Outcome, Ticket};
 use crate::message::{Message, Payload, PayloadBuilder};
 
 /// A peer may spread a delivery over frames that carry nothing; not for ever (our choice).
@@ -27,8 +26,6 @@ pub(crate) struct Link {
     pub(crate) end: LinkEnd,
     /// A flow of ours is due at the end of the turn.
     pub(crate) flow_due: bool,
-    /// It is in its session's `blocked`: it has deliveries that wait for the window.
-    pub(crate) is_blocked: bool,
     /// Its deliveries in its session's ledger.
     pub(crate) unsettled: usize,
     /// Our end attached it.
@@ -76,9 +73,10 @@ pub(crate) struct Sender {
     /// 2.6.7: the delivery-count at which credit is used up.
     pub(crate) limit: SequenceNo,
     pub(crate) drain: bool,
-    /// The router has no more for a peer that drains; credit goes when the last of `outgoing` has gone.
+    /// The router has no more for a peer that drains; credit goes when the last delivery has been written to its end.
     pub(crate) drained: bool,
-    pub(crate) outgoing: VecDeque<Outgoing>,
+    /// Deliveries of which not all has been written.
+    pub(crate) unfinished: usize,
     /// 3.5.3: of a delivery that is settled without an outcome.
     pub(crate) default_outcome: Outcome,
 }
@@ -90,7 +88,7 @@ impl Sender {
             limit: SequenceNo::default(),
             drain: false,
             drained: false,
-            outgoing: VecDeque::new(),
+            unfinished: 0,
             default_outcome,
         }
     }
@@ -98,16 +96,6 @@ impl Sender {
     /// 2.6.7: deliveries that the peer would still take.
     pub(crate) fn credit(&self) -> u32 {
         self.limit.ahead_of(self.delivery_count).unwrap_or(0)
-    }
-
-    /// Those of them that nothing is queued for.
-    pub(crate) fn free_credit(&self) -> u32 {
-        self.credit().saturating_sub(super::types::saturate(self.waiting()))
-    }
-
-    /// Deliveries in `outgoing` that have not used credit yet.
-    fn waiting(&self) -> usize {
-        self.outgoing.iter().take(1).filter(|first| !first.is_begun()).count() + self.outgoing.len().saturating_sub(1)
     }
 
     /// 2.6.7: what the peer's flow grants. Without a delivery-count the peer has not seen our attach.
@@ -123,62 +111,54 @@ impl Sender {
 
     /// 2.6.7: a drained peer is told that its credit is used up. True if that just happened.
     pub(crate) fn finish_drain(&mut self) -> bool {
-        if self.drained && (self.outgoing.is_empty() || self.credit() == 0) {
-            self.drained = false;
-            self.delivery_count = if self.credit() > 0 { self.limit } else { self.delivery_count };
-            return true;
+        if !self.drained || self.unfinished > 0 {
+            return false;
         }
-        false
+        self.drained = false;
+        self.delivery_count = if self.credit() > 0 { self.limit } else { self.delivery_count };
+        true
     }
 }
 
-/// A delivery on its way out, perhaps begun.
+/// A delivery on its way out, of which not all has been written.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    pub(crate) handle: usize,
+    pub(crate) link_serial: u32,
+    pub(crate) delivery_id: SequenceNo,
     payload: Payload,
     pub(crate) format: u32,
     pub(crate) settled: bool,
     pub(crate) ticket: Ticket,
-    /// Given when the first transfer is written.
-    pub(crate) delivery_id: Option<SequenceNo>,
+    /// Units of the window that the router has taken for it, and transfers that have been written.
+    pub(crate) units: u32,
+    pub(crate) transfers: u32,
     fragment: usize,
     offset: usize,
     sent: usize,
 }
 
 impl Outgoing {
-    pub(crate) fn new(message: Message, settled: bool, ticket: Ticket) -> Outgoing {
+    pub(crate) fn new(handle: usize, link_serial: u32, delivery_id: SequenceNo, delivery: Delivery) -> Outgoing {
+        let Delivery { message, settled, ticket, units } = delivery;
         let payload = match &message.history {
             Some(history) => super::section::with_history(&message.payload, history),
             None => message.payload,
         };
         Outgoing {
+            handle,
+            link_serial,
+            delivery_id,
             payload,
             format: message.format,
             settled,
             ticket,
-            delivery_id: None,
+            units,
+            transfers: 0,
             fragment: 0,
             offset: 0,
             sent: 0,
         }
-    }
-
-    /// The same, fit to wait: it pins no buffer much larger than itself.
-    pub(crate) fn kept(mut self) -> Outgoing {
-        if !self.is_begun() {
-            self.payload = self.payload.kept();
-        }
-        self
-    }
-
-    /// What it costs to let it wait, about.
-    pub(crate) fn weight(&self) -> usize {
-        self.remaining() + 128
-    }
-
-    pub(crate) fn is_begun(&self) -> bool {
-        self.delivery_id.is_some()
     }
 
     /// Bytes that are still to be written.

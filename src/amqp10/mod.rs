@@ -31,6 +31,7 @@ mod describe;
 mod directory;
 mod encodings;
 mod frame;
+mod gathered;
 mod handles;
 mod handshake;
 mod header;

@@ -68,8 +68,18 @@ impl Side {
 
     /// Reads what is in the inbox and ends the turn.
     fn turn(&mut self, now: Instant) {
-        while let Some(event) = self.engine.receive(&mut self.inbox, now, &mut self.outbox) {
-            self.on_event(event, now);
+        let mut run = Run::default();
+        while let Some(event) = self.engine.receive(&mut self.inbox, now, &mut self.outbox, &mut run) {
+            if let Event::Messages { link, .. } = event {
+                let name = self.names[&link].clone();
+                self.arrived.extend(run.arrivals.drain(..).map(|arrival| {
+                    let settled = arrival.delivery.is_none();
+                    let delivery = arrival.delivery.unwrap_or(DeliveryKey(0));
+                    (name.clone(), delivery, settled, arrival.message.payload.contiguous())
+                }));
+            } else {
+                self.on_event(event, now);
+            }
         }
         self.engine.finish_turn(now, &mut self.outbox);
         assert_eq!(self.engine.poll_breach(), None, "both keep to the protocol");
@@ -92,16 +102,16 @@ impl Side {
                 let address = Some("there".into());
                 self.apply(Effect::Attached { link: Side::key(request.link), address, kind: NodeKind::Queue }, now);
             }
-            Event::Credit { link, credit, drain } => {
-                self.credit.insert(self.names[&link].clone(), if drain { 0 } else { credit });
+            Event::Credit { link, more, drain } => {
+                let credit = self.credit.entry(self.names[&link].clone()).or_default();
+                *credit = if drain { 0 } else { u32::try_from(i64::from(*credit) + more).unwrap() };
                 if drain {
                     self.apply(Effect::Drained { link: Side::key(link), left: 0 }, now);
                 }
             }
-            Event::Message { link, delivery, settled, message, .. } => {
-                self.arrived.push((self.names[&link].clone(), delivery, settled, message.payload.contiguous()));
+            Event::Answer { first, count, outcome, .. } => {
+                self.answers.extend((0..count).map(|index| (first.later(index).0, outcome.clone())));
             }
-            Event::Answer { ticket, outcome, .. } => self.answers.push((ticket.0, outcome)),
             Event::Reply(reply) => {
                 if let Reply::Attached { link, .. } = &*reply
                     && self.names[link].starts_with("receiver")
@@ -110,7 +120,7 @@ impl Side {
                 }
                 self.replies.push(*reply);
             }
-            Event::Detach { gone } => self.gone.extend(gone.iter().filter_map(|gone| self.names.remove(&gone.link))),
+            Event::Detach { gone } => self.gone.extend(gone.iter().filter_map(|link| self.names.remove(link))),
             _ => {}
         }
     }
@@ -328,7 +338,8 @@ proptest! {
                     *side.credit.get_mut(&name).unwrap() -= 1;
                     let message = Message { payload: Bytes::from(payload).into(), ..Message::default() };
                     let link = Side::key(side.links[&name]);
-                    side.apply(Effect::Deliver { link, message, settled, ticket }, now);
+                    let deliveries = vec![Delivery { message, settled, ticket, units: 1 }];
+                    side.apply(Effect::Deliver { link, deliveries }, now);
                     while let Some(event) = side.engine.poll_event() {
                         side.on_event(event, now);
                     }
@@ -349,7 +360,7 @@ proptest! {
                     let outcome = if released { Outcome::Released } else { Outcome::Accepted };
                     account.told.insert((name.clone(), place), outcome.clone());
                     let link = Side::key(side.links[&name]);
-                    side.apply(Effect::Settle { link, delivery, outcome }, now);
+                    side.apply(Effect::Settle { link, first: delivery, count: 1, outcome }, now);
                 }
                 Step::Grant { client, link, credit } => {
                     let side = if client { &mut pair.client } else { &mut pair.server };

@@ -145,7 +145,6 @@ impl Session {
             state: LinkState::AwaitAttach,
             end,
             flow_due: false,
-            is_blocked: false,
             unsettled: 0,
             ours: true,
         });

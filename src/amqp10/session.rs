@@ -12,13 +12,14 @@ use super::definitions::{Condition, Role, SequenceNo};
 use super::delivery_state::{self, DeliveryState};
 use super::directory::Directory;
 use super::frame::{self, FrameType};
+use super::gathered::Gathered;
 use super::handles::Handles;
-use super::link::{Link, LinkEnd, LinkState};
+use super::link::{Link, LinkEnd, LinkState, Outgoing};
 use super::performative::{Begin, Disposition, Flow};
 use super::types::Encode;
 use super::violation::Violation;
 use crate::config::EngineConfig;
-use crate::event::{DeliveryKey, Event, Outcome, Reply, Ticket};
+use crate::event::{DeliveryKey, Event, LinkId, Outcome, Reply, Ticket};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 
@@ -31,12 +32,32 @@ const OUTGOING_WINDOW: u32 = u32::MAX >> 1;
 /// Deliveries that may be unsettled in one direction of a session before it has to wait (outgoing) or is ended (incoming).
 pub(super) const MAX_UNSETTLED: usize = 1 << 18;
 
+/// What is taken off the window that the router is told of while a session has [`MAX_UNSETTLED`] deliveries under way: more
+/// than any window has.
+pub(super) const FULL: i64 = 1 << 40;
+
 /// What a session needs of its connection while it works.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a EngineConfig,
     pub(crate) wire: Wire<'a>,
     pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) gathered: &'a mut Gathered,
     pub(crate) directory: &'a mut Directory,
+}
+
+impl Context<'_> {
+    /// A consumer ended a delivery: in one event with the one before, if it ended in the same way.
+    fn answer(&mut self, link: LinkId, ticket: Ticket, outcome: Outcome) {
+        if let Some(Event::Answer { link: same, first, count, outcome: before }) = self.events.back_mut()
+            && *same == link
+            && first.later(*count) == ticket
+            && *before == outcome
+        {
+            *count += 1;
+            return;
+        }
+        self.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome });
+    }
 }
 
 /// The way out: frames into an outbox, none larger than the peer takes.
@@ -79,8 +100,11 @@ pub(crate) struct Session {
     pub(super) outgoing: Ledger<Sent>,
     /// Deliveries that came in and are not settled, by delivery-id. None until the first one says where ids begin.
     pub(super) incoming: Option<Ledger<Arrived>>,
-    /// Handles of links with deliveries that could not be written yet, in turn.
-    pub(super) blocked: VecDeque<usize>,
+    /// Deliveries of which not all could be written yet, in order. Nothing else is handed to the session meanwhile, since its
+    /// window is used up.
+    pub(super) sending: VecDeque<Outgoing>,
+    /// So many deliveries are unsettled that the router has been told to hand out no more.
+    pub(super) is_full: bool,
     dispositions: Vec<Range>,
     /// Handles of links with a flow due, and whether the session has one due itself.
     flows: Vec<usize>,
@@ -128,7 +152,8 @@ impl Session {
             handles: Handles::default(),
             outgoing: Ledger::default(),
             incoming: None,
-            blocked: VecDeque::new(),
+            sending: VecDeque::new(),
+            is_full: false,
             dispositions: Vec::new(),
             flows: Vec::new(),
             flow_due: false,
@@ -169,7 +194,9 @@ impl Session {
             ));
         }
         let in_flight = self.next_outgoing_id.ahead_of(seen).unwrap_or(u32::MAX);
-        self.remote_incoming_window = flow.incoming_window.saturating_sub(in_flight);
+        let before =
+            std::mem::replace(&mut self.remote_incoming_window, flow.incoming_window.saturating_sub(in_flight));
+        let wider = i64::from(self.remote_incoming_window) - i64::from(before);
         // 2.5.6: the peer says which transfer-id its next transfer has.
         self.next_incoming_id = flow.next_outgoing_id;
         match flow.handle {
@@ -187,7 +214,11 @@ impl Session {
             }
             None => self.flow_due |= flow.echo,
         }
-        self.pump_blocked(context);
+        // After the link's credit: what the same flow takes back must not be used.
+        if wider != 0 {
+            context.events.push_back(Event::Window { channel: self.channel, more: wider });
+        }
+        self.pump(context);
         Ok(())
     }
 
@@ -206,17 +237,13 @@ impl Session {
             }
         }
         if let LinkEnd::Sender(sender) = &mut link.end {
+            let before = sender.credit();
             if let Some(credit) = flow.link_credit {
                 sender.grant(flow.delivery_count, credit);
             }
             sender.drain = flow.drain;
-            let waits = !sender.outgoing.is_empty();
-            let (credit, drain) = (sender.free_credit(), flow.drain);
-            if waits {
-                self.block(handle, context);
-            } else {
-                context.events.push_back(Event::Credit { link: link.id, credit, drain });
-            }
+            let more = i64::from(sender.credit()) - i64::from(before);
+            context.events.push_back(Event::Credit { link: link.id, more, drain: flow.drain });
         }
         // A sender may send link state too; credit is not its to give, so there is nothing else to take from it.
         if flow.echo {
@@ -265,7 +292,10 @@ impl Session {
                 for number in numbers {
                     self.answer(number, outcome.clone(), disposition.settled, context);
                 }
-                self.pump_blocked(context);
+                if self.is_full && self.outgoing.len() <= MAX_UNSETTLED / 2 {
+                    self.is_full = false;
+                    context.events.push_back(Event::Window { channel: self.channel, more: FULL });
+                }
             }
             Role::Sender if disposition.settled => {
                 // The peer has lost interest.
@@ -300,10 +330,10 @@ impl Session {
             // 2.6.12: it has told its outcome and waits for us to settle.
             self.tell(Role::Sender, SequenceNo::narrow(number), true, outcome.clone());
         }
-        context.events.push_back(Event::Answer { link: id, ticket: sent.ticket, outcome });
+        context.answer(id, sent.ticket, outcome);
     }
 
-    /// Queues a disposition, in one range with the one before if it says the same of the next delivery.
+    /// Queues a disposition, in one range with the one before if it says the same of the next deliveries.
     fn tell(&mut self, role: Role, delivery_id: SequenceNo, settled: bool, outcome: Outcome) {
         if let Some(range) = self.dispositions.last_mut()
             && range.role == role
@@ -317,7 +347,15 @@ impl Session {
         self.dispositions.push(Range { role, first: delivery_id, last: delivery_id, settled, outcome });
     }
 
-    /// The router lets a producer send `credit` messages.
+    /// The router lets a producer send `credit` messages more.
+    pub(crate) fn grant_more(&mut self, handle: usize, credit: u32) {
+        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) {
+            let credit = receiver.credit.saturating_add(credit);
+            self.grant(handle, credit);
+        }
+    }
+
+    /// The router lets a producer send `credit` messages from now.
     pub(crate) fn grant(&mut self, handle: usize, credit: u32) {
         if let Some(link) = self.links.get_mut(handle)
             && let LinkEnd::Receiver(receiver) = &mut link.end
@@ -327,10 +365,13 @@ impl Session {
         }
     }
 
-    /// The router has an outcome for a producer's delivery.
-    pub(crate) fn settle(&mut self, delivery: DeliveryKey, outcome: Outcome) {
-        if self.remove_incoming(delivery.0) {
-            self.tell(Role::Receiver, SequenceNo::narrow(delivery.0), true, outcome);
+    /// The router has an outcome for deliveries of a producer that follow each other.
+    pub(crate) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome) {
+        for number in (first.0..).take(count as usize) {
+            // The peer may have settled it itself.
+            if self.remove_incoming(number) {
+                self.tell(Role::Receiver, SequenceNo::narrow(number), true, outcome.clone());
+            }
         }
     }
 

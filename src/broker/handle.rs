@@ -157,7 +157,7 @@ impl Handle {
     #[track_caller]
     pub fn messages(&self, address: &str) -> Vec<Seen> {
         let address = address.to_owned();
-        let records = self.ask(move |event_loop| event_loop.router().chronicle().messages(&address));
+        let records = self.ask(move |event_loop| event_loop.recorder().messages(&address));
         records.into_iter().map(Seen::from).collect()
     }
 
@@ -178,7 +178,7 @@ impl Handle {
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<Seen> {
         let address = address.to_owned();
-        let records = self.ask(move |event_loop| event_loop.router().chronicle_mut().take_messages(&address));
+        let records = self.ask(move |event_loop| event_loop.recorder().take_messages(&address));
         records.into_iter().map(Seen::from).collect()
     }
 
@@ -186,7 +186,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn forgotten_messages(&self) -> u64 {
-        self.ask(|event_loop| event_loop.router().chronicle().forgotten())
+        self.ask(|event_loop| event_loop.recorder().forgotten())
     }
 
     /// Who is connected, in the order in which they came. One that has not been opened yet is among them.
@@ -306,7 +306,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn trace(&self) -> Vec<TraceEvent> {
-        self.ask(|event_loop| event_loop.router().chronicle().trace())
+        self.ask(|event_loop| event_loop.recorder().trace())
     }
 
     /// The frames of the trace as a capture file, for Wireshark or tshark. Whatever port the broker has, there it is 5672.
@@ -319,7 +319,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn trace_pcap(&self) -> Vec<u8> {
-        self.ask(|event_loop| event_loop.router().chronicle().pcap())
+        self.ask(|event_loop| event_loop.recorder().pcap())
     }
 
     /// Serves nobody until [`Handle::resume`]: nothing is read, written or accepted, while all sockets stay open. Clients see a

@@ -177,7 +177,7 @@ impl Handle {
         let asked = address.to_owned();
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             let router = event_loop.router();
-            (router.arrived_at(&asked) >= count).then(|| router.chronicle().messages(&asked))
+            (router.arrived_at(&asked) >= count).then(|| event_loop.recorder().messages(&asked))
         })
         .map(|records| records.into_iter().map(Seen::from).collect())
     }
@@ -279,7 +279,7 @@ impl Handle {
     fn explain(&self, at: &'static Location<'static>, what: String) -> WaitError {
         let is_stopped = self.shared.resting().is_some();
         self.ask(move |event_loop| {
-            let mut events = event_loop.router().chronicle().trace();
+            let mut events = event_loop.recorder().trace();
             events.drain(..events.len().saturating_sub(SHOWN_EVENTS));
             WaitError(Box::new(Situation {
                 at,

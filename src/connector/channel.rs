@@ -13,7 +13,7 @@ use super::stream::{Received, Stream};
 use super::{Connector, after};
 use crate::amqp10::Connection;
 use crate::config::EngineConfig;
-use crate::event::{ConnectionKey, Effect, Event, Fault, LinkId, LinkKey, Reason, Reply};
+use crate::event::{ConnectionKey, Effect, Event, Fault, LinkId, LinkKey, Reason, Reply, Run};
 
 /// The engine has but one connection.
 const HERE: ConnectionKey = ConnectionKey { slot: 0, serial: 0 };
@@ -248,8 +248,9 @@ impl Channel {
     }
 
     fn process(&mut self, now: Instant) {
-        while let Some(event) = self.engine.receive(&mut self.stream.inbox, now, &mut self.stream.outbox) {
-            self.on_event(event);
+        let mut run = Run::default();
+        while let Some(event) = self.engine.receive(&mut self.stream.inbox, now, &mut self.stream.outbox, &mut run) {
+            self.on_event(event, &mut run);
         }
         while let Some(breach) = self.engine.poll_breach() {
             self.dead.get_or_insert_with(|| breach.into());
@@ -257,31 +258,34 @@ impl Channel {
     }
 
     /// What the peer did.
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event, run: &mut Run) {
         match event {
             Event::Reply(reply) => self.on_reply(*reply),
-            Event::Credit { link, credit, drain } => {
+            Event::Credit { link, more, drain } => {
                 if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
                     // A peer that drains wants what is there, and there is nothing: what is sent has gone.
-                    sender.credit = if drain { 0 } else { credit };
+                    let credit = i64::from(sender.credit).saturating_add(more).max(0);
+                    sender.credit = if drain { 0 } else { u32::try_from(credit).unwrap_or(u32::MAX) };
                 }
                 if drain {
                     self.apply(Effect::Drained { link: self.key(link), left: 0 });
                 }
             }
-            Event::Message { link, delivery, settled, message, .. } => {
-                if let Some(End::Receiver(receiver)) = self.links.get_mut(&link) {
-                    receiver.arrived(delivery, settled, message);
+            Event::Messages { link, .. } => {
+                let receiver = self.links.get_mut(&link);
+                let arrivals = run.arrivals.drain(..);
+                if let Some(End::Receiver(receiver)) = receiver {
+                    arrivals.for_each(|arrival| receiver.arrived(arrival));
                 }
             }
-            Event::Answer { link, ticket, outcome } => {
+            Event::Answer { link, first, count, outcome } => {
                 if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
-                    sender.answered(ticket, outcome);
+                    (0..count).for_each(|index| sender.answered(first.later(index), outcome.clone()));
                 }
             }
             Event::Detach { gone } => {
-                for gone in gone {
-                    if let Some(end) = self.links.get_mut(&gone.link) {
+                for link in gone {
+                    if let Some(end) = self.links.get_mut(&link) {
                         end.gone("the link ended with its session", None);
                     }
                 }
@@ -292,7 +296,8 @@ impl Channel {
             // What only a broker is told, and what other protocols say.
             Event::Opened(_)
             | Event::Sent { .. }
-            | Event::Unsent { .. }
+            | Event::ChannelOpened { .. }
+            | Event::Window { .. }
             | Event::Retire { .. }
             | Event::Declare(_)
             | Event::Delete { .. }

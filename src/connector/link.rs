@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::error::ErrorKind;
-use crate::event::{self, DeliveryKey, Fault, LinkId, Manner, Node, NodeKind, Ticket};
+use crate::event::{self, Arrival, DeliveryKey, Fault, LinkId, Manner, Node, NodeKind, Ticket};
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::protocol::Outcome;
@@ -272,10 +272,11 @@ impl Sending {
 }
 
 impl Receiving {
-    pub(super) fn arrived(&mut self, delivery: DeliveryKey, settled: bool, message: Message) {
+    pub(super) fn arrived(&mut self, Arrival { delivery, message }: Arrival) {
         self.credit = self.credit.saturating_sub(1);
         self.drains &= self.credit > 0;
-        self.arrived.push_back(Arrived { delivery, settled, message });
+        let settled = delivery.is_none();
+        self.arrived.push_back(Arrived { delivery: delivery.unwrap_or(DeliveryKey(0)), settled, message });
     }
 
     /// The peer has used up all credit.

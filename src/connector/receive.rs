@@ -207,7 +207,7 @@ impl Channel {
         outcome: event::Outcome,
     ) -> Result<(), Error> {
         let (_, deadline) = self.begin_step(step)?;
-        self.apply(Effect::Settle { link: self.key(link), delivery, outcome });
+        self.apply(Effect::Settle { link: self.key(link), first: delivery, count: 1, outcome });
         self.flush(step, deadline)
     }
 }

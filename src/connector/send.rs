@@ -8,7 +8,7 @@ use super::error::{Error, ErrorKind, Step};
 use super::link::{End, Sender, Sending};
 use crate::amqp10::content;
 use crate::content::Message;
-use crate::event::{Effect, LinkId, Ticket};
+use crate::event::{self, Effect, LinkId, Ticket};
 use crate::message;
 use crate::protocol::Outcome;
 
@@ -73,9 +73,9 @@ impl Channel {
         self.put(sender, &message.into(), true, deadline)?;
         self.flush(Step::Send, deadline)?;
         // Nobody will say that it has come: at least all of it has gone.
-        if self.engine.blocked_bytes() > 0 {
+        if self.engine.unwritten() > 0 {
             let link = sender.link;
-            self.wait_for(Step::Send, deadline, |channel| match channel.engine.blocked_bytes() {
+            self.wait_for(Step::Send, deadline, |channel| match channel.engine.unwritten() {
                 0 => Some(channel.why_gone(link).map_or(Ok(()), Err)),
                 _ => None,
             })?;
@@ -185,7 +185,8 @@ impl Channel {
         }
         sending.credit -= 1;
         let ticket = if settled { Ticket::NONE.0 } else { sending.posts.ledger.push(None) };
-        self.apply(Effect::Deliver { link: self.key(link), message, settled, ticket: Ticket(ticket) });
+        let deliveries = vec![event::Delivery { message, settled, ticket: Ticket(ticket), units: 1 }];
+        self.apply(Effect::Deliver { link: self.key(link), deliveries });
         if self.stream.outbox.len() > ENOUGH {
             self.flush(step, deadline)?;
         }

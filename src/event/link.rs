@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::message::{Fault, Outcome, Ticket};
+use super::message::{Fault, Outcome};
 
 /// One connection of the event loop. The serial makes a stale key harmless when its slot is taken again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +66,9 @@ pub(crate) enum Manner {
 #[derive(Debug)]
 pub(crate) struct ConsumerRequest {
     pub(crate) link: LinkId,
+    /// The channel (1.0: the session, by our channel number) whose window its deliveries use, if they use one: see
+    /// [`Event::ChannelOpened`](super::Event::ChannelOpened).
+    pub(crate) channel: Option<u16>,
     /// What the peer calls it.
     pub(crate) name: Arc<str>,
     pub(crate) node: Node,
@@ -80,14 +83,6 @@ pub(crate) struct ConsumerRequest {
     pub(crate) exclusive: bool,
     /// It looks in now and then: it is not counted as a consumer.
     pub(crate) passing: bool,
-}
-
-/// A link that is no more.
-#[derive(Debug)]
-pub(crate) struct Gone {
-    pub(crate) link: LinkId,
-    /// Deliveries that were handed to it and of which nothing has been sent.
-    pub(crate) unsent: Vec<Ticket>,
 }
 
 /// Who a peer is, once its connection is open.

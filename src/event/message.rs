@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::message::Message;
+
 /// The engine's name for a delivery that came in; it means something to nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryKey(pub(crate) u64);
@@ -22,6 +24,11 @@ impl Ticket {
     /// For a delivery that only a record is kept of, under this number.
     pub(crate) fn noted(number: u64) -> Ticket {
         Ticket(Self::NOTED | number)
+    }
+
+    /// The ticket of the delivery that was handed out `count` deliveries later.
+    pub(crate) fn later(self, count: u32) -> Ticket {
+        if self == Ticket::NONE { self } else { Ticket(self.0.wrapping_add(count.into())) }
     }
 
     /// The number of such a delivery.
@@ -170,4 +177,41 @@ pub(crate) struct Modified {
     pub(crate) undeliverable_here: bool,
     /// To be merged into the message's annotations; encoded, and unread by the router.
     pub(crate) annotations: Option<Bytes>,
+}
+
+/// A whole message that came from a producer.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The delivery that its sender wants settled; None for one that came settled.
+    pub(crate) delivery: Option<DeliveryKey>,
+    pub(crate) message: Message,
+}
+
+/// Consecutive messages of one producer, all for one destination, on their way from an engine to the router.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) arrivals: Vec<Arrival>,
+    /// Messages that it may hold. 1 where each has to be answered before the next is looked at.
+    pub(crate) limit: usize,
+}
+
+impl Run {
+    /// Messages that go through the router together at most. More would save little.
+    pub(crate) const MAX: usize = 64;
+}
+
+impl Default for Run {
+    fn default() -> Run {
+        Run { arrivals: Vec::new(), limit: Run::MAX }
+    }
+}
+
+/// A message on its way from the router to one consumer.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) settled: bool,
+    pub(crate) ticket: Ticket,
+    /// Units of its channel's window that the router has taken for it: see [`Event::Window`](super::Event::Window).
+    pub(crate) units: u32,
 }

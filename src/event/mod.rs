@@ -7,20 +7,21 @@ mod connection_id;
 mod link;
 mod message;
 mod queue;
+mod record;
 mod topology;
 
 use std::sync::Arc;
 
-use crate::message::Message;
-
 pub use connection_id::ConnectionId;
 pub(crate) use link::{
-    ConnectionKey, ConsumerRequest, Gone, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
+    ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
 };
 pub(crate) use message::{
-    Breach, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason, Text, Ticket,
+    Arrival, Breach, Delivery, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason, Run, Text,
+    Ticket,
 };
 pub(crate) use queue::{Declaration, Lifetime};
+pub(crate) use record::{Party, Record};
 pub(crate) use topology::{
     BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
 };
@@ -34,19 +35,22 @@ pub(crate) enum Event {
     AttachProducer { link: LinkId, name: Arc<str>, node: Node },
     /// It wants to receive from a node.
     AttachConsumer(Box<ConsumerRequest>),
-    /// A consumer takes `credit` more messages from now, no matter what it said before. With `drain` it wants those that
-    /// are there now, and then to be told that there are no more.
-    Credit { link: LinkId, credit: u32, drain: bool },
-    /// A whole message came from a producer.
-    Message { link: LinkId, delivery: DeliveryKey, settled: bool, to: Destination, message: Message },
-    /// A consumer answered a delivery.
-    Answer { link: LinkId, ticket: Ticket, outcome: Outcome },
-    /// A settled delivery with a ticket has been written: nobody will answer it.
+    /// A channel has opened (1.0: a session has begun). What its consumers are sent together uses its window: `window` units
+    /// now, where a message takes a unit for each `unit` bytes begun.
+    ChannelOpened { channel: u16, window: i64, unit: usize },
+    /// The window of a channel has become `more` units wider, or narrower.
+    Window { channel: u16, more: i64 },
+    /// A consumer takes `more` messages beyond those that it would have taken before, or fewer. With `drain` it wants those
+    /// that are there now, and then to be told that there are no more.
+    Credit { link: LinkId, more: i64, drain: bool },
+    /// Whole messages came from a producer: those of the [`Run`] that was filled. `credit` is what the producer has left.
+    Messages { link: LinkId, to: Destination, credit: u32 },
+    /// A consumer ended `count` deliveries in the same way: those with the ticket `first` and the ones that follow it.
+    Answer { link: LinkId, first: Ticket, count: u32, outcome: Outcome },
+    /// A settled delivery with a ticket has been written to its end: nobody will answer it.
     Sent { link: LinkId, ticket: Ticket },
     /// It answers something that our end began, or says why it ended that. The router begins nothing.
     Reply(Box<Reply>),
-    /// A delivery cannot be sent after all: it goes back to its place as if it had never left.
-    Unsent { link: LinkId, ticket: Ticket },
     /// A consumer takes no more and no longer counts as one, but will still answer what it has.
     Retire { link: LinkId },
     /// A queue should be there.
@@ -60,16 +64,14 @@ pub(crate) enum Event {
     /// The peer has said goodbye: all that is its own goes.
     Leave,
     /// These links are no more. Those that go together come together, so that none of them is given what another had.
-    Detach { gone: Vec<Gone> },
+    Detach { gone: Vec<LinkId> },
 }
 
 impl Event {
-    /// The links that are no more, if that is what it says, with deliveries of which nothing has been sent.
-    pub(crate) fn into_gone(self, connection: ConnectionKey) -> Vec<(LinkKey, Vec<Ticket>)> {
+    /// The links that are no more, if that is what it says.
+    pub(crate) fn into_gone(self, connection: ConnectionKey) -> Vec<LinkKey> {
         match self {
-            Event::Detach { gone } => {
-                gone.into_iter().map(|gone| (LinkKey { connection, link: gone.link }, gone.unsent)).collect()
-            }
+            Event::Detach { gone } => gone.into_iter().map(|link| LinkKey { connection, link }).collect(),
             _ => Vec::new(),
         }
     }
@@ -84,12 +86,14 @@ pub(crate) enum Effect {
     Refused { link: LinkKey, fault: Box<Fault> },
     /// A producer may send `credit` messages from now.
     Grant { link: LinkKey, credit: u32 },
-    /// A message goes out to a consumer.
-    Deliver { link: LinkKey, message: Message, settled: bool, ticket: Ticket },
+    /// A producer may send `credit` messages more than before.
+    GrantMore { link: LinkKey, credit: u32 },
+    /// Messages go out to a consumer, in this order. It has credit for all of them.
+    Deliver { link: LinkKey, deliveries: Vec<Delivery> },
     /// A consumer that drains has all there was, or all it has credit for: then so many still wait.
     Drained { link: LinkKey, left: usize },
-    /// A producer's delivery ended.
-    Settle { link: LinkKey, delivery: DeliveryKey, outcome: Outcome },
+    /// `count` deliveries of a producer ended in the same way: `first` and those that follow it.
+    Settle { link: LinkKey, first: DeliveryKey, count: u32, outcome: Outcome },
     /// The link ends, and its peer is told why. That it has gone is an event, as always.
     Detach { link: LinkKey, fault: Box<Fault> },
     /// The queue of this address is there, with so many messages waiting and so many consumers.
@@ -103,12 +107,13 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// Whom it concerns.
+    /// The link that this effect applies to.
     pub(crate) fn link(&self) -> LinkKey {
         match self {
             Effect::Attached { link, .. }
             | Effect::Refused { link, .. }
             | Effect::Grant { link, .. }
+            | Effect::GrantMore { link, .. }
             | Effect::Deliver { link, .. }
             | Effect::Drained { link, .. }
             | Effect::Settle { link, .. }

@@ -90,7 +90,7 @@ impl EventLoop {
             if shared.has_waiting() {
                 shared.stir();
             }
-            self.router.chronicle_mut().flush();
+            self.recorder().flush();
         }
     }
 }

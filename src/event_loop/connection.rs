@@ -12,7 +12,7 @@ use mio::{Interest, Token};
 use super::wire::Tap;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
 use crate::clock::system_now;
-use crate::event::{ConnectionId, ConnectionKey, Opened};
+use crate::event::{ConnectionId, ConnectionKey, Opened, Run};
 use crate::outbox::Outbox;
 use crate::protocol::Frontend;
 use crate::timers::Timer;
@@ -25,14 +25,10 @@ const TURN_BYTES: usize = 256 * 1024;
 /// Bytes of one read.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
-/// Bytes waiting for one socket above which the router is told to send the connection no more, and below which it is told to
-/// go on.
-const CONGESTED_ABOVE: usize = 1024 * 1024;
+/// Bytes of messages that the router may put into one outbox before its peer has to read some, and bytes below which what waits
+/// there has to fall before the router may go on.
+const OUTBOX_BYTES: usize = 1024 * 1024;
 const RELIEVED_BELOW: usize = 256 * 1024;
-
-/// Bytes of deliveries waiting for the windows of one connection's sessions above which the router is told the same. A
-/// session takes no more by itself; this is for a peer that has very many of them.
-const BLOCKED_ABOVE: usize = 16 * 1024 * 1024;
 
 /// Bytes of replies (everything but deliveries) that a peer may leave unread before nothing more is read from it.
 const MAX_ANSWERS: usize = 1024 * 1024;
@@ -59,8 +55,8 @@ pub(super) struct Peer {
     pub(super) is_unread: bool,
     /// Whether the slot is in `EventLoop::touched`.
     pub(super) is_touched: bool,
-    /// Whether the router has been told to send the connection no more.
-    pub(super) congested: bool,
+    /// Whether messages have been put into the outbox since the router was told last how much room it has.
+    pub(super) was_sent_to: bool,
     /// Whether the peer has sent its last byte.
     ended: bool,
     /// When the socket goes after the protocol has closed, whether or not the peer has read the last bytes.
@@ -75,12 +71,9 @@ impl Peer {
         self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
     }
 
-    pub(super) fn is_congested(&self) -> bool {
-        self.outbox.len() > CONGESTED_ABOVE || self.frontend.blocked_bytes() > BLOCKED_ABOVE
-    }
-
-    fn is_relieved(&self) -> bool {
-        self.outbox.len() < RELIEVED_BELOW && self.frontend.blocked_bytes() <= BLOCKED_ABOVE / 2
+    /// Bytes of messages that the outbox takes.
+    pub(super) fn room(&self) -> usize {
+        OUTBOX_BYTES.saturating_sub(self.outbox.len())
     }
 }
 
@@ -128,7 +121,7 @@ impl EventLoop {
         self.next_serial = self.next_serial.wrapping_add(1);
         let name: Arc<str> = address.to_string().into();
         log::debug!("{name}: connected");
-        self.router.chronicle_mut().connected(ConnectionId::of(key), &name);
+        self.recorder.connected(ConnectionId::of(key), &name);
         entry.insert(Peer {
             key,
             address,
@@ -141,11 +134,12 @@ impl EventLoop {
             outbox: Outbox::default(),
             is_unread: true,
             is_touched: false,
-            congested: false,
+            was_sent_to: false,
             ended: false,
             linger_until: None,
             timer: None,
         });
+        self.router.set_room(key, OUTBOX_BYTES);
         self.unread.push_back(slot);
         self.touch(slot);
     }
@@ -186,16 +180,19 @@ impl EventLoop {
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         let mut view = self.view(slot, &inbox);
+        let mut run = std::mem::take(&mut self.run);
+        run.limit = if self.hooks.on_message.is_some() { 1 } else { Run::MAX };
         while let Some(peer) = self.peers.get_mut(slot) {
-            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox);
+            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut run);
             let key = peer.key;
             if let Some(view) = &mut view {
                 self.show_received(slot, view, inbox.len());
             }
             let Some(event) = event else { break };
-            self.on_event(key, event);
+            self.on_event(key, event, &mut run);
             self.apply_effects();
         }
+        self.run = run;
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if own {
             // An empty inbox gives its memory back.
@@ -213,7 +210,7 @@ impl EventLoop {
     pub(super) fn drop_peer(&mut self, mut peer: Peer) {
         self.abandon(&mut peer);
         while let Some(event) = peer.frontend.poll_event() {
-            self.on_event(peer.key, event);
+            self.on_event(peer.key, event, &mut Run::default());
         }
         self.router.connection_gone(peer.key);
         self.apply_effects();
@@ -232,7 +229,8 @@ impl EventLoop {
             }
         }
         let count = connections.len();
-        self.router.connections_gone(connections, gone);
+        self.router.detach(gone);
+        self.router.connections_gone(connections);
         self.apply_effects();
         count
     }
@@ -284,9 +282,11 @@ impl EventLoop {
                 return false;
             }
         }
-        if peer.congested && peer.is_relieved() {
-            peer.congested = false;
-            self.relieved.push(peer.key);
+        if peer.was_sent_to && peer.outbox.len() < RELIEVED_BELOW {
+            peer.was_sent_to = false;
+            if !self.router.refill(peer.key, peer.room()) {
+                self.relieved.push(peer.key);
+            }
         }
         if peer.transport.readable && !peer.is_unread && !peer.is_flooding() {
             peer.is_unread = true;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::{EventLoop, Wake};
 use crate::event::{
-    ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason,
+    Arrival, ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Run,
 };
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
 use crate::message::Message;
 use crate::protocol::Seen;
+use crate::recorder::{LinkName, MessageRecord};
 use crate::router::Router;
 use crate::snapshot::{Link, Role};
 use crate::timers::Timers;
@@ -32,23 +33,6 @@ pub(super) struct Delayed {
     cost: usize,
 }
 
-/// Bytes of all delayed messages, and how many there may be.
-#[derive(Debug)]
-pub(super) struct DelayBudget {
-    used: usize,
-    limit: usize,
-}
-
-impl DelayBudget {
-    pub(super) fn new(limit: usize) -> DelayBudget {
-        DelayBudget { used: 0, limit }
-    }
-
-    fn has_room(&self, cost: usize) -> bool {
-        self.used + cost <= self.limit
-    }
-}
-
 impl EventLoop {
     pub(crate) fn hooks(&mut self) -> &mut Hooks {
         &mut self.hooks
@@ -62,10 +46,10 @@ impl EventLoop {
 
     /// Hands an event of an engine to the router, unless a hook decides otherwise. [`EventLoop::apply_effects`] comes next.
     #[inline(always)]
-    pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event) {
+    pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event, run: &mut Run) {
         match event {
-            Event::Message { .. } if self.hooks.on_message.is_some() => self.judge(key, event),
-            Event::Message { .. } => self.router.handle(key, event),
+            Event::Messages { .. } if self.hooks.on_message.is_some() => self.judge(key, event, run),
+            Event::Messages { .. } => self.router.messages(key, &event, run),
             event => self.on_other_event(key, event),
         }
     }
@@ -86,49 +70,60 @@ impl EventLoop {
         }
     }
 
-    /// Asks `on_message` what becomes of a message, and does it.
-    fn judge(&mut self, key: ConnectionKey, event: Event) {
-        let Event::Message { link, delivery, settled, to, message } = &event else { return };
+    /// Asks `on_message` what becomes of a message, and does it. While there is a hook, each message comes alone.
+    fn judge(&mut self, key: ConnectionKey, event: Event, run: &mut Run) {
+        let Event::Messages { link, to, credit } = &event else { return };
+        debug_assert_eq!(run.arrivals.len(), 1, "each message is judged before the next is read");
+        let Some(Arrival { delivery, message }) = run.arrivals.first() else { return };
         let link = LinkKey { connection: key, link: *link };
-        let delivery = (!settled).then_some(*delivery);
         let (party, address) = self.router.passage(link, to, message);
-        let seen = Seen::from(self.router.chronicle().preview(party, &address, *settled, message));
+        let number = self.router.next_number();
+        let party = party.map(|party| LinkName::new(party.link, &party.name));
+        let seen = Seen::from(MessageRecord::preview(number, party, &address, delivery.is_none(), message));
         let verdict = self.asked(key, |hooks| hooks.message(&seen));
-        match verdict.map_or(Judged::Forward, Judged::from) {
-            Judged::Forward => self.router.handle(key, event),
-            Judged::Ruled(ruling) => self.router.rule(link, to, message, delivery, ruling),
+        let judged = verdict.map_or(Judged::Forward, Judged::from);
+        if judged == Judged::Forward {
+            return self.router.messages(key, &event, run);
+        }
+        let Some(Arrival { delivery, message }) = run.arrivals.pop() else { return };
+        let credit = *credit;
+        match judged {
+            Judged::Forward => {}
+            Judged::Ruled(ruling) => self.router.rule(link, to, &message, delivery, ruling),
             Judged::Delay(time) => {
                 let cost = message.payload.len() + DELAYED_OVERHEAD;
-                if !self.delay_budget.has_room(cost) {
+                if self.budget.has_room_for(cost) {
+                    let Event::Messages { to, .. } = event else { return };
+                    self.delay(Delayed { link, number: 0, to, address, message: message.kept(), delivery, cost }, time);
+                } else {
                     let why = Fault::new(Reason::ResourceLimitExceeded, "too much is held up by a hook");
                     let ruling = Ruling::Settle(Outcome::Rejected(Some(Box::new(why))));
-                    return self.router.rule(link, to, message, delivery, ruling);
+                    self.router.rule(link, to, &message, delivery, ruling);
                 }
-                let Event::Message { to, message, .. } = event else { return };
-                let message = message.kept();
-                self.delay(Delayed { link, number: 0, to, address, message, delivery, cost }, time);
             }
         }
+        // It is not the router's any more: its sender may send the next.
+        self.router.resupply(link, credit);
     }
 
     /// Sets a message aside until its time has passed.
     fn delay(&mut self, mut delayed: Delayed, time: Duration) {
-        self.delay_budget.used += delayed.cost;
+        self.budget.take(delayed.cost);
         let settled = delayed.delivery.is_none();
         delayed.number = self.router.hold_up(delayed.link, &delayed.to, &delayed.message, settled);
         let Delayed { number, address, link, .. } = &delayed;
         let what = format!("message {number} at {address:?}: a hook delays it by {time:?}");
-        self.router.chronicle_mut().noted(Some(ConnectionId::of(link.connection)), &what);
+        self.recorder().noted(Some(ConnectionId::of(link.connection)), &what);
         // The link may be gone by the time that it goes on.
-        delayed.to = self.router.lasting(*link, delayed.to);
+        delayed.to = self.router.lasting(delayed.link, delayed.to);
         self.timers.set(self.now + time, Wake::Delayed(Box::new(delayed)));
     }
 
     /// Routes a message whose delay is over.
     pub(super) fn end_delay(&mut self, delayed: Delayed) {
-        self.delay_budget.used -= delayed.cost;
+        self.budget.give_back(delayed.cost);
         self.stirred = true;
-        self.router.route_held(delayed.link, delayed.to, delayed.number, delayed.message, delayed.delivery);
+        self.router.route_held(delayed.link, &delayed.to, delayed.number, delayed.message, delayed.delivery);
         self.apply_effects();
     }
 
@@ -137,18 +132,19 @@ impl EventLoop {
         self.real_timers = Timers::default();
         for wake in std::mem::take(&mut self.timers).into_keys() {
             if let Wake::Delayed(delayed) = wake {
+                self.budget.give_back(delayed.cost);
                 self.router.drop_held(delayed.number, &delayed.address);
             }
         }
-        self.delay_budget.used = 0;
     }
 
     /// Asks a hook, and traces what it said if it panicked.
     fn asked<T>(&mut self, key: ConnectionKey, ask: impl FnOnce(&mut Hooks) -> T) -> T {
         let before = self.hooks.panics.len();
         let answer = ask(&mut self.hooks);
-        for what in self.hooks.panics.get(before..).unwrap_or_default() {
-            self.router.chronicle_mut().noted(Some(ConnectionId::of(key)), what);
+        let panics = self.hooks.panics.get(before..).unwrap_or_default().to_vec();
+        for what in &panics {
+            self.recorder().noted(Some(ConnectionId::of(key)), what);
         }
         answer
     }

@@ -3,8 +3,9 @@
 use super::{EventLoop, Peer};
 use crate::counts::Counts;
 use crate::event::ConnectionId;
+use crate::recorder::Recorder;
 use crate::router::Router;
-use crate::snapshot::{Connection, Link};
+use crate::snapshot::{Connection, Link, Role};
 
 impl Peer {
     /// The connection as a test sees it.
@@ -25,6 +26,14 @@ impl Peer {
 impl EventLoop {
     pub(crate) fn router(&mut self) -> &mut Router {
         &mut self.router
+    }
+
+    /// The recorder, with everything that the router has decided until now.
+    pub(crate) fn recorder(&mut self) -> &mut Recorder {
+        for record in self.router.records().drain(..) {
+            self.recorder.record(record);
+        }
+        &mut self.recorder
     }
 
     /// The counters as they are now. [`Shared::counts`](super::Shared::counts) has them as they were last published.
@@ -49,7 +58,11 @@ impl EventLoop {
         let mut links = self.router.links();
         for link in &mut links {
             let peer = self.peers.get(link.key.connection.slot as usize);
-            link.unsettled = peer.map_or(0, |peer| peer.frontend.unsettled(link.key.link));
+            let Some(peer) = peer.filter(|peer| peer.key == link.key.connection) else { continue };
+            link.unsettled = peer.frontend.unsettled(link.key.link);
+            if link.role == Role::Sender {
+                link.credit = peer.frontend.credit(link.key.link);
+            }
         }
         links.retain(|link| !link.is_aside || link.unsettled > 0);
         links

@@ -42,14 +42,15 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::Socket;
 
+use crate::budget::Budget;
 use crate::clock::{Clock, system_date, system_now};
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Event};
+use crate::event::{ConnectionKey, Effect, Event, Run};
 use crate::hooks::Hooks;
 use crate::protocol;
 use crate::recorder::Recorder;
-use crate::router::Router;
+use crate::router::{Router, Wanted};
 use crate::timers::Timers;
 
 /// Connections that are accepted in one turn, from each listener.
@@ -66,7 +67,7 @@ pub(crate) use shared::{AtWork, Shared};
 
 use advance::Advance;
 use connection::{Peer, READ_BYTES};
-use hooks::{DelayBudget, Delayed};
+use hooks::Delayed;
 use reports::Reports;
 
 /// What a timer is for.
@@ -105,6 +106,9 @@ pub(crate) struct EventLoop {
     peers: Slab<Peer>,
     next_serial: u32,
     router: Router,
+    recorder: Recorder,
+    /// Messages between an engine and the router. Empty between two events.
+    run: Run,
     timers: Timers<Wake>,
     /// Timers by the system's clock, whatever the broker's is.
     real_timers: Timers<Wake>,
@@ -123,7 +127,7 @@ pub(crate) struct EventLoop {
     inbox: BytesMut,
     published: Counts,
     hooks: Hooks,
-    delay_budget: DelayBudget,
+    budget: Budget,
     /// Whether the loop is between start and stop.
     is_running: bool,
     /// Whether nothing is read, written or accepted.
@@ -164,7 +168,7 @@ impl EventLoop {
     ) -> EventLoop {
         let clock = Clock::new(config.manual_clock);
         let now = clock.now();
-        let delay_budget = DelayBudget::new(config.routing.storage_limit);
+        let budget = Budget::new(config.routing.storage_limit);
         EventLoop {
             poll,
             commands,
@@ -179,12 +183,9 @@ impl EventLoop {
             accept_paused: false,
             peers: Slab::new(),
             next_serial: 1,
-            router: Router::new(
-                config.routing,
-                salt,
-                Recorder::new(config.recorder, salt, (now, system_date())),
-                protocol::head_reader,
-            ),
+            router: Router::new(config.routing, salt, budget.clone(), protocol::head_reader),
+            recorder: Recorder::new(config.recorder, salt, (now, system_date())),
+            run: Run::default(),
             timers: Timers::default(),
             real_timers: Timers::default(),
             unread: VecDeque::new(),
@@ -196,7 +197,7 @@ impl EventLoop {
             inbox: BytesMut::new(),
             published: Counts::default(),
             hooks: Hooks::default(),
-            delay_budget,
+            budget,
             is_running: false,
             paused: false,
             stirred: false,
@@ -255,14 +256,17 @@ impl EventLoop {
         self.paused = false;
         self.accept_paused = false;
         self.stop = Stop::No;
-        self.router.chronicle_mut().flush();
+        self.recorder().flush();
         self.publish();
     }
 
     /// Sets the time of all that happens next.
     fn set_now(&mut self, now: Instant) {
         self.now = now;
-        self.router.chronicle_mut().set_now(now);
+        let recorder = self.recorder();
+        recorder.set_now(now);
+        let wanted = Wanted { decisions: recorder.is_on(), answers: recorder.logs_messages() };
+        self.router.set_wanted(wanted);
     }
 
     /// How long the next poll may wait. None: until something happens.
@@ -311,8 +315,10 @@ impl EventLoop {
             }
         }
         for key in std::mem::take(&mut self.relieved) {
-            self.router.set_congested(key, false);
-            self.apply_effects();
+            if let Some(peer) = self.peers.get(key.slot as usize).filter(|peer| peer.key == key) {
+                self.router.set_room(key, peer.room());
+                self.apply_effects();
+            }
         }
         self.fire_timers();
         self.finish_touched();
@@ -359,13 +365,16 @@ impl EventLoop {
                 {
                     peer.outbox.borrow(buffer);
                 }
-                peer.frontend.apply(effect, self.now, &mut peer.outbox);
+                match effect {
+                    Effect::Deliver { link, mut deliveries } => {
+                        peer.was_sent_to = true;
+                        peer.frontend.deliver(link.link, &mut deliveries, &mut peer.outbox);
+                        self.router.reuse(deliveries);
+                    }
+                    effect => peer.frontend.apply(effect, self.now, &mut peer.outbox),
+                }
                 while let Some(event) = peer.frontend.poll_event() {
                     self.events.push_back((key, event));
-                }
-                if !peer.congested && peer.is_congested() {
-                    peer.congested = true;
-                    self.router.set_congested(key, true);
                 }
                 if !peer.is_touched {
                     peer.is_touched = true;
@@ -374,7 +383,7 @@ impl EventLoop {
                 }
             }
             let Some((key, event)) = self.events.pop_front() else { return };
-            self.on_event(key, event);
+            self.on_event(key, event, &mut Run::default());
         }
     }
 

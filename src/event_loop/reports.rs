@@ -71,14 +71,14 @@ impl EventLoop {
         {
             let violation = peer.violation(&breach);
             let text = format!("protocol violation: {} ({})", violation.description, violation.place());
-            self.router.chronicle_mut().noted(Some(violation.connection), &text);
+            self.recorder().noted(Some(violation.connection), &text);
             self.reports.add_violation(violation);
         }
     }
 
     /// Records that a connection ends. Call it before the engine is told.
     pub(super) fn note_end(&mut self, peer: &Peer) {
-        self.router.chronicle_mut().disconnected(ConnectionId::of(peer.key));
+        self.recorder().disconnected(ConnectionId::of(peer.key));
         self.reports.add_end(peer);
     }
 }

@@ -89,13 +89,13 @@ impl EventLoop {
     /// Stops reading, writing and accepting, until [`EventLoop::resume`].
     pub(crate) fn pause(&mut self) {
         self.paused = true;
-        self.router.chronicle_mut().noted(None, "paused");
+        self.recorder().noted(None, "paused");
     }
 
     /// Reads, writes and accepts again, beginning with what has gathered.
     pub(crate) fn resume(&mut self) {
         if std::mem::take(&mut self.paused) {
-            self.router.chronicle_mut().noted(None, "resumed");
+            self.recorder().noted(None, "resumed");
             let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
             slots.into_iter().for_each(|slot| self.touch(slot));
         }
@@ -124,12 +124,12 @@ impl EventLoop {
             return Ok(());
         }
         if refuse && !self.listeners.is_empty() {
-            self.router.chronicle_mut().noted(None, "connections are refused");
+            self.recorder().noted(None, "connections are refused");
             // Connections that nobody has accepted yet are refused as well.
             self.close_listeners();
             self.held_addresses = crate::address::hold(&self.addrs)?;
         } else if !refuse && self.listeners.is_empty() {
-            self.router.chronicle_mut().noted(None, "connections are accepted");
+            self.recorder().noted(None, "connections are accepted");
             let held = match std::mem::take(&mut self.held_addresses) {
                 held if held.is_empty() => crate::address::hold(&self.addrs)?,
                 held => held,

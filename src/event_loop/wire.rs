@@ -30,7 +30,7 @@ pub(super) struct View {
 impl EventLoop {
     /// What there is to show of an inbox. None if nobody wants to see it, or if there is no whole frame in it.
     pub(super) fn view(&self, slot: usize, inbox: &[u8]) -> Option<View> {
-        if !self.router.chronicle().traces() {
+        if !self.recorder.traces() {
             return None;
         }
         let extent = (self.peers.get(slot)?.frontend.language().extent)(inbox)?;
@@ -39,22 +39,25 @@ impl EventLoop {
 
     /// The engine has left `left` bytes of the inbox.
     pub(super) fn show_received(&mut self, slot: usize, view: &mut View, left: usize) {
+        // What was decided about the frames before comes first.
+        self.recorder();
         let Some(peer) = self.peers.get(slot) else { return };
         let end = view.bytes.len().saturating_sub(left);
         let consumed = view.bytes.get(view.shown..end).unwrap_or_default();
         view.shown = end;
-        show(self.router.chronicle_mut(), ConnectionId::of(peer.key), true, peer.frontend.language(), consumed);
+        show(&mut self.recorder, ConnectionId::of(peer.key), true, peer.frontend.language(), consumed);
     }
 
     /// Shows what has been put into an outbox since the last time.
     pub(super) fn show_sent(&mut self, slot: usize) {
-        if !self.router.chronicle().traces() {
+        if !self.recorder.traces() {
             return;
         }
+        self.recorder();
         let Some(peer) = self.peers.get(slot).filter(|peer| peer.outbox.len() > peer.tap.shown) else { return };
         let mut bytes = Vec::new();
         peer.outbox.copy_to(peer.tap.shown, &mut bytes);
-        show(self.router.chronicle_mut(), ConnectionId::of(peer.key), false, peer.frontend.language(), &bytes);
+        show(&mut self.recorder, ConnectionId::of(peer.key), false, peer.frontend.language(), &bytes);
     }
 }
 

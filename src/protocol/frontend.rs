@@ -10,7 +10,7 @@ use super::translation;
 use crate::amqp10;
 use crate::amqp091;
 use crate::config::EngineConfig;
-use crate::event::{Breach, Effect, Event, Fault, LinkId, Reason};
+use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Reason, Run};
 use crate::message::{Encoding, HeadReader};
 use crate::outbox::Outbox;
 use crate::recorder::Describe;
@@ -65,13 +65,19 @@ impl Frontend {
     }
 
     /// Reads from `input` up to the next thing that concerns the router. None when more bytes are needed.
-    pub(crate) fn receive(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Option<Event> {
+    pub(crate) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        now: Instant,
+        out: &mut Outbox,
+        run: &mut Run,
+    ) -> Option<Event> {
         if let Engine::AwaitHeader { until } = self.engine {
             self.engine = self.choose(input, now, until, out)?;
         }
         match &mut self.engine {
-            Engine::Amqp10(connection) => connection.receive(input, now, out),
-            Engine::Amqp091(connection) => connection.receive(input, now, out),
+            Engine::Amqp10(connection) => connection.receive(input, now, out, run),
+            Engine::Amqp091(connection) => connection.receive(input, now, out, run),
             Engine::AwaitHeader { .. } | Engine::Refused => {
                 input.clear();
                 None
@@ -114,17 +120,26 @@ impl Frontend {
     }
 
     /// See [`amqp10::Connection::apply`].
-    pub(crate) fn apply(&mut self, mut effect: Effect, now: Instant, out: &mut Outbox) {
+    pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.apply(effect, now, out),
+            Engine::Amqp091(connection) => connection.apply(effect, now, out),
+            Engine::AwaitHeader { .. } | Engine::Refused => {}
+        }
+    }
+
+    /// Messages for a consumer. Empties the list. Those of the other protocol are put into this one's words.
+    pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => {
-                translate(&mut effect, Encoding::Amqp10);
-                connection.apply(effect, now, out);
+                translate(deliveries, Encoding::Amqp10);
+                connection.deliver(link, deliveries, out);
             }
             Engine::Amqp091(connection) => {
-                translate(&mut effect, Encoding::Amqp091);
-                connection.apply(effect, now, out);
+                translate(deliveries, Encoding::Amqp091);
+                connection.deliver(link, deliveries, out);
             }
-            Engine::AwaitHeader { .. } | Engine::Refused => {}
+            Engine::AwaitHeader { .. } | Engine::Refused => deliveries.clear(),
         }
     }
 
@@ -204,10 +219,11 @@ impl Frontend {
         }
     }
 
-    /// Bytes of deliveries that wait inside the engine for the peer to make room.
-    pub(crate) fn blocked_bytes(&self) -> usize {
+    /// Credit that a link has which the peer sends on.
+    pub(crate) fn credit(&self, link: LinkId) -> u32 {
         match &self.engine {
-            Engine::Amqp10(connection) => connection.blocked_bytes(),
+            Engine::Amqp10(connection) => connection.credit(link),
+            // 0-9-1 has none.
             Engine::Amqp091(_) | Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
@@ -254,12 +270,11 @@ impl Frontend {
     }
 }
 
-/// A message of the other protocol is put into this one's words.
-#[inline(always)]
-fn translate(effect: &mut Effect, encoding: Encoding) {
-    if let Effect::Deliver { message, .. } = effect
-        && message.encoding != encoding
-    {
-        *message = translation::translated(std::mem::take(message), encoding);
+/// Puts messages of the other protocol into this one's words.
+fn translate(deliveries: &mut [Delivery], encoding: Encoding) {
+    for Delivery { message, .. } in deliveries {
+        if message.encoding != encoding {
+            *message = translation::translated(std::mem::take(message), encoding);
+        }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct MessageRecord {
 
 impl MessageRecord {
     /// A message that is not in the log yet.
-    pub(super) fn preview(
+    pub(crate) fn preview(
         number: u64,
         from: Option<LinkName>,
         address: &str,

@@ -13,6 +13,7 @@
 
 mod messages;
 mod pcap;
+mod records;
 mod sink;
 mod trace;
 mod trace_event;
@@ -20,7 +21,7 @@ mod trace_event;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{ConnectionId, LinkKey, Outcome, Ticket};
+use crate::event::{ConnectionId, LinkKey, Outcome};
 use crate::message::Message;
 
 use messages::Messages;
@@ -61,8 +62,6 @@ impl Default for RecorderConfig {
 pub(crate) struct Recorder {
     messages: Messages,
     trace: Trace,
-    /// Messages that have arrived.
-    arrived: u64,
     /// Somebody wants to know: asked for each message.
     is_on: bool,
 }
@@ -73,7 +72,6 @@ impl Recorder {
         let mut recorder = Recorder {
             messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
             trace: Trace::new(config.events, RecorderConfig::TRACE_BYTES, config.sinks, salt, start),
-            arrived: 0,
             is_on: false,
         };
         recorder.set_now(start.0);
@@ -96,32 +94,18 @@ impl Recorder {
         self.is_on
     }
 
-    /// A message arrived. Its number, for all that is told of it later.
-    pub(crate) fn arrived(
-        &mut self,
-        from: Option<LinkName>,
-        address: &Arc<str>,
-        settled: bool,
-        message: &Message,
-    ) -> u64 {
-        self.arrived += 1;
-        self.messages.add(self.arrived, from, address, settled, message);
-        self.arrived
+    /// Whether the message log is kept.
+    pub(crate) fn logs_messages(&self) -> bool {
+        self.messages.is_on()
     }
 
-    /// Likewise, when nobody wants to know more than that.
-    pub(crate) fn arrived_unseen(&mut self) -> u64 {
-        self.arrived += 1;
-        self.arrived
-    }
-
-    /// The ticket for a delivery that nobody but this log asks about.
-    pub(crate) fn ticket(&self, number: u64, settled: bool) -> Ticket {
-        if settled || !self.messages.is_on() { Ticket::NONE } else { Ticket::noted(number) }
+    /// A message arrived. They are numbered in a row.
+    fn arrived(&mut self, number: u64, from: Option<LinkName>, address: &Arc<str>, settled: bool, message: &Message) {
+        self.messages.add(number, from, address, settled, message);
     }
 
     /// It waits at an address.
-    pub(crate) fn waits(&mut self, number: u64, address: &Arc<str>) {
+    fn waits(&mut self, number: u64, address: &Arc<str>) {
         if !self.is_on {
             return;
         }
@@ -132,7 +116,7 @@ impl Recorder {
     }
 
     /// It goes out to a consumer.
-    pub(crate) fn forwarded(&mut self, number: u64, to: LinkKey, name: &Arc<str>, address: &Arc<str>) {
+    fn forwarded(&mut self, number: u64, to: LinkKey, name: &Arc<str>, address: &Arc<str>) {
         if !self.is_on {
             return;
         }
@@ -143,7 +127,7 @@ impl Recorder {
     }
 
     /// Nobody gets it.
-    pub(crate) fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
+    fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
         let why = shown(&why);
         self.messages.dropped(number, &why);
         if self.trace.is_on() {
@@ -152,14 +136,14 @@ impl Recorder {
     }
 
     /// A copy of it that waited for one consumer is lost. If nobody has it then, it is dropped.
-    pub(crate) fn lost(&mut self, number: u64, address: &str, why: &str) {
+    fn lost(&mut self, number: u64, address: &str, why: &str) {
         if self.messages.lost(number) {
             self.dropped(number, address, why.into());
         }
     }
 
     /// A hook decided what becomes of it.
-    pub(crate) fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
+    fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
         self.messages.ruled(number);
         if self.trace.is_on() {
             self.trace.decided(Decision::Ruled { number, address: cut(address).into(), what });
@@ -167,12 +151,12 @@ impl Recorder {
     }
 
     /// Its sender was given an outcome.
-    pub(crate) fn told(&mut self, number: u64, outcome: &Outcome) {
+    fn told(&mut self, number: u64, outcome: &Outcome) {
         self.messages.told(number, outcome);
     }
 
     /// A consumer gave an outcome.
-    pub(crate) fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
+    fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
         self.messages.answered(number, by, name, outcome);
     }
 
@@ -222,17 +206,6 @@ impl Recorder {
     /// Messages that the log had no room for any more.
     pub(crate) fn forgotten(&self) -> u64 {
         self.messages.forgotten()
-    }
-
-    /// A message on its way in, as a hook is shown it.
-    pub(crate) fn preview(
-        &self,
-        from: Option<LinkName>,
-        address: &str,
-        settled: bool,
-        message: &Message,
-    ) -> MessageRecord {
-        MessageRecord::preview(self.arrived + 1, from, address, settled, message)
     }
 
     /// The trace, oldest first.

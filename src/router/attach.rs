@@ -1,11 +1,13 @@
-//! Links come and go, and with them the routes that they use.
+//! Links come and go, and with them the nodes that they use.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::links::{Consumer, End, Producer};
-use super::{ConsumerRequest, Distribution, Effect, LinkKey, Node, NodeKind, Route, Router, RoutingConfig, Ticket};
+use super::Router;
+use super::links::{Consumer, End, NodeId, Producer};
+use crate::config::{Distribution, RoutingConfig};
+use crate::event::{ConsumerRequest, Effect, LinkKey, Node, NodeKind};
 
 impl Router {
     pub(super) fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
@@ -17,60 +19,48 @@ impl Router {
             },
             _ => None,
         };
-        let route = match node {
+        let id = match node {
             Node::Anonymous => None,
             _ if exchange.is_some() => None,
-            named => Some(self.route_for(named, key)),
+            named => Some(self.node_for(named, key)),
         };
-        let (address, kind) = match route.and_then(|route| self.routes.get(route)) {
-            Some(route) => (Some(route.address.clone()), kind_of(route)),
-            None => (None, NodeKind::Unspecified),
-        };
-        if let Some(route) = route.and_then(|route| self.routes.get_mut(route)) {
-            route.producers += 1;
+        let limit = self.config.backlog_limit;
+        let (mut address, mut kind, mut is_slow) = (None, NodeKind::Unspecified, false);
+        if let Some(entry) = id.and_then(|id| self.addresses.get_mut(id)) {
+            entry.producers += 1;
+            (address, kind) = (Some(entry.address.clone()), entry.node.kind());
+            is_slow = entry.node.is_slow(limit);
         }
         let withheld = address.as_ref().or(asked.as_ref()).is_some_and(|address| self.withheld.contains(address));
         let exchange = exchange.map(Box::new);
-        self.links.add_producer(key, Producer { withheld, exchange, ..Producer::new(name, route) });
+        self.links.add_producer(key, Producer { withheld, exchange, ..Producer::new(name, id) });
         self.counts.sender_links += 1;
-        self.effects.push_back(Effect::Attached { link: key, address: asked.or(address), kind });
-        if let Some(route) = route
-            && self.routes.get(route).is_some_and(Route::is_slow)
-        {
-            self.hold(key, route);
+        self.effects.push(Effect::Attached { link: key, address: asked.or(address), kind });
+        if let (Some(id), true) = (id, is_slow) {
+            self.hold(key, id);
         }
-        self.top_up(key);
+        self.top_up(key, 0);
     }
 
     pub(super) fn attach_consumer(&mut self, key: LinkKey, request: ConsumerRequest) {
-        let route_id = match self.route_for_consumer(key, &request) {
-            Ok(route_id) => route_id,
-            Err(fault) => {
-                self.effects.push_back(Effect::Refused { link: key, fault: Box::new(fault) });
-                return;
-            }
+        let id = match self.node_for_consumer(key, &request) {
+            Ok(id) => id,
+            Err(fault) => return self.effects.push(Effect::Refused { link: key, fault: Box::new(fault) }),
         };
-        let Some(route) = self.routes.get_mut(route_id) else { return };
-        // Only what is stored can be looked at without being taken.
-        let browse = request.browse && route.distribution == Distribution::Queue;
-        if request.passing {
-            route.aside.push(key);
-        } else {
-            self.counts.receiver_links += 1;
-            if browse {
-                route.browsers.push(key);
-            } else {
-                route.consumers.push(key);
-            }
-        }
-        let address = address_asked(&request.node).or_else(|| Some(route.address.clone()));
-        let kind = kind_of(route);
-        self.links.add_consumer(key, Consumer::new(route_id, browse, request));
-        self.effects.push_back(Effect::Attached { link: key, address, kind });
+        let Some(entry) = self.addresses.get_mut(id) else { return };
+        // Only what is stored can be looked at without being taken, and only of a queue can be asked for single messages.
+        let is_queue = entry.node.queue().is_some();
+        let browse = request.browse && is_queue;
+        entry.node.add(key, browse, request.passing && is_queue, request.exclusive);
+        self.counts.receiver_links += u64::from(!request.passing);
+        let address = address_asked(&request.node).or_else(|| Some(entry.address.clone()));
+        let kind = entry.node.kind();
+        self.links.add_consumer(key, Consumer::new(id, browse, request));
+        self.effects.push(Effect::Attached { link: key, address, kind });
     }
 
-    /// The route for a node that a link wants; made if there is none.
-    pub(super) fn route_for(&mut self, node: Node, owner: LinkKey) -> usize {
+    /// The node that a link wants; made if there is none.
+    pub(super) fn node_for(&mut self, node: Node, owner: LinkKey) -> NodeId {
         let (address, distribution, owner) = match node {
             Node::Address(address) => match RoutingConfig::node_at(&address) {
                 Cow::Borrowed(same) if same.len() == address.len() => (address, None, None),
@@ -80,107 +70,133 @@ impl Router {
                 }
             },
             Node::Dynamic(kind) => {
-                self.generated += 1;
-                let RoutingConfig { generated_prefix, separator, .. } = &self.config;
-                let address =
-                    format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt >> 32, self.generated);
                 let distribution = match kind {
                     NodeKind::Queue => Some(Distribution::Queue),
                     NodeKind::Topic => Some(Distribution::Multicast),
                     NodeKind::Unspecified => None,
                 };
-                (address.into(), distribution, Some(owner))
+                (self.generated_address(), distribution, Some(owner))
             }
-            // Anonymous producers have no route, there are no anonymous consumers, and only consumers ask for queues.
+            // Anonymous producers have no node, there are no anonymous consumers, and only consumers ask for queues.
             Node::Anonymous | Node::Queue(_) => ("".into(), None, None),
         };
-        if let Some(route) = self.addresses.get(&address) {
-            return *route;
+        if let Some(id) = self.addresses.find(&address) {
+            return id;
         }
         let distribution = distribution.unwrap_or_else(|| self.config.distribution_of(&address));
-        let route = self.routes.insert(Route::new(address.clone(), distribution, owner));
-        self.addresses.insert(address, route);
-        route
+        self.addresses.add(address, distribution, owner)
     }
 
-    /// Links are gone. All of them leave their routes before what they had is given to others.
-    pub(crate) fn detach(&mut self, gone: Vec<(LinkKey, Vec<Ticket>)>) {
-        let mut routes = Vec::new();
+    fn generated_address(&mut self) -> Arc<str> {
+        self.generated += 1;
+        let RoutingConfig { generated_prefix, separator, .. } = &self.config;
+        format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt >> 32, self.generated).into()
+    }
+
+    /// Links are gone. All of them leave their nodes before what they had is given to others.
+    pub(crate) fn detach(&mut self, gone: Vec<LinkKey>) {
+        let mut nodes = Vec::new();
         let mut consumers = Vec::new();
-        let mut deserted = Vec::new();
-        let mut leaving: HashMap<usize, HashSet<LinkKey>> = HashMap::new();
         let mut starved_left = false;
-        for (key, unsent) in gone {
+        for key in gone {
             match self.links.remove(key) {
                 Some(End::Producer(producer)) => {
                     starved_left |= producer.starved;
-                    self.counts.sender_links -= 1;
-                    if let Some(route) = producer.route.and_then(|route| self.routes.get_mut(route)) {
-                        route.producers -= 1;
-                    }
-                    for route in producer.held_by {
-                        if let Some(route) = self.routes.get_mut(route) {
-                            route.held.remove(&key);
-                        }
-                    }
-                    routes.extend(producer.route.map(|route| (route, key)));
+                    nodes.extend(self.let_producer_go(key, &producer).map(|id| (id, key)));
                 }
                 Some(End::Consumer(consumer)) => {
                     self.counts.receiver_links -= u64::from(!consumer.passing);
-                    if !consumer.passing {
-                        deserted.push(consumer.route);
-                    }
-                    leaving.entry(consumer.route).or_default().insert(key);
-                    routes.push((consumer.route, key));
-                    consumers.push((key, consumer, unsent));
+                    nodes.push((consumer.node, key));
+                    consumers.push((key, consumer));
                 }
+                // A refused one was never there.
                 None => {}
             }
         }
         if starved_left {
-            self.starved.retain(|key| self.links.end(*key).is_some());
+            self.starved.retain(|key| self.links.find(*key).is_some());
         }
-        for (route, leaving) in leaving {
-            if let Some(route) = self.routes.get_mut(route) {
-                route.strike_off(&leaving);
-            }
-        }
-        for (key, consumer, unsent) in consumers {
-            self.take_back(key, *consumer, &unsent);
-        }
-        deserted.into_iter().for_each(|route| self.end_if_deserted(route));
-        for (route, key) in &routes {
-            self.end_dynamic_node(*route, *key);
+        self.let_consumers_go(consumers);
+        // A queue may have ended with its last consumer.
+        nodes.retain(|(id, _)| self.addresses.get_if_there(*id).is_some());
+        for (id, key) in &nodes {
+            self.end_dynamic_node(*id, *key);
         }
         // Once for each: what waits there is looked through.
-        let mut routes: Vec<usize> = routes.into_iter().map(|(route, _)| route).collect();
-        routes.sort_unstable();
-        routes.dedup();
-        for route in routes {
-            self.carry_on(route);
-            self.tidy(route);
+        let mut nodes: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        for id in nodes {
+            self.carry_on(id);
+            self.tidy(id);
         }
+    }
+
+    /// The node that the producer sent to, if it was one.
+    fn let_producer_go(&mut self, key: LinkKey, producer: &Producer) -> Option<NodeId> {
+        self.counts.sender_links -= 1;
+        for id in &producer.held_by {
+            if let Some(entry) = self.addresses.get_mut(*id) {
+                entry.held.remove(&key);
+            }
+        }
+        let id = producer.node?;
+        if let Some(entry) = self.addresses.get_mut(id) {
+            entry.producers -= 1;
+        }
+        Some(id)
+    }
+
+    fn let_consumers_go(&mut self, consumers: Vec<(LinkKey, Box<Consumer>)>) {
+        let mut leaving: BTreeMap<NodeId, HashSet<LinkKey>> = BTreeMap::new();
+        let mut deserted = Vec::new();
+        for (key, consumer) in &consumers {
+            leaving.entry(consumer.node).or_default().insert(*key);
+            if !consumer.passing {
+                deserted.push(consumer.node);
+            }
+        }
+        for (id, leaving) in leaving {
+            self.work(id, |node, context| node.strike_off(&leaving, context));
+        }
+        for (key, mut consumer) in consumers {
+            let default_outcome = consumer.default_outcome;
+            self.work(consumer.node, |node, context| {
+                for outstanding in consumer.outstanding.drain() {
+                    node.conclude(key, outstanding, default_outcome.clone(), context);
+                }
+            });
+        }
+        deserted.into_iter().for_each(|id| self.end_if_deserted(id));
     }
 
     /// A dynamic node ends with the link that made it.
-    fn end_dynamic_node(&mut self, route_id: usize, gone: LinkKey) {
-        let Some(route) = self.routes.get_mut(route_id).filter(|route| route.owner == Some(gone)) else { return };
-        route.owner = None;
+    fn end_dynamic_node(&mut self, id: NodeId, gone: LinkKey) {
+        let Some(entry) = self.addresses.get_mut(id).filter(|entry| entry.owner == Some(gone)) else { return };
+        entry.owner = None;
         // Somebody has declared it since: it stays.
-        if route.declared.is_some() {
+        if entry.node.queue().is_some_and(|queue| queue.declared.is_some()) {
             return;
         }
         // What waits is dropped with the next look at it.
-        route.ended = true;
-        self.forget_address(route_id);
+        entry.ended = true;
+        self.forget_name(id);
     }
-}
 
-fn kind_of(route: &Route) -> NodeKind {
-    match route.distribution {
-        Distribution::Queue => NodeKind::Queue,
-        Distribution::Multicast => NodeKind::Topic,
-        Distribution::Direct | Distribution::Anycast => NodeKind::Unspecified,
+    /// Forgets a node that nobody uses.
+    pub(super) fn tidy(&mut self, id: NodeId) {
+        let is_queue = self.addresses.get_if_there(id).is_some_and(|entry| entry.node.queue().is_some());
+        if self.addresses.tidy(id) && is_queue {
+            self.unbind_queue(id);
+        }
+    }
+
+    /// The address of a node leads to it no longer.
+    pub(super) fn forget_name(&mut self, id: NodeId) {
+        self.addresses.forget_name(id);
+        if self.addresses.get(id).is_some_and(|entry| entry.node.queue().is_some()) {
+            self.unbind_queue(id);
+        }
     }
 }
 

@@ -1,35 +1,53 @@
-//! What the router knows of each link, found by its key without hashing: connections and links have dense slots.
+//! What the router knows of each link, found by its key without hashing: connections and links have dense slots. And how much
+//! each consumer can be given now, which is counted here and nowhere else.
+//!
+//! A consumer can be given a message while three things last: its own credit, the window of its channel (shared with the other
+//! consumers there), and the room in its connection's outbox. Engines and event loop say what is added to each; what is
+//! handed out is taken off here.
 
 use std::sync::Arc;
 
-use crate::event::{ConnectionKey, ConsumerRequest, LinkId, LinkKey, Manner, Outcome};
+use super::effects::Effects;
+use super::exchange::Terminus;
+use super::live::live;
+use super::origins::OriginId;
+use super::store::Waiting;
+use crate::event::{ConnectionKey, ConsumerRequest, Delivery, LinkId, LinkKey, Manner, Outcome, Ticket};
 use crate::ledger::Ledger;
 use crate::message::Message;
 
-use super::store::{Backlog, Waiting};
-use super::topology::Terminus;
+/// What a delivery takes in an outbox beside its payload, about.
+const HEAD: i64 = 64;
+
+/// Names a node of the router. A link that is attached to a node keeps it alive, so its name is never stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NodeId(pub(super) usize);
 
 /// A link that a peer sends on.
 #[derive(Debug)]
 pub(super) struct Producer {
     /// What its peer calls it.
     pub(super) name: Arc<str>,
-    /// None: each message says where it goes, or an exchange does.
-    pub(super) route: Option<usize>,
+    /// Where its messages go. None: each says so itself, or an exchange does.
+    pub(super) node: Option<NodeId>,
     /// The exchange that it sends to.
     pub(super) exchange: Option<Box<Terminus>>,
-    pub(super) credit: u32,
     /// There was no room for a message of its, and half of all room has not come free since.
     pub(super) starved: bool,
     /// It gets credit only when the test says so.
     pub(super) withheld: bool,
-    /// Routes that have fallen behind with what came from here.
-    pub(super) held_by: Vec<usize>,
+    /// Nodes that have fallen behind with what came from here.
+    pub(super) held_by: Vec<NodeId>,
 }
 
 impl Producer {
-    pub(super) fn new(name: Arc<str>, route: Option<usize>) -> Producer {
-        Producer { name, route, exchange: None, credit: 0, starved: false, withheld: false, held_by: Vec::new() }
+    pub(super) fn new(name: Arc<str>, node: Option<NodeId>) -> Producer {
+        Producer { name, node, exchange: None, starved: false, withheld: false, held_by: Vec::new() }
+    }
+
+    /// Whether its credit is kept up as it is used.
+    pub(super) fn is_supplied(&self) -> bool {
+        self.held_by.is_empty() && !self.withheld && !self.starved
     }
 }
 
@@ -38,26 +56,30 @@ impl Producer {
 pub(super) struct Consumer {
     /// What its peer calls it.
     pub(super) name: Arc<str>,
-    pub(super) route: usize,
+    pub(super) node: NodeId,
+    /// The channel whose window its deliveries use, if they use one.
+    channel: Option<u16>,
     manner: Manner,
     /// It takes copies and leaves what is stored in its place.
     pub(super) browse: bool,
-    /// It does not count as one of its route's: it looks in now and then, or has retired.
+    /// It does not count as one of its node's: it looks in now and then, or has retired.
     pub(super) passing: bool,
     pub(super) default_outcome: Outcome,
     pub(super) max_message_size: u64,
-    pub(super) credit: u32,
+    /// Messages that it takes from now.
+    pub(super) credit: i64,
+    /// It wants to be told when there is nothing more for it.
     pub(super) drain: bool,
-    /// It stands in its route's `ready` row.
+    /// It stands in its node's row of those that wait for a message.
     pub(super) is_ready: bool,
-    /// It stands in `Router::unfinished`.
-    pub(super) is_unfinished: bool,
-    /// What waits for this one alone: copies of what was multicast.
-    pub(super) backlog: Backlog,
     /// Deliveries whose answer matters to more than the counters.
     pub(super) outstanding: Ledger<Outstanding>,
     /// Before this place in a queue there is nothing for it: it has seen it (browsing) or may not have it.
     pub(super) cursor: u64,
+    /// When it was last given a message, by the count of all that were handed out.
+    served: u64,
+    /// What it has been handed and the event loop has not taken yet.
+    pending: Vec<Delivery>,
 }
 
 /// A delivery that a consumer has not answered yet.
@@ -65,17 +87,18 @@ pub(super) struct Consumer {
 pub(super) enum Outstanding {
     /// Taken from a queue, and to go back there unless it is accepted or rejected.
     Queued(Waiting),
-    /// Likewise, on its way out settled, and to go back if it is not sent.
-    Unsent(Waiting),
+    /// Taken from a queue and going out settled, piece by piece: it goes back if its end is never written.
+    Unfinished(Waiting),
     /// Its sender waits for the outcome.
-    EndToEnd(usize),
+    EndToEnd(OriginId),
 }
 
 impl Consumer {
-    pub(super) fn new(route: usize, browse: bool, request: ConsumerRequest) -> Consumer {
+    pub(super) fn new(node: NodeId, browse: bool, request: ConsumerRequest) -> Consumer {
         Consumer {
             name: request.name,
-            route,
+            node,
+            channel: request.channel,
             manner: request.manner,
             browse,
             passing: request.passing,
@@ -84,10 +107,10 @@ impl Consumer {
             credit: 0,
             drain: false,
             is_ready: false,
-            is_unfinished: false,
-            backlog: Backlog::default(),
             outstanding: Ledger::default(),
             cursor: 0,
+            served: 0,
+            pending: Vec::new(),
         }
     }
 
@@ -112,86 +135,241 @@ pub(super) enum End {
     Consumer(Box<Consumer>),
 }
 
+/// What the consumers of one channel can be sent together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    units: i64,
+    /// Bytes of one unit.
+    unit: usize,
+}
+
 #[derive(Debug, Default)]
 struct Connection {
     serial: u32,
-    congested: bool,
+    /// Bytes that its outbox takes before its peer has to read some.
+    room: i64,
+    windows: Vec<Window>,
     links: Vec<Option<(u32, End)>>,
+}
+
+impl Connection {
+    fn is_open_for(&self, consumer: &Consumer) -> bool {
+        // Who asks for one message at a time is answered at once; that it cannot flood us is its engine's matter.
+        consumer.credit > 0
+            && (consumer.passing || (self.room > 0 && self.window_of(consumer).is_none_or(|window| window.units > 0)))
+    }
+
+    fn window_of(&self, consumer: &Consumer) -> Option<&Window> {
+        self.windows.get(usize::from(consumer.channel?))
+    }
+}
+
+/// A consumer that can be given a message now.
+#[derive(Debug)]
+pub(super) struct Taker<'a> {
+    key: LinkKey,
+    pub(super) consumer: &'a mut Consumer,
+    window: Option<&'a mut Window>,
+    room: &'a mut i64,
+    served: &'a mut u64,
+}
+
+impl Taker<'_> {
+    /// Whether it can be given one more.
+    pub(super) fn can_take(&self) -> bool {
+        self.consumer.credit > 0
+            && (self.consumer.passing || (*self.room > 0 && self.window.as_ref().is_none_or(|window| window.units > 0)))
+    }
+
+    /// Whether a message may be larger than what can be written of it at once.
+    pub(super) fn may_not_finish(&self, message: &Message) -> bool {
+        self.window.as_ref().is_some_and(|window| units(message, window.unit) >= window.units)
+    }
+
+    /// Hands it a message.
+    pub(super) fn give(&mut self, message: Message, settled: bool, ticket: Ticket, effects: &mut Effects) {
+        let units = self.window.as_ref().map_or(1, |window| units(&message, window.unit));
+        self.consumer.credit -= 1;
+        *self.room -= i64::try_from(message.payload.len()).unwrap_or(i64::MAX / 2) + HEAD;
+        if let Some(window) = &mut self.window {
+            window.units -= units;
+        }
+        *self.served += 1;
+        self.consumer.served = *self.served;
+        if self.consumer.pending.is_empty() {
+            self.consumer.pending = effects.begin_delivery(self.key);
+        }
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.consumer.pending.push(Delivery { message, settled, ticket, units });
+    }
+}
+
+/// Units of a window that a message takes.
+fn units(message: &Message, unit: usize) -> i64 {
+    let len = message.payload.len();
+    // Nearly all fit one.
+    if len <= unit { 1 } else { i64::try_from(len.div_ceil(unit.max(1))).unwrap_or(i64::MAX) }
 }
 
 /// All links, by connection slot and link slot.
 #[derive(Debug, Default)]
-pub(super) struct Links(Vec<Connection>);
+pub(super) struct Links {
+    connections: Vec<Connection>,
+    /// Messages that were handed out.
+    served: u64,
+}
 
 impl Links {
     fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
-        self.0.get(key.slot as usize).filter(|connection| connection.serial == key.serial)
+        self.connections.get(key.slot as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    pub(super) fn end(&self, key: LinkKey) -> Option<&End> {
+    fn connection_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.connections.get_mut(key.slot as usize).filter(|connection| connection.serial == key.serial)
+    }
+
+    /// The link of this name. None if it is gone: names may be stale.
+    pub(super) fn find(&self, key: LinkKey) -> Option<&End> {
         let (serial, end) = self.connection(key.connection)?.links.get(key.link.slot as usize)?.as_ref()?;
         (*serial == key.link.serial).then_some(end)
     }
 
-    fn end_mut(&mut self, key: LinkKey) -> Option<&mut End> {
-        let connection = self.0.get_mut(key.connection.slot as usize)?;
-        if connection.serial != key.connection.serial {
-            return None;
-        }
+    fn find_mut(&mut self, key: LinkKey) -> Option<&mut End> {
+        let connection = self.connection_mut(key.connection)?;
         let (serial, end) = connection.links.get_mut(key.link.slot as usize)?.as_mut()?;
         (*serial == key.link.serial).then_some(end)
     }
 
+    /// The producer of this name, if it is still there.
     pub(super) fn producer_mut(&mut self, key: LinkKey) -> Option<&mut Producer> {
-        match self.end_mut(key)? {
+        match self.find_mut(key)? {
             End::Producer(producer) => Some(producer),
             End::Consumer(_) => None,
         }
     }
 
+    /// The consumer of this name, if it is still there.
     pub(super) fn consumer(&self, key: LinkKey) -> Option<&Consumer> {
-        match self.end(key)? {
+        match self.find(key)? {
             End::Consumer(consumer) => Some(consumer),
             End::Producer(_) => None,
         }
     }
 
+    /// The consumer of this name, if it is still there.
     pub(super) fn consumer_mut(&mut self, key: LinkKey) -> Option<&mut Consumer> {
-        match self.end_mut(key)? {
+        match self.find_mut(key)? {
             End::Consumer(consumer) => Some(consumer),
             End::Producer(_) => None,
         }
+    }
+
+    /// A consumer that stands at a node, which must be there as long as it does.
+    pub(super) fn at_node(&mut self, key: LinkKey) -> Option<&mut Consumer> {
+        live(self.consumer_mut(key), "a consumer of a node")
     }
 
     /// The consumer, if it can be given a message now.
-    pub(super) fn taker(&self, key: LinkKey) -> Option<&Consumer> {
-        let connection = self.connection(key.connection)?;
-        match connection.links.get(key.link.slot as usize)? {
-            // Who asks for one message at a time is answered even so; that it cannot flood us is its engine's matter.
-            Some((serial, End::Consumer(consumer)))
-                if *serial == key.link.serial && consumer.credit > 0 && (!connection.congested || consumer.passing) =>
-            {
-                Some(consumer)
-            }
-            _ => None,
+    pub(super) fn taker(&mut self, key: LinkKey) -> Option<Taker<'_>> {
+        let Links { connections, served } = self;
+        let connection = connections.get_mut(key.connection.slot as usize)?;
+        if connection.serial != key.connection.serial {
+            return None;
         }
+        let Connection { room, windows, links, .. } = connection;
+        let Some((serial, End::Consumer(consumer))) = links.get_mut(key.link.slot as usize)? else { return None };
+        if *serial != key.link.serial {
+            return None;
+        }
+        // What is asked for one by one is counted in no window.
+        let channel = consumer.channel.filter(|_| !consumer.passing);
+        let window = channel.and_then(|channel| windows.get_mut(usize::from(channel)));
+        let taker = Taker { key, consumer, window, room, served };
+        taker.can_take().then_some(taker)
     }
 
     /// Whether a consumer can be given a message now.
     pub(super) fn can_take(&self, key: LinkKey) -> bool {
-        self.taker(key).is_some()
+        self.connection(key.connection)
+            .zip(self.consumer(key))
+            .is_some_and(|(connection, consumer)| connection.is_open_for(consumer))
     }
 
-    pub(super) fn is_congested(&self, key: ConnectionKey) -> bool {
-        self.connection(key).is_some_and(|connection| connection.congested)
+    /// Whether a consumer with credit is kept waiting by its channel or its connection.
+    pub(super) fn is_blocked(&self, key: LinkKey) -> bool {
+        self.consumer(key).is_some_and(|consumer| consumer.credit > 0) && !self.can_take(key)
     }
 
-    pub(super) fn set_congested(&mut self, key: ConnectionKey, congested: bool) {
-        // A stale name is dropped.
-        if let Some(connection) = self.0.get_mut(key.slot as usize).filter(|connection| connection.serial == key.serial)
-        {
-            connection.congested = congested;
+    /// What a consumer has been handed since the last time.
+    pub(super) fn take_pending(&mut self, key: LinkKey) -> Option<Vec<Delivery>> {
+        let pending = std::mem::take(&mut self.consumer_mut(key)?.pending);
+        (!pending.is_empty()).then_some(pending)
+    }
+
+    /// A channel begins with this window.
+    pub(super) fn open_channel(&mut self, key: ConnectionKey, channel: u16, units: i64, unit: usize) {
+        let windows = &mut self.slot_of(key).windows;
+        let index = usize::from(channel);
+        if windows.len() <= index {
+            windows.resize(index + 1, Window::default());
         }
+        if let Some(window) = windows.get_mut(index) {
+            *window = Window { units, unit };
+        }
+    }
+
+    /// The window of a channel changes. The consumers that it kept waiting and that it does not any more, who waits longest
+    /// first.
+    pub(super) fn widen(&mut self, key: ConnectionKey, channel: u16, more: i64) -> Vec<LinkKey> {
+        let Some(window) =
+            self.connection_mut(key).and_then(|connection| connection.windows.get_mut(usize::from(channel)))
+        else {
+            return Vec::new();
+        };
+        let before = window.units;
+        window.units = before.saturating_add(more);
+        if before > 0 || window.units <= 0 {
+            return Vec::new();
+        }
+        self.hungry(key, |consumer| consumer.channel == Some(channel))
+    }
+
+    /// The outbox of a connection takes this many bytes. The consumers that it kept waiting and that it does not any more.
+    pub(super) fn set_room(&mut self, key: ConnectionKey, room: i64) -> Vec<LinkKey> {
+        let connection = self.slot_of(key);
+        let before = std::mem::replace(&mut connection.room, room);
+        if before > 0 || room <= 0 {
+            return Vec::new();
+        }
+        self.hungry(key, |_| true)
+    }
+
+    /// Sets the room of a connection that has some left. False if it has none.
+    pub(super) fn refill(&mut self, key: ConnectionKey, room: i64) -> bool {
+        let connection = self.slot_of(key);
+        let has_some = connection.room > 0;
+        if has_some {
+            connection.room = room;
+        }
+        has_some
+    }
+
+    /// Consumers of a connection that can be given something, who waits longest first.
+    fn hungry(&self, key: ConnectionKey, wanted: impl Fn(&Consumer) -> bool) -> Vec<LinkKey> {
+        let Some(connection) = self.connection(key) else { return Vec::new() };
+        let mut hungry: Vec<(u64, LinkKey)> = connection
+            .links
+            .iter()
+            .zip(0..)
+            .filter_map(|(link, slot)| match link {
+                Some((serial, End::Consumer(consumer))) if wanted(consumer) && connection.is_open_for(consumer) => {
+                    Some((consumer.served, LinkKey { connection: key, link: LinkId { slot, serial: *serial } }))
+                }
+                _ => None,
+            })
+            .collect();
+        hungry.sort_by_key(|(served, _)| *served);
+        hungry.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(super) fn add_producer(&mut self, key: LinkKey, producer: Producer) {
@@ -209,6 +387,7 @@ impl Links {
             links.resize_with(index + 1, || None);
         }
         if let Some(slot) = links.get_mut(index) {
+            debug_assert!(slot.is_none(), "a slot is freed before it is taken again");
             *slot = Some((key.link.serial, end));
         }
     }
@@ -216,27 +395,28 @@ impl Links {
     /// The connection's place, made if this is the first that is heard of it.
     fn slot_of(&mut self, key: ConnectionKey) -> &mut Connection {
         let index = key.slot as usize;
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, Connection::default);
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, Connection::default);
         }
         // Just made long enough.
         #[expect(clippy::indexing_slicing, reason = "resized above")]
-        let connection = &mut self.0[index];
+        let connection = &mut self.connections[index];
         if connection.serial != key.serial {
             *connection = Connection { serial: key.serial, ..Connection::default() };
         }
         connection
     }
 
+    /// Takes a link out. None if it is gone already.
     pub(super) fn remove(&mut self, key: LinkKey) -> Option<End> {
-        self.end_mut(key)?;
-        let connection = self.0.get_mut(key.connection.slot as usize)?;
+        self.find(key)?;
+        let connection = self.connection_mut(key.connection)?;
         connection.links.get_mut(key.link.slot as usize)?.take().map(|(_, end)| end)
     }
 
     /// All links, each with what it is.
     pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &End)> {
-        self.0.iter().zip(0..).flat_map(|(connection, slot)| {
+        self.connections.iter().zip(0..).flat_map(|(connection, slot)| {
             let key = ConnectionKey { slot, serial: connection.serial };
             connection.links.iter().zip(0..).filter_map(move |(link, slot)| {
                 let (serial, end) = link.as_ref()?;
@@ -257,8 +437,8 @@ impl Links {
     }
 
     pub(super) fn forget(&mut self, key: ConnectionKey) {
-        if self.connection(key).is_some() {
-            self.slot_of(key).links = Vec::new();
+        if let Some(connection) = self.connection_mut(key) {
+            *connection = Connection { serial: key.serial, ..Connection::default() };
         }
     }
 }

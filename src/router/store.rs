@@ -1,7 +1,8 @@
-//! Messages that wait, in order, with places to go back to. Who gets them is not decided here.
+//! Messages that wait, in order, with places to go back to. Who gets them is for the nodes to decide.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::origins::OriginId;
 use crate::event::LinkKey;
 use crate::message::Message;
 
@@ -13,19 +14,29 @@ const OVERHEAD: usize = 100;
 pub(super) struct Waiting {
     /// The message's own, for what is told of it.
     pub(super) number: u64,
-    /// Its place in the order of its route.
+    /// Its place in the order of its node.
     pub(super) sequence: u64,
     pub(super) message: Message,
     /// It arrived settled.
     pub(super) settled: bool,
     /// Its sender waits for the outcome.
-    pub(super) origin: Option<usize>,
+    pub(super) origin: Option<OriginId>,
     /// Consumers that shall not have it again: those that called it undeliverable there.
     #[expect(clippy::box_collection, reason = "nearly always none, and there may be millions of these")]
     pub(super) shunned_by: Option<Box<Vec<LinkKey>>>,
 }
 
 impl Waiting {
+    pub(super) fn new(
+        number: u64,
+        sequence: u64,
+        message: Message,
+        settled: bool,
+        origin: Option<OriginId>,
+    ) -> Waiting {
+        Waiting { number, sequence, message, settled, origin, shunned_by: None }
+    }
+
     pub(super) fn cost(&self) -> usize {
         let history = self.message.history.as_ref().map_or(0, |history| history.len());
         Waiting::cost_of(&self.message) + history
@@ -41,17 +52,21 @@ impl Waiting {
     }
 }
 
-/// What waits for one consumer, and how much that is.
+/// Bytes that may wait for a slow receiver before its producers are held back, whatever the number of messages.
+const SOFT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Over the limit is slow, until half of it has gone.
+fn is_slow(was_slow: bool, len: usize, bytes: usize, limit: usize) -> bool {
+    if was_slow { len > limit / 2 || bytes > SOFT_BYTES / 2 } else { len > limit || bytes > SOFT_BYTES }
+}
+
+/// The messages that wait for one consumer alone.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Over its limit, and not yet back below half of it.
-    pub(super) is_slow: bool,
+    is_slow: bool,
 }
-
-/// Bytes that may wait for a slow receiver before its producers are held back, whatever the number of messages.
-const SOFT_BYTES: usize = 64 * 1024 * 1024;
 
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
@@ -73,26 +88,21 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Whether it has just become slow or just caught up.
-    pub(super) fn turned(&mut self, limit: usize) -> bool {
-        let is_slow = is_slow(self.is_slow, self.waiting.len(), self.bytes, limit);
-        std::mem::replace(&mut self.is_slow, is_slow) != is_slow
+    /// Weighs it after a change: whether more than `limit` messages wait, or did and not half of them have gone since.
+    pub(super) fn is_slow(&mut self, limit: usize) -> bool {
+        self.is_slow = is_slow(self.is_slow, self.waiting.len(), self.bytes, limit);
+        self.is_slow
     }
 }
 
-/// Over the limit is slow, until half of it has gone.
-fn is_slow(was_slow: bool, len: usize, bytes: usize, limit: usize) -> bool {
-    if was_slow { len > limit / 2 || bytes > SOFT_BYTES / 2 } else { len > limit || bytes > SOFT_BYTES }
-}
-
-/// The messages of one route. Those that came back stand in their old places, before all that were never out.
+/// The messages of one node. Those that came back stand in their old places, before all that were never out.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     returned: BTreeMap<u64, Waiting>,
     fresh: VecDeque<Waiting>,
     next_sequence: u64,
     bytes: usize,
-    pub(super) is_slow: bool,
+    is_slow: bool,
 }
 
 impl Store {
@@ -105,7 +115,7 @@ impl Store {
     }
 
     /// A place for a message, at the end.
-    pub(super) fn take_number(&mut self) -> u64 {
+    pub(super) fn next_place(&mut self) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         sequence
@@ -163,9 +173,9 @@ impl Store {
         })
     }
 
-    /// Whether it has just become slow or just caught up.
-    pub(super) fn turned(&mut self, limit: usize) -> bool {
-        let is_slow = is_slow(self.is_slow, self.len(), self.bytes, limit);
-        std::mem::replace(&mut self.is_slow, is_slow) != is_slow
+    /// Weighs it after a change: whether more than `limit` messages wait, or did and not half of them have gone since.
+    pub(super) fn is_slow(&mut self, limit: usize) -> bool {
+        self.is_slow = is_slow(self.is_slow, self.len(), self.bytes, limit);
+        self.is_slow
     }
 }

@@ -3,21 +3,16 @@
 
 use std::sync::Arc;
 
-use super::exchange::{Binding, ExchangePath, Exchanges, Queues, Target, address_of, is_exchange_path};
-use super::links::End;
-use super::{DeliveryKey, Effect, Fault, LinkKey, Outcome, Reason, Router};
-use crate::event::{BindingRequest, BindingTarget, Destination, Text, TopologyChange};
+use super::Router;
+use super::context::{Answers, Incoming, unroutable_outcome};
+use super::credit::is_for_want_of_room;
+use super::exchange::{Binding, ExchangePath, Exchanges, Queues, Target, Terminus, address_of, is_exchange_path};
+use super::links::{End, NodeId};
+use crate::event::{
+    Arrival, BindingRequest, BindingTarget, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Reason, Run,
+    Text, TopologyChange,
+};
 use crate::message::{Message, Routing};
-
-/// The exchange that a link of a peer sends to.
-#[derive(Clone, Debug)]
-pub(super) struct Terminus {
-    /// The address, as the peer says it.
-    pub(super) address: Arc<str>,
-    exchange: Arc<str>,
-    /// None: each message says its routing key.
-    routing: Option<Arc<Routing>>,
-}
 
 impl Router {
     /// Changes exchanges or bindings for a peer; its link is told.
@@ -63,8 +58,8 @@ impl Router {
     }
 
     /// Takes out the bindings of a queue that is no more.
-    pub(super) fn unbind_queue(&mut self, route_id: usize) {
-        let gone = self.exchanges.forget_queue(route_id);
+    pub(super) fn unbind_queue(&mut self, id: NodeId) {
+        let gone = self.exchanges.forget_queue(id);
         self.exchanges_gone(&gone);
     }
 
@@ -79,7 +74,7 @@ impl Router {
                 && gone.contains(&terminus.exchange)
             {
                 let fault = Fault::new(Reason::ResourceDeleted, format!("exchange '{}' is no more", terminus.exchange));
-                self.effects.push_back(Effect::Detach { link: key, fault: Box::new(fault) });
+                self.effects.push(Effect::Detach { link: key, fault: Box::new(fault) });
             }
         }
     }
@@ -94,16 +89,14 @@ impl Router {
         if !is_exchange_path(address) {
             return Ok(None);
         }
-        let ExchangePath { exchange, key } = ExchangePath::parse(address)?;
-        self.exchanges.check_publish(&exchange)?;
-        let exchange: Arc<str> = exchange.into();
-        let routing = key.map(|key| Arc::new(Routing { exchange: exchange.clone(), key: key.into() }));
-        Ok(Some(Terminus { address: address.clone(), exchange, routing }))
+        let terminus = Terminus::parse(address)?;
+        self.exchanges.check_publish(&terminus.exchange)?;
+        Ok(Some(terminus))
     }
 
     /// Whether a message goes by an exchange. `own` is the node that its link is attached to.
     #[inline]
-    pub(super) fn is_by_exchange(&self, from: LinkKey, own: Option<usize>, to: &Destination) -> bool {
+    pub(super) fn is_by_exchange(&self, from: LinkKey, own: Option<NodeId>, to: &Destination) -> bool {
         match to {
             Destination::Exchange(_) => true,
             Destination::Named(address) => is_exchange_path(address.as_str()),
@@ -113,31 +106,69 @@ impl Router {
     }
 
     pub(super) fn terminus_of(&self, from: LinkKey) -> Option<&Terminus> {
-        match self.links.end(from)? {
+        match self.links.find(from)? {
             End::Producer(producer) => producer.exchange.as_deref(),
             End::Consumer(_) => None,
         }
     }
 
-    /// Routes a message for which [`Router::is_by_exchange`] holds. The outcome for its sender, unless that comes later or
-    /// never.
-    pub(super) fn route_by_exchange(
+    /// Routes messages for which [`Router::is_by_exchange`] holds. Empties the run.
+    pub(super) fn route_by_exchange(&mut self, from: LinkKey, to: &Destination, run: &mut Run) {
+        // Nearly always the way of all of them is known, and leads to one queue.
+        if let Destination::Exchange(address) = to
+            && let Some(queues) = self.exchanges.known_route(address.exchange(), address.key())
+            && let [queue] = queues[..]
+        {
+            return self.offer_all(queue, from, to, run);
+        }
+        for arrival in run.arrivals.drain(..) {
+            self.route_one_by_exchange(from, to, arrival);
+        }
+    }
+
+    /// Routes one of them.
+    pub(super) fn route_one_by_exchange(&mut self, from: LinkKey, to: &Destination, arrival: Arrival) {
+        let Arrival { delivery, mut message } = arrival;
+        match self.queues_of(from, to, &mut message) {
+            Ok(queues) if !queues.is_empty() => self.route_to_all(&queues, from, to, Arrival { delivery, message }),
+            Ok(_) => self.bound_nowhere(from, to, &message, delivery),
+            Err(fault) => self.no_such_exchange(from, to, &message, delivery, fault),
+        }
+    }
+
+    /// A message goes to several queues: to each it is a message of its own.
+    fn route_to_all(
         &mut self,
+        queues: &[NodeId],
         from: LinkKey,
         to: &Destination,
-        mut message: Message,
-        delivery: Option<DeliveryKey>,
-    ) -> Option<Outcome> {
-        let queues = match self.queues_of(from, to, &mut message) {
-            Ok(queues) if !queues.is_empty() => queues,
-            Ok(_) => return self.bound_nowhere(from, to, &message, delivery),
-            Err(fault) => return self.no_such_exchange(from, to, &message, delivery, fault),
-        };
-        let outcome = self.route_to_all(&queues, from, message, delivery);
-        if matches!(to, Destination::Exchange(_)) {
-            self.starve_if_full(from, outcome.as_ref());
+        Arrival { delivery, message }: Arrival,
+    ) {
+        let party = self.party(from);
+        let mut outcome = None;
+        for id in queues {
+            let Some(entry) = self.addresses.get_mut(*id) else { continue };
+            entry.arrived += 1;
+            let mut kept = None;
+            self.work(*id, |node, context| {
+                let number = context.journal.next_number();
+                context.journal.came(number, party.clone(), context.address, delivery.is_none(), &message);
+                let incoming = Incoming { number, message: message.clone(), delivery };
+                let refused = node.offer(incoming, &mut Answers::Kept(&mut kept), context);
+                debug_assert!(refused.is_ok(), "a queue stores");
+            });
+            // Whoever has it, has it.
+            if outcome != Some(Outcome::Accepted) {
+                outcome = kept;
+            }
         }
-        outcome
+        self.is_full = false;
+        if matches!(to, Destination::Exchange(_)) && outcome.as_ref().is_some_and(is_for_want_of_room) {
+            self.starve(from);
+        }
+        if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
+            self.effects.settle(from, delivery, outcome);
+        }
     }
 
     /// The queues of a message that goes by an exchange.
@@ -176,30 +207,24 @@ impl Router {
     pub(super) fn address_by_exchange(&mut self, from: LinkKey, to: &Destination, message: &Message) -> Arc<str> {
         let mut message = message.clone();
         let first = self.queues_of(from, to, &mut message).ok().and_then(|queues| queues.first().copied());
-        match first.and_then(|queue| self.routes.get(queue)) {
-            Some(route) => route.address.clone(),
+        match first.and_then(|queue| self.addresses.get(queue)) {
+            Some(entry) => entry.address.clone(),
             None => said_address(to, &message),
         }
     }
 
     /// No binding of the exchange takes a message.
-    fn bound_nowhere(
-        &mut self,
-        from: LinkKey,
-        to: &Destination,
-        message: &Message,
-        delivery: Option<DeliveryKey>,
-    ) -> Option<Outcome> {
+    fn bound_nowhere(&mut self, from: LinkKey, to: &Destination, message: &Message, delivery: Option<DeliveryKey>) {
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
         let why = format!("no queue is bound for {address:?}");
-        let outcome = self.drop_message(number, &address, Reason::NotFound, why.clone());
+        let outcome = self.refuse_nowhere(number, &address, Reason::NotFound, why.clone());
         // Who names exchange and routing key apart has a way of its own to be told.
         let outcome = match to {
             Destination::Exchange(_) => Some(outcome),
-            _ => self.unroutable_outcome(why),
+            _ => unroutable_outcome(&self.config, why),
         };
-        self.tell(number, delivery, outcome)
+        self.tell(from, number, delivery, outcome);
     }
 
     /// A message is for an exchange that is not there, or that takes none from clients.
@@ -210,28 +235,20 @@ impl Router {
         message: &Message,
         delivery: Option<DeliveryKey>,
         fault: Fault,
-    ) -> Option<Outcome> {
+    ) {
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
-        let why = fault.description.clone().unwrap_or_default();
-        let outcome = self.drop_message(number, &address, fault.reason.clone(), why.clone());
+        let why = fault.description.clone().unwrap_or_default().to_string();
+        let outcome = self.refuse_nowhere(number, &address, fault.reason.clone(), why.clone());
         let outcome = match to {
             Destination::Exchange(_) => {
-                self.effects.push_back(Effect::Refused { link: from, fault: Box::new(fault) });
+                self.effects.push(Effect::Refused { link: from, fault: Box::new(fault) });
                 None
             }
-            _ if fault.reason == Reason::NotFound => self.unroutable_outcome(why.to_string()),
+            _ if fault.reason == Reason::NotFound => unroutable_outcome(&self.config, why),
             _ => Some(outcome),
         };
-        self.tell(number, delivery, outcome)
-    }
-
-    /// Records what the sender of a message is told.
-    fn tell(&mut self, number: u64, delivery: Option<DeliveryKey>, outcome: Option<Outcome>) -> Option<Outcome> {
-        if let (Some(outcome), Some(_)) = (&outcome, delivery) {
-            self.chronicle.told(number, outcome);
-        }
-        outcome
+        self.tell(from, number, delivery, outcome);
     }
 
     /// Where a message goes, in words that hold when its link is gone.
@@ -239,8 +256,8 @@ impl Router {
         if !matches!(to, Destination::Link | Destination::Missing) {
             return to;
         }
-        let Some(End::Producer(producer)) = self.links.end(from) else { return to };
-        let own = producer.route.and_then(|route| self.routes.get(route)).map(|route| &route.address);
+        let Some(End::Producer(producer)) = self.links.find(from) else { return to };
+        let own = producer.node.and_then(|id| self.addresses.get(id)).map(|entry| &entry.address);
         match own.or(producer.exchange.as_ref().map(|terminus| &terminus.address)) {
             Some(address) => Destination::Named(Text::from(address.as_ref())),
             None => to,

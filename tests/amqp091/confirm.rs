@@ -68,9 +68,9 @@ fn what_there_is_no_room_for_is_refused() {
     peer.publish("", "q", vec![b'x'; 8000]);
     expect_confirmed(&mut peer, 1, 1);
     peer.publish("", "q", vec![b'x'; 8000]);
+    assert_eq!(peer.expect(NACK).longlong(), 2);
     // It asked to be told.
     assert!(!peer.expect_on(0, BLOCKED).shortstr().is_empty());
-    assert_eq!(peer.expect(NACK).longlong(), 2);
     // With half of it gone there is room again.
     let mut other = Peer091::opened(&broker);
     assert_eq!(other.get("q", true).unwrap().body.len(), 8000);

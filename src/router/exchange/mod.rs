@@ -9,6 +9,7 @@
 //! | `topic.rs`, `headers.rs` | what the types with a rule of their own match |
 //! | `cache.rs` | routes that were found before |
 //! | `address.rs` | `/exchanges/NAME/KEY` |
+//! | `terminus.rs` | the exchange that a link sends to |
 //! | `equivalence.rs` | second declarations, compared with the first |
 //!
 //! A further type of exchange is a variant of `ExchangeKind`, a file with its rule, and a line in each `match` of `declared.rs`.
@@ -19,6 +20,7 @@ mod cache;
 mod declared;
 mod equivalence;
 mod headers;
+mod terminus;
 mod topic;
 
 use std::collections::{HashMap, HashSet};
@@ -33,9 +35,10 @@ pub(super) use cache::Queues;
 use cache::RouteCache;
 use declared::Exchange;
 pub(super) use equivalence::{Named, check_arguments, check_field};
+pub(super) use terminus::Terminus;
 
 /// The router's key of a queue's node. A queue that is gone is unbound before another gets its key.
-pub(super) type QueueKey = usize;
+pub(super) type QueueKey = super::links::NodeId;
 
 /// Names that clients may not take.
 const RESERVED: &str = "amq.";
@@ -243,6 +246,12 @@ impl Exchanges {
         }
         let done = self.unbind_target(&target);
         self.remove(done)
+    }
+
+    /// The queues of messages with this routing key, if they were found before and depend on nothing else.
+    #[inline]
+    pub(super) fn known_route(&self, exchange: &str, key: &str) -> Option<Queues> {
+        self.cache.get(exchange, key).cloned()
     }
 
     /// Finds the queues of a message that a client sends to an exchange, each once. `headers` is asked only if an exchange on

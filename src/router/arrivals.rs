@@ -1,4 +1,4 @@
-//! How many messages have arrived at addresses that nobody uses any more, for who waits for some. Bounded, since peers make
+//! How many messages have arrived at addresses that nobody uses any more. A test may wait for them. Bounded, since peers make
 //! addresses up.
 
 use std::collections::HashMap;
@@ -10,12 +10,12 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct Arrivals {
     arrived: HashMap<Arc<str>, u64>,
     bytes: usize,
 }
 
-impl Past {
+impl Arrivals {
     pub(super) fn count(&mut self, address: &Arc<str>, messages: u64) {
         if let Some(count) = self.arrived.get_mut(address) {
             *count += messages;

@@ -1,0 +1,135 @@
+//! Transfers that follow each other on one link go to the router together: those whose legality nothing that the router may
+//! answer would change. This file decides what follows; `connection.rs` asks it before it takes each frame.
+
+use super::frame;
+use super::types::code;
+use crate::event::{Arrival, Destination, Event, LinkId, Run};
+
+/// The whole messages of one link that have been read and not been handed to the router.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    run: Vec<Arrival>,
+    limit: usize,
+    /// Of the messages in `run`.
+    source: Option<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    link: LinkId,
+    to: Destination,
+    /// The channel and handle of its transfers, as the peer says them.
+    channel: u16,
+    handle: u32,
+    /// Credit that the link has left.
+    credit: u32,
+}
+
+impl Gathered {
+    /// Gathers into this run from now.
+    pub(crate) fn borrow(&mut self, run: &mut Run) {
+        debug_assert!(run.arrivals.is_empty(), "the router has taken what was gathered before");
+        self.limit = run.limit;
+        std::mem::swap(&mut self.run, &mut run.arrivals);
+    }
+
+    /// What has been gathered, in the run that was borrowed.
+    pub(crate) fn give_back(&mut self, run: &mut Run) -> Option<Event> {
+        std::mem::swap(&mut self.run, &mut run.arrivals);
+        let Source { link, to, credit, .. } = self.source.take()?;
+        Some(Event::Messages { link, to, credit })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.source.is_none()
+    }
+
+    /// Adds a message. Only for a transfer that [`Gathered::goes_on_with`] has let pass, or while there is none.
+    pub(crate) fn add(
+        &mut self,
+        link: LinkId,
+        to: Destination,
+        (channel, handle): (u16, u32),
+        credit: u32,
+        arrival: Arrival,
+    ) {
+        self.run.push(arrival);
+        match &mut self.source {
+            Some(source) => source.credit = credit,
+            None => self.source = Some(Source { link, to, channel, handle, credit }),
+        }
+    }
+
+    /// Whether the next frame in `input` is a transfer that may go to the router with those before it. A frame that is not all
+    /// there, or that is encoded in an unusual way, is not.
+    #[inline]
+    pub(crate) fn goes_on_with(&self, input: &[u8]) -> bool {
+        let Some(Source { to: Destination::Link, channel, handle, credit, .. }) = &self.source else { return false };
+        // Without credit the router may give some first.
+        if *credit == 0 || self.run.len() >= self.limit {
+            return false;
+        }
+        let [c0, c1] = channel.to_be_bytes();
+        match *input {
+            [
+                s0,
+                s1,
+                s2,
+                s3,
+                2,
+                0,
+                h0,
+                h1,
+                code::DESCRIBED,
+                code::SMALLULONG,
+                0x14,
+                code::LIST8,
+                _,
+                _,
+                ref fields @ ..,
+            ] if [h0, h1] == [c0, c1] => {
+                let is_here = input.len() >= u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+                is_here && is_handle(fields, *handle)
+            }
+            [
+                s0,
+                s1,
+                s2,
+                s3,
+                2,
+                0,
+                h0,
+                h1,
+                code::DESCRIBED,
+                code::SMALLULONG,
+                0x14,
+                code::LIST32,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                ref fields @ ..,
+            ] if [h0, h1] == [c0, c1] => {
+                let is_here = input.len() >= u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+                is_here && is_handle(fields, *handle)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether the first field is this handle, in one of the ways in which it is usually written.
+fn is_handle(fields: &[u8], handle: u32) -> bool {
+    match *fields {
+        [code::UINT0, ..] => handle == 0,
+        [code::SMALLUINT, value, ..] => handle == u32::from(value),
+        [code::UINT, a, b, c, d, ..] => handle == u32::from_be_bytes([a, b, c, d]),
+        _ => false,
+    }
+}
+
+const _: () = assert!(frame::HEADER == 8, "the patterns above begin with a frame header");

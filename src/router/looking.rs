@@ -1,0 +1,117 @@
+//! What a test sees of the router's state: asked by the event loop between two events, never by an engine.
+
+use std::sync::Arc;
+
+use super::Router;
+use super::addresses::Entry;
+use super::links::End;
+use super::routing::address_of;
+use crate::event::ConnectionId;
+use crate::event::{Destination, LinkKey, Node, Party};
+use crate::message::Message;
+use crate::snapshot::{Link, Role, Route};
+
+impl Router {
+    /// All links, in the order of their connections, with what the router knows of them. A sender's credit is for its engine
+    /// to say.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        let mut links: Vec<Link> = self.links.iter().map(|(key, end)| self.picture(key, end)).collect();
+        links.sort_by_key(|link| (link.connection, link.key.link.serial));
+        links
+    }
+
+    fn picture(&self, key: LinkKey, end: &End) -> Link {
+        let (name, role, id, credit) = match end {
+            End::Producer(producer) => (&producer.name, Role::Sender, producer.node, 0),
+            End::Consumer(consumer) => (&consumer.name, Role::Receiver, Some(consumer.node), consumer.credit),
+        };
+        let entry = id.and_then(|id| self.addresses.get(id));
+        Link {
+            key,
+            connection: ConnectionId::of(key.connection),
+            name: name.as_ref().to_owned(),
+            role,
+            address: entry
+                .map(|entry| &entry.address)
+                .or_else(|| self.terminus_of(key).map(|terminus| &terminus.address))
+                .map(|address| address.as_ref().to_owned()),
+            credit: u32::try_from(credit.max(0)).unwrap_or(u32::MAX),
+            unsettled: 0,
+            waiting: entry.map_or(0, |entry| entry.node.waiting_for(key)),
+            is_aside: matches!(end, End::Consumer(consumer) if consumer.passing),
+        }
+    }
+
+    /// A link that is about to be attached, as it will look.
+    pub(crate) fn preview(key: LinkKey, name: &str, role: Role, node: &Node) -> Link {
+        Link {
+            key,
+            connection: ConnectionId::of(key.connection),
+            name: name.to_owned(),
+            role,
+            address: match node {
+                Node::Address(address) | Node::Queue(address) => Some(address.as_ref().to_owned()),
+                Node::Dynamic(_) | Node::Anonymous => None,
+            },
+            credit: 0,
+            unsettled: 0,
+            waiting: 0,
+            is_aside: false,
+        }
+    }
+
+    /// All addresses in use, by name.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        let picture = |entry: &Entry| Route {
+            address: entry.address.as_ref().to_owned(),
+            distribution: entry.node.distribution(),
+            senders: entry.producers,
+            receivers: entry.node.receivers(),
+            waiting: entry.node.depth(),
+            arrived: entry.arrived,
+        };
+        let mut routes: Vec<Route> = self.addresses.iter().map(|(_, entry)| picture(entry)).collect();
+        routes.sort_by(|a, b| a.address.cmp(&b.address));
+        routes
+    }
+
+    /// Messages that wait at an address.
+    pub(crate) fn depth(&self, address: &str) -> usize {
+        self.addresses.named(address).map_or(0, |entry| entry.node.depth())
+    }
+
+    /// Links that receive from an address.
+    pub(crate) fn receivers_at(&self, address: &str) -> usize {
+        self.addresses.named(address).map_or(0, |entry| entry.node.receivers())
+    }
+
+    /// Messages that have arrived for an address.
+    pub(crate) fn arrived_at(&self, address: &str) -> u64 {
+        self.addresses.arrived_at(address)
+    }
+
+    /// The number that the next message will have.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.journal.arrived() + 1
+    }
+
+    /// What a link's message is shown as before it is routed: who sends it, and where it is for.
+    pub(crate) fn passage(&mut self, from: LinkKey, to: &Destination, message: &Message) -> (Option<Party>, Arc<str>) {
+        let producer = self.links.producer_mut(from);
+        let party = producer.as_ref().map(|producer| Party { link: from, name: producer.name.clone() });
+        let own = producer.and_then(|producer| producer.node);
+        if self.is_by_exchange(from, own, to) {
+            return (party, self.address_by_exchange(from, to, message));
+        }
+        let address = match (to, own.and_then(|id| self.addresses.get(id))) {
+            (Destination::Link | Destination::Missing, Some(entry)) => entry.address.clone(),
+            _ => address_of(to).into(),
+        };
+        (party, address)
+    }
+
+    /// Whether a link is attached.
+    pub(crate) fn has(&self, key: LinkKey) -> bool {
+        self.links.find(key).is_some()
+    }
+}

@@ -1,0 +1,97 @@
+//! An anycast node: every message goes to one consumer, in turn among those that can take one, and waits while there is none.
+
+use std::collections::HashSet;
+
+use super::row::Row;
+use super::waiting::drop_unfit;
+use crate::event::LinkKey;
+use crate::message::Message;
+use crate::router::context::{Answers, Context, Incoming};
+use crate::router::links::Links;
+use crate::router::store::{Store, Waiting};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Anycast {
+    /// In the order in which they attached.
+    pub(super) consumers: Vec<LinkKey>,
+    pub(super) ready: Row,
+    pub(super) store: Store,
+}
+
+impl Anycast {
+    /// Takes over a message. Gives it back if nobody is there for it.
+    #[inline]
+    pub(super) fn offer(
+        &mut self,
+        incoming: Incoming,
+        from: &mut Answers<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Incoming> {
+        if self.consumers.is_empty() {
+            return Err(incoming);
+        }
+        let waits = match self.ready.next(context.links) {
+            Some(key) if self.store.is_empty() => context.forward(key, incoming, from).err(),
+            _ => Some(incoming),
+        };
+        match waits {
+            None => {
+                context.counts.topic += 1;
+                self.ready.pass();
+            }
+            Some(incoming) => self.keep(incoming, from, context),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let fits = fits_any(&self.consumers, &incoming.message, context.links);
+        let Some(incoming) = context.admit(incoming, fits, from) else { return };
+        context.counts.topic += 1;
+        let place = self.store.next_place();
+        self.store.push(context.keep(incoming, place, from));
+        // Whose turn it is may be too small for it, and another not.
+        self.dispatch(context);
+    }
+
+    /// Hands out what waits, as far as it can be taken.
+    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+        let mut nothing_for = std::collections::VecDeque::new();
+        while !self.store.is_empty()
+            && let Some(key) = self.ready.next(context.links)
+        {
+            let Some(consumer) = context.links.at_node(key) else { break };
+            let (waiting, _) = self.store.take_for(|waiting| consumer.fits(&waiting.message), 0);
+            let Some(waiting) = waiting else {
+                nothing_for.extend(self.ready.step_aside());
+                continue;
+            };
+            context.budget.give_back(waiting.cost());
+            let Waiting { number, message, settled, origin, .. } = waiting;
+            context.pass_on(key, number, message, settled, origin);
+            self.ready.pass();
+        }
+        if !nothing_for.is_empty() {
+            self.ready.put_first(nothing_for);
+        }
+    }
+
+    /// Forgets consumers that have left.
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
+        self.consumers.retain(|key| !leaving.contains(key));
+        self.ready.strike_off(leaving);
+    }
+
+    /// Drops what waits and what nobody who is left can take.
+    pub(super) fn drop_unserved(&mut self, context: &mut Context<'_>) {
+        let largest = self.consumers.iter().filter_map(|key| context.links.consumer(*key));
+        let largest = largest.map(|consumer| consumer.max_message_size).max();
+        drop_unfit(&mut self.store, largest, context);
+    }
+}
+
+/// Whether a consumer takes messages as large as this one.
+fn fits_any(consumers: &[LinkKey], message: &Message, links: &Links) -> bool {
+    consumers.iter().any(|key| links.consumer(*key).is_some_and(|consumer| consumer.fits(message)))
+}

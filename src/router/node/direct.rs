@@ -1,0 +1,71 @@
+//! A direct node: every message goes to the consumer that attached first, and waits for it while it can take none.
+
+use std::collections::HashSet;
+
+use super::waiting::drop_unfit;
+use crate::event::LinkKey;
+use crate::router::context::{Answers, Context, Incoming};
+use crate::router::store::{Store, Waiting};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Direct {
+    /// In the order in which they attached.
+    pub(super) consumers: Vec<LinkKey>,
+    pub(super) store: Store,
+}
+
+impl Direct {
+    /// Takes over a message. Gives it back if nobody is there for it.
+    #[inline]
+    pub(super) fn offer(
+        &mut self,
+        incoming: Incoming,
+        from: &mut Answers<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Incoming> {
+        let Some(first) = self.consumers.first().copied() else { return Err(incoming) };
+        let waits = match self.store.is_empty() {
+            true => context.forward(first, incoming, from).err(),
+            false => Some(incoming),
+        };
+        match waits {
+            None => context.counts.direct += 1,
+            Some(incoming) => self.keep(first, incoming, from, context),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, first: LinkKey, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let fits = context.links.at_node(first).is_some_and(|consumer| consumer.fits(&incoming.message));
+        let Some(incoming) = context.admit(incoming, fits, from) else { return };
+        context.counts.direct += 1;
+        let place = self.store.next_place();
+        self.store.push(context.keep(incoming, place, from));
+    }
+
+    /// Hands out what waits, as far as it can be taken.
+    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+        while let Some(first) = self.consumers.first().copied()
+            && !self.store.is_empty()
+            && let Some(taker) = context.links.taker(first)
+            && let (Some(waiting), _) = self.store.take_for(|waiting| taker.consumer.fits(&waiting.message), 0)
+        {
+            context.budget.give_back(waiting.cost());
+            let Waiting { number, message, settled, origin, .. } = waiting;
+            context.pass_on(first, number, message, settled, origin);
+        }
+    }
+
+    /// Forgets consumers that have left.
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
+        self.consumers.retain(|key| !leaving.contains(key));
+    }
+
+    /// Drops what waits and what nobody who is left can take.
+    pub(super) fn drop_unserved(&mut self, context: &mut Context<'_>) {
+        let first = self.consumers.first().copied();
+        let largest = first.and_then(|first| context.links.at_node(first)).map(|consumer| consumer.max_message_size);
+        drop_unfit(&mut self.store, largest, context);
+    }
+}

@@ -1,0 +1,148 @@
+//! A multicast node: a copy of every message goes to every consumer, and waits for each that cannot take it yet.
+
+use std::collections::{HashMap, HashSet};
+
+use super::waiting::LEFT;
+use crate::event::{LinkKey, Outcome};
+use crate::router::context::{Answers, Context, Incoming};
+use crate::router::store::{Backlog, Waiting};
+
+/// What waits for a consumer that has fallen behind.
+#[derive(Debug, Default)]
+struct Lag {
+    backlog: Backlog,
+    is_slow: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Multicast {
+    /// In the order in which they attached.
+    pub(super) consumers: Vec<LinkKey>,
+    /// Copies that wait, for those consumers that have some.
+    lags: HashMap<LinkKey, Lag>,
+    /// How many consumers are slow.
+    slow: usize,
+}
+
+impl Multicast {
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow > 0
+    }
+
+    /// Copies that wait for one consumer.
+    pub(super) fn waiting_for(&self, key: LinkKey) -> usize {
+        self.lags.get(&key).map_or(0, |lag| lag.backlog.len())
+    }
+
+    /// Takes over a message. Gives it back if nobody is there for it.
+    pub(super) fn offer(
+        &mut self,
+        incoming: Incoming,
+        from: &mut Answers<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Incoming> {
+        if self.consumers.is_empty() {
+            return Err(incoming);
+        }
+        let (fitting, all_can_take) = self.survey(&incoming, context);
+        // What all can take at once needs no room.
+        let admitted = match all_can_take {
+            true if fitting > 0 => Some(incoming),
+            _ => context.admit(incoming, fitting > 0, from),
+        };
+        if let Some(incoming) = admitted {
+            context.counts.fanout += 1;
+            self.copy_to_all(incoming, fitting, from, context);
+        }
+        Ok(())
+    }
+
+    /// How many consumers take messages as large as this one, and whether all of them can take it at once.
+    fn survey(&self, incoming: &Incoming, context: &Context<'_>) -> (usize, bool) {
+        let fits = |key: &&LinkKey| context.links.consumer(**key).is_some_and(|c| c.fits(&incoming.message));
+        let fitting = self.consumers.iter().filter(fits).count();
+        let can_take = |key: &LinkKey| context.links.can_take(*key);
+        (fitting, self.lags.is_empty() && self.consumers.iter().all(can_take))
+    }
+
+    fn copy_to_all(&mut self, incoming: Incoming, copies: usize, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let Incoming { number, message, delivery } = incoming;
+        let settled = delivery.is_none();
+        let origin = context.origin(number, delivery, from, copies);
+        // Kept once, if anybody has to wait for it.
+        let mut kept = None;
+        for key in &self.consumers {
+            if !context.links.at_node(*key).is_some_and(|consumer| consumer.fits(&message)) {
+                continue;
+            }
+            context.counts.fanout_sent += 1;
+            let lags = !self.lags.is_empty() && self.lags.contains_key(key);
+            if !lags && context.pass_on(*key, number, message.clone(), settled, origin) {
+                continue;
+            }
+            let kept = kept.get_or_insert_with(|| message.clone().kept()).clone();
+            let waiting = Waiting::new(number, 0, kept, settled, origin);
+            context.wait(&waiting);
+            let lag = self.lags.entry(*key).or_default();
+            lag.backlog.push(waiting);
+            lag.weigh(&mut self.slow, context);
+        }
+        if origin.is_none() {
+            context.tell(from, number, delivery, Some(Outcome::Accepted));
+        }
+    }
+
+    /// Hands a consumer the copies that wait for it, as far as it can take them.
+    pub(super) fn serve(&mut self, key: LinkKey, context: &mut Context<'_>) {
+        let Some(lag) = self.lags.get_mut(&key) else { return };
+        while context.links.can_take(key)
+            && let Some(waiting) = lag.backlog.pop()
+        {
+            context.budget.give_back(waiting.cost());
+            let Waiting { number, message, settled, origin, .. } = waiting;
+            context.pass_on(key, number, message, settled, origin);
+        }
+        lag.weigh(&mut self.slow, context);
+        if lag.backlog.is_empty() {
+            self.lags.remove(&key);
+        }
+    }
+
+    /// Forgets consumers that have left. What waited for them is lost with them.
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>, context: &mut Context<'_>) {
+        self.consumers.retain(|key| !leaving.contains(key));
+        for key in leaving {
+            let Some(mut lag) = self.lags.remove(key) else { continue };
+            self.slow -= usize::from(lag.is_slow);
+            while let Some(copy) = lag.backlog.pop() {
+                context.lose_copy(copy, LEFT);
+            }
+        }
+    }
+
+    /// Takes out the copies that wait; how many that was.
+    pub(super) fn purge(&mut self, context: &mut Context<'_>) -> usize {
+        let mut purged = 0;
+        for mut lag in std::mem::take(&mut self.lags).into_values() {
+            while let Some(copy) = lag.backlog.pop() {
+                purged += 1;
+                context.lose_copy(copy, "purged");
+            }
+        }
+        self.slow = 0;
+        purged
+    }
+}
+
+impl Lag {
+    /// Counts a consumer that becomes slow, or has caught up.
+    fn weigh(&mut self, slow: &mut usize, context: &Context<'_>) {
+        let is_slow = self.backlog.is_slow(context.config.backlog_limit);
+        match (std::mem::replace(&mut self.is_slow, is_slow), is_slow) {
+            (false, true) => *slow += 1,
+            (true, false) => *slow -= 1,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A queue: it stores every message until a consumer has settled it. What is given back returns to its place; consumers
+//! compete, in turn; browsers look without taking.
+//!
+//! Whether it has been declared, by whom and for how long is `declared.rs`.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::declared::Declared;
+use super::row::Row;
+use crate::event::{Fault, LinkKey, Modified, Outcome, Reason, Ticket};
+use crate::router::context::{Answers, Context, Incoming};
+use crate::router::links::Outstanding;
+use crate::router::live::live;
+use crate::router::store::{Store, Waiting};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Queue {
+    /// In the order in which they attached. Those that browse are apart.
+    pub(super) consumers: Vec<LinkKey>,
+    pub(super) browsers: Vec<LinkKey>,
+    /// Consumers that do not count: those that look in now and then, and those that have retired.
+    pub(super) aside: Vec<LinkKey>,
+    /// The consumer that wants to be the only one.
+    pub(super) sole: Option<LinkKey>,
+    pub(super) ready: Row,
+    pub(super) store: Store,
+    pub(in crate::router) declared: Option<Declared>,
+    /// Consumers that have stepped over messages which are not for them.
+    choosy: Vec<LinkKey>,
+}
+
+impl Queue {
+    /// Takes over a message, if there is room for it: also for one that goes out at once, since it may come back.
+    pub(super) fn offer(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let Some(Incoming { number, message, delivery }) = context.admit(incoming, true, from) else { return };
+        context.counts.queued += 1;
+        let place = self.store.next_place();
+        let waiting = Waiting::new(number, place, message.kept(), delivery.is_none(), None);
+        context.budget.take(waiting.cost());
+        let taker = match self.store.is_empty() {
+            true => self.ready.next(context.links),
+            false => None,
+        };
+        match taker {
+            Some(key) if context.links.consumer(key).is_some_and(|consumer| consumer.fits(&waiting.message)) => {
+                self.send(key, waiting, context);
+                self.ready.pass();
+            }
+            _ => {
+                context.journal.waits(number, context.address);
+                self.store.push(waiting);
+                // Whose turn it is may be too small for it, and another not.
+                if !self.browsers.is_empty() || !self.ready.is_empty() {
+                    self.dispatch(context);
+                }
+            }
+        }
+        context.tell(from, number, delivery, Some(Outcome::Accepted));
+    }
+
+    /// Hands out what waits, as far as it can be taken: round-robin among the consumers that can take a message.
+    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+        let mut nothing_for = VecDeque::new();
+        while !self.store.is_empty()
+            && let Some(key) = self.ready.next(context.links)
+        {
+            let Some(consumer) = context.links.at_node(key) else { break };
+            let is_for = |waiting: &Waiting| consumer.fits(&waiting.message) && !waiting.is_shunned_by(key);
+            let (waiting, cursor) = self.store.take_for(is_for, consumer.cursor);
+            if consumer.cursor == 0 && cursor > 0 {
+                self.choosy.push(key);
+            }
+            consumer.cursor = cursor;
+            let Some(waiting) = waiting else {
+                nothing_for.extend(self.ready.step_aside());
+                continue;
+            };
+            self.send(key, waiting, context);
+            self.ready.pass();
+        }
+        if !nothing_for.is_empty() {
+            self.ready.put_first(nothing_for);
+        }
+        for index in 0..self.browsers.len() {
+            if let Some(key) = self.browsers.get(index).copied() {
+                self.show(key, context);
+            }
+        }
+    }
+
+    /// Shows a browser what it has not seen.
+    pub(super) fn show(&self, key: LinkKey, context: &mut Context<'_>) {
+        while let Some(mut taker) = context.links.taker(key)
+            && let Some(waiting) = self.store.look_at(taker.consumer.cursor)
+        {
+            taker.consumer.cursor = waiting.sequence + 1;
+            let settled = taker.consumer.settles(false);
+            let ticket = context.journal.ticket(waiting.number, settled);
+            if context.journal.is_on() {
+                context.journal.forwarded(waiting.number, key, &taker.consumer.name, context.address);
+            }
+            taker.give(waiting.message.clone(), settled, ticket, context.effects);
+        }
+    }
+
+    /// Whether something is here that a consumer has not seen.
+    pub(super) fn holds_for(&self, key: LinkKey, context: &Context<'_>) -> bool {
+        match context.links.consumer(key) {
+            Some(consumer) if consumer.browse => self.store.look_at(consumer.cursor).is_some(),
+            _ => !self.store.is_empty(),
+        }
+    }
+
+    /// A delivery has ended. Whether its message came back.
+    pub(super) fn conclude(
+        &mut self,
+        consumer: LinkKey,
+        outstanding: Outstanding,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let mut waiting = match outstanding {
+            Outstanding::EndToEnd(origin) => {
+                debug_assert!(false, "a queue takes responsibility itself");
+                context.resolve(origin, outcome);
+                return false;
+            }
+            Outstanding::Queued(waiting) => waiting,
+            Outstanding::Unfinished(waiting) => {
+                self.put_back(waiting, context);
+                return true;
+            }
+        };
+        context.budget.give_back(waiting.cost());
+        match outcome {
+            Outcome::Accepted | Outcome::Rejected(_) => return false,
+            // Even then whoever has it next is not the first, and is told so.
+            Outcome::Released => waiting.message.history_mut().add(false, None),
+            Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
+                waiting.message.history_mut().add(delivery_failed, annotations);
+                if undeliverable_here {
+                    let shunned_by = waiting.shunned_by.get_or_insert_default();
+                    shunned_by.retain(|key| context.links.consumer(*key).is_some());
+                    shunned_by.push(consumer);
+                }
+            }
+        }
+        context.budget.take(waiting.cost());
+        self.put_back(waiting, context);
+        true
+    }
+
+    /// Puts a message back to its place, for whoever may have it.
+    fn put_back(&mut self, waiting: Waiting, context: &mut Context<'_>) {
+        // It may be for those that have looked further by now.
+        self.choosy.retain(|key| {
+            context.links.consumer_mut(*key).is_some_and(|consumer| {
+                consumer.cursor = consumer.cursor.min(waiting.sequence);
+                consumer.cursor > 0
+            })
+        });
+        self.store.put_back(waiting);
+    }
+
+    /// A consumer is there from now. Nothing may stand in its way: see [`Queue::check_consumer`].
+    pub(super) fn add(&mut self, key: LinkKey, browse: bool, passing: bool, exclusive: bool) {
+        let list = match (passing, browse) {
+            (true, _) => &mut self.aside,
+            (false, true) => &mut self.browsers,
+            (false, false) => &mut self.consumers,
+        };
+        list.push(key);
+        if exclusive {
+            self.sole = Some(key);
+        }
+    }
+
+    /// Why a consumer may not be added, if it may not.
+    pub(super) fn check_consumer(&self, address: &str, exclusive: bool, browse: bool) -> Result<(), Fault> {
+        let is_taken = self.sole.is_some() || (exclusive && !self.consumers.is_empty());
+        if is_taken && !browse {
+            let what = format!("{address:?} has a consumer that excludes others");
+            return Err(Fault::new(Reason::NotAllowed, what));
+        }
+        Ok(())
+    }
+
+    /// A consumer takes no more, and keeps what it has not answered.
+    pub(in crate::router) fn set_aside(&mut self, key: LinkKey) {
+        self.strike_off(&HashSet::from([key]));
+        self.aside.push(key);
+    }
+
+    /// Forgets consumers that have left.
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
+        self.consumers.retain(|key| !leaving.contains(key));
+        self.browsers.retain(|key| !leaving.contains(key));
+        self.aside.retain(|key| !leaving.contains(key));
+        self.ready.strike_off(leaving);
+        self.choosy.retain(|key| !leaving.contains(key));
+        self.sole = self.sole.filter(|key| !leaving.contains(key));
+    }
+
+    /// All that receive from it in any way.
+    pub(in crate::router) fn keys(&self) -> Vec<LinkKey> {
+        [&self.consumers[..], &self.browsers, &self.aside].concat()
+    }
+
+    /// Gives a message to a consumer that can take it. It takes room until it is settled.
+    fn send(&mut self, key: LinkKey, waiting: Waiting, context: &mut Context<'_>) {
+        let Some(mut taker) = live(context.links.taker(key), "a consumer whose turn it is") else {
+            return self.put_back(waiting, context);
+        };
+        context.counts.topic += 1;
+        let (number, message) = (waiting.number, waiting.message.clone());
+        // A queue wants to know what became of it.
+        let settled = taker.consumer.settles(false);
+        if context.journal.is_on() {
+            context.journal.forwarded(number, key, &taker.consumer.name, context.address);
+        }
+        let ticket = if !settled {
+            Ticket(taker.consumer.outstanding.push(Outstanding::Queued(waiting)))
+        } else if taker.may_not_finish(&message) {
+            Ticket(taker.consumer.outstanding.push(Outstanding::Unfinished(waiting)))
+        } else {
+            context.budget.give_back(waiting.cost());
+            Ticket::NONE
+        };
+        taker.give(message, settled, ticket, context.effects);
+    }
+}

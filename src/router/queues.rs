@@ -1,0 +1,229 @@
+//! Queues that peers declare, delete and purge, and consumers that step aside. What a queue does with messages is
+//! `node/queue.rs`.
+
+use std::sync::Arc;
+
+use super::Router;
+use super::exchange::{Exchanges, Named, is_exchange_path};
+use super::links::NodeId;
+use super::node::{Declared, Queue, locked};
+use crate::config::Distribution;
+use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
+
+/// With this many addresses in use no queue is added to them by declaring it (our choice).
+const MAX_ADDRESSES: usize = 65_536;
+
+fn no_queue(address: &str) -> Fault {
+    Named::Queue(address).not_found()
+}
+
+impl Router {
+    /// The node of a queue, if there is one with this address.
+    pub(super) fn queue(&self, address: &str) -> Option<NodeId> {
+        let id = self.addresses.find(address)?;
+        let entry = self.addresses.get(id)?;
+        (entry.node.queue().is_some() && !entry.ended).then_some(id)
+    }
+
+    /// The node of a queue, for a connection that wants to do something with it.
+    pub(super) fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<NodeId, Fault> {
+        let id = self.queue(address).ok_or_else(|| no_queue(address))?;
+        let declared = self.addresses.get(id).and_then(|entry| entry.node.queue()?.declared.as_ref());
+        match declared.is_some_and(|declared| declared.is_locked_for(connection)) {
+            true => Err(locked(address)),
+            false => Ok(id),
+        }
+    }
+
+    fn queue_mut(&mut self, id: NodeId) -> Option<&mut Queue> {
+        self.addresses.get_mut(id).and_then(|entry| entry.node.queue_mut())
+    }
+
+    pub(super) fn answer_with(&mut self, link: LinkKey, answer: Result<Effect, Fault>) {
+        let effect = answer.unwrap_or_else(|fault| Effect::Refused { link, fault: Box::new(fault) });
+        self.effects.push(effect);
+    }
+
+    pub(super) fn declare(&mut self, link: LinkKey, declaration: Declaration) {
+        let answer = self.try_declare(link, declaration);
+        self.answer_with(link, answer);
+    }
+
+    fn try_declare(&mut self, link: LinkKey, declaration: Declaration) -> Result<Effect, Fault> {
+        let Declaration { address, passive, lifetime, durable, arguments, .. } = declaration;
+        let address = match address {
+            Some(address) if !passive => {
+                Exchanges::check_name("queue", &address)?;
+                address
+            }
+            Some(address) => address,
+            None => self.generate_queue_name(),
+        };
+        let id = match self.addresses.find(&address) {
+            Some(_) => self.declared_before(link, &address, passive)?,
+            None if passive => return Err(no_queue(&address)),
+            None if self.addresses.len() >= MAX_ADDRESSES => {
+                return Err(Fault::new(Reason::ResourceLimitExceeded, "too many queues"));
+            }
+            None => self.addresses.add(address.clone(), Distribution::Queue, None),
+        };
+        if !passive {
+            let owner = lifetime.exclusive.then_some(link.connection);
+            let declared = Declared { while_consumed: lifetime.while_consumed, durable, owner, arguments };
+            let result = self.declare_as(id, &address, declared);
+            self.tidy(id);
+            result?;
+        }
+        let Some(entry) = self.addresses.get(id) else { return Err(no_queue(&address)) };
+        let (messages, consumers) = (entry.node.depth(), entry.node.consumers());
+        Ok(Effect::Declared { link, address, messages, consumers })
+    }
+
+    /// The queue that has an address already, if the connection may have it.
+    fn declared_before(&self, link: LinkKey, address: &str, passive: bool) -> Result<NodeId, Fault> {
+        match self.queue(address) {
+            Some(_) if passive => self.queue_for(address, link.connection),
+            // Whether it may be declared again depends on all that was said the first time.
+            Some(id) => Ok(id),
+            None => {
+                let reason = if passive { Reason::NotFound } else { Reason::PreconditionFailed };
+                Err(Fault::new(reason, format!("{address:?} is there and is no queue")))
+            }
+        }
+    }
+
+    /// A queue's name that nobody has.
+    fn generate_queue_name(&mut self) -> Arc<str> {
+        self.generated += 1;
+        format!("amq.gen-{:08x}-{}", self.salt >> 32, self.generated).into()
+    }
+
+    /// Declares a queue that is there: for the first time, made just now or by who attached to it, or again.
+    fn declare_as(&mut self, id: NodeId, address: &Arc<str>, declared: Declared) -> Result<(), Fault> {
+        let Some(queue) = self.queue_mut(id) else { return Err(no_queue(address)) };
+        if let Some(before) = &queue.declared {
+            return before.check_equivalent(address, &declared);
+        }
+        self.exchanges.charge(declared.arguments.cost())?;
+        if let Some(owner) = declared.owner {
+            self.owned.entry(owner).or_default().insert(address.clone());
+        }
+        if let Some(queue) = self.queue_mut(id) {
+            queue.declared = Some(declared);
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) {
+        let answer = self.try_delete(link, address, if_unused, if_empty);
+        self.answer_with(link, answer);
+    }
+
+    fn try_delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) -> Result<Effect, Fault> {
+        let id = self.queue_for(address, link.connection)?;
+        let Some(entry) = self.addresses.get(id) else { return Err(no_queue(address)) };
+        let refusal = if if_unused && entry.node.consumers() > 0 {
+            Some(format!("{} in use", Named::Queue(address)))
+        } else if if_empty && entry.node.depth() > 0 {
+            Some(format!("{} not empty", Named::Queue(address)))
+        } else {
+            None
+        };
+        match refusal {
+            Some(what) => Err(Fault::new(Reason::PreconditionFailed, what)),
+            None => Ok(Effect::Deleted { link, messages: self.end_queue(id) }),
+        }
+    }
+
+    pub(super) fn purge_for(&mut self, link: LinkKey, address: &str) {
+        let answer = self.queue_for(address, link.connection).map(|id| Effect::Purged {
+            link,
+            messages: self.work(id, |node, context| node.purge(context)).unwrap_or(0),
+        });
+        self.answer_with(link, answer);
+    }
+
+    /// A queue is no more: those who consume from it are told, what waits is thrown away; how many messages that was.
+    fn end_queue(&mut self, id: NodeId) -> usize {
+        let messages = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
+        self.forget_name(id);
+        let Some(entry) = self.addresses.get_mut(id) else { return messages };
+        entry.ended = true;
+        let address = entry.address.clone();
+        let Some(queue) = entry.node.queue_mut() else { return messages };
+        let (declared, consumers) = (queue.declared.take(), queue.keys());
+        self.exchanges.refund(declared.as_ref().map_or(0, |declared| declared.arguments.cost()));
+        if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
+            owned.remove(&address);
+        }
+        let fault = Fault::new(Reason::ResourceDeleted, format!("queue {address:?} is no more"));
+        for link in consumers {
+            self.effects.push(Effect::Detach { link, fault: Box::new(fault.clone()) });
+        }
+        self.tidy(id);
+        messages
+    }
+
+    /// A consumer has left: the queue goes with the last one, if that is how long it lives.
+    pub(super) fn end_if_deserted(&mut self, id: NodeId) {
+        // It may have gone with an earlier one.
+        let Some(entry) = self.addresses.get_if_there(id) else { return };
+        let goes = entry.node.queue().and_then(|queue| queue.declared.as_ref());
+        if goes.is_some_and(|declared| declared.while_consumed) && entry.node.receivers() == 0 {
+            self.end_queue(id);
+        }
+    }
+
+    /// What was a connection's alone goes with it.
+    pub(super) fn end_owned(&mut self, connection: ConnectionKey) {
+        for address in self.owned.remove(&connection).unwrap_or_default() {
+            if let Some(id) = self.queue(&address) {
+                self.end_queue(id);
+            }
+        }
+    }
+
+    /// No queue stays that nobody uses.
+    pub(crate) fn undeclare_all(&mut self) {
+        let ids: Vec<NodeId> = self.addresses.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(queue) = self.queue_mut(id)
+                && queue.declared.take().is_some()
+            {
+                self.tidy(id);
+            }
+        }
+        self.reset_topology();
+    }
+
+    /// The node that a consumer may have, or why it may not.
+    pub(super) fn node_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<NodeId, Fault> {
+        let id = match &request.node {
+            Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
+            Node::Address(address) if is_exchange_path(address) => {
+                let what = format!("{address:?} is an exchange: it can only be sent to");
+                return Err(Fault::new(Reason::InvalidField, what));
+            }
+            node => self.node_for(node.clone(), key),
+        };
+        let Some(entry) = self.addresses.get(id) else { return Err(no_queue("")) };
+        let ConsumerRequest { exclusive, browse, passing, .. } = request;
+        entry.node.check_consumer(&entry.address, key.connection, *exclusive, *browse, *passing)?;
+        Ok(id)
+    }
+
+    /// A consumer takes no more, and keeps what it has not answered.
+    pub(super) fn retire(&mut self, key: LinkKey) {
+        let Some(consumer) = self.links.consumer_mut(key).filter(|consumer| !consumer.passing) else { return };
+        consumer.passing = true;
+        consumer.credit = 0;
+        consumer.drain = false;
+        consumer.is_ready = false;
+        let id = consumer.node;
+        self.counts.receiver_links -= 1;
+        if let Some(queue) = self.queue_mut(id) {
+            queue.set_aside(key);
+        }
+        self.end_if_deserted(id);
+    }
+}

@@ -1,0 +1,232 @@
+//! The one way in for a message, whoever sends it: a client, a test, a hook that has let it go. It is counted and numbered,
+//! finds its node, and its sender is told what became of it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Router;
+use super::context::{self, Answers, Incoming};
+use super::exchange;
+use super::links::NodeId;
+use crate::config::{Distribution, RoutingConfig};
+use crate::event::{Arrival, DeliveryKey, Destination, Fault, LinkKey, Outcome, Party, Reason, Run};
+use crate::message::Message;
+
+/// Why a message has no node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Nobody uses the address.
+    Nobody,
+    /// It is for queues alone, and none of them is there.
+    NoQueue,
+    /// It does not say where it goes.
+    Missing,
+    /// It cannot be read.
+    Unreadable,
+}
+
+impl Router {
+    /// Messages arrived from a link, all for one destination. Empties the run.
+    pub(super) fn route(&mut self, from: LinkKey, to: &Destination, run: &mut Run) {
+        // The link may be none: a test's.
+        let own = self.links.producer_mut(from).and_then(|producer| producer.node);
+        if self.is_by_exchange(from, own, to) {
+            return self.route_by_exchange(from, to, run);
+        }
+        match self.find(own, to) {
+            Ok(id) => self.offer_all(id, from, to, run),
+            Err(lost) => {
+                let address = Arc::from(address_of(to));
+                for Arrival { delivery, message } in run.arrivals.drain(..) {
+                    let number = self.arrived_nowhere(from, &address, &message, delivery.is_none());
+                    self.lose(lost, number, &address, from, delivery);
+                }
+            }
+        }
+    }
+
+    /// Messages go to one node.
+    pub(super) fn offer_all(&mut self, id: NodeId, from: LinkKey, to: &Destination, run: &mut Run) {
+        let party = self.party(from);
+        let Some(entry) = self.addresses.get_mut(id) else { return };
+        let address = entry.address.clone();
+        entry.arrived += run.arrivals.len() as u64;
+        let is_ended = entry.ended;
+        let mut unserved = Vec::new();
+        self.work(id, |node, context| {
+            let mut answers = Answers::Sender(from);
+            for Arrival { delivery, message } in run.arrivals.drain(..) {
+                let number = context.journal.next_number();
+                if context.journal.is_on() {
+                    context.journal.came(number, party.clone(), &address, delivery.is_none(), &message);
+                }
+                let incoming = Incoming { number, message, delivery };
+                let refused = match is_ended {
+                    true => Err(incoming),
+                    false => node.offer(incoming, &mut answers, context),
+                };
+                unserved.extend(refused.err());
+            }
+        });
+        self.after_offer(id, from, to, unserved);
+    }
+
+    /// A message that was counted and numbered before goes its way.
+    pub(super) fn route_numbered(&mut self, from: LinkKey, to: &Destination, incoming: Incoming) {
+        let id = match self.find(None, to) {
+            Ok(id) => id,
+            Err(lost) => {
+                let address = Arc::from(address_of(to));
+                return self.lose(lost, incoming.number, &address, from, incoming.delivery);
+            }
+        };
+        let is_ended = self.addresses.get(id).is_some_and(|entry| entry.ended);
+        let refused = self.work(id, |node, context| match is_ended {
+            true => Err(incoming),
+            false => node.offer(incoming, &mut Answers::Sender(from), context),
+        });
+        self.after_offer(id, from, to, refused.and_then(Result::err).into_iter().collect());
+    }
+
+    /// What follows when a node has been offered messages: those that nobody was there for are dropped, and a producer that
+    /// is too fast is held back.
+    fn after_offer(&mut self, id: NodeId, from: LinkKey, to: &Destination, unserved: Vec<Incoming>) {
+        let mut answers = Answers::Sender(from);
+        let nobody = !unserved.is_empty();
+        for Incoming { number, delivery, .. } in unserved {
+            let elsewhere = if self.journal.is_on() { self.served_elsewhere() } else { String::new() };
+            self.work(id, |_, context| {
+                let outcome = context.unroutable(number, || elsewhere);
+                context.tell(&mut answers, number, delivery, outcome);
+            });
+        }
+        if nobody {
+            self.tidy(id);
+            return;
+        }
+        let limit = self.config.backlog_limit;
+        if self.addresses.get_mut(id).is_some_and(|entry| entry.node.is_slow(limit)) {
+            self.hold(from, id);
+        }
+        if std::mem::take(&mut self.is_full) && matches!(to, Destination::Queue(_) | Destination::Exchange(_)) {
+            self.starve(from);
+        }
+    }
+
+    /// The node that a message is for, from a link that is attached to `own`.
+    fn find(&mut self, own: Option<NodeId>, to: &Destination) -> Result<NodeId, Lost> {
+        match to {
+            Destination::Link => own.ok_or(Lost::Nobody),
+            Destination::Named(address) => self.node_named(address.as_str()).ok_or(Lost::Nobody),
+            // A link with an address says it for a message that does not.
+            Destination::Missing => own.ok_or(Lost::Missing),
+            Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
+            // See `topology.rs`.
+            Destination::Exchange(_) => Err(Lost::NoQueue),
+            Destination::Unreadable => Err(Lost::Unreadable),
+        }
+    }
+
+    /// The node of an address that a message names. A queue needs nobody to be there.
+    fn node_named(&mut self, said: &str) -> Option<NodeId> {
+        let address = RoutingConfig::node_at(said);
+        if let Some(id) = self.addresses.find(&address) {
+            return Some(id);
+        }
+        if address.is_empty() || self.config.distribution_at(said, &address) != Distribution::Queue {
+            return None;
+        }
+        Some(self.addresses.add(address.into(), Distribution::Queue, None))
+    }
+
+    /// A message has no node: its sender is told.
+    fn lose(&mut self, lost: Lost, number: u64, address: &Arc<str>, from: LinkKey, delivery: Option<DeliveryKey>) {
+        let nowhere = Arc::from("");
+        let outcome = match lost {
+            Lost::Nobody => {
+                let elsewhere = if self.journal.is_on() { self.served_elsewhere() } else { String::new() };
+                let Router { config, counts, journal, .. } = self;
+                context::unroutable(config, counts, journal, address, number, || elsewhere)
+            }
+            Lost::NoQueue => {
+                Some(self.refuse_nowhere(number, address, Reason::NotFound, format!("no queue {address:?}")))
+            }
+            Lost::Missing => {
+                let why = "the message does not say where it goes".into();
+                Some(self.refuse_nowhere(number, &nowhere, Reason::InvalidField, why))
+            }
+            Lost::Unreadable => {
+                let why = "the message cannot be read".into();
+                Some(self.refuse_nowhere(number, &nowhere, Reason::DecodeError, why))
+            }
+        };
+        self.tell(from, number, delivery, outcome);
+    }
+
+    /// Tells the sender of a message what became of it, if it wants to know and there is something to tell.
+    pub(super) fn tell(&mut self, from: LinkKey, number: u64, delivery: Option<DeliveryKey>, outcome: Option<Outcome>) {
+        if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
+            self.journal.told(number, &outcome);
+            self.effects.settle(from, delivery, outcome);
+        }
+    }
+
+    /// Counts and numbers a message that has no node.
+    pub(super) fn arrived_nowhere(
+        &mut self,
+        from: LinkKey,
+        address: &Arc<str>,
+        message: &Message,
+        settled: bool,
+    ) -> u64 {
+        self.addresses.count_lost(address, 1);
+        let number = self.journal.next_number();
+        if self.journal.is_on() {
+            let party = self.party(from);
+            self.journal.came(number, party, address, settled, message);
+        }
+        number
+    }
+
+    pub(super) fn refuse_nowhere(&mut self, number: u64, address: &Arc<str>, reason: Reason, why: String) -> Outcome {
+        log::info!("dropped: {why}");
+        self.counts.dropped += 1;
+        self.journal.dropped(number, address, &why);
+        Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))
+    }
+
+    /// Who sends on a link, for the records. None for a test, and while nobody wants records.
+    pub(super) fn party(&mut self, from: LinkKey) -> Option<Party> {
+        if !self.journal.is_on() {
+            return None;
+        }
+        self.links.producer_mut(from).map(|producer| Party { link: from, name: producer.name.clone() })
+    }
+
+    /// Where somebody receives, for a reader who wonders why nobody did here. A glance, not a search: it is made for each
+    /// message that is dropped.
+    fn served_elsewhere(&self) -> String {
+        const GLANCE: usize = 64;
+        const SHOWN: usize = 3;
+        let entries = self.addresses.iter().take(GLANCE).map(|(_, entry)| entry);
+        let served = entries.filter(|entry| entry.node.consumers() > 0 && !entry.ended).take(SHOWN);
+        let names: Vec<String> = served.map(|entry| format!("{:?}", entry.address)).collect();
+        if names.is_empty() {
+            "; nobody receives anywhere".into()
+        } else {
+            format!("; receivers exist at {}", names.join(", "))
+        }
+    }
+}
+
+/// The address that a destination names, as it is counted and shown.
+pub(super) fn address_of(to: &Destination) -> Cow<'_, str> {
+    match to {
+        Destination::Named(address) => RoutingConfig::node_at(address.as_str()),
+        Destination::Queue(address) => address.as_str().into(),
+        Destination::Exchange(address) => {
+            exchange::address_of(address.exchange(), address.key()).as_ref().to_owned().into()
+        }
+        Destination::Link | Destination::Missing | Destination::Unreadable => "".into(),
+    }
+}

@@ -1,0 +1,170 @@
+//! What a test changes: asked for by the event loop between two events, never by an engine.
+
+use std::sync::Arc;
+
+use super::Router;
+use super::context::{Incoming, unroutable_outcome};
+use super::links::{End, Producer};
+use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Record, Run, Text};
+use crate::hooks::Ruling;
+use crate::message::Message;
+
+impl Router {
+    /// Counts and numbers a message that is not routed yet.
+    fn take_in(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
+        let (party, address) = self.passage(from, to, message);
+        match self.addresses.find(&address).and_then(|id| self.addresses.get_mut(id)) {
+            Some(entry) => entry.arrived += 1,
+            None => self.addresses.count_lost(&address, 1),
+        }
+        let number = self.journal.next_number();
+        self.journal.came(number, party, &address, settled, message);
+        number
+    }
+
+    /// Takes in a message that goes on later. Its number: 0 for one that goes by an exchange, which may make several of it then.
+    pub(crate) fn hold_up(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
+        let own = self.links.producer_mut(from).and_then(|producer| producer.node);
+        if self.is_by_exchange(from, own, to) { 0 } else { self.take_in(from, to, message, settled) }
+    }
+
+    /// Routes a message that was held up.
+    pub(crate) fn route_held(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        number: u64,
+        message: Message,
+        delivery: Option<DeliveryKey>,
+    ) {
+        if self.is_by_exchange(from, None, to) {
+            self.route_one_by_exchange(from, to, Arrival { delivery, message });
+        } else {
+            self.route_numbered(from, to, Incoming { number, message, delivery });
+        }
+    }
+
+    /// A message that was taken in before goes nowhere.
+    pub(crate) fn drop_held(&mut self, number: u64, address: &Arc<str>) {
+        self.counts.dropped += 1;
+        self.journal.dropped(number, address, "the broker stopped while a hook held it up");
+    }
+
+    /// Keeps up the credit of a producer with so much left, whose message was not routed.
+    pub(crate) fn resupply(&mut self, from: LinkKey, left: u32) {
+        self.top_up(from, left);
+    }
+
+    /// Does with a message what a hook said instead of routing it.
+    pub(crate) fn rule(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+        delivery: Option<DeliveryKey>,
+        ruling: Ruling,
+    ) {
+        let (_, address) = self.passage(from, to, message);
+        let number = self.take_in(from, to, message, delivery.is_none());
+        let outcome = match ruling {
+            Ruling::Drop => {
+                self.counts.dropped += 1;
+                self.journal.dropped(number, &address, "a hook said so");
+                unroutable_outcome(&self.config, format!("no receiver at {address:?}"))
+            }
+            Ruling::Settle(outcome) => {
+                self.ruled(number, &address, outcome.name());
+                Some(outcome)
+            }
+            Ruling::Ignore => {
+                self.ruled(number, &address, "ignore");
+                None
+            }
+        };
+        if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
+            self.journal.told(number, &outcome);
+            self.effects.settle(from, delivery, outcome);
+        }
+    }
+
+    fn ruled(&mut self, number: u64, address: &Arc<str>, what: &'static str) {
+        self.counts.decided += 1;
+        self.journal.note(|| Record::Ruled { number, address: address.clone(), what });
+    }
+
+    /// Puts a message in as if a client had sent it, unsettled. What the client would have been told at once.
+    pub(crate) fn inject(&mut self, address: Text, message: Message) -> Option<Outcome> {
+        // No link has this name: what its sender is told is found among the effects, where it comes last if it is there.
+        let nobody = LinkKey::NOBODY;
+        let mut run = Run::default();
+        run.arrivals.push(Arrival { delivery: Some(DeliveryKey(0)), message });
+        self.route(nobody, &Destination::Named(address), &mut run);
+        self.effects.take_settled(nobody)
+    }
+
+    /// Takes out what waits at an address. How many messages that was.
+    pub(crate) fn purge(&mut self, address: &str) -> usize {
+        let Some(id) = self.addresses.find(address) else { return 0 };
+        let purged = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
+        self.carry_on(id);
+        self.tidy(id);
+        purged
+    }
+
+    /// Forgets all that is stored.
+    pub(crate) fn purge_all(&mut self) {
+        let addresses: Vec<Arc<str>> = self.addresses.iter().map(|(_, entry)| entry.address.clone()).collect();
+        for address in addresses {
+            self.purge(&address);
+        }
+    }
+
+    fn producers_at(&self, address: &str) -> Vec<LinkKey> {
+        let id = self.addresses.find(address);
+        let is_there = |end: &End| match end {
+            End::Producer(Producer { exchange: Some(exchange), .. }) => exchange.address.as_ref() == address,
+            End::Producer(producer) => producer.node.is_some() && producer.node == id,
+            End::Consumer(_) => false,
+        };
+        self.links.iter().filter(|(_, end)| is_there(end)).map(|(key, _)| key).collect()
+    }
+
+    /// From now on who sends to this address gets credit only by [`Router::grant`]; what it had is taken back.
+    pub(crate) fn withhold(&mut self, address: &str) {
+        self.withheld.insert(address.into());
+        for key in self.producers_at(address) {
+            if let Some(producer) = self.links.producer_mut(key) {
+                producer.withheld = true;
+                self.effects.push(Effect::Grant { link: key, credit: 0 });
+            }
+        }
+    }
+
+    /// Who sends to this address gets this much more credit, once.
+    pub(crate) fn grant(&mut self, address: &str, credit: u32) {
+        for key in self.producers_at(address) {
+            self.effects.push(Effect::GrantMore { link: key, credit });
+        }
+    }
+
+    /// Who sends to this address gets credit as usual again.
+    pub(crate) fn restore(&mut self, address: &str) {
+        self.withheld.remove(address);
+        for key in self.producers_at(address) {
+            if let Some(producer) = self.links.producer_mut(key) {
+                producer.withheld = false;
+            }
+            self.top_up(key, 0);
+        }
+    }
+
+    /// The attach does not hold.
+    pub(crate) fn refuse(&mut self, key: LinkKey, fault: Fault) {
+        self.effects.push(Effect::Refused { link: key, fault: Box::new(fault) });
+    }
+
+    /// The link ends.
+    pub(crate) fn detach_link(&mut self, key: LinkKey, fault: Fault) {
+        self.effects.push(Effect::Detach { link: key, fault: Box::new(fault) });
+    }
+}
