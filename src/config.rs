@@ -103,6 +103,8 @@ pub(crate) struct EngineConfig {
     pub(crate) linger: Duration,
     /// Look for `to` in every message, even on a link with an address. Off.
     pub(crate) route_by_to: bool,
+    /// Deliver unsettled to receivers that leave it open, whatever arrives settled. Off.
+    pub(crate) deliver_unsettled: bool,
 }
 
 /// What the router needs to know.
@@ -146,6 +148,7 @@ impl Default for Config {
                 handshake_time_out: Duration::from_secs(10),
                 linger: Duration::from_secs(5),
                 route_by_to: false,
+                deliver_unsettled: false,
             },
             routing: RoutingConfig {
                 multicast_prefix: "broadcast".into(),

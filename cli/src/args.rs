@@ -100,6 +100,10 @@ struct Messages {
     #[arg(long)]
     route_by_to: bool,
 
+    /// Deliver every message unsettled, also one that arrived settled, except to receivers that asked for settled ones
+    #[arg(long)]
+    deliver_unsettled: bool,
+
     /// Credit that senders get, in messages; 0 withholds it
     #[arg(long, value_name = "MESSAGES", default_value_t = 1000)]
     credit_window: u32,
@@ -306,6 +310,7 @@ impl Messages {
             .unroutable(self.unroutable.into())
             .settlement(self.settlement.into())
             .route_by_to(self.route_by_to)
+            .deliver_unsettled(self.deliver_unsettled)
             .credit_window(self.credit_window)
             .backlog_limit(self.backlog_limit)
             .storage_limit(self.storage_limit)

@@ -6,6 +6,7 @@ import socket
 import proton
 import pytest
 from proton import ConnectionException
+from proton.reactor import AtMostOnce
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 from fakebroker import Broker, BrokerError, Receipt, Sender, VerifyError, WaitError
@@ -250,6 +251,17 @@ def test_credit(broker):
         assert broker.links()[0].credit == 0
         broker.restore("queue.a")
         assert broker.links()[0].credit > 0
+
+
+def test_receivers_answer_for_what_was_sent_settled():
+    with Broker(deliver_unsettled=True) as broker:
+        with connected(broker) as connection:
+            receiver = connection.create_receiver("a")
+            sender = connection.create_sender("a", options=AtMostOnce())
+            sender.send(proton.Message(body="m"))
+            receiver.receive()
+            receiver.reject()
+        assert broker.messages("a")[0].receivers[0].outcome == "rejected"
 
 
 def test_rules_for_messages(broker):

@@ -14,7 +14,7 @@ use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind
 
 impl Session {
     /// 2.7.3: the peer attaches a link.
-    pub(crate) fn on_attach(&mut self, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
+    pub(crate) fn on_attach(&mut self, mut attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(handle) = self.awaiting_answer(&attach, context) {
             return self.on_attach_answered(handle, &attach, context);
         }
@@ -28,6 +28,9 @@ impl Session {
         if saturate(handle) > self.remote_handle_max {
             let what = "no handle left below the peer's handle-max";
             return Err(Violation::session("2.7.2", Condition::ResourceLimitExceeded, what));
+        }
+        if context.config.deliver_unsettled {
+            choose_unsettled(&mut attach);
         }
         let name = attach.name.clone();
         // 2.8.1: its end decides ours.
@@ -289,6 +292,13 @@ fn our_end(attach: &Attach, anonymous: bool, context: &Context<'_>) -> LinkEnd {
             };
             LinkEnd::Sender(Sender::new(default_outcome))
         }
+    }
+}
+
+/// 2.8.2: mixed leaves it to the sender, which is us, and has decided then.
+fn choose_unsettled(attach: &mut Attach) {
+    if attach.role == Role::Receiver && attach.snd_settle_mode == SenderSettleMode::Mixed {
+        attach.snd_settle_mode = SenderSettleMode::Unsettled;
     }
 }
 

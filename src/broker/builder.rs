@@ -139,6 +139,29 @@ impl Builder {
         self
     }
 
+    /// Delivers every message unsettled, also one that arrived settled, so that each receiver's outcome is seen; not to a
+    /// receiver that asked for settled deliveries (`snd-settle-mode` settled, `no-ack` in 0-9-1). Default: no; a message goes
+    /// out as it came in.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector, Outcome};
+    /// # const SOON: std::time::Duration = std::time::Duration::from_secs(5);
+    /// let broker = Broker::builder().deliver_unsettled(true).start()?;
+    /// let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let (orders, inbox) = (client.sender("orders")?, client.receiver("orders")?);
+    /// client.send_settled(&orders, "one coffee")?;
+    ///
+    /// let order = client.receive(&inbox, SOON)?.ok_or("no order")?;
+    /// client.release(&order)?;
+    /// broker.wait_for_settled(SOON)?;
+    /// assert_eq!(broker.messages("orders")[0].receivers[0].outcome, Some(Outcome::Released));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deliver_unsettled(mut self, unsettled: bool) -> Self {
+        self.config.engine.deliver_unsettled = unsettled;
+        self
+    }
+
     /// When the sender of a message learns its outcome. Default: [`Settlement::Immediate`].
     ///
     /// ```

@@ -89,6 +89,43 @@ fn a_queue_delivers_unsettled_unless_asked_for_settled() {
 }
 
 #[test]
+fn deliveries_can_be_unsettled_always() {
+    let broker = Broker::builder().deliver_unsettled(true).start().unwrap();
+    // The receiver's snd-settle-mode, what our attach says, and whether it gets its deliveries settled.
+    let rows = [
+        ("not said", (None, 0, false)),
+        ("mixed", (MIXED, 0, false)),
+        ("unsettled", (UNSETTLED, 0, false)),
+        ("settled", (SETTLED, 1, true)),
+    ];
+    for address in ["direct.a", "unicast.a", "broadcast.a", "queue.a"] {
+        each_row(rows, |(mode, granted, expected)| {
+            let mut receiver = Peer::opened(&broker);
+            let attach = attach_receiver("r", 0, address);
+            let answer = receiver.attach(mode.map_or(attach.clone(), |mode| attach.with("snd-settle-mode", mode)));
+            assert_eq!(snd_settle_mode(&answer), granted, "{address}");
+            receiver.grant(0, 0, 10);
+            receiver.expect_nothing();
+            // How a sender settles is its own choice still.
+            let mut sender = Peer::opened(&broker);
+            let answer = sender.attach(attach_sender("s", 0, address));
+            assert_eq!(snd_settle_mode(&answer), 2, "{address}");
+            sender.send(transfer(0, 0).with("settled", true).with_payload(message("came settled")));
+            let delivery = receiver.expect_transfer();
+            assert_eq!(delivery.flag("settled"), expected, "{address}");
+            if !expected {
+                assert_eq!(broker.links().iter().map(|link| link.unsettled).sum::<usize>(), 1, "{address}");
+                receiver.settle(&delivery, accepted());
+                receiver.expect_nothing();
+            }
+            sender.expect_nothing();
+            receiver.close();
+            sender.close();
+        });
+    }
+}
+
+#[test]
 fn a_producer_may_mix_or_choose() {
     let broker = Broker::start().unwrap();
     let mut receiver = Peer::ready_receiver(&broker, "a", 100);

@@ -126,6 +126,16 @@ fn messages_can_be_routed_by_to() {
 }
 
 #[test]
+fn deliveries_can_be_unsettled_always() {
+    let (_program, addr) = Program::listening(&["--deliver-unsettled"]);
+    let mut peer = Peer::opened(&addr);
+    peer.attach_receiver("r", 0, "a", 1);
+    peer.attach_sender("s", 1, "a");
+    peer.send(transfer(1, 0).with("settled", true).with_payload(message("m")));
+    assert!(!peer.expect_transfer().flag("settled"));
+}
+
+#[test]
 fn its_open_has_the_properties_it_is_told() {
     let (_program, addr) =
         Program::listening(&["--open-property", "product=rabbit", "--open-property", "version=4=beta"]);

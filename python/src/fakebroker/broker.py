@@ -44,10 +44,10 @@ class Broker:
     What it is like can be chosen: `users` are names and passwords, without which everybody gets in, and with
     `allow_anonymous` clients get in that say no name; `default_distribution` and the values of `distributions`
     are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
-    `settlement` is `immediate` or `end-to-end`; `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file
-    that the trace goes to. `arguments` are more arguments for the command, and `binary` is the command: otherwise it is in
-    `FAKEBROKER_BIN` or on PATH. With `hold` the port refuses connections until `start`, with `manual_clock` time stands still
-    until `advance`.
+    `settlement` is `immediate` or `end-to-end`; with `deliver_unsettled` receivers answer for what was sent settled too;
+    `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file that the trace goes to. `arguments` are
+    more arguments for the command, and `binary` is the command: otherwise it is in `FAKEBROKER_BIN` or on PATH. With `hold`
+    the port refuses connections until `start`, with `manual_clock` time stands still until `advance`.
 
     Its methods may be used from any thread, and wait for each other: behind a `wait_for_...` for as long as that waits.
     """
@@ -62,6 +62,7 @@ class Broker:
         distributions: Optional[Mapping[str, str]] = None,
         unroutable: Optional[str] = None,
         settlement: Optional[str] = None,
+        deliver_unsettled: bool = False,
         credit_window: Optional[int] = None,
         message_log: Optional[int] = None,
         trace_log: Optional[int] = None,
@@ -74,6 +75,7 @@ class Broker:
         line = ["--listen", listen]
         line += [part for name, password in (users or {}).items() for part in ("--user", f"{name}:{password}")]
         line += ["--allow-anonymous"] if allow_anonymous else []
+        line += ["--deliver-unsettled"] if deliver_unsettled else []
         line += [part for address, how in (distributions or {}).items() for part in ("--distribution", f"{address}={how}")]
         options = {
             "--default-distribution": default_distribution,
