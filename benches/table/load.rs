@@ -1,6 +1,6 @@
 //! The load: a sender and a receiver of raw frames, each a thread with a blocking socket, that do as little as they can.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -10,15 +10,30 @@ use crate::wire::{self, Template};
 /// What passes frames on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Through {
+    /// It answers as a broker does; so does the minimal one.
     Broker,
     /// It answers nothing: no attach, no credit.
     Relay,
 }
 
-/// A frame's performative and its body from the performative's fields on.
+/// A frame's performative: its code and its encoded fields, and what follows it in the frame.
 pub(crate) struct Frame<'a> {
     pub(crate) code: u8,
-    fields: &'a [u8],
+    pub(crate) fields: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame with this body; none if there is no performative in it that can be read.
+    fn new(body: &'a [u8]) -> Option<Frame<'a>> {
+        let (code, head, end) = match *body {
+            [0, 0x53, code, 0xc0, size, ..] => (code, 6, 5 + usize::from(size)),
+            [0, 0x53, code, 0xd0, a, b, c, d, ..] => (code, 12, 8 + u32::from_be_bytes([a, b, c, d]) as usize),
+            [0, 0x53, code, 0x45, ..] => (code, 4, 4),
+            _ => return None,
+        };
+        Some(Frame { code, fields: body.get(head..end)?, payload: &body[end..] })
+    }
 }
 
 impl Frame<'_> {
@@ -55,9 +70,19 @@ impl Frames {
         self.stream.write_all(bytes).expect("write");
     }
 
+    /// Another handle to the socket, to write to.
+    pub(crate) fn stream(&self) -> TcpStream {
+        self.stream.try_clone().expect("clone")
+    }
+
     /// Reads once and hands out each whole frame. False at the end of the stream.
-    pub(crate) fn read(&mut self, mut each: impl FnMut(Frame<'_>)) -> bool {
-        let count = self.stream.read(&mut self.buffer[self.filled..]).expect("read");
+    pub(crate) fn read(&mut self, each: impl FnMut(Frame<'_>)) -> bool {
+        self.try_read(each).expect("read")
+    }
+
+    /// The same, for sockets that do not block and peers that may go.
+    pub(crate) fn try_read(&mut self, mut each: impl FnMut(Frame<'_>)) -> io::Result<bool> {
+        let count = self.stream.read(&mut self.buffer[self.filled..])?;
         self.filled += count;
         let mut start = 0;
         while let Some(head) = self.buffer[start..self.filled].first_chunk::<8>() {
@@ -69,16 +94,14 @@ impl Frames {
             if start + size > self.filled {
                 break;
             }
-            let body = &self.buffer[start + 8..start + size];
-            if let [0, 0x53, code, list, ..] = *body {
-                let head = 3 + if list == 0xd0 { 9 } else { 3 };
-                each(Frame { code, fields: body.get(head..).unwrap_or_default() });
+            if let Some(frame) = Frame::new(&self.buffer[start + 8..start + size]) {
+                each(frame);
             }
             start += size;
         }
         self.buffer.copy_within(start..self.filled, 0);
         self.filled -= start;
-        count > 0
+        Ok(count > 0)
     }
 
     /// Reads until a frame with this code has come.
@@ -90,10 +113,10 @@ impl Frames {
     }
 }
 
-const FLOW: u8 = 0x13;
-const TRANSFER: u8 = 0x14;
+pub(crate) const ATTACH: u8 = 0x12;
+pub(crate) const FLOW: u8 = 0x13;
+pub(crate) const TRANSFER: u8 = 0x14;
 const DISPOSITION: u8 = 0x15;
-const ATTACH: u8 = 0x12;
 
 /// Messages that a sender through the relay has under way, as many as the broker's credit would be.
 const WINDOW: u32 = 1000;
@@ -239,6 +262,20 @@ pub(crate) struct Taken {
     /// Seconds of the server's processor time, and of the clock.
     pub(crate) cpu: f64,
     pub(crate) wall: f64,
+}
+
+/// Sends `each` messages of 100 bytes, settled, from every sender to its receiver, all pairs at once.
+pub(crate) fn run_pairs(server: &Server, pairs: &mut [(Sender, Receiver)], each: u32) -> Taken {
+    let message = wire::transfer(100, true);
+    let cpu = server.cpu();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for (sender, receiver) in pairs {
+            scope.spawn(|| receiver.run(each, true));
+            scope.spawn(|| sender.run(&message, each, true));
+        }
+    });
+    Taken { wall: start.elapsed().as_secs_f64(), cpu: server.cpu() - cpu }
 }
 
 /// Sends `count` messages of `size` bytes from one sender to each of the receivers.

@@ -9,7 +9,7 @@ use crate::process::Server;
 const SIZE: usize = 100;
 const QUEUE: &str = "bench";
 
-fn frame(frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![frame_type];
     frame.extend(channel.to_be_bytes());
     frame.extend((body.len() as u32).to_be_bytes());
@@ -18,35 +18,49 @@ fn frame(frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn method(channel: u16, class: u16, method: u16, arguments: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn method(channel: u16, class: u16, method: u16, arguments: &[&[u8]]) -> Vec<u8> {
     frame(1, channel, &[&class.to_be_bytes(), &method.to_be_bytes(), &arguments.concat()[..]].concat())
 }
 
-fn short(text: &str) -> Vec<u8> {
+pub(crate) fn short(text: &str) -> Vec<u8> {
     [&[text.len() as u8], text.as_bytes()].concat()
 }
 
-fn long(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn long(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-/// What a client says up to its open channel, without waiting.
-fn hello() -> Vec<u8> {
+/// What a client says up to its open channel and a queue, without waiting.
+pub(crate) fn hello(queue: &str) -> Vec<u8> {
     [
         b"AMQP\0\0\x09\x01".to_vec(),
         method(0, 10, 11, &[&long(b""), &short("PLAIN"), &long(b"\0guest\0guest"), &short("en_US")]),
         method(0, 10, 31, &[&[0, 0], &65536u32.to_be_bytes(), &[0, 0]]),
         method(0, 10, 40, &[&short("/"), &short(""), &[0]]),
         method(1, 20, 10, &[&short("")]),
-        method(1, 50, 10, &[&[0, 0], &short(QUEUE), &[0], &long(b"")]),
+        method(1, 50, 10, &[&[0, 0], &short(queue), &[0], &long(b"")]),
     ]
     .concat()
 }
 
-fn publish() -> Vec<u8> {
+pub(crate) fn consume(queue: &str, no_ack: bool) -> Vec<u8> {
+    let flags = if no_ack { 0b10 } else { 0 };
+    method(1, 60, 20, &[&[0, 0], &short(queue), &short("c"), &[flags], &long(b"")])
+}
+
+pub(crate) fn confirm_select() -> Vec<u8> {
+    method(1, 85, 10, &[&[0]])
+}
+
+/// A message of 100 bytes for the default exchange.
+pub(crate) fn publish(key: &str, mandatory: bool) -> Vec<u8> {
     let header = [&60u16.to_be_bytes()[..], &[0, 0], &(SIZE as u64).to_be_bytes(), &[0, 0]].concat();
-    [method(1, 60, 40, &[&[0, 0], &short(""), &short(QUEUE), &[0]]), frame(2, 1, &header), frame(3, 1, &[b'x'; SIZE])]
-        .concat()
+    [
+        method(1, 60, 40, &[&[0, 0], &short(""), &short(key), &[mandatory.into()]]),
+        frame(2, 1, &header),
+        frame(3, 1, &[b'x'; SIZE]),
+    ]
+    .concat()
 }
 
 /// What a reader has seen so far.
@@ -135,15 +149,12 @@ impl Pair {
         let mut consumer = Reader::new(server.connect());
         let mut publisher = Reader::new(server.connect());
         if through == Through::Broker {
-            consumer.stream.write_all(&hello()).expect("write");
-            let no_ack = if acks == Acks::None { 0b10 } else { 0 };
-            let consume = method(1, 60, 20, &[&[0, 0], &short(QUEUE), &short("c"), &[no_ack], &long(b"")]);
-            consumer.stream.write_all(&consume).expect("write");
+            consumer.stream.write_all(&[hello(QUEUE), consume(QUEUE, acks == Acks::None)].concat()).expect("write");
             consumer.wait_for(60, 21);
-            publisher.stream.write_all(&hello()).expect("write");
+            publisher.stream.write_all(&hello(QUEUE)).expect("write");
             publisher.wait_for(50, 11);
             if acks == Acks::Both {
-                publisher.stream.write_all(&method(1, 85, 10, &[&[0]])).expect("write");
+                publisher.stream.write_all(&confirm_select()).expect("write");
                 publisher.wait_for(85, 11);
             }
         }
@@ -157,7 +168,7 @@ impl Pair {
         let (acks, end) = (*acks, *sent);
         let mut out = publisher.stream.try_clone().expect("clone");
         std::thread::scope(|scope| {
-            scope.spawn(move || consume(consumer, acks, end));
+            scope.spawn(move || receive(consumer, acks, end));
             if acks == Acks::Both {
                 scope.spawn(move || {
                     while publisher.seen.confirmed < end.into() {
@@ -165,7 +176,7 @@ impl Pair {
                     }
                 });
             }
-            let batch = publish().repeat(400);
+            let batch = publish(QUEUE, false).repeat(400);
             let one = batch.len() / 400;
             let mut left = count as usize;
             while left > 0 {
@@ -178,7 +189,7 @@ impl Pair {
 }
 
 /// Reads until the message with this number has come.
-fn consume(consumer: &mut Reader, acks: Acks, end: u32) {
+fn receive(consumer: &mut Reader, acks: Acks, end: u32) {
     while consumer.seen.bodies < end {
         let before = consumer.seen.bodies;
         consumer.read();

@@ -4,6 +4,26 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+/// The broker's binary.
+pub(crate) const BROKER: &str = env!("CARGO_BIN_EXE_fakebroker");
+
+/// The broker's command line.
+pub(crate) fn broker(args: &[&str]) -> Command {
+    let mut command = Command::new(BROKER);
+    command.args(["--listen", "127.0.0.1:0"]).args(args);
+    command
+}
+
+/// The first argument of a helper process; no row's name begins with it.
+pub(crate) const HELPER: &str = "--helper";
+
+/// The command line of this program as its own helper process.
+pub(crate) fn helper(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([HELPER, name]);
+    command
+}
+
 /// A server in a process of its own.
 pub(crate) struct Server {
     child: Child,
@@ -13,9 +33,7 @@ pub(crate) struct Server {
 impl Server {
     /// The command, as a user gets it.
     pub(crate) fn broker(args: &[&str]) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fakebroker"));
-        command.args(["--listen", "127.0.0.1:0"]).args(args);
-        Server::start(command)
+        Server::start(broker(args))
     }
 
     /// The command with a control channel, which remembers so many messages and lines of the trace.
@@ -25,19 +43,29 @@ impl Server {
 
     /// A relay that connects pairs: see `relay.rs`.
     pub(crate) fn relay() -> Server {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg("relay");
-        Server::start(command)
+        Server::start(helper("relay"))
+    }
+
+    /// A broker that does nothing but pass on: see `minimal.rs`.
+    pub(crate) fn minimal() -> Server {
+        Server::start(helper("minimal"))
+    }
+
+    /// Runs `counted` under callgrind; [`Server::terminate`] returns its log.
+    pub(crate) fn counted(counted: &Command) -> Server {
+        let mut command = Command::new("valgrind");
+        command
+            // Each byte that `rep movsb` copies would count as an instruction.
+            .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1000000000")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(counted.get_program())
+            .args(counted.get_args());
+        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped());
+        Server::ready(command.spawn().expect("valgrind is installed"))
     }
 
     fn start(mut command: Command) -> Server {
         Server::ready(command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().expect("start"))
-    }
-
-    /// The same with its standard error kept for [`Server::terminate`].
-    pub(crate) fn start_logged(mut command: Command) -> Server {
-        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped());
-        Server::ready(command.spawn().expect("valgrind is installed"))
     }
 
     /// Lets it end by itself; returns what it said on standard error.

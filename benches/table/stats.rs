@@ -9,6 +9,10 @@ impl Samples {
         self.0.push(sample);
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Each sample times `factor`.
     pub(crate) fn times(&self, factor: f64) -> Samples {
         Samples(self.0.iter().map(|sample| sample * factor).collect())
@@ -51,18 +55,32 @@ pub(crate) fn show(value: f64, unit: &str) -> String {
         other => (value, other),
     };
     let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$} {unit}").trim_end().to_owned()
 }
 
-/// What is printed, a line a row as soon as it is known.
+/// How rows are printed, each as soon as it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// In columns, for a terminal.
+    Columns,
+    /// As it stands in `benches/README.md`.
+    Markdown,
+}
+
+/// What is printed.
 pub(crate) struct Table {
+    format: Format,
     missed: Vec<String>,
 }
 
 impl Table {
-    pub(crate) fn new() -> Table {
-        println!("{:<58} {:>14} {:>20} {:>20} {:>9}", "work", "target", "broker", "baseline", "ratio");
-        Table { missed: Vec::new() }
+    pub(crate) fn new(format: Format) -> Table {
+        let table = Table { format, missed: Vec::new() };
+        table.line("work", "target", "broker", "baseline", "ratio");
+        if format == Format::Markdown {
+            println!("|---|---|---|---|---|");
+        }
+        table
     }
 
     /// A ratio that should stay below `target`, or above it if `at_least`.
@@ -77,34 +95,60 @@ impl Table {
     ) {
         let ratio = broker.median() / baseline.median();
         let sign = if at_least { ">=" } else { "<=" };
-        self.line(
-            work,
-            &format!("{sign} {target} x"),
-            &broker.show(unit),
-            &baseline.show(unit),
-            &format!("{ratio:.2} x"),
-        );
-        if (at_least && ratio < target) || (!at_least && ratio > target) {
-            self.missed.push(work.to_owned());
-        }
+        let target_shown = format!("{sign} {target} x");
+        self.line(work, &target_shown, &broker.show(unit), &baseline.show(unit), &format!("{ratio:.2} x"));
+        self.note(work, if at_least { ratio < target } else { ratio > target });
     }
 
     /// A value with a bound of its own.
     pub(crate) fn value(&mut self, work: &str, bound: f64, value: f64, unit: &str, shown: &str) {
         self.line(work, &format!("<= {}", show(bound, unit)), shown, "", "");
-        if value > bound {
+        self.note(work, value > bound);
+    }
+
+    /// A value with a bound of its own, beside what it is when nothing disturbs.
+    pub(crate) fn beside(&mut self, work: &str, bound: f64, value: f64, undisturbed: f64, unit: &str) {
+        self.line(work, &format!("<= {}", show(bound, unit)), &show(value, unit), &show(undisturbed, unit), "");
+        self.note(work, value > bound);
+    }
+
+    /// Instructions, and the target if there is one (else it is not a number).
+    pub(crate) fn count(&mut self, work: &str, target: f64, count: f64) {
+        let target_shown = if target.is_nan() { String::new() } else { format!("<= {target:.0}") };
+        self.line(work, &target_shown, &format!("{count:.0}"), "", "");
+        self.note(work, count > target);
+    }
+
+    /// Instructions, against those of a baseline.
+    pub(crate) fn counts(&mut self, work: &str, target: f64, count: f64, baseline: f64) {
+        let ratio = count / baseline;
+        self.line(
+            work,
+            &format!("<= {target} x"),
+            &format!("{count:.0}"),
+            &format!("{baseline:.0}"),
+            &format!("{ratio:.2} x"),
+        );
+        self.note(work, ratio > target);
+    }
+
+    fn note(&mut self, work: &str, missed: bool) {
+        if missed {
             self.missed.push(work.to_owned());
         }
     }
 
     fn line(&self, work: &str, target: &str, broker: &str, baseline: &str, ratio: &str) {
-        println!("{work:<58} {target:>14} {broker:>20} {baseline:>20} {ratio:>9}");
+        match self.format {
+            Format::Columns => println!("{work:<62} {target:>14} {broker:>18} {baseline:>18} {ratio:>9}"),
+            Format::Markdown => println!("| {work} | {target} | {broker} | {baseline} | {ratio} |"),
+        }
     }
 
     pub(crate) fn finish(self) {
         match self.missed.as_slice() {
-            [] => println!("all targets met"),
-            missed => println!("missed: {}", missed.join("; ")),
+            [] => println!("\nall targets met"),
+            missed => println!("\nmissed: {}", missed.join("; ")),
         }
     }
 }

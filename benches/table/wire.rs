@@ -9,7 +9,7 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
 }
 
 /// A performative with its fields, each encoded.
-fn performative(code: u8, fields: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn performative(code: u8, fields: &[&[u8]]) -> Vec<u8> {
     let body: Vec<u8> = fields.concat();
     let mut frame_body = vec![0, 0x53, code, 0xd0];
     frame_body.extend(((body.len() + 4) as u32).to_be_bytes());
@@ -18,7 +18,7 @@ fn performative(code: u8, fields: &[&[u8]]) -> Vec<u8> {
     frame(&frame_body)
 }
 
-const NULL: &[u8] = &[0x40];
+pub(crate) const NULL: &[u8] = &[0x40];
 
 pub(crate) fn uint(value: u32) -> Vec<u8> {
     let mut bytes = vec![0x70];
@@ -41,25 +41,42 @@ fn terminus(code: u8, address: &str) -> Vec<u8> {
 
 /// Header, open and begin, as a client sends them without waiting.
 pub(crate) fn hello() -> Vec<u8> {
+    greeting(NULL)
+}
+
+/// What answers it: the begin names the channel that the client's came on.
+pub(crate) fn welcome() -> Vec<u8> {
+    greeting(&[0x60, 0, 0])
+}
+
+fn greeting(remote_channel: &[u8]) -> Vec<u8> {
     let window = uint(0x7fff_ffff);
     [
         b"AMQP\0\x01\0\0".to_vec(),
         performative(0x10, &[&string("load"), NULL, &uint(65536)]),
-        performative(0x11, &[NULL, &uint(0), &window, &window]),
+        performative(0x11, &[remote_channel, &uint(0), &window, &window]),
     ]
     .concat()
 }
 
-pub(crate) fn attach_sender(handle: u32, address: &str) -> Vec<u8> {
-    let name = string(&format!("s{handle}"));
+/// An attach as a receiver or as a sender, with a snd-settle-mode if it is to have one.
+pub(crate) fn attach(name: &str, handle: u32, receiver: bool, settle_mode: Option<u8>, address: &str) -> Vec<u8> {
+    let name = string(name);
+    let role = [if receiver { 0x41 } else { 0x42 }];
+    let settle_mode = settle_mode.map_or(NULL.to_vec(), |mode| vec![0x50, mode]);
     let (source, target) = (terminus(0x28, address), terminus(0x29, address));
-    performative(0x12, &[&name, &uint(handle), &[0x42], NULL, NULL, &source, &target, NULL, NULL, &uint(0)])
+    let (handle, first) = (uint(handle), uint(0));
+    let fields: [&[u8]; 10] = [&name, &handle, &role, &settle_mode, NULL, &source, &target, NULL, NULL, &first];
+    // A receiver has no initial-delivery-count.
+    performative(0x12, &fields[..if receiver { 7 } else { 10 }])
+}
+
+pub(crate) fn attach_sender(handle: u32, address: &str) -> Vec<u8> {
+    attach(&format!("s{handle}"), handle, false, None, address)
 }
 
 pub(crate) fn attach_receiver(handle: u32, address: &str) -> Vec<u8> {
-    let name = string(&format!("r{handle}"));
-    let (source, target) = (terminus(0x28, address), terminus(0x29, address));
-    performative(0x12, &[&name, &uint(handle), &[0x41], NULL, NULL, &source, &target])
+    attach(&format!("r{handle}"), handle, true, None, address)
 }
 
 pub(crate) fn credit(handle: u32, delivery_count: u32, credit: u32) -> Vec<u8> {

@@ -13,13 +13,13 @@ use std::process::Command;
 
 use crate::load::{self, PLENTY, Receiver, Sender, Through};
 use crate::load091::{Acks, Pair};
-use crate::process::Server;
-use crate::stats::Samples;
+use crate::process::{self, Server};
+use crate::stats::{Samples, Table};
 
 const MESSAGES: u32 = 10_000;
 const RACES: usize = 7;
 
-/// What the broker under count has to do for a row.
+/// What is to be done for a row.
 #[derive(Clone, Copy)]
 enum Load {
     /// AMQP 1.0: one sender, so many receivers with so much credit.
@@ -59,76 +59,71 @@ impl Load {
     }
 }
 
-/// Name to choose it by, what it is, instructions a message (a copy) that are the target, if it has one, and the load.
-type Row = (&'static str, &'static str, Option<u32>, Load);
+const SETTLED: Load = Load::one_to_one("bench", true, PLENTY);
+const UNSETTLED: Load = Load::one_to_one("bench", false, PLENTY);
+const MULTICAST: Load =
+    Load::Links { address: "broadcast.bench", size: 100, settled: true, receivers: 10, credit: PLENTY };
+
+/// Name to choose it by, what it is, instructions a message (a copy) that are the target, and the load.
+type Row = (&'static str, &'static str, f64, Load);
 
 const ROWS: [Row; 9] = [
-    ("settled", "100 B, settled, 1 -> 1", Some(1_000), Load::one_to_one("bench", true, PLENTY)),
-    ("settled-1000", "the same with credit 1000", Some(1_250), Load::one_to_one("bench", true, 1000)),
-    ("unsettled", "100 B, unsettled, accepted on both sides", Some(1_600), Load::one_to_one("bench", false, PLENTY)),
-    ("unsettled-1000", "the same with credit 1000", Some(2_000), Load::one_to_one("bench", false, 1000)),
-    ("anycast", "100 B, anycast, settled, 1 -> 1", None, Load::one_to_one("unicast.bench", true, PLENTY)),
-    (
-        "queue",
-        "100 B, unsettled, put into a queue and got",
-        Some(2_400),
-        Load::one_to_one("queue.bench", false, PLENTY),
-    ),
-    ("0-9-1", "0-9-1, 100 B, publish -> deliver, no-ack", Some(2_000), Load::Publish(Acks::None)),
-    ("0-9-1-acks", "0-9-1, 100 B, the same, confirms and acks", Some(2_700), Load::Publish(Acks::Both)),
-    (
-        "multicast",
-        "100 B, settled, multicast to 10: a copy",
-        Some(700),
-        Load::Links { address: "broadcast.bench", size: 100, settled: true, receivers: 10, credit: PLENTY },
-    ),
+    ("settled", "100 B, settled, 1 -> 1", 1000.0, SETTLED),
+    ("settled-1000", "the same with credit 1000", 1250.0, Load::one_to_one("bench", true, 1000)),
+    ("unsettled", "100 B, unsettled, accepted on both sides", 1600.0, UNSETTLED),
+    ("unsettled-1000", "the same with credit 1000", 2000.0, Load::one_to_one("bench", false, 1000)),
+    ("anycast", "100 B, settled, anycast, 1 -> 1", 1250.0, Load::one_to_one("unicast.bench", true, PLENTY)),
+    ("queue", "100 B, unsettled, put into a queue and got", 2400.0, Load::one_to_one("queue.bench", false, PLENTY)),
+    ("0-9-1", "0-9-1, 100 B, publish -> deliver, no-ack", 2000.0, Load::Publish(Acks::None)),
+    ("0-9-1-acks", "0-9-1, 100 B, the same with confirms and acks", 2700.0, Load::Publish(Acks::Both)),
+    ("multicast", "100 B, settled, multicast to 10: a copy", 700.0, MULTICAST),
 ];
 
-/// The name of the rows on what it costs to remember, their sizes, and what they may cost against remembering nothing.
-const REMEMBERED: &str = "remembered";
-const SIZES: [(&str, usize); 2] = [("100 B", 100), ("10 KB", 10 * 1024)];
+/// What the minimal broker takes for the first kinds of work.
+const MINIMAL: [(&str, &str, Load); 2] = [
+    ("minimal", "the minimal broker: 100 B, settled, 1 -> 1", SETTLED),
+    ("minimal-unsettled", "the minimal broker: 100 B, unsettled, accepted", UNSETTLED),
+];
+
+/// The rows on what it costs to remember: their names, what they are, the size of a message.
+const REMEMBERED: [(&str, &str, usize); 2] = [
+    ("remembered", "100 B, settled: log and trace on, against off", 100),
+    ("remembered-10k", "10 KB, settled: log and trace on, against off", 10 * 1024),
+];
+
+/// What those may cost against remembering nothing.
 const REMEMBERED_TARGET: f64 = 1.4;
 
-/// Counts the rows whose names begin with one of these words; all if there are none.
-pub(crate) fn print(only: &[&String]) {
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|word| name.starts_with(word.as_str()));
-    println!("{:<58} {:>10} {:>10} {:>10}", "instructions of the broker, a message", "target", "broker", "to target");
+/// Counts the rows that `wanted` chooses by name.
+pub(crate) fn print(wanted: impl Fn(&str) -> bool, table: &mut Table) {
     for (_, work, target, load) in ROWS.iter().filter(|row| wanted(row.0)) {
-        let counted = instructions(*load, &[]);
-        let (target, ratio) = target
-            .map_or(Default::default(), |target| (target.to_string(), format!("{:.2} x", counted / f64::from(target))));
-        println!("{work:<58} {target:>10} {counted:>10.0} {ratio:>10}");
+        table.count(work, *target, instructions(*load, &process::broker(&[])));
     }
-    for (name, size) in SIZES.iter().filter(|_| wanted(REMEMBERED)) {
+    for (_, work, load) in MINIMAL.iter().filter(|row| wanted(row.0)) {
+        table.count(work, f64::NAN, instructions(*load, &process::helper("minimal")));
+    }
+    for (_, work, size) in REMEMBERED.iter().filter(|row| wanted(row.0)) {
         let load = Load::Links { address: "bench", size: *size, settled: true, receivers: 1, credit: PLENTY };
-        let [on, off] =
-            ["1000", "0"].map(|kept| instructions(load, &["--control", "--message-log", kept, "--trace-log", kept]));
-        let work = format!("{name}, settled, log and trace on; against off ({off:.0})");
-        println!("{work:<58} {REMEMBERED_TARGET:>8} x {on:>10.0} {:>8.2} x", on / off);
+        let [on, off] = ["1000", "0"].map(|kept| {
+            instructions(load, &process::broker(&["--control", "--message-log", kept, "--trace-log", kept]))
+        });
+        table.counts(work, REMEMBERED_TARGET, on, off);
     }
 }
 
-/// Instructions for a message that is delivered.
-fn instructions(load: Load, args: &[&str]) -> f64 {
+/// Instructions of this program for a message that is delivered.
+fn instructions(load: Load, program: &Command) -> f64 {
     let mut counts = Samples::default();
     for _ in 0..load.rounds() {
-        let (once, thrice) = (total(load, args, MESSAGES), total(load, args, 3 * MESSAGES));
+        let (once, thrice) = (total(load, program, MESSAGES), total(load, program, 3 * MESSAGES));
         counts.push((thrice - once) / f64::from(2 * MESSAGES * load.copies()));
     }
     counts.median()
 }
 
-/// Instructions of a broker that starts, forwards `count` messages and stops.
-fn total(load: Load, args: &[&str], count: u32) -> f64 {
-    let mut command = Command::new("valgrind");
-    command
-        // Each byte that `rep movsb` copies would count as an instruction.
-        .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1000000000")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(env!("CARGO_BIN_EXE_fakebroker"))
-        .args(["--listen", "127.0.0.1:0"])
-        .args(args);
-    let server = Server::start_logged(command);
+/// Instructions of a program that starts, forwards `count` messages and stops.
+fn total(load: Load, program: &Command, count: u32) -> f64 {
+    let server = Server::counted(program);
     load.run(&server, count);
     let log = server.terminate();
     let collected = log.lines().find_map(|line| line.split("Collected : ").nth(1)).expect("valgrind counts");

@@ -3,12 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use super::Scale;
-use crate::load::{Frames, Through};
-use crate::process::Server;
+use crate::load::{Frames, Sender, Through};
+use crate::process::{Server, helper};
 use crate::stats::{Samples, Table};
 use crate::wire;
 
@@ -38,43 +38,47 @@ pub(crate) fn echo(args: &[String]) {
     }
 }
 
+/// After so long without an answer a message is lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A sender here, the server and the receiver in processes of their own.
-struct Loop {
+pub(super) struct Loop {
     _server: Server,
     receiver: Child,
-    frames: Frames,
+    sender: Sender,
     answers: TcpStream,
-    sent: u32,
     message: wire::Template,
 }
 
 impl Loop {
-    fn new(server: Server, through: Through) -> Loop {
+    pub(super) fn new(server: Server, through: Through) -> Loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let name = if through == Through::Broker { "through-broker" } else { "through-relay" };
         let answers_to = listener.local_addr().expect("address").to_string();
-        let receiver = Command::new(std::env::current_exe().expect("this program"))
-            .args(["echo", name, &server.addr.to_string(), &answers_to])
+        let receiver = helper("echo")
+            .args([name, &server.addr.to_string(), &answers_to])
             .stdin(Stdio::null())
             .spawn()
             .expect("start");
         let (mut answers, _) = listener.accept().expect("accept");
         answers.read_exact(&mut [0]).expect("ready");
-        let mut frames = Frames::new(server.connect());
-        if through == Through::Broker {
-            frames.send(&wire::hello());
-            frames.send(&wire::attach_sender(0, "bench"));
-            frames.wait_for(0x13);
-        }
-        Loop { _server: server, receiver, frames, answers, sent: 0, message: wire::transfer(100, true) }
+        answers.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let sender = Sender::new(&server, through, "bench");
+        Loop { _server: server, receiver, sender, answers, message: wire::transfer(100, true) }
+    }
+
+    pub(super) fn send(&mut self) {
+        self.sender.run(&self.message, 1, true);
+    }
+
+    /// A byte comes here for each message that has arrived; reading gives up if a message seems lost.
+    pub(super) fn answers(&self) -> TcpStream {
+        self.answers.try_clone().expect("clone")
     }
 
     fn trip(&mut self) -> f64 {
-        let mut bytes = Vec::with_capacity(256);
-        self.message.put(self.sent, &mut bytes);
-        self.sent += 1;
         let start = Instant::now();
-        self.frames.send(&bytes);
+        self.send();
         self.answers.read_exact(&mut [0]).expect("an answer");
         start.elapsed().as_secs_f64()
     }
@@ -88,9 +92,7 @@ impl Drop for Loop {
 }
 
 pub(crate) fn row(scale: &Scale, table: &mut Table) {
-    // Credit for all trips: nobody reads what the broker says meanwhile.
-    let window = (2 * scale.trips + 2000).to_string();
-    let mut broker = Loop::new(Server::broker(&["--credit-window", &window]), Through::Broker);
+    let mut broker = Loop::new(Server::broker(&[]), Through::Broker);
     let mut relay = Loop::new(Server::relay(), Through::Relay);
     let (mut through, mut baseline) = (Samples::default(), Samples::default());
     for round in 0..scale.trips + 500 {

@@ -1,5 +1,6 @@
 //! The rows of the table, in groups.
 
+mod fairness;
 pub(crate) mod instructions;
 pub(crate) mod latency;
 mod publish;
@@ -26,6 +27,8 @@ pub(crate) struct Scale {
     pub(crate) trips: usize,
     /// Starts and stops.
     pub(crate) starts: usize,
+    /// Seconds that a flood lasts.
+    pub(crate) flood: u64,
 }
 
 impl Scale {
@@ -39,6 +42,7 @@ impl Scale {
             connections: 10_000,
             trips: 5_000,
             starts: 200,
+            flood: 10,
         }
     }
 
@@ -52,6 +56,7 @@ impl Scale {
             connections: 50,
             trips: 50,
             starts: 5,
+            flood: 1,
         }
     }
 }
@@ -59,7 +64,7 @@ impl Scale {
 type Row = fn(&Scale, &mut Table);
 
 pub(crate) const ALL: &[(&str, Row)] = &[
-    ("pre-settled", throughput::settled),
+    ("settled", throughput::settled),
     ("unsettled", throughput::unsettled),
     ("large", throughput::large),
     ("multicast", throughput::multicast),
@@ -73,4 +78,6 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("addresses", scale::addresses),
     ("links", scale::links),
     ("connections", scale::connections),
+    ("pairs", scale::pairs),
+    ("flood", fairness::row),
 ];

@@ -31,6 +31,35 @@ fn among<C>(scale: &Scale, table: &mut Table, work: &str, crowd: impl FnOnce(&Se
     table.ratio(work, FLAT, false, crowded, alone, "s");
 }
 
+/// CPU a message with 16 and with 64 pairs at once, each at an address of its own, against one pair.
+pub(crate) fn pairs(scale: &Scale, table: &mut Table) {
+    const COUNTS: [u32; 3] = [1, 16, 64];
+    let mut ends = COUNTS.map(|count| {
+        let server = Server::broker(&[]);
+        let pairs: Vec<_> = (0..count)
+            .map(|n| {
+                let address = format!("bench-{n}");
+                let receiver = Receiver::new(&server, Through::Broker, &address);
+                (Sender::new(&server, Through::Broker, &address), receiver)
+            })
+            .collect();
+        (server, pairs)
+    });
+    let mut samples: [Samples; 3] = Default::default();
+    for round in 0..=scale.rounds {
+        for ((server, pairs), samples) in ends.iter_mut().zip(&mut samples) {
+            let each = scale.messages / pairs.len() as u32;
+            let taken = load::run_pairs(server, pairs, each);
+            if round > 0 {
+                samples.push(taken.cpu / f64::from(each * pairs.len() as u32));
+            }
+        }
+    }
+    let [one, several, many] = &samples;
+    table.ratio("16 pairs at once: CPU a message, to 1 pair", FLAT, false, several, one, "s");
+    table.ratio("64 pairs at once: CPU a message, to 1 pair", FLAT, false, many, one, "s");
+}
+
 /// A connection with so many receivers, each at an address of its own, in sessions of 10,000.
 fn receivers(server: &Server, count: u32, prefix: &str) -> Frames {
     let mut frames = Frames::new(server.connect());

@@ -6,7 +6,7 @@ use std::time::Instant;
 use fakebroker::Broker;
 
 use super::Scale;
-use crate::process::Server;
+use crate::process::{BROKER, Server};
 use crate::stats::{Samples, Table};
 
 pub(crate) fn in_process(scale: &Scale, table: &mut Table) {
@@ -36,6 +36,6 @@ pub(crate) fn command(scale: &Scale, table: &mut Table) {
     }
     table.value("the command from exec to its ready line", 5e-3, ready.median(), "s", &ready.show("s"));
     table.value("the command idle: memory", 4.0, idle.median(), "MiB", &idle.show("MiB"));
-    let size = std::fs::metadata(env!("CARGO_BIN_EXE_fakebroker")).expect("the command").len() as f64 / 1e6;
+    let size = std::fs::metadata(BROKER).expect("the command").len() as f64 / 1e6;
     table.value("the command: size of the binary", 2.5, size, "MB", &crate::stats::show(size, "MB"));
 }

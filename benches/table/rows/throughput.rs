@@ -5,45 +5,65 @@ use crate::load::{self, Receiver, Sender, Through};
 use crate::process::Server;
 use crate::stats::{Samples, Table};
 
-/// Runs the same load through broker and relay in turn; returns processor time for a message and messages per second of
-/// each.
-fn pairs(scale: &Scale, address: &str, size: usize, settled: bool, count: u32) -> [[Samples; 2]; 2] {
-    let broker = Server::broker(&[]);
-    let relay = Server::relay();
-    let mut samples: [[Samples; 2]; 2] = Default::default();
-    let mut ends = [(&broker, Through::Broker), (&relay, Through::Relay)].map(|(server, through)| {
-        // A receiver first, or there is nobody to send to; the relay pairs them in either order.
-        let receiver = Receiver::new(server, through, address);
-        (server, Sender::new(server, through, address), [receiver])
+/// Runs the same load through each server in turn; returns processor time for a message and messages per second of each.
+fn contest<const N: usize>(
+    scale: &Scale,
+    servers: [(Server, Through); N],
+    size: usize,
+    settled: bool,
+    count: u32,
+) -> [[Samples; 2]; N] {
+    let mut ends = servers.map(|(server, through)| {
+        // A receiver first, or there is nobody to send to.
+        let receivers = [Receiver::new(&server, through, "bench")];
+        let sender = Sender::new(&server, through, "bench");
+        (server, sender, receivers)
     });
+    let mut samples: [[Samples; 2]; N] = std::array::from_fn(|_| Default::default());
     for round in 0..=scale.rounds {
-        for ((server, sender, receivers), samples) in ends.iter_mut().zip(&mut samples) {
+        for ((server, sender, receivers), [cpu, pace]) in ends.iter_mut().zip(&mut samples) {
             let taken = load::run(server, sender, receivers, size, settled, count);
             // The first round is for caches and allocators.
             if round > 0 {
-                samples[0].push(taken.cpu / f64::from(count));
-                samples[1].push(f64::from(count) / taken.wall);
+                cpu.push(taken.cpu / f64::from(count));
+                pace.push(f64::from(count) / taken.wall);
             }
         }
     }
     samples
 }
 
+/// CPU a message of 100 bytes, against the relay's and the minimal broker's.
+fn small(scale: &Scale, table: &mut Table, work: &str, settled: bool, relayed: f64, minimal: f64) {
+    let servers = [
+        (Server::broker(&[]), Through::Broker),
+        (Server::relay(), Through::Relay),
+        (Server::minimal(), Through::Broker),
+    ];
+    let [[broker, _], [relay, _], [least, _]] = contest(scale, servers, 100, settled, scale.messages);
+    table.ratio(&format!("{work}: CPU a message"), relayed, false, &broker, &relay, "s");
+    table.ratio("the same, against the minimal broker", minimal, false, &broker, &least, "s");
+}
+
 pub(crate) fn settled(scale: &Scale, table: &mut Table) {
-    let [[broker, _], [relay, _]] = pairs(scale, "bench", 100, true, scale.messages);
-    table.ratio("100 B, pre-settled, 1 -> 1: CPU a message", 5.0, false, &broker, &relay, "s");
+    small(scale, table, "100 B, pre-settled, 1 -> 1", true, 5.0, 5.0);
 }
 
 pub(crate) fn unsettled(scale: &Scale, table: &mut Table) {
-    let [[broker, _], [relay, _]] = pairs(scale, "bench", 100, false, scale.messages);
-    table.ratio("100 B, unsettled, accepted on both sides: CPU a message", 10.0, false, &broker, &relay, "s");
+    small(scale, table, "100 B, unsettled, accepted on both sides", false, 10.0, 6.0);
 }
 
 pub(crate) fn large(scale: &Scale, table: &mut Table) {
     const SIZE: usize = 100 * 1024;
-    let [[_, broker], [_, relay]] = pairs(scale, "bench", SIZE, false, scale.messages / 50);
-    let bytes = |samples: &Samples| samples.times(SIZE as f64);
-    table.ratio("100 KB, unsettled: bytes a second", 0.9, true, &bytes(&broker), &bytes(&relay), "B/s");
+    let servers = [
+        (Server::broker(&[]), Through::Broker),
+        (Server::remembering(1000, 1000), Through::Broker),
+        (Server::relay(), Through::Relay),
+    ];
+    let paces = contest(scale, servers, SIZE, false, scale.messages / 50);
+    let [off, on, relay] = paces.map(|[_, pace]| pace.times(SIZE as f64));
+    table.ratio("100 KB, unsettled: bytes a second", 0.95, true, &off, &relay, "B/s");
+    table.ratio("100 KB, unsettled, log and trace on: bytes a second", 0.9, true, &on, &relay, "B/s");
 }
 
 pub(crate) fn multicast(scale: &Scale, table: &mut Table) {
