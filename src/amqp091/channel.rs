@@ -1,142 +1,135 @@
-//! 2.1.5: channels. What each is in the middle of; how they open and close. Methods of exchanges and queues are in
-//! `entities.rs`, what is published in `publish.rs`, what is delivered in `consumer.rs`. A part of `connection.rs`.
+//! 2.1.5: channels. How they open and close; which of its parts does what comes on one. Knows no connection.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-
-use super::connection::{Connection, Link, LinkEnd};
-use super::consumer::ENDLESS;
-use super::entities::Question;
-use super::method::{self, Access, Channel as Class, Confirm as ConfirmClass, Method, MethodId};
-use super::publish::{Confirms, Partial};
+use super::consumers::Consumers;
+use super::context::Context;
+use super::declarations::Declarations;
+use super::directory::{End, Place};
+use super::frame::Frame;
+use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, MethodId, PUBLISH};
+use super::publisher::Publisher;
 use super::types::{Since09, shortened};
-use super::violation::{Details, ReplyCode, Violation};
-use crate::event::{Event, Fault, LinkId, Node, Ticket};
-use crate::ledger::Ledger;
-use crate::message::Message;
-use crate::outbox::Outbox;
+use super::violation::{Details, ReplyCode, Violation, not_for_us};
+use crate::event::{Delivery, Effect, Event, Fault, LinkId, Node, Outcome};
+use crate::message::Payload;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Channel {
-    /// What it publishes, and asks of the router, is on this link.
-    pub(super) link: LinkId,
-    /// All its links, that one included.
-    pub(super) links: HashSet<LinkId>,
-    pub(super) state: ChannelState,
-    /// It is on its connection's list for the end of the turn.
-    pub(super) touched: bool,
-    /// 4.2.6: a content that is arriving.
-    pub(super) content: Option<Partial>,
-    /// What the router has been asked, and in which method.
-    pub(super) question: Option<(MethodId, Question)>,
-    /// The queue that was declared last: an empty name means it.
-    pub(super) last_queue: Option<Arc<str>>,
-    /// By their tags.
-    pub(super) consumers: HashMap<Arc<str>, LinkId>,
-    /// What basic.get looks with, by queue, while something that it found is not acknowledged.
-    pub(super) getters: HashMap<Arc<str>, LinkId>,
-    /// Deliveries by their tags.
-    pub(super) unacked: Ledger<Unacked>,
-    /// How many of them consumers have.
-    pub(super) consumed: u32,
-    /// Places in the window of all its consumers that have come free and that the router has not been told of.
-    pub(super) returned: i64,
-    /// basic.qos: for each consumer from now on, and for all together. 0 is no limit.
-    pub(super) prefetch: u16,
-    pub(super) prefetch_all: u16,
-    /// channel.flow
-    pub(super) active: bool,
-    pub(super) published: u64,
-    pub(super) confirms: Option<Confirms>,
-    /// What goes back to its publisher if there is no queue for it.
-    pub(super) mandatory: BTreeMap<u64, Message>,
-    /// There is no room for what it publishes.
-    pub(super) starved: bool,
+pub(super) struct Channel {
+    number: u16,
+    /// What the channel publishes, and asks of the router, is on this link.
+    link: LinkId,
+    state: State,
+    /// The channel is on its connection's list for the end of the turn.
+    pub(super) is_touched: bool,
+    publisher: Publisher,
+    consumers: Consumers,
+    declarations: Declarations,
 }
 
 /// ```text
-///     channel.open          the router says yes         either side closes
-/// ────────────────▶ AwaitRoute ────────────▶ Open ─────────▶ AwaitCloseOk ──▶ (freed)
+///     channel.open          the router says yes         either side closes             close-ok
+/// ────────────────▶ AwaitRoute ────────────▶ Open ─────────▶ AwaitCloseOk ────────────────▶ Closed
+///                                              └──────────── the peer closes ────────────────▲
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChannelState {
+enum State {
     AwaitRoute,
     Open,
     /// We have closed it; what still comes on it is discarded.
     AwaitCloseOk,
-}
-
-/// A delivery that the client has and has not acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unacked {
-    pub(super) link: LinkId,
-    pub(super) ticket: Ticket,
-    /// It came by basic.get.
-    pub(super) got: bool,
+    /// Its number is free.
+    Closed,
 }
 
 impl Channel {
-    fn new(link: LinkId) -> Channel {
+    /// Opens a channel: asks the router for its link.
+    pub(super) fn open(number: u16, context: &mut Context<'_>) -> Channel {
+        let link = context.directory.add(Place { channel: number, end: End::Channel });
+        let window = Consumers::first_window();
+        context.events.push_back(Event::ChannelOpened { channel: number, window, unit: usize::MAX });
+        let name = format!("channel {number}").into();
+        context.events.push_back(Event::AttachProducer { link, name, node: Node::Anonymous });
         Channel {
+            number,
             link,
-            links: HashSet::from([link]),
-            state: ChannelState::AwaitRoute,
-            touched: false,
-            content: None,
-            question: None,
-            last_queue: None,
-            consumers: HashMap::new(),
-            getters: HashMap::new(),
-            unacked: Ledger::starting_at(1),
-            consumed: 0,
-            returned: 0,
-            prefetch: 0,
-            prefetch_all: 0,
-            active: true,
-            published: 0,
-            confirms: None,
-            mandatory: BTreeMap::new(),
-            starved: false,
+            state: State::AwaitRoute,
+            is_touched: false,
+            publisher: Publisher::new(number, link),
+            consumers: Consumers::new(number),
+            declarations: Declarations::new(number, link),
         }
     }
-}
 
-impl Connection {
-    pub(super) fn on_channel_method(
-        &mut self,
-        number: u16,
-        method: &Method<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
-        if let Method::Channel(Class::Open { .. }) = method {
-            return self.open_channel(number);
+    /// Whether both sides are done with it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Whether a method is discarded: a channel that is closing hears nothing but the end of that.
+    pub(super) fn is_discarding(&self, id: MethodId) -> bool {
+        const CLOSE: MethodId = MethodId { class: 20, method: 40 };
+        const CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
+        self.state == State::AwaitCloseOk && id != CLOSE && id != CLOSE_OK
+    }
+
+    /// Whether a publish may begin.
+    pub(super) fn awaits_publish(&self) -> bool {
+        self.state == State::Open && !self.publisher.is_amid_content()
+    }
+
+    /// Whether there is something to do at the end of the turn.
+    pub(super) fn is_due(&self) -> bool {
+        self.consumers.credit_due || self.publisher.has_confirms()
+    }
+
+    /// Deliveries of one of its links that are not settled.
+    pub(super) fn unsettled(&self, end: End) -> usize {
+        match end {
+            End::Channel => 0,
+            End::Consumer(slot) => self.consumers.unsettled(slot),
         }
-        let Some(channel) = self.channel_mut(number) else {
-            // Both have closed at once, and theirs has freed it.
-            if let Method::Channel(Class::CloseOk {}) = method {
-                return Ok(());
-            }
-            return Err(Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open")));
-        };
-        if channel.content.is_some() {
+    }
+
+    /// Takes the frame of a basic.publish, whose content is to come.
+    pub(super) fn begin_publish(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
+        match self.state {
+            State::Open => self.publisher.begin(frame, context),
+            _ => Err(Violation::new(ReplyCode::ChannelError, format!("channel {} is not open", self.number))),
+        }
+    }
+
+    /// Takes a header or body frame.
+    pub(super) fn on_content(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
+        match self.state {
+            State::AwaitCloseOk => Ok(()),
+            _ => self.publisher.on_content(frame, context),
+        }
+    }
+
+    /// Takes all frames of a publish at once. Call it only if [`Channel::awaits_publish`].
+    pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
+        self.publisher.publish(payload, context).map_err(|violation| violation.in_method(PUBLISH))
+    }
+
+    /// Takes a method other than basic.publish.
+    pub(super) fn on_method(&mut self, method: &Method<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+        if self.publisher.is_amid_content() {
             return Err(Violation::content("a method where content was expected"));
         }
         match method {
-            Method::Channel(method) => self.on_own_method(number, method, out),
-            Method::Exchange(method) => self.on_exchange_method(number, method),
-            Method::Queue(method) => self.on_queue_method(number, method),
-            Method::Basic(method) => self.on_basic_method(number, method, out),
-            Method::Confirm(ConfirmClass::Select { no_wait }) => {
-                // Selected again, it counts on.
-                channel.confirms.get_or_insert(Confirms::after(channel.published));
+            Method::Channel(method) => self.on_own_method(method, context),
+            Method::Exchange(method) => self.declarations.on_exchange_method(method, context),
+            Method::Queue(method) => self.declarations.on_queue_method(method, context),
+            Method::Basic(method) => self.on_basic_method(method, context),
+            Method::Confirm(Confirm::Select { no_wait }) => {
+                self.publisher.select_confirms();
                 if !no_wait {
-                    self.tell(number, &Method::Confirm(ConfirmClass::SelectOk {}), out);
+                    context.tell(self.number, &Method::Confirm(Confirm::SelectOk {}));
                 }
                 Ok(())
             }
             Method::Access(Access::Request { .. }) => {
-                self.tell(number, &Method::Access(Access::RequestOk { ticket: 1 }), out);
+                context.tell(self.number, &Method::Access(Access::RequestOk { ticket: 1 }));
                 Ok(())
             }
             Method::Tx(_) => Err(Violation::new(ReplyCode::NotImplemented, "transactions are not supported")),
@@ -144,161 +137,183 @@ impl Connection {
         }
     }
 
-    fn open_channel(&mut self, number: u16) -> Result<(), Violation> {
-        let index = usize::from(number);
-        if number > self.channel_max {
-            return Err(Violation::new(ReplyCode::ChannelError, "channel above channel-max"));
-        }
-        if self.channel_mut(number).is_some() {
-            return Err(Violation::new(ReplyCode::ChannelError, "second 'channel.open' seen"));
-        }
-        let link = self.add_link(number, LinkEnd::Channel);
-        if self.channels.len() <= index {
-            self.channels.resize_with(index + 1, || None);
-        }
-        if let Some(slot) = self.channels.get_mut(index) {
-            *slot = Some(Box::new(Channel::new(link)));
-        }
-        let name = format!("channel {number}").into();
-        self.events.push_back(Event::ChannelOpened { channel: number, window: ENDLESS, unit: usize::MAX });
-        self.events.push_back(Event::AttachProducer { link, name, node: Node::Anonymous });
-        Ok(())
-    }
-
-    fn on_own_method(&mut self, number: u16, method: &Class<'_>, out: &mut Outbox) -> Result<(), Violation> {
+    fn on_own_method(&mut self, method: &Class<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
         match method {
             Class::Close { reply_code, reply_text, .. } => {
-                log::debug!("{}: channel {number} closed by the peer: {reply_code} {reply_text}", self.name);
-                self.put_confirms(number, out);
-                self.let_channel_go(number, out);
-                self.tell(number, &Method::Channel(Class::CloseOk {}), out);
-                self.free_channel(number);
+                let (name, number) = (&context.terms.name, self.number);
+                log::debug!("{name}: channel {number} closed by the peer: {reply_code} {reply_text}");
+                self.let_go(context);
+                context.tell(self.number, &Method::Channel(Class::CloseOk {}));
+                self.state = State::Closed;
                 Ok(())
             }
-            Class::CloseOk {} => match self.channel_mut(number) {
-                Some(channel) if channel.state == ChannelState::AwaitCloseOk => {
-                    self.free_channel(number);
-                    Ok(())
-                }
-                _ => Err(Violation::new(ReplyCode::CommandInvalid, "close-ok for what was not closed")),
-            },
+            Class::CloseOk {} if self.state == State::AwaitCloseOk => {
+                self.state = State::Closed;
+                Ok(())
+            }
+            Class::CloseOk {} => Err(Violation::new(ReplyCode::CommandInvalid, "close-ok for what was not closed")),
             Class::Flow { active } => {
-                self.set_active(number, *active);
-                self.tell(number, &Method::Channel(Class::FlowOk { active: *active }), out);
-                self.touch(number);
+                self.consumers.set_active(*active, context);
+                context.tell(self.number, &Method::Channel(Class::FlowOk { active: *active }));
                 Ok(())
             }
             Class::FlowOk { .. } => Ok(()),
-            Class::Open { .. } | Class::OpenOk { .. } => Err(not_for_us()),
+            Class::Open { .. } => Err(Violation::new(ReplyCode::ChannelError, "second 'channel.open' seen")),
+            Class::OpenOk { .. } => Err(not_for_us()),
         }
     }
 
-    /// A link of ours can be used now.
-    pub(super) fn attached(&mut self, id: LinkId, number: u16, out: &mut Outbox) {
-        match self.link_mut(id) {
-            Some(Link { end: LinkEnd::Channel, .. }) => {
-                if let Some(channel) = self.channel_mut(number) {
-                    channel.state = ChannelState::Open;
-                    self.tell(number, &Method::Channel(Class::OpenOk { channel_id: Since09::default() }), out);
+    fn on_basic_method(&mut self, method: &Basic<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+        let outcome_of = |requeue| if requeue { Outcome::Released } else { Outcome::Rejected(None) };
+        let answer = match *method {
+            Basic::Qos { prefetch_size, prefetch_count, global } => {
+                self.consumers.set_prefetch(prefetch_size, prefetch_count, global)?;
+                Basic::QosOk {}
+            }
+            Basic::Consume { queue, consumer_tag, no_ack, exclusive, no_wait, .. } => {
+                let queue = self.declarations.queue_named(queue)?;
+                return self.consumers.consume(queue, consumer_tag, (no_ack, exclusive, no_wait), context);
+            }
+            Basic::Cancel { consumer_tag, no_wait } => {
+                self.consumers.cancel(consumer_tag, context);
+                if no_wait {
+                    return Ok(());
                 }
+                Basic::CancelOk { consumer_tag }
             }
-            Some(_) => self.consumer_attached(id, number, out),
-            None => {}
+            Basic::Get { queue, no_ack, .. } => {
+                let queue = self.declarations.queue_named(queue)?;
+                return self.consumers.get(queue, no_ack, context);
+            }
+            Basic::Ack { delivery_tag, multiple } => {
+                return self.consumers.acknowledge(delivery_tag, multiple, &Outcome::Accepted, context);
+            }
+            Basic::Nack { delivery_tag, multiple, requeue } => {
+                return self.consumers.acknowledge(delivery_tag, multiple, &outcome_of(requeue), context);
+            }
+            Basic::Reject { delivery_tag, requeue } => {
+                return self.consumers.acknowledge(delivery_tag, false, &outcome_of(requeue), context);
+            }
+            Basic::Recover { requeue: false } | Basic::RecoverAsync { requeue: false } => {
+                return Err(Violation::new(ReplyCode::NotImplemented, "requeue=false"));
+            }
+            Basic::Recover { .. } => {
+                self.consumers.answer_all(&Outcome::Released, context);
+                Basic::RecoverOk {}
+            }
+            Basic::RecoverAsync { .. } => {
+                self.consumers.answer_all(&Outcome::Released, context);
+                return Ok(());
+            }
+            // The answer to our own cancel, and what is dealt with where contents begin.
+            Basic::CancelOk { .. } | Basic::Publish { .. } => return Ok(()),
+            Basic::QosOk {}
+            | Basic::ConsumeOk { .. }
+            | Basic::Return { .. }
+            | Basic::Deliver { .. }
+            | Basic::GetOk { .. }
+            | Basic::GetEmpty { .. }
+            | Basic::RecoverOk {} => return Err(not_for_us()),
+        };
+        context.tell(self.number, &Method::Basic(answer));
+        Ok(())
+    }
+
+    /// Does to one of its links what the router wants.
+    pub(super) fn apply(&mut self, end: End, effect: Effect, context: &mut Context<'_>) -> Result<(), Violation> {
+        match (effect, end) {
+            (Effect::Deliver { mut deliveries, .. }, end) => self.deliver(end, &mut deliveries, context),
+            (Effect::Settle { first, count, outcome, .. }, End::Channel) => {
+                self.publisher.settle(first, count, &outcome, context);
+            }
+            (Effect::Grant { credit, .. } | Effect::GrantMore { credit, .. }, End::Channel) => {
+                self.publisher.set_starved(credit == 0, context);
+            }
+            (Effect::Drained { left, .. }, End::Consumer(slot)) => self.consumers.drained(slot, left, context),
+            (Effect::Attached { .. }, End::Channel) => self.attached(context),
+            (Effect::Attached { .. }, End::Consumer(slot)) => self.consumers.attached(slot, context),
+            (Effect::Refused { fault, .. }, End::Channel) => return self.refused(&fault, context),
+            (Effect::Refused { fault, .. }, End::Consumer(slot)) => {
+                return self.consumers.refused(slot, &fault, context);
+            }
+            (Effect::Detach { fault, .. }, End::Channel) => self.close(&Violation::from(&*fault).0, context),
+            (Effect::Detach { .. }, End::Consumer(slot)) => self.consumers.ended(slot, context),
+            (Effect::Declared { address, messages, consumers, .. }, End::Channel) => {
+                self.declarations.declared(address, messages, consumers, context);
+            }
+            (Effect::Deleted { messages, .. } | Effect::Purged { messages, .. }, End::Channel) => {
+                self.declarations.emptied(messages, context);
+            }
+            (Effect::TopologyChanged { .. }, End::Channel) => self.declarations.changed(context),
+            (effect, end) => debug_assert!(false, "{effect:?} is not for {end:?}"),
+        }
+        Ok(())
+    }
+
+    /// Writes messages for one of its consumers. Empties the list.
+    pub(super) fn deliver(&mut self, end: End, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
+        match end {
+            End::Consumer(slot) => self.consumers.deliver(slot, deliveries, context),
+            End::Channel => debug_assert!(false, "a channel is sent nothing"),
         }
     }
 
-    /// The router cannot do what it was asked for.
-    pub(super) fn refused(
-        &mut self,
-        id: LinkId,
-        number: u16,
-        fault: &Fault,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
-        let is_consumer = matches!(self.link_mut(id), Some(Link { end: LinkEnd::Consumer(_), .. }));
-        if is_consumer {
-            self.remove_link(id);
+    /// The router has given the channel its link.
+    fn attached(&mut self, context: &mut Context<'_>) {
+        self.state = State::Open;
+        context.tell(self.number, &Method::Channel(Class::OpenOk { channel_id: Since09::default() }));
+    }
+
+    /// The router does not do what was asked for on the channel's own link.
+    fn refused(&mut self, fault: &Fault, context: &mut Context<'_>) -> Result<(), Violation> {
+        if let Some(result) = self.declarations.refused(fault, context) {
+            return result;
         }
-        let Some(channel) = self.channel_mut(number) else { return Ok(()) };
-        if is_consumer {
-            channel.links.remove(&id);
-        }
-        match channel.question.take() {
-            Some((method, question)) => self.question_refused(number, method, &question, fault, out),
-            // Nothing was asked for: the channel is in the middle of a publish.
-            None if channel.state == ChannelState::Open => {
-                Err(Violation::from(fault).in_method(method::PUBLISH).soft())
-            }
-            // The channel itself.
-            None => {
-                channel.state = ChannelState::Open;
-                Err(Violation::from(fault).soft())
+        let violation = Violation::from(fault).soft();
+        match self.state {
+            // Nothing was asked for: it is what was published last.
+            State::Open => Err(violation.in_method(PUBLISH)),
+            _ => {
+                self.state = State::Open;
+                Err(violation)
             }
         }
     }
 
-    /// The router ends a link.
-    pub(super) fn detached(
-        &mut self,
-        id: LinkId,
-        number: u16,
-        fault: &Fault,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
-        match self.link_mut(id) {
-            Some(Link { end: LinkEnd::Channel, .. }) => {
-                let violation = Violation::from(fault);
-                self.close_channel(number, &violation.0, out);
-                Ok(())
-            }
-            Some(_) => {
-                self.consumer_ended(id, number, out);
-                Ok(())
-            }
-            None => Ok(()),
+    /// End of the turn: writes the confirms that have gathered, and gives consumers the credit that acknowledgements have freed.
+    pub(super) fn finish_turn(&mut self, context: &mut Context<'_>) {
+        self.is_touched = false;
+        self.publisher.put_confirms(context);
+        if self.consumers.credit_due {
+            self.consumers.grant(context);
         }
     }
 
-    /// We close a channel. Its number stays taken until the peer has said close-ok.
-    pub(super) fn close_channel(&mut self, number: u16, details: &Details, out: &mut Outbox) {
-        match self.channel_mut(number) {
-            Some(channel) if channel.state != ChannelState::AwaitCloseOk => channel.state = ChannelState::AwaitCloseOk,
-            _ => return,
+    /// Closes the channel. Its number stays taken until the peer has said close-ok.
+    pub(super) fn close(&mut self, details: &Details, context: &mut Context<'_>) {
+        if matches!(self.state, State::AwaitCloseOk | State::Closed) {
+            return;
         }
-        self.put_confirms(number, out);
-        self.let_channel_go(number, out);
-        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.version));
+        self.state = State::AwaitCloseOk;
+        self.let_go(context);
+        let (text, id) = (details.reply_text(), method::wire_id(details.method, context.terms.version));
         let close = Class::Close {
-            reply_code: details.code.number(self.version),
+            reply_code: details.code.number(context.terms.version),
             reply_text: shortened(&text),
             class_id: id.class,
             method_id: id.method,
         };
-        self.tell(number, &Method::Channel(close), out);
+        context.tell(self.number, &Method::Channel(close));
     }
 
     /// Its links go; what was delivered on it and not acknowledged goes back.
-    fn let_channel_go(&mut self, number: u16, out: &mut Outbox) {
-        let mut links = self.channel_mut(number).map(|channel| std::mem::take(&mut channel.links)).unwrap_or_default();
-        links.retain(|link| self.remove_link(*link));
-        let gone: Vec<LinkId> = links.into_iter().collect();
-        if let Some(partial) = self.channel_mut(number).and_then(|channel| channel.content.take()) {
-            self.partial_bytes -= partial.len();
-        }
-        self.set_starved(number, false, out);
+    fn let_go(&mut self, context: &mut Context<'_>) {
+        self.publisher.let_go(context);
+        let links: Vec<LinkId> = self.consumers.links().chain([self.link]).collect();
+        let gone: Vec<LinkId> = links.into_iter().filter(|link| context.directory.remove(*link)).collect();
         if !gone.is_empty() {
-            self.events.push_back(Event::Detach { gone });
+            context.events.push_back(Event::Detach { gone });
         }
+        self.consumers = Consumers::new(self.number);
     }
-
-    fn free_channel(&mut self, number: u16) {
-        if let Some(slot) = self.channels.get_mut(usize::from(number)) {
-            *slot = None;
-        }
-    }
-}
-
-/// A method that only a server sends.
-pub(super) fn not_for_us() -> Violation {
-    Violation::new(ReplyCode::CommandInvalid, "a method that only a server sends")
 }

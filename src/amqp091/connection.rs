@@ -1,4 +1,4 @@
-//! 2.2.4 and 4.2: connections. Frames in and out; owns the channels and their links.
+//! 2.2.4 and 4.2: connections. Frames in and out; how a connection ends; owns the channels.
 //!
 //! Bytes go in through [`Connection::receive`], which returns what the peer did an [`Event`] at a time, so that each is
 //! answered before the next is read; the router's answers come in through [`Connection::apply`]; what is to be written
@@ -7,95 +7,57 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use slab::Slab;
 
-use super::channel::{Channel, ChannelState};
-use super::consumer::Consumer;
+use super::blocking::Blocking;
+use super::channel::Channel;
+use super::context::Context;
+use super::directory::Directory;
 use super::frame::{self, Frame, FrameType};
+use super::handshake::{Handshake, Party, Progress};
 use super::header::Header;
-use super::method::{self, CONNECTION, Connection as Class, Method, MethodId, PUBLISH};
-use super::types::{Reader, Version, saturate};
-use super::violation::{ReplyCode, Violation};
+use super::heartbeat::Heartbeat;
+use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH};
+use super::terms::{Capabilities, Terms, put_method};
+use super::types::{Reader, Version, shortened};
+use super::violation::{Details, ReplyCode, Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Arrival, Breach, Effect, Event, LinkId, Opened, Outcome, Run};
+use crate::event::{Arrival, Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Run};
 use crate::outbox::Outbox;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(super) config: Arc<EngineConfig>,
-    /// Who it is, for the log.
-    pub(super) name: Arc<str>,
-    pub(super) version: Version,
-    pub(super) phase: Phase,
-    /// As whom the peer was let in.
-    pub(super) user: Option<Arc<str>>,
-    /// What it calls itself.
-    pub(super) client: Option<Arc<str>>,
-    pub(super) capabilities: Capabilities,
-    pub(super) last_received: Instant,
-    pub(super) last_sent: Instant,
-    /// As agreed on with the peer.
-    pub(super) frame_max: u32,
-    pub(super) channel_max: u16,
-    pub(super) heartbeat: Option<Duration>,
-    pub(super) channels: Vec<Option<Box<Channel>>>,
-    /// The channels' links and their consumers', as the router knows them.
-    pub(super) links: Slab<Link>,
-    next_serial: u32,
-    /// Consumer tags that were made for consumers without one.
-    pub(super) generated_tags: u64,
-    pub(super) events: VecDeque<Event>,
+    config: Arc<EngineConfig>,
+    terms: Terms,
+    phase: Phase,
+    heartbeat: Heartbeat,
+    channels: Vec<Option<Box<Channel>>>,
+    directory: Directory,
+    blocking: Blocking,
+    events: VecDeque<Event>,
     /// The messages of those events that have one.
-    pub(super) arrivals: VecDeque<Arrival>,
-    pub(super) breaches: VecDeque<Breach>,
+    arrivals: VecDeque<Arrival>,
+    breaches: VecDeque<Breach>,
     /// Channels that have something to do at the end of the turn.
-    pub(super) touched: Vec<u16>,
-    /// Bytes of contents that are still arriving, on all channels together.
-    pub(super) partial_bytes: usize,
-    /// Channels that the router has no room for.
-    pub(super) starved: usize,
-    /// The peer has been told not to publish.
-    pub(super) blocked: bool,
-}
-
-/// What a client can do, as it says in start-ok.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Capabilities {
-    pub(super) authentication_failure_close: bool,
-    pub(super) consumer_cancel_notify: bool,
-    pub(super) connection_blocked: bool,
+    touched: Vec<u16>,
 }
 
 /// ```text
-///              header            start-ok           secure-ok        tune-ok         open           close
-/// AwaitHeader ───────▶ AwaitStartOk ──▶ AwaitSecureOk ──▶ AwaitTuneOk ──▶ AwaitOpen ──▶ Opened ──────▶ AwaitEnd
-///                            └─────────────────────────────────▲                          └▶ AwaitCloseOk ──▶ Closed
+///              header         open              the peer closes             the stream ends
+/// AwaitHeader ───────▶ Handshake ──▶ Opened ────────────────────▶ AwaitEnd
+///                          └────────────┴──▶ AwaitCloseOk ──▶ Closed
+///                                 we close              close-ok
 /// ```
-/// A close of the peer's leads to `AwaitEnd`, ours to `AwaitCloseOk`.
-/// Any violation leads to `AwaitCloseOk`.
+/// Any violation leads to `AwaitCloseOk`; a peer that is silent for too long, to `Dropped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+enum Phase {
     AwaitHeader {
         until: Instant,
     },
-    AwaitStartOk {
-        until: Instant,
-    },
-    /// The client has chosen PLAIN or AMQPLAIN and not said who it is.
-    AwaitSecureOk {
-        until: Instant,
-        plain: bool,
-    },
-    AwaitTuneOk {
-        until: Instant,
-    },
-    AwaitOpen {
-        until: Instant,
-    },
+    Handshake(Handshake),
     Opened,
     /// We have closed and wait for the peer's close-ok; everything else is discarded.
     AwaitCloseOk {
@@ -107,23 +69,8 @@ pub(super) enum Phase {
         until: Instant,
     },
     Closed,
-    /// It did not answer our close in time, or did not end the stream after its own.
+    /// The peer did not answer our close in time, did not end the stream after its own, or was silent for too long.
     Dropped,
-}
-
-/// One link, as the router sees it.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) serial: u32,
-    pub(super) channel: u16,
-    pub(super) end: LinkEnd,
-}
-
-#[derive(Debug)]
-pub(super) enum LinkEnd {
-    /// What a channel publishes, and what it asks of the router.
-    Channel,
-    Consumer(Consumer),
 }
 
 impl Connection {
@@ -134,32 +81,27 @@ impl Connection {
         now: Instant,
         until: Instant,
     ) -> Connection {
-        let frame_max = config.max_frame_size.max(frame::MIN_FRAME_MAX);
-        let channel_max = config.channel_max;
-        Connection {
-            config,
+        let terms = Terms {
             name,
             version,
-            phase: Phase::AwaitHeader { until },
+            frame_max: frame::MIN_FRAME_MAX,
+            channel_max: config.channel_max,
             user: None,
             client: None,
             capabilities: Capabilities::default(),
-            last_received: now,
-            last_sent: now,
-            frame_max,
-            channel_max,
-            heartbeat: None,
+        };
+        Connection {
+            config,
+            terms,
+            phase: Phase::AwaitHeader { until },
+            heartbeat: Heartbeat::new(now),
             channels: Vec::new(),
-            links: Slab::new(),
-            next_serial: 0,
-            generated_tags: 0,
+            directory: Directory::default(),
+            blocking: Blocking::default(),
             events: VecDeque::new(),
             arrivals: VecDeque::new(),
             breaches: VecDeque::new(),
             touched: Vec::new(),
-            partial_bytes: 0,
-            starved: 0,
-            blocked: false,
         }
     }
 
@@ -172,7 +114,7 @@ impl Connection {
         run: &mut Run,
     ) -> Option<Event> {
         if !input.is_empty() {
-            self.last_received = now;
+            self.heartbeat.received(now);
         }
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -199,24 +141,21 @@ impl Connection {
                     return Ok(false);
                 }
                 input.advance(Header::SIZE);
-                self.put_start(out);
-                self.phase = Phase::AwaitStartOk { until };
+                self.phase = Phase::Handshake(Handshake::begin(until, &mut self.party(out)));
                 Ok(true)
             }
             Phase::Opened => {
-                if let Some((channel, size)) = frame::whole_publish(input, self.frame_max)
-                    && self.awaits_method(channel)
+                if let Some((number, size)) = frame::whole_publish(input, self.terms.frame_max)
+                    && self.channel(number).is_some_and(Channel::awaits_publish)
                 {
                     let content = input.split_to(size).freeze();
-                    let result = self.published(channel, content.into()).map_err(|v| v.in_method(PUBLISH));
-                    self.contain(result, channel, out)?;
+                    self.with_channel(number, out, |channel, context| channel.publish(content.into(), context))?;
                     return Ok(true);
                 }
-                let Some(frame) = frame::split(input, self.frame_max)? else { return Ok(false) };
-                self.on_frame(&frame, now, out)?;
-                Ok(true)
+                self.take_frame(input, now, out)
             }
-            Phase::AwaitCloseOk { .. } => match frame::split(input, self.frame_max) {
+            Phase::Handshake(_) => self.take_frame(input, now, out),
+            Phase::AwaitCloseOk { .. } => match frame::split(input, self.terms.frame_max) {
                 Ok(Some(frame)) => {
                     self.on_frame_after_close(&frame, out);
                     Ok(true)
@@ -232,15 +171,13 @@ impl Connection {
                 input.clear();
                 Ok(false)
             }
-            Phase::AwaitStartOk { .. }
-            | Phase::AwaitSecureOk { .. }
-            | Phase::AwaitTuneOk { .. }
-            | Phase::AwaitOpen { .. } => {
-                let Some(frame) = frame::split(input, self.frame_max)? else { return Ok(false) };
-                self.on_frame(&frame, now, out)?;
-                Ok(true)
-            }
         }
+    }
+
+    fn take_frame(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Result<bool, Violation> {
+        let Some(frame) = frame::split(input, self.terms.frame_max)? else { return Ok(false) };
+        self.on_frame(&frame, now, out)?;
+        Ok(true)
     }
 
     fn on_frame(&mut self, frame: &Frame, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
@@ -257,189 +194,214 @@ impl Connection {
             FrameType::Header | FrameType::Body if frame.channel == 0 => {
                 Err(Violation::of_section("4.2.3", ReplyCode::CommandInvalid, "content on channel 0"))
             }
+            FrameType::Header | FrameType::Body if !self.is_open() => {
+                Err(Violation::content("content before the connection is open"))
+            }
             FrameType::Header | FrameType::Body => {
-                let result = self.on_content_frame(frame);
-                self.contain(result, frame.channel, out)
+                if self.channel(frame.channel).is_none() {
+                    return Err(not_open(frame.channel));
+                }
+                self.with_channel(frame.channel, out, |channel, context| channel.on_content(frame, context))
             }
         }
     }
 
     fn on_method_frame(&mut self, frame: &Frame, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
-        let mut reader = Reader::new(frame.payload(), self.version);
+        let mut reader = Reader::new(frame.payload(), self.terms.version);
         let id = method::read_id(&mut reader)?;
-        if frame.channel != 0 && id.class != CONNECTION {
-            self.check_opened().map_err(|violation| violation.in_method(id))?;
-            if self.is_discarding(frame.channel, id) {
-                return Ok(());
+        let of_connection = id.class == CONNECTION;
+        let invalid = |what: &str| Err(Violation::of_section("4.2.3", ReplyCode::CommandInvalid, what).in_method(id));
+        match frame.channel {
+            0 if of_connection => {
+                let method = read_method(id, &mut reader)?;
+                let Method::Connection(method) = method else { return Ok(()) };
+                self.on_method(&method, now, out).map_err(|violation| violation.in_method(id))
             }
+            0 => invalid("a method of a channel on channel 0"),
+            _ if of_connection => invalid("a connection method on a channel other than 0"),
+            // 2.2.4: methods of channels come after open.
+            _ if !self.is_open() => {
+                Err(Violation::new(ReplyCode::CommandInvalid, "the connection is not open").in_method(id))
+            }
+            number => self.on_channel_method(number, frame, id, reader, out),
         }
-        let result = self.on_method(frame, id, reader, now, out).map_err(|violation| violation.in_method(id));
-        self.contain(result, frame.channel, out)
     }
 
-    fn on_method(
+    fn on_channel_method(
         &mut self,
+        number: u16,
         frame: &Frame,
         id: MethodId,
         mut reader: Reader<'_>,
-        now: Instant,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
-        let invalid = |what: &str| Violation::of_section("4.2.3", ReplyCode::CommandInvalid, what);
-        if id.class == CONNECTION && frame.channel != 0 {
-            return Err(invalid("a connection method on a channel other than 0"));
-        }
-        if id.class != CONNECTION && frame.channel == 0 {
-            return Err(invalid("a method of a channel on channel 0"));
+        let known = self.channel(number);
+        if known.is_some_and(|channel| channel.is_discarding(id)) {
+            return Ok(());
         }
         if id == PUBLISH {
-            return self.begin_content(frame);
-        }
-        let Some(method) = Method::read(id, &mut reader)? else { return Err(unknown(id)) };
-        if frame.channel == 0 {
-            return match method {
-                Method::Connection(method) => self.on_connection_method(&method, now, out),
-                _ => Ok(()),
+            return match known {
+                Some(_) => self.with_channel(number, out, |channel, context| {
+                    channel.begin_publish(frame, context).map_err(|violation| violation.in_method(id))
+                }),
+                None => Err(not_open(number).in_method(id)),
             };
         }
-        self.on_channel_method(frame.channel, &method, out)
-    }
-
-    /// 2.2.4: methods of channels come after open.
-    fn check_opened(&self) -> Result<(), Violation> {
-        match self.phase {
-            Phase::Opened => Ok(()),
-            _ => Err(Violation::new(ReplyCode::CommandInvalid, "the connection is not open")),
+        let method = read_method(id, &mut reader)?;
+        match (known, &method) {
+            (Some(_), method) => self.with_channel(number, out, |channel, context| {
+                channel.on_method(method, context).map_err(|violation| violation.in_method(id))
+            }),
+            (None, Method::Channel(ChannelClass::Open { .. })) => {
+                self.open_channel(number, out).map_err(|violation| violation.in_method(id))
+            }
+            // Both have closed at once, and theirs has freed it.
+            (None, Method::Channel(ChannelClass::CloseOk {})) => Ok(()),
+            (None, _) => Err(not_open(number).in_method(id)),
         }
     }
 
-    fn on_connection_method(&mut self, method: &Class<'_>, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
-        match (self.phase, method) {
-            (_, Class::Close { reply_code, reply_text, .. }) => {
-                log::debug!("{}: closed by the peer: {reply_code} {reply_text}", self.name);
-                self.finish_turn(now, out);
-                self.abandon();
-                self.tell(0, &Method::Connection(Class::CloseOk {}), out);
-                self.phase = Phase::AwaitEnd { until: now + self.config.linger };
-                Ok(())
-            }
-            (Phase::AwaitStartOk { until }, Class::StartOk { client_properties, mechanism, response, locale: _ }) => {
-                self.on_start_ok(*client_properties, mechanism, response.0, until, out)
-            }
-            (Phase::AwaitSecureOk { until, plain }, Class::SecureOk { response }) => {
-                self.on_response(plain, response.0, until, out);
-                Ok(())
-            }
-            (Phase::AwaitTuneOk { until }, Class::TuneOk { channel_max, frame_max, heartbeat }) => {
-                self.on_tune_ok(*channel_max, *frame_max, *heartbeat)?;
-                self.phase = Phase::AwaitOpen { until };
-                Ok(())
-            }
-            (Phase::AwaitOpen { .. }, Class::Open { virtual_host, .. }) => self.on_open(virtual_host, out),
-            _ => Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here")),
+    fn on_method(&mut self, method: &Class<'_>, now: Instant, out: &mut Outbox) -> Result<(), Violation> {
+        if let Class::Close { reply_code, reply_text, .. } = method {
+            log::debug!("{}: closed by the peer: {reply_code} {reply_text}", self.terms.name);
+            self.finish_turn(now, out);
+            self.abandon();
+            self.tell(&Class::CloseOk {}, out);
+            self.phase = Phase::AwaitEnd { until: now + self.config.linger };
+            return Ok(());
         }
+        let Phase::Handshake(mut handshake) = self.phase else {
+            return Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here"));
+        };
+        let progress = handshake.on_method(method, &mut self.party(out))?;
+        self.phase = match progress {
+            Progress::GoesOn => Phase::Handshake(handshake),
+            Progress::Refused { with_close: true } => Phase::AwaitCloseOk { until: handshake.until },
+            Progress::Refused { with_close: false } => Phase::Closed,
+            Progress::Opened { virtual_host } => {
+                self.note_opened(virtual_host);
+                Phase::Opened
+            }
+        };
+        Ok(())
+    }
+
+    fn party<'a>(&'a mut self, out: &'a mut Outbox) -> Party<'a> {
+        let heartbeat = &mut self.heartbeat.interval;
+        Party { config: &self.config, terms: &mut self.terms, heartbeat, out }
     }
 
     /// Both sides are open.
-    pub(super) fn opened(&mut self, virtual_host: &str) {
-        self.phase = Phase::Opened;
-        log::debug!("{}: open, {}, virtual host {virtual_host:?}", self.name, self.version.as_str());
+    fn note_opened(&mut self, virtual_host: &'static str) {
+        let Terms { name, version, user, client, .. } = &self.terms;
+        log::debug!("{name}: open, {}, virtual host {virtual_host:?}", version.as_str());
         self.events.push_back(Event::Opened(Box::new(Opened {
-            protocol: self.version.as_str(),
-            container: self.client.clone(),
+            protocol: version.as_str(),
+            container: client.clone(),
             host: Some(virtual_host.into()),
-            user: self.user.clone(),
+            user: user.clone(),
         })));
     }
 
-    /// Writes a method.
-    pub(super) fn tell(&self, channel: u16, method: &Method<'_>, out: &mut Outbox) {
-        let _ = out.append(|out| {
-            frame::put(out, FrameType::Method, channel, |out| method.write(out, self.version));
-            Ok::<(), Infallible>(())
-        });
+    /// Writes a method of the connection itself.
+    fn tell(&self, method: &Class<'_>, out: &mut Outbox) {
+        put_method(out, self.terms.version, 0, &Method::Connection(method.clone()));
     }
 
-    /// The router's name for a new link of a channel.
-    pub(super) fn add_link(&mut self, channel: u16, end: LinkEnd) -> LinkId {
-        let serial = self.next_serial;
-        self.next_serial = serial.wrapping_add(1);
-        let slot = self.links.insert(Link { serial, channel, end });
-        LinkId { slot: saturate(slot), serial }
+    fn channel(&self, number: u16) -> Option<&Channel> {
+        self.channels.get(usize::from(number))?.as_deref()
     }
 
-    /// None for a link that is gone.
-    pub(super) fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(id.slot as usize).filter(|link| link.serial == id.serial)
-    }
-
-    pub(super) fn remove_link(&mut self, id: LinkId) -> bool {
-        self.link_mut(id).is_some() && self.links.try_remove(id.slot as usize).is_some()
-    }
-
-    pub(super) fn channel_mut(&mut self, number: u16) -> Option<&mut Channel> {
-        self.channels.get_mut(usize::from(number))?.as_deref_mut()
-    }
-
-    /// The channel has something to do at the end of the turn.
-    pub(super) fn touch(&mut self, number: u16) {
-        if let Some(channel) = self.channel_mut(number)
-            && !std::mem::replace(&mut channel.touched, true)
-        {
-            self.touched.push(number);
+    fn open_channel(&mut self, number: u16, out: &mut Outbox) -> Result<(), Violation> {
+        if number > self.terms.channel_max {
+            return Err(Violation::new(ReplyCode::ChannelError, "channel above channel-max"));
         }
+        let index = usize::from(number);
+        if self.channels.len() <= index {
+            self.channels.resize_with(index + 1, || None);
+        }
+        let (mut context, channels, _) = self.context(out);
+        if let Some(slot) = channels.get_mut(index) {
+            *slot = Some(Box::new(Channel::open(number, &mut context)));
+        }
+        Ok(())
+    }
+
+    /// What channels need to work, the channels, and the list of those that have something to do at the end of the turn.
+    fn context<'a>(
+        &'a mut self,
+        out: &'a mut Outbox,
+    ) -> (Context<'a>, &'a mut Vec<Option<Box<Channel>>>, &'a mut Vec<u16>) {
+        let context = Context {
+            config: &self.config,
+            terms: &self.terms,
+            out,
+            events: &mut self.events,
+            arrivals: &mut self.arrivals,
+            directory: &mut self.directory,
+            blocking: &mut self.blocking,
+        };
+        (context, &mut self.channels, &mut self.touched)
+    }
+
+    /// Lets a channel work, and closes it if a violation concerns no more than it; hands on what concerns the connection.
+    fn with_channel(
+        &mut self,
+        number: u16,
+        out: &mut Outbox,
+        work: impl FnOnce(&mut Channel, &mut Context<'_>) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        let (mut context, channels, touched) = self.context(out);
+        let Some(slot) = channels.get_mut(usize::from(number)) else { return Ok(()) };
+        let Some(channel) = slot else { return Ok(()) };
+        let result = work(channel, &mut context);
+        if channel.is_due() && !std::mem::replace(&mut channel.is_touched, true) {
+            touched.push(number);
+        }
+        if channel.is_closed() {
+            *slot = None;
+        }
+        match result {
+            Ok(()) => Ok(()),
+            Err(violation) => self.contain(violation, number, out),
+        }
+    }
+
+    fn contain(&mut self, violation: Violation, number: u16, out: &mut Outbox) -> Result<(), Violation> {
+        if violation.0.scope == Scope::Connection {
+            return Err(violation);
+        }
+        let name = &self.terms.name;
+        if violation.0.is_breach {
+            log::warn!("{name}: channel {number} closed: {}", violation.0);
+            self.breaches.push_back(Breach::from(&*violation.0));
+        } else {
+            log::info!("{name}: channel {number} closed: {}", violation.0);
+        }
+        self.with_channel(number, out, |channel, context| {
+            channel.close(&violation.0, context);
+            Ok(())
+        })
     }
 
     /// What the router wants done to a link of this connection. One that is gone needs nothing.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
-        let id = effect.link().link;
-        let Some(Link { channel, .. }) = self.link_mut(id) else { return };
-        let channel = *channel;
-        let result = match effect {
-            Effect::Deliver { mut deliveries, .. } => {
-                self.deliver(id, &mut deliveries, out);
-                Ok(())
-            }
-            Effect::Settle { first, count, outcome, .. } => {
-                for delivery in (first.0..).take(count as usize) {
-                    self.settle(channel, delivery, &outcome, out);
-                }
-                Ok(())
-            }
-            Effect::Drained { left, .. } => {
-                self.drained(id, left, out);
-                Ok(())
-            }
-            Effect::Grant { credit, .. } => {
-                self.set_starved(channel, credit == 0, out);
-                Ok(())
-            }
-            Effect::GrantMore { credit, .. } => {
-                self.set_starved(channel, credit == 0, out);
-                Ok(())
-            }
-            Effect::Attached { .. } => {
-                self.attached(id, channel, out);
-                Ok(())
-            }
-            Effect::Refused { fault, .. } => self.refused(id, channel, &fault, out),
-            Effect::Detach { fault, .. } => self.detached(id, channel, &fault, out),
-            Effect::Declared { address, messages, consumers, .. } => {
-                self.declared(channel, address, messages, consumers, out);
-                Ok(())
-            }
-            Effect::TopologyChanged { .. } => {
-                self.topology_changed(channel, out);
-                Ok(())
-            }
-            Effect::Deleted { messages, .. } | Effect::Purged { messages, .. } => {
-                self.emptied(channel, messages, out);
-                Ok(())
-            }
-        };
-        if let Err(violation) = self.contain(result, channel, out) {
+        let Some(place) = self.directory.place(effect.link().link) else { return };
+        let work = |channel: &mut Channel, context: &mut Context<'_>| channel.apply(place.end, effect, context);
+        if let Err(violation) = self.with_channel(place.channel, out, work) {
             self.fail(&violation, now, out);
         }
+    }
+
+    /// Writes messages for a consumer of this connection. Empties the list.
+    pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
+        if let Some(place) = self.directory.place(link) {
+            let _ = self.with_channel(place.channel, out, |channel, context| {
+                channel.deliver(place.end, deliveries, context);
+                Ok(())
+            });
+        }
+        deliveries.clear();
     }
 
     /// An event that an effect led to.
@@ -452,32 +414,30 @@ impl Connection {
         self.breaches.pop_front()
     }
 
-    /// End of the turn: what has gathered is written, and consumers get the credit that acknowledgements have freed.
+    /// End of the turn: writes what has gathered, and gives consumers the credit that acknowledgements have freed.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(number) = self.touched.pop() {
-            if let Some(channel) = self.channel_mut(number) {
-                channel.touched = false;
-                self.put_confirms(number, out);
-                self.grant_credit(number);
+        if !self.touched.is_empty() {
+            let (mut context, channels, touched) = self.context(out);
+            for number in touched.drain(..) {
+                if let Some(Some(channel)) = channels.get_mut(usize::from(number)) {
+                    channel.finish_turn(&mut context);
+                }
             }
         }
         if !out.is_empty() {
-            self.last_sent = now;
+            self.heartbeat.sent(now);
         }
     }
 
-    /// Which of the three it is.
+    /// Which of the three versions the peer speaks.
     pub(crate) fn version(&self) -> Version {
-        self.version
+        self.terms.version
     }
 
     /// Deliveries of a link, in its one direction, that are not settled.
     pub(crate) fn unsettled(&self, id: LinkId) -> usize {
-        let link = self.links.get(id.slot as usize).filter(|link| link.serial == id.serial);
-        match link.map(|link| &link.end) {
-            Some(LinkEnd::Consumer(consumer)) => consumer.unacked as usize,
-            _ => 0,
-        }
+        let place = self.directory.place(id);
+        place.map_or(0, |place| self.channel(place.channel).map_or(0, |channel| channel.unsettled(place.end)))
     }
 
     /// Both have opened, and neither has closed.
@@ -490,24 +450,134 @@ impl Connection {
         matches!(self.phase, Phase::Closed | Phase::Dropped)
     }
 
-    /// The peer has had its time to answer our close.
+    /// The peer's time is over: its socket goes as it is.
     pub(crate) fn is_dropped(&self) -> bool {
         self.phase == Phase::Dropped
     }
 
-    /// A channel that is closing hears nothing but the end of that.
-    fn is_discarding(&self, number: u16, id: MethodId) -> bool {
-        const CLOSE: MethodId = MethodId { class: 20, method: 40 };
-        const CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
-        let channel = self.channels.get(usize::from(number)).and_then(Option::as_ref);
-        channel.is_some_and(|channel| channel.state == ChannelState::AwaitCloseOk) && id != CLOSE && id != CLOSE_OK
+    /// 2.2.4: after our close everything is discarded but what ends it.
+    fn on_frame_after_close(&mut self, frame: &Frame, out: &mut Outbox) {
+        let mut reader = Reader::new(frame.payload(), self.terms.version);
+        if frame.frame_type != FrameType::Method || frame.channel != 0 {
+            return;
+        }
+        let method = method::read_id(&mut reader).and_then(|id| Method::read(id, &mut reader));
+        match method {
+            Ok(Some(Method::Connection(Class::CloseOk {}))) => self.phase = Phase::Closed,
+            // Both have closed at once.
+            Ok(Some(Method::Connection(Class::Close { .. }))) => {
+                self.tell(&Class::CloseOk {}, out);
+                self.phase = Phase::Closed;
+            }
+            _ => {}
+        }
     }
 
-    /// Whether a publish may begin on a channel.
-    fn awaits_method(&self, number: u16) -> bool {
-        let channel = self.channels.get(usize::from(number)).and_then(Option::as_ref);
-        channel.is_some_and(|channel| channel.state == ChannelState::Open && channel.content.is_none())
+    /// Closes after a violation.
+    fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
+        log::warn!("{}: closed: {}", self.terms.name, violation.0);
+        self.breaches.push_back(Breach::from(&*violation.0));
+        self.close(&violation.0, now, out);
     }
+
+    /// Closes for a reason that is not the peer's.
+    pub(crate) fn close_with(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) {
+        self.close(&Violation::from(fault).0, now, out);
+    }
+
+    /// 2.2.4: closes and waits a while for close-ok.
+    fn close(&mut self, details: &Details, now: Instant, out: &mut Outbox) {
+        match self.phase {
+            Phase::AwaitHeader { .. } | Phase::AwaitEnd { .. } => {
+                self.phase = Phase::Closed;
+                return;
+            }
+            Phase::AwaitCloseOk { .. } | Phase::Closed | Phase::Dropped => return,
+            Phase::Handshake(_) | Phase::Opened => {}
+        }
+        self.finish_turn(now, out);
+        self.abandon();
+        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.terms.version));
+        let close = Class::Close {
+            reply_code: details.code.number(self.terms.version),
+            reply_text: shortened(&text),
+            class_id: id.class,
+            method_id: id.method,
+        };
+        self.tell(&close, out);
+        self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
+    }
+
+    /// The links go with the connection, without a word each.
+    pub(crate) fn abandon(&mut self) {
+        self.channels.clear();
+        self.touched.clear();
+        self.blocking.clear();
+        let gone = self.directory.drain();
+        if !gone.is_empty() {
+            self.events.push_back(Event::Detach { gone });
+        }
+        self.events.push_back(Event::Leave);
+    }
+
+    /// When [`Connection::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::AwaitHeader { until }
+            | Phase::Handshake(Handshake { until, .. })
+            | Phase::AwaitCloseOk { until }
+            | Phase::AwaitEnd { until } => Some(until),
+            Phase::Opened => self.heartbeat.deadline(),
+            Phase::Closed | Phase::Dropped => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        match self.phase {
+            // 4.2.7: a peer that two heartbeats have not come from is closed without a close.
+            Phase::Opened if self.heartbeat.is_silent(now) => {
+                let what = "nothing was received within two heartbeats";
+                let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
+                log::warn!("{}: dropped: {}", self.terms.name, violation.0);
+                self.breaches.push_back(Breach::from(&*violation.0));
+                self.abandon();
+                self.phase = Phase::Dropped;
+            }
+            Phase::Opened => {
+                // 4.2.7: a heartbeat, unless what is under way is as good.
+                if out.is_empty() {
+                    let _ = out.append(|out| {
+                        frame::put(out, FrameType::Heartbeat, 0, |_| {});
+                        Ok::<(), Infallible>(())
+                    });
+                }
+                self.heartbeat.sent(now);
+            }
+            Phase::AwaitCloseOk { .. } | Phase::AwaitEnd { .. } => {
+                log::debug!("{}: dropped: it did not end the connection", self.terms.name);
+                self.phase = Phase::Dropped;
+            }
+            Phase::AwaitHeader { .. } | Phase::Handshake(_) => {
+                log::warn!("{}: closed: no open within the time for the handshake", self.terms.name);
+                self.abandon();
+                self.phase = Phase::Closed;
+            }
+            Phase::Closed | Phase::Dropped => {}
+        }
+    }
+}
+
+fn not_open(number: u16) -> Violation {
+    Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open"))
+}
+
+/// Reads the arguments of a method.
+fn read_method<'a>(id: MethodId, reader: &mut Reader<'a>) -> Result<Method<'a>, Violation> {
+    let read = Method::read(id, reader).map_err(|malformed| Violation::from(malformed).in_method(id))?;
+    read.ok_or_else(|| unknown(id).in_method(id))
 }
 
 /// Classes of the specifications that nobody has implemented get another answer than those that are in none.
@@ -518,9 +588,4 @@ fn unknown(id: MethodId) -> Violation {
         false => ReplyCode::CommandInvalid,
     };
     Violation::new(code, format!("unknown method {},{}", id.class, id.method))
-}
-
-/// What became of a delivery, in the router's words.
-pub(super) fn outcome_of(requeue: bool) -> Outcome {
-    if requeue { Outcome::Released } else { Outcome::Rejected(None) }
 }

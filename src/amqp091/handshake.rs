@@ -1,13 +1,14 @@
-//! 2.2.4: start, secure, tune and open. A part of `connection.rs`; knows no channel.
+//! 2.2.4: start, secure, tune and open: what is said until a connection is open. Knows no channel.
 
 use std::time::{Duration, Instant};
 
-use super::connection::{Capabilities, Connection, Phase};
 use super::frame::MIN_FRAME_MAX;
 use super::method::{Connection as Class, Method};
 use super::table::{Field, Table, TableWriter};
+use super::terms::{Capabilities, Terms, put_method};
 use super::types::{LongStr, Version};
 use super::violation::{ReplyCode, Violation};
+use crate::config::EngineConfig;
 use crate::outbox::Outbox;
 use crate::users;
 
@@ -18,9 +19,66 @@ const ANONYMOUS: &str = "ANONYMOUS";
 /// The only virtual host.
 const VIRTUAL_HOST: &str = "/";
 
-impl Connection {
-    /// Our first word: what we are and what we can do, in the types that clients of all ages read.
-    pub(super) fn put_start(&self, out: &mut Outbox) {
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handshake {
+    awaited: Awaited,
+    /// The time that a client has for all of it.
+    pub(super) until: Instant,
+}
+
+/// ```text
+///  header      start-ok       secure-ok     tune-ok     open
+/// ──────▶ StartOk ──▶ SecureOk ──▶ TuneOk ──▶ Open ──▶ Progress::Opened
+///            └────────────────────────▲
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    StartOk,
+    /// The client has chosen PLAIN or AMQPLAIN and not said who it is.
+    SecureOk {
+        plain: bool,
+    },
+    TuneOk,
+    Open,
+}
+
+/// How far a handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    GoesOn,
+    /// Both sides are open.
+    Opened {
+        virtual_host: &'static str,
+    },
+    /// The client may not come in. It has been sent a close if it knows what that means here.
+    Refused {
+        with_close: bool,
+    },
+}
+
+/// What a handshake works with.
+pub(super) struct Party<'a> {
+    pub(super) config: &'a EngineConfig,
+    pub(super) terms: &'a mut Terms,
+    /// The time between heartbeats, once it is agreed on.
+    pub(super) heartbeat: &'a mut Option<Duration>,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl Party<'_> {
+    fn tell(&mut self, method: Class<'_>) {
+        put_method(self.out, self.terms.version, 0, &Method::Connection(method));
+    }
+
+    fn frame_max_offered(&self) -> u32 {
+        self.config.max_frame_size.max(MIN_FRAME_MAX)
+    }
+}
+
+impl Handshake {
+    /// Answers the client's protocol header: says what we are and what we can do, in the types that clients of all ages read.
+    pub(super) fn begin(until: Instant, party: &mut Party<'_>) -> Handshake {
         let capabilities = [
             "publisher_confirms",
             "exchange_exchange_bindings",
@@ -35,45 +93,62 @@ impl Connection {
             .table("capabilities", &capabilities)
             .text("product", env!("CARGO_PKG_NAME"))
             .text("version", env!("CARGO_PKG_VERSION"));
-        let (version_major, version_minor) = if self.version == Version::V0_8 { (8, 0) } else { (0, 9) };
-        let mechanisms = match self.config.users.admits_anonymous() {
+        let (version_major, version_minor) = if party.terms.version == Version::V0_8 { (8, 0) } else { (0, 9) };
+        let mechanisms = match party.config.users.admits_anonymous() {
             true => [PLAIN, AMQPLAIN, ANONYMOUS].join(" "),
             false => [PLAIN, AMQPLAIN].join(" "),
         };
-        let start = Class::Start {
+        party.tell(Class::Start {
             version_major,
             version_minor,
             server_properties: properties.as_table(),
             mechanisms: LongStr(mechanisms.as_bytes()),
             locales: LongStr(b"en_US"),
-        };
-        self.tell(0, &Method::Connection(start), out);
+        });
+        Handshake { awaited: Awaited::StartOk, until }
     }
 
-    pub(super) fn on_start_ok(
+    /// Takes the next method of the client's, which is not a close.
+    pub(super) fn on_method(&mut self, method: &Class<'_>, party: &mut Party<'_>) -> Result<Progress, Violation> {
+        match (self.awaited, method) {
+            (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale: _ }) => {
+                self.on_start_ok(*client_properties, mechanism, response.0, party)
+            }
+            (Awaited::SecureOk { plain }, Class::SecureOk { response }) => {
+                Ok(self.on_response(plain, response.0, party))
+            }
+            (Awaited::TuneOk, Class::TuneOk { channel_max, frame_max, heartbeat }) => {
+                agree_on(*channel_max, *frame_max, *heartbeat, party)?;
+                self.awaited = Awaited::Open;
+                Ok(Progress::GoesOn)
+            }
+            (Awaited::Open, Class::Open { virtual_host, .. }) => on_open(virtual_host, party),
+            _ => Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here")),
+        }
+    }
+
+    fn on_start_ok(
         &mut self,
         properties: Table<'_>,
         mechanism: &str,
         response: &[u8],
-        until: Instant,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
+        party: &mut Party<'_>,
+    ) -> Result<Progress, Violation> {
         if let Some(Field::Table(capabilities)) = properties.get("capabilities") {
-            self.capabilities = Capabilities {
+            party.terms.capabilities = Capabilities {
                 authentication_failure_close: capabilities.flag("authentication_failure_close"),
                 consumer_cancel_notify: capabilities.flag("consumer_cancel_notify"),
                 connection_blocked: capabilities.flag("connection.blocked"),
             };
         }
         let client = properties.text("connection_name").or_else(|| properties.text("product"));
-        self.client = client.map(Into::into);
+        party.terms.client = client.map(Into::into);
         let plain = match mechanism {
             PLAIN => true,
             AMQPLAIN => false,
-            ANONYMOUS if self.config.users.admits_anonymous() => {
-                // RFC 4505: the response is a trace, and may be empty.
-                self.let_in(ANONYMOUS, "anonymous", until, out);
-                return Ok(());
+            // RFC 4505: the response is a trace, and may be empty.
+            ANONYMOUS if party.config.users.admits_anonymous() => {
+                return Ok(self.let_in(ANONYMOUS, "anonymous", party));
             }
             _ => {
                 let text = format!("mechanism '{mechanism}' is not offered");
@@ -81,88 +156,81 @@ impl Connection {
             }
         };
         if response.is_empty() {
-            self.tell(0, &Method::Connection(Class::Secure { challenge: LongStr::default() }), out);
-            self.phase = Phase::AwaitSecureOk { until, plain };
-            return Ok(());
+            party.tell(Class::Secure { challenge: LongStr::default() });
+            self.awaited = Awaited::SecureOk { plain };
+            return Ok(Progress::GoesOn);
         }
-        self.on_response(plain, response, until, out);
-        Ok(())
+        Ok(self.on_response(plain, response, party))
     }
 
     /// The name and password that the client says, in the form of PLAIN or of AMQPLAIN.
-    pub(super) fn on_response(&mut self, plain: bool, response: &[u8], until: Instant, out: &mut Outbox) {
+    fn on_response(&mut self, plain: bool, response: &[u8], party: &mut Party<'_>) -> Progress {
         let (mechanism, said) = match plain {
             true => (PLAIN, users::split_plain(response)),
             false => (AMQPLAIN, split_amqplain(response)),
         };
         match said {
-            Some((name, password)) if self.config.users.admits(name, password) => {
-                self.let_in(mechanism, name, until, out);
-            }
-            _ => self.keep_out(mechanism, until, out),
+            Some((name, password)) if party.config.users.admits(name, password) => self.let_in(mechanism, name, party),
+            _ => keep_out(mechanism, party),
         }
     }
 
-    fn let_in(&mut self, mechanism: &str, name: &str, until: Instant, out: &mut Outbox) {
-        log::debug!("{}: {mechanism}: {name} is in", self.name);
-        self.user = Some(name.into());
-        let tune = Class::Tune {
-            channel_max: self.channel_max,
-            frame_max: self.frame_max,
-            heartbeat: self.config.idle_time_out.map_or(0, in_seconds),
-        };
-        self.tell(0, &Method::Connection(tune), out);
-        self.phase = Phase::AwaitTuneOk { until };
+    fn let_in(&mut self, mechanism: &str, name: &str, party: &mut Party<'_>) -> Progress {
+        log::debug!("{}: {mechanism}: {name} is in", party.terms.name);
+        party.terms.user = Some(name.into());
+        party.tell(Class::Tune {
+            channel_max: party.terms.channel_max,
+            frame_max: party.frame_max_offered(),
+            heartbeat: party.config.idle_time_out.map_or(0, in_seconds),
+        });
+        self.awaited = Awaited::TuneOk;
+        Progress::GoesOn
     }
+}
 
-    /// Refuses the client: with a close if it has said that it understands one here, else by closing the socket.
-    fn keep_out(&mut self, mechanism: &str, until: Instant, out: &mut Outbox) {
-        log::info!("{}: {mechanism}: refused", self.name);
-        if self.capabilities.authentication_failure_close {
-            let close = Class::Close {
-                reply_code: ReplyCode::AccessRefused.number(self.version),
-                reply_text: "ACCESS_REFUSED - login was refused using that mechanism, name and password",
-                class_id: 0,
-                method_id: 0,
-            };
-            self.tell(0, &Method::Connection(close), out);
-            self.phase = Phase::AwaitCloseOk { until };
-        } else {
-            self.phase = Phase::Closed;
-        }
+/// Refuses the client: with a close if it has said that it understands one here, else by closing the socket.
+fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress {
+    log::info!("{}: {mechanism}: refused", party.terms.name);
+    let with_close = party.terms.capabilities.authentication_failure_close;
+    if with_close {
+        party.tell(Class::Close {
+            reply_code: ReplyCode::AccessRefused.number(party.terms.version),
+            reply_text: "ACCESS_REFUSED - login was refused using that mechanism, name and password",
+            class_id: 0,
+            method_id: 0,
+        });
     }
+    Progress::Refused { with_close }
+}
 
-    pub(super) fn on_tune_ok(&mut self, channel_max: u16, frame_max: u32, heartbeat: u16) -> Result<(), Violation> {
-        let not_allowed = |what: String| Err(Violation::new(ReplyCode::NotAllowed, what));
-        // Zero is no limit: then ours holds.
-        if channel_max > self.channel_max {
-            return not_allowed(format!("negotiated channel_max = {channel_max} is higher than {}", self.channel_max));
-        }
-        if frame_max > self.frame_max {
-            return not_allowed(format!("negotiated frame_max = {frame_max} is higher than {}", self.frame_max));
-        }
-        if frame_max != 0 && frame_max < MIN_FRAME_MAX {
-            return not_allowed(format!("negotiated frame_max = {frame_max} is lower than {MIN_FRAME_MAX}"));
-        }
-        if channel_max != 0 {
-            self.channel_max = channel_max;
-        }
-        if frame_max != 0 {
-            self.frame_max = frame_max;
-        }
-        self.heartbeat = (heartbeat > 0).then(|| Duration::from_secs(heartbeat.into()));
-        Ok(())
+/// Takes what the client agrees on in tune-ok. Zero is no limit: then ours holds.
+fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<'_>) -> Result<(), Violation> {
+    let not_allowed = |what: String| Err(Violation::new(ReplyCode::NotAllowed, what));
+    let (channels_offered, frame_max_offered) = (party.terms.channel_max, party.frame_max_offered());
+    if channel_max > channels_offered {
+        return not_allowed(format!("negotiated channel_max = {channel_max} is higher than {channels_offered}"));
     }
+    if frame_max > frame_max_offered {
+        return not_allowed(format!("negotiated frame_max = {frame_max} is higher than {frame_max_offered}"));
+    }
+    if frame_max != 0 && frame_max < MIN_FRAME_MAX {
+        return not_allowed(format!("negotiated frame_max = {frame_max} is lower than {MIN_FRAME_MAX}"));
+    }
+    if channel_max != 0 {
+        party.terms.channel_max = channel_max;
+    }
+    party.terms.frame_max = if frame_max == 0 { frame_max_offered } else { frame_max };
+    *party.heartbeat = (heartbeat > 0).then(|| Duration::from_secs(heartbeat.into()));
+    Ok(())
+}
 
-    pub(super) fn on_open(&mut self, virtual_host: &str, out: &mut Outbox) -> Result<(), Violation> {
-        // Some clients leave it out where they mean the one that everybody has.
-        if virtual_host != VIRTUAL_HOST && !virtual_host.is_empty() {
-            return Err(Violation::new(ReplyCode::NotAllowed, format!("vhost {virtual_host} not found")));
-        }
-        self.tell(0, &Method::Connection(Class::OpenOk { known_hosts: "" }), out);
-        self.opened(VIRTUAL_HOST);
-        Ok(())
+fn on_open(virtual_host: &str, party: &mut Party<'_>) -> Result<Progress, Violation> {
+    // Some clients leave it out where they mean the one that everybody has.
+    if virtual_host != VIRTUAL_HOST && !virtual_host.is_empty() {
+        return Err(Violation::new(ReplyCode::NotAllowed, format!("vhost {virtual_host} not found")));
     }
+    party.tell(Class::OpenOk { known_hosts: "" });
+    Ok(Progress::Opened { virtual_host: VIRTUAL_HOST })
 }
 
 /// Whole seconds, and at least one.

@@ -1,6 +1,11 @@
 //! 4.2.2: the protocol header: eight octets that say which version a client speaks.
 
+use std::convert::Infallible;
+
 use super::types::Version;
+use crate::outbox::Outbox;
+
+const HEADER_0_9_1: &[u8; Header::SIZE] = b"AMQP\x00\x00\x09\x01";
 
 /// What the first octets of a stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +19,26 @@ pub(crate) enum Header {
 impl Header {
     pub(crate) const SIZE: usize = 8;
 
+    /// Whether octets that are no header of ours look as if they came from a client of 0-9-1 or an earlier version.
+    pub(crate) fn is_resembled_by(input: &[u8]) -> bool {
+        // Before 0-9-1: class 1, instance 1, and a version. Without one it is 1.0's, with an id that 1.0 does not have.
+        let is_earlier = input.starts_with(b"AMQP\x01\x01") && !input.ends_with(b"\x00\x00");
+        input.starts_with(b"AMQP\x00\x00") || is_earlier
+    }
+
+    /// 4.2.2: answers such a client with the header of the version that it should speak.
+    pub(crate) fn put(out: &mut Outbox) {
+        let _ = out.append(|bytes| {
+            bytes.extend_from_slice(HEADER_0_9_1);
+            Ok::<(), Infallible>(())
+        });
+    }
+
     /// Decides as soon as an octet is wrong, without waiting for all eight.
     pub(crate) fn read(input: &[u8]) -> Header {
         let begun = input.get(..Self::SIZE).unwrap_or(input);
         let known = [
-            (b"AMQP\x00\x00\x09\x01", Version::V0_9_1),
+            (HEADER_0_9_1, Version::V0_9_1),
             (b"AMQP\x01\x01\x00\x09", Version::V0_9),
             (b"AMQP\x01\x01\x08\x00", Version::V0_8),
         ];

@@ -257,3 +257,8 @@ impl From<&Fault> for Violation {
         violation
     }
 }
+
+/// A method that only a server sends.
+pub(crate) fn not_for_us() -> Violation {
+    Violation::new(ReplyCode::CommandInvalid, "a method that only a server sends")
+}

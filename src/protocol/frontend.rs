@@ -107,7 +107,7 @@ impl Frontend {
             Header::Unknown(nearest) if nearest.is_allowed_first(&self.config.users) => nearest,
             Header::Unknown(_) => Protocol::Sasl,
         };
-        // 2.2: answered with the header that would do, then closed.
+        // 2.2, and 4.2.2 of 0-9-1: answered with the header that would do, then closed.
         let begun = input.get(..Header::SIZE).unwrap_or(input);
         let what = format!("protocol header \"{}\" is not supported here", begun.escape_ascii());
         log::warn!("{}: closed: {what}", self.name);
@@ -115,7 +115,10 @@ impl Frontend {
         if !begun.starts_with(b"AMQP") {
             self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
         }
-        nearest.put(out);
+        match amqp091::Header::is_resembled_by(begun) {
+            true => amqp091::Header::put(out),
+            false => nearest.put(out),
+        }
         Some(Engine::Refused)
     }
 

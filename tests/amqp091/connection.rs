@@ -210,17 +210,39 @@ fn heartbeats_come_at_half_the_time() {
 }
 
 #[test]
-fn who_is_silent_for_two_heartbeats_is_gone() {
-    let broker = Broker::start().unwrap();
+fn who_is_silent_for_two_heartbeats_is_gone_without_a_close() {
+    let broker = Broker::builder().manual_clock().start().unwrap();
     let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
     peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     peer.expect(TUNE);
-    peer.send(method(0, TUNE_OK).short(0).long(0).short(1));
+    peer.send(method(0, TUNE_OK).short(0).long(0).short(10));
     peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
     peer.expect(OPEN_OK);
-    let begun = Instant::now();
-    peer.expect_closed_with(320);
-    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    broker.advance(Duration::from_millis(19_999));
+    assert_eq!(broker.counts().connections, 1);
+    broker.advance(Duration::from_millis(1));
+    assert_eq!(broker.counts().connections, 0);
+    for _ in 0..3 {
+        assert_eq!(peer.hear_any(), Heard091::Heartbeat);
+    }
+    assert_eq!(peer.hear_any(), Heard091::Eof);
+    let report = broker.verify().unwrap_err();
+    let sections: Vec<&str> = report.violations.iter().map(|violation| violation.section).collect();
+    assert_eq!(sections, ["4.2.7"]);
+}
+
+#[test]
+fn before_tune_frames_are_as_small_as_every_peer_takes() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    let empty = start_ok("PLAIN", "\0guest\0guest", &[]);
+    let room = 4096 - empty.bytes().len();
+    // An entry has a name, a type and a size of its own: 4096 octets, and not one more.
+    let padded = method(0, START_OK).table(&[text_entry("p", &"x".repeat(room - 7))]);
+    let start_ok = padded.shortstr("PLAIN").longstr("\0guest\0guest").shortstr("en_US");
+    assert_eq!(start_ok.bytes().len(), 4096);
+    peer.send(start_ok);
+    peer.expect(TUNE);
 }
 
 #[test]

@@ -104,6 +104,30 @@ fn prefetch_may_be_for_all_consumers_of_a_channel() {
 }
 
 #[test]
+fn consumers_that_share_a_limit_take_turns() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    let queues = ["a", "b", "c"];
+    for queue in queues {
+        peer.declare(queue);
+        for n in 0..6 {
+            peer.publish("", queue, n.to_string());
+        }
+    }
+    peer.prefetch(1, true);
+    let no_wait = [false, false, false, true];
+    queues.into_iter().for_each(|queue| peer.send(consume(1, queue, queue, &no_wait)));
+    let mut served = Vec::new();
+    for _ in 0..9 {
+        let delivery = peer.expect_delivery();
+        served.push(delivery.consumer);
+        peer.ack(delivery.tag, false);
+    }
+    // Whoever has waited longest is next, each time.
+    assert_eq!(served, ["a", "b", "c", "a", "b", "c", "a", "b", "c"]);
+}
+
+#[test]
 fn one_at_a_time() {
     let broker = Broker::start().unwrap();
     let mut peer = with_messages(&broker, 50);

@@ -246,6 +246,7 @@ fn before_the_connection_is_open() {
         ("a publish", publish(1, "", "q", &[], &NO_PROPERTIES, b"x"), 503),
         ("content", body(1, b"x"), 505),
         ("a huge frame", frame091_with_size(METHOD, 0, u32::MAX, b"", 0), 501),
+        ("a frame one octet larger than frame-min-size", frame091_with_size(METHOD, 0, 4089, b"", 0xce), 501),
         (
             "client properties of an unknown type",
             method(0, START_OK).table(&[entry("k", b'z', "")]).shortstr("PLAIN").longstr("").shortstr("").bytes(),
@@ -264,17 +265,21 @@ fn before_the_connection_is_open() {
 #[test]
 fn headers_that_are_none_of_ours() {
     let mut scene = Scene::new();
-    let rows: [(&str, &[u8]); 5] = [
-        ("0-9-2", b"AMQP\x00\x00\x09\x02"),
-        ("0-10", b"AMQP\x01\x01\x00\x0a"),
-        ("8-1", b"AMQP\x01\x01\x08\x01"),
-        ("the beginning of 0-9-1, and another end", b"AMQP\x00\x00\x08\x01"),
-        ("id 2", b"AMQP\x02\x01\x00\x00"),
+    // Each is answered with the header that comes nearest to what it should have been.
+    const OF_1_0: &[u8; 8] = b"AMQP\x00\x01\x00\x00";
+    let rows = [
+        ("0-9-2", (&b"AMQP\x00\x00\x09\x02"[..], HEADER_0_9_1)),
+        ("0-10", (b"AMQP\x01\x01\x00\x0a", HEADER_0_9_1)),
+        ("8-1", (b"AMQP\x01\x01\x08\x01", HEADER_0_9_1)),
+        ("the beginning of 0-9-1, and another end", (b"AMQP\x00\x00\x08\x01", HEADER_0_9_1)),
+        ("1.0 with TLS", (b"AMQP\x02\x01\x00\x00", OF_1_0)),
+        ("1.1", (b"AMQP\x00\x01\x01\x00", OF_1_0)),
+        ("HTTP", (b"GET / HTTP/1.1\r\n\r\n", OF_1_0)),
     ];
-    each_row(rows, |bytes| {
+    each_row(rows, |(bytes, answer)| {
         let mut peer = Peer091::connect(&scene.broker);
         peer.send(bytes);
-        assert!(matches!(peer.hear(), Heard091::Protocol(_)));
+        assert_eq!(peer.hear(), Heard091::Protocol(*answer));
         peer.expect_eof();
         scene.undisturbed();
     });

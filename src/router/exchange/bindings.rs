@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::QueueKey;
 use crate::arguments::Arguments;
+use crate::router::links::NodeId;
+
+/// The router's name of a queue. A queue that is gone is unbound before another gets its name.
+pub(in crate::router) type QueueKey = NodeId;
 
 /// What a binding leads to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::QueueKey;
+use super::bindings::QueueKey;
 
 /// The queues of one routing key of an exchange.
 pub(in crate::router) type Queues = Arc<[QueueKey]>;

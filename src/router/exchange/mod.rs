@@ -30,15 +30,13 @@ use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
 use crate::value::Value;
 
 pub(super) use address::{ExchangePath, address_of, is_exchange_path};
+use bindings::QueueKey;
 pub(super) use bindings::{Binding, Target};
 pub(super) use cache::Queues;
 use cache::RouteCache;
 use declared::Exchange;
 pub(super) use equivalence::{Named, check_arguments, check_field};
 pub(super) use terminus::Terminus;
-
-/// The router's key of a queue's node. A queue that is gone is unbound before another gets its key.
-pub(super) type QueueKey = super::links::NodeId;
 
 /// Names that clients may not take.
 const RESERVED: &str = "amq.";

@@ -1,0 +1,425 @@
+//! The basic class but for publish: the consumers of a channel, deliveries and their acknowledgements, basic.get, prefetch.
+//!
+//! The router gives a consumer no more than it has credit for. Here credit is what prefetch leaves: what was acknowledged in a
+//! turn is given back at its end. The limit that the consumers of a channel share is the channel's window.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::consumer::{Consumer, ENDLESS, Manners, allowed, put_get_empty, put_get_ok};
+use super::context::Context;
+use super::directory::{End, Place};
+use super::method::{Basic, Method, MethodId};
+use super::types::saturate;
+use super::violation::{ReplyCode, Violation};
+use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Ticket};
+use crate::ledger::Ledger;
+use crate::message::Message;
+
+const CONSUME: MethodId = MethodId { class: 60, method: 20 };
+const GET: MethodId = MethodId { class: 60, method: 70 };
+
+/// What is taken off the credit of a consumer whose channel is not active.
+const PAUSED: i64 = 1 << 61;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Consumers {
+    channel: u16,
+    /// What basic.get looks with is among them.
+    consumers: Slab<Consumer>,
+    /// Those that the client knows, by their tags.
+    by_tag: HashMap<Arc<str>, usize>,
+    /// What basic.get looks with, by queue, while something that it found is not acknowledged.
+    getters: HashMap<Arc<str>, usize>,
+    /// Deliveries by their tags.
+    unacked: Ledger<Unacked>,
+    /// Places in the window of all consumers that have come free and that the router has not been told of.
+    returned: i64,
+    /// basic.qos: for each consumer from now on, and for all together. 0 is no limit.
+    prefetch: u16,
+    prefetch_all: u16,
+    /// channel.flow
+    active: bool,
+    /// What the router has been asked.
+    asked: Option<Asked>,
+    /// Somebody may take more than the router knows.
+    pub(super) credit_due: bool,
+}
+
+/// A delivery that the client has and has not acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Unacked {
+    consumer: usize,
+    /// Tells the consumer from the next one in its slot.
+    link: LinkId,
+    ticket: Ticket,
+    /// The delivery came by basic.get.
+    got: bool,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Consume { consumer: usize, no_wait: bool },
+    Get { got: Option<(Message, bool, Ticket)> },
+}
+
+impl Consumers {
+    pub(super) fn new(channel: u16) -> Consumers {
+        Consumers {
+            channel,
+            consumers: Slab::new(),
+            by_tag: HashMap::new(),
+            getters: HashMap::new(),
+            unacked: Ledger::starting_at(1),
+            returned: 0,
+            prefetch: 0,
+            prefetch_all: 0,
+            active: true,
+            asked: None,
+            credit_due: false,
+        }
+    }
+
+    /// The links of all consumers.
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.consumers.iter().map(|(_, consumer)| consumer.link)
+    }
+
+    /// Deliveries of a consumer that are not acknowledged.
+    pub(super) fn unsettled(&self, consumer: usize) -> usize {
+        self.consumers.get(consumer).map_or(0, |consumer| consumer.unacked as usize)
+    }
+
+    /// The window of all consumers at first.
+    pub(super) fn first_window() -> i64 {
+        ENDLESS
+    }
+
+    /// channel.flow: whether deliveries may go out.
+    pub(super) fn set_active(&mut self, active: bool, context: &mut Context<'_>) {
+        if std::mem::replace(&mut self.active, active) == active {
+            return;
+        }
+        let more = if active { PAUSED } else { -PAUSED };
+        let consumers = self.by_tag.values().filter_map(|slot| self.consumers.get(*slot));
+        context.events.extend(consumers.map(|consumer| Event::Credit { link: consumer.link, more, drain: false }));
+    }
+
+    /// basic.qos, as RabbitMQ reads it: `global` is for all consumers of the channel, else for each that comes.
+    pub(super) fn set_prefetch(&mut self, size: u32, count: u16, global: bool) -> Result<(), Violation> {
+        if size != 0 {
+            return Err(Violation::new(ReplyCode::NotImplemented, format!("prefetch_size!=0 ({size})")));
+        }
+        if global {
+            let before = std::mem::replace(&mut self.prefetch_all, count);
+            self.returned += allowed(count) - allowed(before);
+            self.credit_due = true;
+        } else {
+            self.prefetch = count;
+        }
+        Ok(())
+    }
+
+    /// basic.consume: asks the router for the messages of a queue.
+    pub(super) fn consume(
+        &mut self,
+        queue: Arc<str>,
+        tag: &str,
+        (no_ack, exclusive, no_wait): (bool, bool, bool),
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        if self.by_tag.contains_key(tag) {
+            return Err(Violation::new(ReplyCode::NotAllowed, format!("attempt to reuse consumer tag '{tag}'")));
+        }
+        let tag = match tag {
+            "" => context.directory.generate_tag(&context.terms.name),
+            tag => tag.into(),
+        };
+        let manners = Manners { no_ack, exclusive, prefetch: self.prefetch };
+        let link = self.add_link(context)?;
+        let consumer = self.attach(Consumer::new(link, tag, queue, manners), manners, context);
+        self.asked = Some(Asked::Consume { consumer, no_wait });
+        Ok(())
+    }
+
+    fn add_link(&self, context: &mut Context<'_>) -> Result<LinkId, Violation> {
+        if context.directory.len() >= context.config.max_links {
+            return Err(Violation::new(ReplyCode::ResourceError, "too many consumers on this connection"));
+        }
+        let end = End::Consumer(self.consumers.vacant_key());
+        Ok(context.directory.add(Place { channel: self.channel, end }))
+    }
+
+    /// Asks the router for a link on which a queue's messages come.
+    fn attach(&mut self, consumer: Consumer, manners: Manners, context: &mut Context<'_>) -> usize {
+        context.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
+            link: consumer.link,
+            // What is not acknowledged is not limited.
+            channel: (!manners.no_ack).then_some(self.channel),
+            name: consumer.tag.clone(),
+            node: Node::Queue(consumer.queue.clone()),
+            manner: if manners.no_ack { Manner::Settled } else { Manner::Unsettled },
+            browse: false,
+            default_outcome: Outcome::Released,
+            max_message_size: u64::MAX,
+            exclusive: manners.exclusive,
+            passing: consumer.is_getter,
+        })));
+        self.consumers.insert(consumer)
+    }
+
+    /// The router has attached a consumer.
+    pub(super) fn attached(&mut self, slot: usize, context: &mut Context<'_>) {
+        let Some(consumer) = self.consumers.get(slot) else { return };
+        match self.asked {
+            Some(Asked::Consume { consumer: asked, no_wait }) if asked == slot => {
+                self.asked = None;
+                if !no_wait {
+                    context.tell(self.channel, &Method::Basic(Basic::ConsumeOk { consumer_tag: &consumer.tag }));
+                }
+                self.by_tag.insert(consumer.tag.clone(), slot);
+                // Deliveries come after consume-ok.
+                let more = consumer.first_credit() - if self.active { 0 } else { PAUSED };
+                context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });
+            }
+            _ => context.events.push_back(Event::Credit { link: consumer.link, more: 1, drain: true }),
+        }
+    }
+
+    /// The router does not attach a consumer.
+    pub(super) fn refused(&mut self, slot: usize, fault: &Fault, context: &mut Context<'_>) -> Result<(), Violation> {
+        if let Some(consumer) = self.remove(slot) {
+            context.directory.remove(consumer.link);
+        }
+        let method = match self.asked.take() {
+            Some(Asked::Consume { .. }) => CONSUME,
+            Some(Asked::Get { .. }) => GET,
+            None => MethodId::default(),
+        };
+        Err(Violation::from(fault).in_method(method).soft())
+    }
+
+    /// basic.cancel: the consumer takes no more. What it has can still be acknowledged.
+    pub(super) fn cancel(&mut self, tag: &str, context: &mut Context<'_>) {
+        let Some(slot) = self.by_tag.remove(tag) else { return };
+        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        consumer.retired = true;
+        if consumer.is_done() {
+            self.let_go(slot, context);
+        } else {
+            context.events.push_back(Event::Retire { link: consumer.link });
+        }
+    }
+
+    fn remove(&mut self, slot: usize) -> Option<Consumer> {
+        let consumer = self.consumers.try_remove(slot)?;
+        if consumer.is_getter && self.getters.get(&consumer.queue) == Some(&slot) {
+            self.getters.remove(&consumer.queue);
+        }
+        Some(consumer)
+    }
+
+    fn let_go(&mut self, slot: usize, context: &mut Context<'_>) -> Option<Consumer> {
+        let consumer = self.remove(slot)?;
+        if context.directory.remove(consumer.link) {
+            context.events.push_back(Event::Detach { gone: vec![consumer.link] });
+        }
+        Some(consumer)
+    }
+
+    /// The queue of a consumer is no more. What the consumer has can still be acknowledged, to nobody.
+    pub(super) fn ended(&mut self, slot: usize, context: &mut Context<'_>) {
+        let Some(consumer) = self.let_go(slot, context) else { return };
+        if self.by_tag.get(&consumer.tag) != Some(&slot) || consumer.is_getter {
+            return;
+        }
+        self.by_tag.remove(&consumer.tag);
+        if context.terms.capabilities.consumer_cancel_notify {
+            let cancel = Basic::Cancel { consumer_tag: &consumer.tag, no_wait: true };
+            context.tell(self.channel, &Method::Basic(cancel));
+        }
+    }
+
+    /// basic.get: looks once, on a link that does not count as a consumer's.
+    pub(super) fn get(&mut self, queue: Arc<str>, no_ack: bool, context: &mut Context<'_>) -> Result<(), Violation> {
+        let known = self.getters.get(&queue).filter(|_| !no_ack).and_then(|slot| self.consumers.get(*slot));
+        if let Some(getter) = known {
+            context.events.push_back(Event::Credit { link: getter.link, more: 1, drain: true });
+        } else {
+            let link = self.add_link(context)?;
+            let getter = Consumer::getter(link, queue.clone(), no_ack);
+            let manners = Manners { no_ack, exclusive: false, prefetch: 0 };
+            let slot = self.attach(getter, manners, context);
+            if !no_ack {
+                self.getters.insert(queue, slot);
+            }
+        }
+        self.asked = Some(Asked::Get { got: None });
+        Ok(())
+    }
+
+    /// basic.get has found what there was; so many messages are left.
+    pub(super) fn drained(&mut self, slot: usize, left: usize, context: &mut Context<'_>) {
+        let got = match self.asked.take() {
+            Some(Asked::Get { got }) => got,
+            other => {
+                self.asked = other;
+                return;
+            }
+        };
+        let Some(getter) = self.consumers.get(slot) else { return };
+        if let Some((message, settled, ticket)) = got {
+            let queue = getter.queue.clone();
+            let tag = self.number(slot, settled, ticket);
+            let wire = (&mut *context.out, context.terms);
+            let written = put_get_ok(self.channel, tag, &queue, &message, saturate(left), wire);
+            self.delivered(slot, tag, settled, ticket, written, context);
+            if !written {
+                put_get_empty(self.channel, context);
+            }
+        } else {
+            put_get_empty(self.channel, context);
+        }
+        self.tidy(slot, context);
+    }
+
+    /// Lets a consumer go that nothing keeps any more.
+    fn tidy(&mut self, slot: usize, context: &mut Context<'_>) {
+        if self.consumers.get(slot).is_some_and(Consumer::is_done) {
+            self.let_go(slot, context);
+        }
+    }
+
+    /// The router has messages for a consumer. Empties the list.
+    pub(super) fn deliver(&mut self, slot: usize, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
+        for Delivery { message, settled, ticket, .. } in deliveries.drain(..) {
+            self.deliver_one(slot, message, settled, ticket, context);
+        }
+    }
+
+    fn deliver_one(&mut self, slot: usize, message: Message, settled: bool, ticket: Ticket, context: &mut Context<'_>) {
+        if self.consumers.get(slot).is_some_and(|consumer| consumer.is_getter) {
+            // It is written when it is known how many are left.
+            if let Some(Asked::Get { got }) = &mut self.asked {
+                *got = Some((message, settled, ticket));
+            }
+            return;
+        }
+        let tag = self.number(slot, settled, ticket);
+        let Some(consumer) = self.consumers.get(slot) else { return };
+        let written = consumer.put_delivery(self.channel, tag, &message, context);
+        self.delivered(slot, tag, settled, ticket, written, context);
+    }
+
+    /// The tag of the next delivery.
+    fn number(&mut self, slot: usize, settled: bool, ticket: Ticket) -> u64 {
+        match self.consumers.get(slot) {
+            Some(consumer) if !settled => {
+                let (link, got) = (consumer.link, consumer.is_getter);
+                self.unacked.push(Unacked { consumer: slot, link, ticket, got })
+            }
+            _ => self.unacked.skip(),
+        }
+    }
+
+    /// A delivery has been written, or cannot be.
+    fn delivered(
+        &mut self,
+        slot: usize,
+        tag: u64,
+        settled: bool,
+        ticket: Ticket,
+        written: bool,
+        context: &mut Context<'_>,
+    ) {
+        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        let link = consumer.link;
+        if !written {
+            log::warn!("{}: a message whose header does not fit frame-max is not delivered", context.terms.name);
+            self.unacked.remove(tag);
+            if settled {
+                context.events.push_back(Event::Sent { link, ticket });
+            } else {
+                // It has used up credit.
+                consumer.returned += 1;
+                self.returned += i64::from(!consumer.is_getter);
+                self.credit_due = true;
+                context.events.push_back(answer(link, ticket, Outcome::Rejected(None)));
+            }
+        } else if !settled {
+            consumer.unacked += 1;
+        } else if ticket != Ticket::NONE {
+            context.events.push_back(Event::Sent { link, ticket });
+        }
+    }
+
+    /// basic.ack, nack and reject.
+    pub(super) fn acknowledge(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        outcome: &Outcome,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        // Tag 0 means all that there are.
+        if multiple && tag == 0 {
+            self.answer_all(outcome, context);
+            return Ok(());
+        }
+        if self.unacked.get_mut(tag).is_none() {
+            let text = format!("unknown delivery tag {tag}");
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+        }
+        if multiple {
+            self.answer_up_to(tag, outcome, context);
+        } else {
+            self.answer_one(tag, outcome, context);
+        }
+        Ok(())
+    }
+
+    /// Answers all deliveries that are not acknowledged.
+    pub(super) fn answer_all(&mut self, outcome: &Outcome, context: &mut Context<'_>) {
+        self.answer_up_to(u64::MAX, outcome, context);
+    }
+
+    fn answer_up_to(&mut self, last: u64, outcome: &Outcome, context: &mut Context<'_>) {
+        let tags: Vec<u64> = self.unacked.numbers_in(0..=last).collect();
+        tags.into_iter().for_each(|tag| self.answer_one(tag, outcome, context));
+    }
+
+    fn answer_one(&mut self, tag: u64, outcome: &Outcome, context: &mut Context<'_>) {
+        let Some(Unacked { consumer: slot, link, ticket, got }) = self.unacked.remove(tag) else { return };
+        self.credit_due = true;
+        self.returned += i64::from(!got);
+        // Its queue may be no more.
+        let Some(consumer) = self.consumers.get_mut(slot).filter(|consumer| consumer.link == link) else { return };
+        consumer.unacked -= 1;
+        consumer.returned += 1;
+        context.events.push_back(answer(link, ticket, outcome.clone()));
+        self.tidy(slot, context);
+    }
+
+    /// Tells the router how much more each consumer takes, and all of them together, where something was acknowledged.
+    pub(super) fn grant(&mut self, context: &mut Context<'_>) {
+        self.credit_due = false;
+        for slot in self.by_tag.values() {
+            let Some(consumer) = self.consumers.get_mut(*slot) else { continue };
+            let more = std::mem::take(&mut consumer.returned);
+            if more != 0 {
+                context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });
+            }
+        }
+        let more = std::mem::take(&mut self.returned);
+        if more != 0 {
+            context.events.push_back(Event::Window { channel: self.channel, more });
+        }
+    }
+}
+
+fn answer(link: LinkId, ticket: Ticket, outcome: Outcome) -> Event {
+    Event::Answer { link, first: ticket, count: 1, outcome }
+}

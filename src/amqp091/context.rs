@@ -1,0 +1,30 @@
+//! What channels and their parts need of the connection while they work.
+
+use std::collections::VecDeque;
+
+use super::blocking::Blocking;
+use super::directory::Directory;
+use super::method::Method;
+use super::terms::{Terms, put_method};
+use crate::config::EngineConfig;
+use crate::event::{Arrival, Event};
+use crate::outbox::Outbox;
+
+/// See the module.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a EngineConfig,
+    pub(super) terms: &'a Terms,
+    pub(super) out: &'a mut Outbox,
+    pub(super) events: &'a mut VecDeque<Event>,
+    /// The messages of those events that have one, in the same order.
+    pub(super) arrivals: &'a mut VecDeque<Arrival>,
+    pub(super) directory: &'a mut Directory,
+    pub(super) blocking: &'a mut Blocking,
+}
+
+impl Context<'_> {
+    /// Writes a method.
+    pub(super) fn tell(&mut self, channel: u16, method: &Method<'_>) {
+        put_method(self.out, self.terms.version, channel, method);
+    }
+}

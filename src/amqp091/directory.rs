@@ -1,0 +1,75 @@
+//! Where the links of a connection are: the router's name for a link on one side, its channel and what it is there on the
+//! other.
+//!
+//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. What is
+//! limited for all channels of a connection together is added up here too.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::types::saturate;
+use crate::event::LinkId;
+
+/// The channel of a link, and which of its links it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) channel: u16,
+    pub(super) end: End,
+}
+
+/// What a link is to its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// What the channel publishes, and asks of the router.
+    Channel,
+    /// One of its consumers, by the slot that it has there.
+    Consumer(usize),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    places: Slab<(u32, Place)>,
+    next_serial: u32,
+    generated_tags: u64,
+    /// Bytes of contents that are still arriving, on all channels together.
+    pub(super) partial_bytes: usize,
+}
+
+impl Directory {
+    /// Names a new link.
+    pub(super) fn add(&mut self, place: Place) -> LinkId {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        LinkId { slot: saturate(self.places.insert((serial, place))), serial }
+    }
+
+    /// Forgets a link. False if it was gone.
+    pub(super) fn remove(&mut self, id: LinkId) -> bool {
+        self.place(id).is_some() && self.places.try_remove(id.slot as usize).is_some()
+    }
+
+    /// The place of a link, which may be gone.
+    pub(super) fn place(&self, id: LinkId) -> Option<Place> {
+        self.places.get(id.slot as usize).filter(|(serial, _)| *serial == id.serial).map(|(_, place)| *place)
+    }
+
+    /// How many links there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Forgets all links at once, with all that has been added up for them.
+    pub(super) fn drain(&mut self) -> Vec<LinkId> {
+        self.partial_bytes = 0;
+        let links = self.places.drain().zip(0..);
+        links.map(|((serial, _), slot)| LinkId { slot, serial }).collect()
+    }
+
+    /// A consumer tag that no other consumer has, on this connection or another that is there now.
+    pub(super) fn generate_tag(&mut self, peer: &str) -> Arc<str> {
+        self.generated_tags += 1;
+        format!("amq.ctag-{peer}-{}", self.generated_tags).into()
+    }
+}

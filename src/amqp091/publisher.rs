@@ -1,0 +1,303 @@
+//! 4.2.6 and basic.publish: contents on their way in, frame by frame where they do not come whole, and what their publisher is
+//! told. Does not know where a message goes.
+
+use std::collections::BTreeMap;
+
+use bytes::BufMut;
+
+use super::content::{Content, PROPERTIES_AT, Properties};
+use super::context::Context;
+use super::frame::{self, Frame, FrameType};
+use super::method::{BASIC, Basic, Method, PUBLISH};
+use super::terms::Terms;
+use super::types::{Reader, Version, Writer};
+use super::violation::{ReplyCode, Violation};
+use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Text};
+use crate::message::{Encoding, Message, Payload, PayloadBuilder};
+use crate::outbox::Outbox;
+
+/// What one channel publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    channel: u16,
+    link: LinkId,
+    /// 4.2.6: a content that is arriving.
+    content: Option<Partial>,
+    published: u64,
+    confirms: Option<Confirms>,
+    /// What goes back to its publisher if there is no queue for it.
+    mandatory: BTreeMap<u64, Message>,
+    /// The router has no room for what is published here.
+    starved: bool,
+}
+
+/// A content of which not all has arrived.
+#[derive(Debug)]
+struct Partial {
+    frames: PayloadBuilder,
+    /// Octets of the body that are to come. None until the header has come.
+    left: Option<u64>,
+}
+
+/// Confirms that have not been written, in order.
+#[derive(Debug)]
+struct Confirms {
+    /// How much was published before confirms were asked for: their count begins behind that.
+    before: u64,
+    /// All up to this one have been told.
+    told: u64,
+    /// All from there up to this one can be told in one go.
+    ready: u64,
+}
+
+impl Publisher {
+    pub(super) fn new(channel: u16, link: LinkId) -> Publisher {
+        Publisher {
+            channel,
+            link,
+            content: None,
+            published: 0,
+            confirms: None,
+            mandatory: BTreeMap::new(),
+            starved: false,
+        }
+    }
+
+    /// Whether a content is arriving, so that no method may come.
+    pub(super) fn is_amid_content(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// Whether confirms have gathered that are to be written at the end of the turn.
+    pub(super) fn has_confirms(&self) -> bool {
+        self.confirms.as_ref().is_some_and(|confirms| confirms.told != confirms.ready)
+    }
+
+    /// confirm.select. Selected again, the count goes on.
+    pub(super) fn select_confirms(&mut self) {
+        self.confirms.get_or_insert(Confirms { before: self.published, told: 0, ready: 0 });
+    }
+
+    /// Takes the frame of a basic.publish whose content is to come.
+    pub(super) fn begin(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
+        let arguments = frame.payload().get(4..).unwrap_or_default();
+        Method::read(PUBLISH, &mut Reader::new(arguments, context.terms.version))?;
+        if self.is_amid_content() {
+            return Err(Violation::content("a method where content was expected"));
+        }
+        let mut partial = Partial { frames: PayloadBuilder::default(), left: None };
+        partial.frames.push(frame.bytes.clone());
+        self.content = Some(partial);
+        context.directory.partial_bytes += frame.bytes.len();
+        check_partial_bytes(context)
+    }
+
+    /// Takes a header or body frame.
+    pub(super) fn on_content(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
+        let Some(mut partial) = self.content.take() else {
+            return Err(Violation::content("content where a method was expected"));
+        };
+        let before = partial.frames.len();
+        let result = partial.push(frame, context.config.max_message_size);
+        context.directory.partial_bytes -= before;
+        match result? {
+            true => self.publish(partial.frames.finish(), context).map_err(|violation| violation.in_method(PUBLISH)),
+            false => {
+                context.directory.partial_bytes += partial.frames.len();
+                self.content = Some(partial);
+                check_partial_bytes(context)
+            }
+        }
+    }
+
+    /// Publishes a content that is all there, by the frames of its publish.
+    pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
+        let Some(content) = Content::of(&payload) else { return Err(malformed(&payload, context.terms.version)) };
+        if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
+            return Err(Violation::content("a content header of another class than its method's"));
+        }
+        if content.is_immediate() {
+            return Err(Violation::new(ReplyCode::NotImplemented, "immediate=true"));
+        }
+        if content.body_size > context.config.max_message_size {
+            return Err(too_large());
+        }
+        check_properties(&content, context.terms)?;
+        let to = match content.exchange() {
+            // Every queue is bound to the default exchange by its name.
+            b"" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
+            _ => Destination::Exchange(content.exchange_address().ok_or_else(not_utf8)?),
+        };
+        let mandatory = content.is_mandatory();
+        self.published += 1;
+        let delivery = DeliveryKey(self.published);
+        let settled = !mandatory && self.confirms.is_none();
+        let message = Message { payload, encoding: Encoding::Amqp091, ..Message::default() };
+        if mandatory {
+            self.mandatory.insert(self.published, message.clone().kept());
+        }
+        context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
+        context.arrivals.push_back(Arrival { delivery: (!settled).then_some(delivery), message });
+        Ok(())
+    }
+
+    /// The router has an outcome for `count` messages that were published one behind the other: returns them, confirms them,
+    /// or both.
+    pub(super) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome, context: &mut Context<'_>) {
+        for delivery in (first.0..).take(count as usize) {
+            self.settle_one(delivery, outcome, context);
+        }
+    }
+
+    fn settle_one(&mut self, delivery: u64, outcome: &Outcome, context: &mut Context<'_>) {
+        let unroutable = is_unroutable(outcome);
+        if let Some(message) = self.mandatory.remove(&delivery)
+            && unroutable
+        {
+            put_return(self.channel, &message, context.terms, context.out);
+        }
+        let Some(confirms) = &mut self.confirms else { return };
+        let Some(number) = delivery.checked_sub(confirms.before).filter(|number| *number > 0) else { return };
+        // What nobody wants has been dealt with.
+        let is_done = *outcome == Outcome::Accepted || unroutable;
+        if is_done && confirms.ready + 1 == number {
+            confirms.ready = number;
+            return;
+        }
+        self.put_confirms(context);
+        let confirm = match is_done {
+            true => Basic::Ack { delivery_tag: number, multiple: false },
+            false => Basic::Nack { delivery_tag: number, multiple: false, requeue: false },
+        };
+        context.tell(self.channel, &Method::Basic(confirm));
+        if let Some(confirms) = self.confirms.as_mut().filter(|confirms| !is_done && confirms.told + 1 == number) {
+            confirms.told = number;
+            confirms.ready = number;
+        }
+    }
+
+    /// Writes the confirms that have gathered.
+    pub(super) fn put_confirms(&mut self, context: &mut Context<'_>) {
+        let Some(confirms) = &mut self.confirms else { return };
+        let (told, ready) = (confirms.told, confirms.ready);
+        if told == ready {
+            return;
+        }
+        confirms.told = ready;
+        let ack = Basic::Ack { delivery_tag: ready, multiple: ready > told + 1 };
+        context.tell(self.channel, &Method::Basic(ack));
+    }
+
+    /// The router has room for what is published here, or has none any more.
+    pub(super) fn set_starved(&mut self, starved: bool, context: &mut Context<'_>) {
+        if std::mem::replace(&mut self.starved, starved) != starved {
+            context.blocking.count(starved, context.terms, context.out);
+        }
+    }
+
+    /// The channel goes, and with it what is arriving on it.
+    pub(super) fn let_go(&mut self, context: &mut Context<'_>) {
+        self.put_confirms(context);
+        if let Some(partial) = self.content.take() {
+            context.directory.partial_bytes -= partial.frames.len();
+        }
+        self.set_starved(false, context);
+    }
+}
+
+impl Partial {
+    /// Adds a frame. True when the content is complete.
+    fn push(&mut self, frame: &Frame, limit: u64) -> Result<bool, Violation> {
+        let payload = frame.payload();
+        let left = match (frame.frame_type, self.left) {
+            (FrameType::Header, None) => {
+                let class = payload.first_chunk().map(|class| u16::from_be_bytes(*class));
+                if class != Some(BASIC) {
+                    return Err(Violation::content("a content header of another class than its method's"));
+                }
+                let size = payload.get(4..PROPERTIES_AT).and_then(|size| size.first_chunk());
+                let size = size.ok_or_else(|| Violation::content("a content header that is cut off"))?;
+                let size = u64::from_be_bytes(*size);
+                // Refused before any of it is kept.
+                if size > limit {
+                    return Err(too_large().in_method(PUBLISH));
+                }
+                size
+            }
+            (FrameType::Body, Some(left)) => left
+                .checked_sub(payload.len() as u64)
+                .ok_or_else(|| Violation::content("a body larger than its header says"))?,
+            (FrameType::Header, Some(_)) => return Err(Violation::content("a second content header")),
+            _ => return Err(Violation::content("a content body without a header")),
+        };
+        self.left = Some(left);
+        // A frame that carries nothing is not kept.
+        if frame.frame_type == FrameType::Header || !payload.is_empty() {
+            self.frames.push(frame.bytes.clone());
+        }
+        Ok(left == 0)
+    }
+}
+
+fn check_partial_bytes(context: &Context<'_>) -> Result<(), Violation> {
+    let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
+    if context.directory.partial_bytes > limit {
+        return Err(Violation::new(ReplyCode::ResourceError, "too much in contents that are still arriving"));
+    }
+    Ok(())
+}
+
+/// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.
+fn check_properties(content: &Content<'_>, terms: &Terms) -> Result<(), Violation> {
+    // No flags, no properties: so it is in many.
+    if content.properties() == [0, 0] {
+        return Ok(());
+    }
+    let properties = Properties::read(content.properties())?;
+    if let Some(user) = properties.user_id
+        && Some(user) != terms.user.as_deref().map(str::as_bytes)
+    {
+        let text = format!("user_id property set to '{}' but authenticated user was another", user.escape_ascii());
+        return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+    }
+    Ok(())
+}
+
+fn is_unroutable(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Rejected(Some(fault)) if fault.reason == Reason::NotFound)
+}
+
+fn too_large() -> Violation {
+    Violation::new(ReplyCode::ContentTooLarge, "message larger than the broker takes")
+}
+
+fn not_utf8() -> Violation {
+    Violation::new(ReplyCode::SyntaxError, "a short string that is not UTF-8")
+}
+
+/// What is wrong with frames that make no publish.
+fn malformed(payload: &Payload, version: Version) -> Violation {
+    let head = payload.head();
+    let size = frame::payload_size(&head, 0).unwrap_or(0);
+    let method = head.get(frame::HEADER..frame::HEADER + size).unwrap_or_default();
+    let arguments = method.get(4..).unwrap_or_default();
+    match Method::read(PUBLISH, &mut Reader::new(arguments, version)) {
+        Err(malformed) => malformed.into(),
+        Ok(_) => Violation::content("a content header that is cut off"),
+    }
+}
+
+/// basic.return: back to its publisher.
+fn put_return(channel: u16, message: &Message, terms: &Terms, out: &mut Outbox) {
+    let Some(content) = Content::of(&message.payload) else { return };
+    let before = out.len();
+    content.put(out, channel, terms.frame_max, |out, address| {
+        out.put_u16(BASIC);
+        out.put_u16(50);
+        let code = ReplyCode::NoRoute;
+        out.put_u16(code.number(terms.version));
+        Writer::new(out, terms.version).shortstr(code.as_str());
+        out.put_slice(address);
+    });
+    out.count_as_answer(out.len() - before);
+}
