@@ -142,12 +142,26 @@ impl Connection {
             };
             match stepped {
                 Ok(true) if self.gathered.is_empty() => {}
-                // What came before the next frame is answered before it is read, unless it may go on with it.
-                Ok(true) if self.postponed.is_none() && self.gathered.goes_on_with(input) => {}
-                Ok(true) => return None,
+                Ok(true) if self.postponed.is_some() => return None,
+                Ok(true) => {
+                    self.gather(input);
+                    // What came before the next frame is answered before it is read, unless it may go on with it.
+                    if !self.gathered.goes_on_with(input) {
+                        return None;
+                    }
+                }
                 Ok(false) => return self.events.pop_front(),
                 Err(violation) => self.fail(&violation, now, out),
             }
+        }
+    }
+
+    /// Takes the transfers that follow those that were gathered, as far as they look as usual.
+    fn gather(&mut self, input: &mut BytesMut) {
+        let Some((link, channel, ..)) = self.gathered.place() else { return };
+        let ours = self.session_on(channel);
+        if let Some(session) = ours.and_then(|ours| self.sessions.get_mut(ours)) {
+            session.gather(link, input, &self.config, &mut self.gathered);
         }
     }
 

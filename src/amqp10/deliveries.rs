@@ -6,16 +6,18 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::definitions::{Condition, ReceiverSettleMode, SequenceNo};
 use super::delivery_state::DeliveryState;
+use super::gathered::Gathered;
 use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
 use super::performative::Transfer;
 use super::session::{Arrived, Context, FULL, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
 use super::transfer;
 use super::violation::Violation;
-use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, Ticket};
+use crate::config::EngineConfig;
+use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, LinkId, Run, Ticket};
 use crate::ledger::Ledger;
 use crate::message::{Message, Payload};
 
@@ -89,6 +91,66 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// 2.7.5: takes the transfers at the start of `input` that follow those which were gathered from a link, while they look as
+    /// usual and nothing is wrong with them. The others are for [`Session::on_transfer`].
+    pub(crate) fn gather(
+        &mut self,
+        link: LinkId,
+        input: &mut BytesMut,
+        config: &EngineConfig,
+        gathered: &mut Gathered,
+    ) {
+        let Some((_, channel, remote_handle, room)) = gathered.place() else { return };
+        let Some(handle) = self.handles.get(remote_handle) else { return };
+        let Some(Link { id, state: LinkState::Attached, end: LinkEnd::Receiver(receiver), unsettled, .. }) =
+            self.links.get_mut(handle).filter(|found| found.id == link)
+        else {
+            return;
+        };
+        let Some(incoming) = self.incoming.as_mut().filter(|_| receiver.partial.is_none()) else { return };
+        let mut left = room.min(receiver.credit as usize).min(self.incoming_window as usize);
+        left = left.min(MAX_UNSETTLED.saturating_sub(incoming.len()));
+        let mut found = [transfer::Usual::default(); Run::MAX];
+        let (mut count, mut end) = (0, 0);
+        let mut next_id = SequenceNo::narrow(incoming.next());
+        for slot in found.iter_mut().take(left) {
+            let frame = input.get(end..).unwrap_or_default();
+            let Some(usual) = transfer::usual(frame, channel, remote_handle, config.max_frame_size) else { break };
+            let too_large = (usual.end - usual.payload_at) as u64 > config.max_message_size;
+            if usual.delivery_id != next_id.0 || too_large {
+                break;
+            }
+            *slot = transfer::Usual { payload_at: end + usual.payload_at, end: end + usual.end, ..usual };
+            end += usual.end;
+            next_id = next_id.next();
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
+        // One buffer for all of them.
+        let frames = input.split_to(end).freeze();
+        for usual in found.iter().take(count) {
+            receiver.use_credit();
+            let delivery = match usual.settled {
+                true => {
+                    incoming.skip();
+                    None
+                }
+                false => {
+                    *unsettled += 1;
+                    Some(DeliveryKey(incoming.push(Arrived { handle, link_serial: id.serial })))
+                }
+            };
+            let message = Message { payload: frames.slice(usual.payload_at..usual.end).into(), ..Message::default() };
+            gathered.push(Arrival { delivery, message }, receiver.credit);
+        }
+        let count = super::types::saturate(count);
+        self.next_incoming_id = self.next_incoming_id.plus(count);
+        self.incoming_window -= count;
+        self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
     }
 
     /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.

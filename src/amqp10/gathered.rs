@@ -60,6 +60,21 @@ impl Gathered {
         }
     }
 
+    /// The link, channel and handle of what has been gathered, if more may go to the router with it; and how many messages.
+    pub(crate) fn place(&self) -> Option<(LinkId, u16, u32, usize)> {
+        let Source { link, to: Destination::Link, channel, handle, .. } = self.source.as_ref()? else { return None };
+        Some((*link, *channel, *handle, self.limit.saturating_sub(self.run.len())))
+    }
+
+    /// Adds a message of the same link, which has so much credit left then.
+    #[inline]
+    pub(crate) fn push(&mut self, arrival: Arrival, credit: u32) {
+        self.run.push(arrival);
+        if let Some(source) = &mut self.source {
+            source.credit = credit;
+        }
+    }
+
     /// Whether the next frame in `input` is a transfer that may go to the router with those before it. A frame that is not all
     /// there, or that is encoded in an unusual way, is not.
     #[inline]

@@ -49,6 +49,70 @@ pub(crate) fn decode(body: &[u8]) -> Option<(Transfer, usize)> {
     (fields.count == 0 && fields.rest.is_empty()).then_some((transfer, payload_at))
 }
 
+/// The whole message of a transfer frame that looks as nearly all do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usual {
+    pub(crate) delivery_id: u32,
+    pub(crate) settled: bool,
+    /// Where the payload begins and ends, from the start of the frame.
+    pub(crate) payload_at: usize,
+    pub(crate) end: usize,
+}
+
+/// Reads the frame at the start of `input` if it is on this channel, of at most `max_frame_size` bytes, all there, and a transfer
+/// on this handle that begins and ends a delivery and says nothing out of the ordinary. None says nothing, as in [`decode`].
+#[inline]
+pub(crate) fn usual(input: &[u8], channel: u16, handle: u32, max_frame_size: u32) -> Option<Usual> {
+    let [s0, s1, s2, s3, 2, 0, c0, c1, code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST8, len, count, ..] = *input
+    else {
+        return None;
+    };
+    // The size of a list counts from behind itself.
+    let (size, payload_at) = (u32::from_be_bytes([s0, s1, s2, s3]), 13 + usize::from(len));
+    let end = size as usize;
+    if u16::from_be_bytes([c0, c1]) != channel || size > max_frame_size || end > input.len() || payload_at > end {
+        return None;
+    }
+    let (said, rest) = uint(input.get(14..payload_at)?)?;
+    let (delivery_id, rest) = uint(rest)?;
+    let [code::VBIN8, tag, ref rest @ ..] = *rest else { return None };
+    let mut rest = rest.get(usize::from(tag)..)?;
+    if said != handle || tag > 32 || count < 3 {
+        return None;
+    }
+    if count > 3 {
+        // Message-format 0, or none.
+        rest = match *rest {
+            [code::NULL | code::UINT0, ref rest @ ..] | [code::SMALLUINT, 0, ref rest @ ..] => rest,
+            _ => return None,
+        };
+    }
+    let mut settled = false;
+    // Of settled, more, rcv-settle-mode, state, resume, aborted, batchable: what makes a difference here is one that is true.
+    for field in 4..count {
+        let (first, others) = rest.split_first()?;
+        rest = others;
+        match (*first, field) {
+            (code::NULL | code::FALSE, _) => {}
+            (code::TRUE, 4) => settled = true,
+            (code::TRUE, 10) => {}
+            _ => return None,
+        }
+    }
+    (rest.is_empty() && count <= 11).then_some(Usual { delivery_id, settled, payload_at, end })
+}
+
+/// A uint in its usual encodings, and what is behind it.
+#[inline]
+fn uint(fields: &[u8]) -> Option<(u32, &[u8])> {
+    match *fields {
+        [code::UINT0, ref rest @ ..] => Some((0, rest)),
+        [code::SMALLUINT, value, ref rest @ ..] => Some((value.into(), rest)),
+        [code::UINT, a, b, c, d, ref rest @ ..] => Some((u32::from_be_bytes([a, b, c, d]), rest)),
+        _ => None,
+    }
+}
+
 /// Fields in their usual encodings. Each method is None for an unusual one, Some(None) for a field that is not there.
 struct Fields<'a> {
     rest: &'a [u8],
@@ -286,6 +350,37 @@ mod tests {
                 let mut reader = Reader::new(&body);
                 prop_assert_eq!(Performative::decode(&mut reader), Ok(Performative::Transfer(transfer)));
                 prop_assert_eq!(reader.rest(), &body[payload_at..]);
+            }
+        }
+
+        #[test]
+        fn the_usual_is_what_the_general_decoder_reads(
+            body in body(), channel in 0..3u16, handle in 0..3u32, cut in 0..3usize,
+        ) {
+            let size = (8 + body.len()) as u32;
+            let mut frame = [&size.to_be_bytes()[..], &[2, 0, 0, 1], &body].concat();
+            frame.truncate(frame.len() - cut.min(body.len()));
+            if let Some(usual) = usual(&frame, channel, handle, 200) {
+                prop_assert!(cut == 0 && channel == 1 && size <= 200);
+                let mut reader = Reader::new(&body);
+                let Ok(Performative::Transfer(transfer)) = Performative::decode(&mut reader) else {
+                    return Err(TestCaseError::fail("it is no transfer"));
+                };
+                let expected = Transfer {
+                    handle,
+                    delivery_id: Some(SequenceNo(usual.delivery_id)),
+                    more: false,
+                    state: None,
+                    resume: false,
+                    aborted: false,
+                    ..transfer.clone()
+                };
+                prop_assert_eq!(&transfer, &expected);
+                prop_assert_eq!(transfer.settled.unwrap_or(false), usual.settled);
+                prop_assert_eq!(transfer.message_format.unwrap_or(0), 0);
+                prop_assert!(transfer.rcv_settle_mode.is_none());
+                prop_assert!(!transfer.delivery_tag.unwrap().is_too_long());
+                prop_assert_eq!(reader.rest(), &frame[usual.payload_at..usual.end]);
             }
         }
 

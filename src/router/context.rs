@@ -10,7 +10,7 @@ use super::store::Waiting;
 use crate::budget::Budget;
 use crate::config::{RoutingConfig, Settlement, Unroutable};
 use crate::counts::Counts;
-use crate::event::{DeliveryKey, Fault, LinkKey, Modified, Outcome, Reason, Ticket};
+use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, Outcome, Party, Reason, Ticket};
 use crate::message::Message;
 
 /// A message on its way into a node.
@@ -88,6 +88,37 @@ impl Context<'_> {
             (Answers::Sender(_), None) => {}
             (Answers::Kept(kept), outcome) => **kept = outcome,
         }
+    }
+
+    /// Hands a consumer as many messages at the start of a run as it can take now, and forgets them; how many that was. None if
+    /// their senders wait for what their receivers say.
+    pub(super) fn forward_run(
+        &mut self,
+        key: LinkKey,
+        arrivals: &mut Vec<Arrival>,
+        from: LinkKey,
+        party: &Option<Party>,
+    ) -> u64 {
+        if self.config.settlement != Settlement::Immediate {
+            return 0;
+        }
+        let Some(mut taker) = self.links.taker(key) else { return 0 };
+        let count = taker.takes_of(arrivals);
+        for Arrival { delivery, message } in arrivals.drain(..count) {
+            let number = self.journal.next_number();
+            let settled = taker.consumer.settles(delivery.is_none());
+            let ticket = self.journal.ticket(number, settled);
+            if self.journal.is_on() {
+                self.journal.came(number, party.clone(), self.address, delivery.is_none(), &message);
+                self.journal.forwarded(number, key, &taker.consumer.name, self.address);
+            }
+            taker.give(message, settled, ticket, self.effects);
+            if let Some(delivery) = delivery {
+                self.journal.told(number, &Outcome::Accepted);
+                self.effects.settle(from, delivery, Outcome::Accepted);
+            }
+        }
+        count as u64
     }
 
     /// Hands a message to a consumer at once and forgets it, if the consumer can take it now.

@@ -12,7 +12,7 @@ use super::exchange::Terminus;
 use super::live::live;
 use super::origins::OriginId;
 use super::store::Waiting;
-use crate::event::{ConnectionKey, ConsumerRequest, Delivery, LinkId, LinkKey, Manner, Outcome, Ticket};
+use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Delivery, LinkId, LinkKey, Manner, Outcome, Ticket};
 use crate::ledger::Ledger;
 use crate::message::Message;
 
@@ -181,6 +181,26 @@ impl Taker<'_> {
             && (self.consumer.passing || (*self.room > 0 && self.window.as_ref().is_none_or(|window| window.units > 0)))
     }
 
+    /// How many of these messages, from the first, it can be given one after the other.
+    pub(super) fn takes_of(&self, arrivals: &[Arrival]) -> usize {
+        let (mut credit, mut room) = (self.consumer.credit, *self.room);
+        let mut window = self.window.as_ref().map(|window| **window);
+        let mut count = 0;
+        for Arrival { message, .. } in arrivals {
+            let is_open = room > 0 && window.is_none_or(|window| window.units > 0);
+            if credit <= 0 || !(is_open || self.consumer.passing) || !self.consumer.fits(message) {
+                break;
+            }
+            credit -= 1;
+            room -= bytes(message);
+            if let Some(window) = &mut window {
+                window.units -= units(message, window.unit);
+            }
+            count += 1;
+        }
+        count
+    }
+
     /// Whether a message may be larger than what can be written of it at once.
     pub(super) fn may_not_finish(&self, message: &Message) -> bool {
         self.window.as_ref().is_some_and(|window| units(message, window.unit) >= window.units)
@@ -190,7 +210,7 @@ impl Taker<'_> {
     pub(super) fn give(&mut self, message: Message, settled: bool, ticket: Ticket, effects: &mut Effects) {
         let units = self.window.as_ref().map_or(1, |window| units(&message, window.unit));
         self.consumer.credit -= 1;
-        *self.room -= i64::try_from(message.payload.len()).unwrap_or(i64::MAX / 2) + HEAD;
+        *self.room -= bytes(&message);
         if let Some(window) = &mut self.window {
             window.units -= units;
         }
@@ -202,6 +222,11 @@ impl Taker<'_> {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         self.consumer.pending.push(Delivery { message, settled, ticket, units });
     }
+}
+
+/// Bytes that a message takes in an outbox, about.
+fn bytes(message: &Message) -> i64 {
+    i64::try_from(message.payload.len()).unwrap_or(i64::MAX / 2) + HEAD
 }
 
 /// Units of a window that a message takes.

@@ -55,6 +55,9 @@ impl Router {
         let mut unserved = Vec::new();
         self.work(id, |node, context| {
             let mut answers = Answers::Sender(from);
+            if !is_ended {
+                node.forward_run(&mut run.arrivals, from, &party, context);
+            }
             for Arrival { delivery, message } in run.arrivals.drain(..) {
                 let number = context.journal.next_number();
                 if context.journal.is_on() {

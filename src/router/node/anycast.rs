@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::row::Row;
 use super::waiting::drop_unfit;
-use crate::event::LinkKey;
+use crate::event::{Arrival, LinkKey, Party};
 use crate::message::Message;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Links;
@@ -20,6 +20,21 @@ pub(in crate::router) struct Anycast {
 }
 
 impl Anycast {
+    /// Hands over as many messages at the start of a run as can go out at once, where one consumer gets all of them.
+    pub(super) fn forward_run(
+        &mut self,
+        arrivals: &mut Vec<Arrival>,
+        from: LinkKey,
+        party: &Option<Party>,
+        context: &mut Context<'_>,
+    ) {
+        if self.store.is_empty()
+            && let Some(only) = self.ready.only()
+        {
+            context.counts.topic += context.forward_run(only, arrivals, from, party);
+        }
+    }
+
     /// Takes over a message. Gives it back if nobody is there for it.
     #[inline]
     pub(super) fn offer(

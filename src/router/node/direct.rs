@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::waiting::drop_unfit;
-use crate::event::LinkKey;
+use crate::event::{Arrival, LinkKey, Party};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::store::{Store, Waiting};
 
@@ -16,6 +16,21 @@ pub(in crate::router) struct Direct {
 }
 
 impl Direct {
+    /// Hands over as many messages at the start of a run as can go out at once.
+    pub(super) fn forward_run(
+        &self,
+        arrivals: &mut Vec<Arrival>,
+        from: LinkKey,
+        party: &Option<Party>,
+        context: &mut Context<'_>,
+    ) {
+        if let Some(first) = self.consumers.first()
+            && self.store.is_empty()
+        {
+            context.counts.direct += context.forward_run(*first, arrivals, from, party);
+        }
+    }
+
     /// Takes over a message. Gives it back if nobody is there for it.
     #[inline]
     pub(super) fn offer(

@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use super::context::{Answers, Context, Incoming};
 use super::links::Outstanding;
 use crate::config::Distribution;
-use crate::event::{ConnectionKey, Effect, Fault, LinkKey, NodeKind, Outcome};
+use crate::event::{Arrival, ConnectionKey, Effect, Fault, LinkKey, NodeKind, Outcome, Party};
 
 use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
@@ -84,6 +84,23 @@ impl Node {
         match self {
             Node::Queue(queue) => Some(queue),
             _ => None,
+        }
+    }
+
+    /// Hands over as many messages at the start of a run as can go out at once without more ado. The others are offered one by
+    /// one.
+    pub(super) fn forward_run(
+        &mut self,
+        arrivals: &mut Vec<Arrival>,
+        from: LinkKey,
+        party: &Option<Party>,
+        context: &mut Context<'_>,
+    ) {
+        match self {
+            Node::Direct(node) => node.forward_run(arrivals, from, party, context),
+            Node::Anycast(node) => node.forward_run(arrivals, from, party, context),
+            // A copy for each, or stored first.
+            Node::Multicast(_) | Node::Queue(_) => {}
         }
     }
 

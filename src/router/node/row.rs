@@ -26,6 +26,11 @@ impl Row {
         None
     }
 
+    /// The consumer that stands there, if there is no other.
+    pub(super) fn only(&self) -> Option<LinkKey> {
+        self.0.front().copied().filter(|_| self.0.len() == 1)
+    }
+
     /// Ends the turn of the consumer that stands first: it goes to the end.
     #[inline]
     pub(super) fn pass(&mut self) {
