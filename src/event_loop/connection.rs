@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
+use super::fairness::Account;
 use super::wire::Tap;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
 use crate::clock::system_now;
@@ -17,10 +18,6 @@ use crate::outbox::Outbox;
 use crate::protocol::Frontend;
 use crate::timers::Timer;
 use crate::transport::{Received, Transport};
-
-/// Bytes that are read from one connection in one turn. With the time it takes to route them, this is how long one busy
-/// connection keeps the others waiting.
-const TURN_BYTES: usize = 256 * 1024;
 
 /// Bytes of one read.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -52,7 +49,10 @@ pub(super) struct Peer {
     inbox: BytesMut,
     pub(super) outbox: Outbox,
     /// Whether the slot is in `EventLoop::unread`.
-    pub(super) is_unread: bool,
+    is_unread: bool,
+    /// Whether a turn ended before the engine had read what has arrived.
+    is_interrupted: bool,
+    account: Account,
     /// Whether the slot is in `EventLoop::touched`.
     pub(super) is_touched: bool,
     /// Whether messages have been put into the outbox since the router was told last how much room it has.
@@ -69,6 +69,11 @@ impl Peer {
     /// Whether the peer keeps sending requests without reading the replies: more than [`MAX_ANSWERS`] bytes of them wait.
     fn is_flooding(&self) -> bool {
         self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
+    }
+
+    /// Whether there may be something to be read that the peer may have read now.
+    fn has_more(&self) -> bool {
+        (self.is_interrupted || self.transport.readable) && !self.is_flooding()
     }
 
     /// Bytes of messages that the outbox takes.
@@ -132,7 +137,9 @@ impl EventLoop {
             frontend: Frontend::new(self.config.clone(), name, self.now),
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
-            is_unread: true,
+            is_unread: false,
+            is_interrupted: false,
+            account: Account::default(),
             is_touched: false,
             was_sent_to: false,
             ended: false,
@@ -140,48 +147,54 @@ impl EventLoop {
             timer: None,
         });
         self.router.set_room(key, OUTBOX_BYTES);
-        self.unread.push_back(slot);
+        self.queue_for_reading(slot);
         self.touch(slot);
     }
 
-    /// Reads from a connection, at most [`TURN_BYTES`]. What is left over is read in the next turn.
+    /// Has a connection read when its turn comes.
+    pub(super) fn queue_for_reading(&mut self, slot: usize) {
+        if let Some(peer) = self.peers.get_mut(slot).filter(|peer| !peer.is_unread) {
+            peer.is_unread = true;
+            self.unread.push(slot, &mut peer.account);
+        }
+    }
+
+    /// Reads from a connection once, or goes on where the last turn ended. What is left over then is read when the connection is
+    /// next again.
     pub(super) fn read(&mut self, slot: usize) {
-        let mut budget = TURN_BYTES;
-        loop {
-            let Some(peer) = self.peers.get_mut(slot) else { return };
-            peer.is_unread = false;
-            if !peer.transport.readable || peer.is_flooding() {
-                break;
-            }
-            if budget < READ_BYTES {
-                peer.is_unread = true;
-                self.unread.push_back(slot);
-                break;
-            }
+        let done = self.unread.done();
+        let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.is_unread) else { return };
+        peer.is_unread = false;
+        if peer.is_interrupted && !peer.is_flooding() {
+            self.receive(slot, 0);
+        } else if peer.has_more() {
             match peer.transport.read(&mut self.buffer) {
-                Received::Bytes(count) => {
-                    budget -= count;
-                    self.receive(slot, count);
-                }
-                Received::Nothing => break,
-                Received::End => {
-                    peer.ended = true;
-                    break;
-                }
+                Received::Bytes(count) => self.receive(slot, count),
+                Received::Nothing => {}
+                Received::End => peer.ended = true,
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(slot) {
+            self.unread.charge(&mut peer.account, done);
+            if peer.has_more() {
+                self.queue_for_reading(slot);
             }
         }
         self.touch(slot);
     }
 
-    /// Lets the engine read the `count` bytes in `self.buffer`, and the router answer each event before the next.
+    /// Lets the engine read the `count` bytes in `self.buffer`, and the router answer each event before the next, until nothing
+    /// is left or the turn is over.
     fn receive(&mut self, slot: usize, count: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let own = !peer.inbox.is_empty();
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
+        let (mut unread, replied) = (inbox.len(), peer.outbox.answers());
         let mut view = self.view(slot, &inbox);
         let mut run = std::mem::take(&mut self.run);
         run.limit = if self.hooks.on_message.is_some() { 1 } else { Run::MAX };
+        let mut is_interrupted = false;
         while let Some(peer) = self.peers.get_mut(slot) {
             let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut run);
             let key = peer.key;
@@ -189,11 +202,19 @@ impl EventLoop {
                 self.show_received(slot, view, inbox.len());
             }
             let Some(event) = event else { break };
+            self.unread.count_event(&event, &run, unread - inbox.len());
+            unread = inbox.len();
             self.on_event(key, event, &mut run);
             self.apply_effects();
+            if self.unread.is_turn_over() {
+                is_interrupted = true;
+                break;
+            }
         }
         self.run = run;
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
+        peer.is_interrupted = is_interrupted;
         if own {
             // An empty inbox gives its memory back.
             peer.inbox = if inbox.is_empty() { BytesMut::new() } else { inbox };
@@ -288,9 +309,8 @@ impl EventLoop {
                 self.relieved.push(peer.key);
             }
         }
-        if peer.transport.readable && !peer.is_unread && !peer.is_flooding() {
-            peer.is_unread = true;
-            self.unread.push_back(slot);
+        if peer.has_more() {
+            self.queue_for_reading(slot);
         }
         self.set_timer(slot);
         true

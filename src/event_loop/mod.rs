@@ -1,8 +1,8 @@
 //! The event loop owns the only `Poll`, every connection, the router and the timers, and runs them on one thread. No protocol
 //! and no address is known here: events go from engines to the router, effects from the router to engines.
 //!
-//! A turn polls; obeys commands; accepts; reads from each socket that is ready, a bounded amount (the engine turns bytes into
-//! events, the router each event into effects on links, until there are none left); fires timers; publishes the counters;
+//! A turn polls; obeys commands; accepts; reads from sockets that are ready, until the turn's work is done (the engine turns
+//! bytes into events, the router each event into effects on links, until there are none left); fires timers; publishes the counters;
 //! writes once to every connection that has output; and drops what is closed. What a turn leaves unfinished is taken up by the
 //! next one, which does not wait then.
 //!
@@ -11,6 +11,7 @@
 //! | `mod.rs` | turns |
 //! | `advance.rs` | advancing a manual clock, turn by turn |
 //! | `connection.rs` | one connection's turn: accept, read, write, close |
+//! | `fairness.rs` | who is read next, and when a turn has read enough |
 //! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
 //! | `commands.rs` | obeying handles, and publishing what has changed |
 //! | `shared.rs` | what handles can read or wait for without asking the loop |
@@ -22,6 +23,7 @@
 mod advance;
 mod commands;
 mod connection;
+mod fairness;
 mod hooks;
 mod looking;
 mod reports;
@@ -53,8 +55,11 @@ use crate::recorder::Recorder;
 use crate::router::{Router, Wanted};
 use crate::timers::Timers;
 
-/// Connections that are accepted in one turn, from each listener.
-const TURN_ACCEPTS: usize = 64;
+/// Connections that are accepted in one turn, from each listener. Each costs about as much as a hundred messages.
+const TURN_ACCEPTS: usize = 16;
+
+/// Sockets that one poll can find ready.
+const READY_EVENTS: usize = 1024;
 
 /// Time between an accept that failed (for want of descriptors, say) and the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -67,6 +72,7 @@ pub(crate) use shared::{AtWork, Shared};
 
 use advance::Advance;
 use connection::{Peer, READ_BYTES};
+use fairness::ReadQueue;
 use hooks::Delayed;
 use reports::Reports;
 
@@ -113,7 +119,7 @@ pub(crate) struct EventLoop {
     /// Timers by the system's clock, whatever the broker's is.
     real_timers: Timers<Wake>,
     /// Slots with bytes that have not been read yet.
-    unread: VecDeque<usize>,
+    unread: ReadQueue,
     /// Slots that something was done to in this turn.
     touched: Vec<usize>,
     /// Connections that the router may send to again.
@@ -188,7 +194,7 @@ impl EventLoop {
             run: Run::default(),
             timers: Timers::default(),
             real_timers: Timers::default(),
-            unread: VecDeque::new(),
+            unread: ReadQueue::default(),
             touched: Vec::new(),
             relieved: Vec::new(),
             events: VecDeque::new(),
@@ -229,7 +235,7 @@ impl EventLoop {
     }
 
     fn take_turns(&mut self) -> io::Result<()> {
-        let mut ready = Events::with_capacity(256);
+        let mut ready = Events::with_capacity(READY_EVENTS);
         while !(self.stop == Stop::Now || self.stop == Stop::WhenClosed && self.peers.is_empty()) {
             let wait = self.wait();
             match self.poll.poll(&mut ready, wait) {
@@ -309,10 +315,11 @@ impl EventLoop {
             return self.announce();
         }
         self.accept();
-        for _ in 0..self.unread.len() {
-            if let Some(slot) = self.unread.pop_front() {
-                self.read(slot);
-            }
+        self.unread.begin_turn();
+        while !self.unread.is_turn_over()
+            && let Some(slot) = self.unread.pop()
+        {
+            self.read(slot);
         }
         for key in std::mem::take(&mut self.relieved) {
             if let Some(peer) = self.peers.get(key.slot as usize).filter(|peer| peer.key == key) {
@@ -331,15 +338,15 @@ impl EventLoop {
         if event.is_writable() {
             peer.transport.now_writable();
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        let has_ended = event.is_read_closed() || event.is_error();
+        if event.is_readable() || has_ended {
             peer.transport.readable = true;
-            peer.transport.end_announced |= event.is_read_closed() || event.is_error();
-            if !peer.is_unread {
-                peer.is_unread = true;
-                self.unread.push_back(slot);
-            }
+            peer.transport.end_announced |= has_ended;
+            self.queue_for_reading(slot);
         }
-        self.touch(slot);
+        if event.is_writable() || has_ended {
+            self.touch(slot);
+        }
     }
 
     /// Has [`EventLoop::finish`] called for a connection at the end of the turn.
@@ -357,6 +364,7 @@ impl EventLoop {
     fn apply_effects(&mut self) {
         loop {
             while let Some(effect) = self.router.poll_effect() {
+                self.unread.count_effect(&effect);
                 let key = effect.link().connection;
                 let slot = key.slot as usize;
                 let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };

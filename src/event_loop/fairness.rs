@@ -1,0 +1,212 @@
+//! Who is read next, and when a turn has read enough.
+//!
+//! Next is always the connection that the loop has worked for least, so that a client that says little is served before all
+//! those that keep the broker busy, and those share what is left evenly. A turn ends when its work is done, whoever it was for:
+//! what the turn has to say is written then, and the sockets are polled again. So a client that comes with its first word waits
+//! for one turn at most, however many others flood the broker.
+//!
+//! Work is counted, not measured: bytes that were read, and what they led to. One unit is a byte of a message that passes
+//! through, a nanosecond or two.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::event::{Effect, Event, Run};
+
+/// Work of one turn: 256 KiB of small messages and what becomes of them, well below a millisecond.
+pub(super) const TURN_WORK: u64 = 512 * 1024;
+
+/// Work by which a connection can be ahead of those that are never done. What it has not used beyond that, because it had
+/// nothing to say for a while, is no credit for a flood.
+const HEAD_START: u64 = 64 * 1024;
+
+/// Work for a message, a disposition or credit, on its way in and once more for each link that hears of it.
+const MESSAGE: u64 = 100;
+
+/// Work for an attach, a declaration or anything else that changes what is there.
+const CHANGE: u64 = 2000;
+
+/// Work for a byte of a reply. Small requests with small replies (an empty flow with echo, a begin) cost more than their bytes.
+const REPLY_BYTE: u64 = 5;
+
+/// Work that has been done for one connection, and a place among the others'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Account(u64);
+
+/// Connections that have something to be read, the one with the least work first.
+#[derive(Debug, Default)]
+pub(super) struct ReadQueue {
+    /// With equal accounts, who came first is first.
+    waiting: BinaryHeap<Reverse<(Account, u64, usize)>>,
+    next_serial: u64,
+    /// The account of the last one that was next, and of about everybody who is never done.
+    level: Account,
+    /// Work done since the broker was made.
+    done: u64,
+    turn_ends_at: u64,
+}
+
+impl ReadQueue {
+    pub(super) fn begin_turn(&mut self) {
+        self.turn_ends_at = self.done + TURN_WORK;
+    }
+
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.done >= self.turn_ends_at
+    }
+
+    /// Puts a connection into the queue. The caller sees to it that it is not in there.
+    pub(super) fn push(&mut self, slot: usize, account: &mut Account) {
+        *account = Account(self.level.0.saturating_sub(HEAD_START)).max(*account);
+        self.waiting.push(Reverse((*account, self.next_serial, slot)));
+        self.next_serial += 1;
+    }
+
+    /// Takes out the connection that is next.
+    pub(super) fn pop(&mut self) -> Option<usize> {
+        let Reverse((account, _, slot)) = self.waiting.pop()?;
+        self.level = self.level.max(account);
+        Some(slot)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Counts bytes that were read without leading to an event, and replies of all kinds.
+    pub(super) fn count_bytes(&mut self, read: usize, replied: usize) {
+        self.done += read as u64 + REPLY_BYTE * replied as u64;
+    }
+
+    /// Counts an event, with the messages of its run and the bytes that led to it.
+    pub(super) fn count_event(&mut self, event: &Event, run: &Run, read: usize) {
+        self.done += read as u64
+            + match event {
+                Event::Messages { .. } => MESSAGE * run.arrivals.len() as u64,
+                Event::Answer { .. } | Event::Sent { .. } | Event::Credit { .. } | Event::Window { .. } => MESSAGE,
+                _ => CHANGE,
+            };
+    }
+
+    /// Counts what an event has led to at one link.
+    pub(super) fn count_effect(&mut self, effect: &Effect) {
+        self.done += match effect {
+            Effect::Deliver { deliveries, .. } => MESSAGE * deliveries.len() as u64,
+            Effect::Settle { .. } | Effect::Grant { .. } | Effect::GrantMore { .. } | Effect::Drained { .. } => MESSAGE,
+            _ => CHANGE,
+        };
+    }
+
+    /// Where the count stands, for [`ReadQueue::charge`].
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Charges a connection for all that has been done since `done` was asked for.
+    pub(super) fn charge(&self, account: &mut Account, done: u64) {
+        account.0 += self.done - done;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections that each have this much to be read, at so much a read; who is read in each turn.
+    struct Scene {
+        queue: ReadQueue,
+        accounts: Vec<Account>,
+    }
+
+    impl Scene {
+        fn new(connections: usize) -> Scene {
+            Scene { queue: ReadQueue::default(), accounts: vec![Account::default(); connections] }
+        }
+
+        fn push(&mut self, slot: usize) {
+            self.queue.push(slot, &mut self.accounts[slot]);
+        }
+
+        /// Takes one turn, in which `read` says what a read costs and whether there is more. Returns who was read.
+        fn turn(&mut self, read: impl Fn(usize) -> (usize, bool)) -> Vec<usize> {
+            let mut order = Vec::new();
+            self.queue.begin_turn();
+            while !self.queue.is_turn_over()
+                && let Some(slot) = self.queue.pop()
+            {
+                let before = self.queue.done();
+                let (bytes, more) = read(slot);
+                self.queue.count_bytes(bytes, 0);
+                self.queue.charge(&mut self.accounts[slot], before);
+                order.push(slot);
+                if more {
+                    self.push(slot);
+                }
+            }
+            order
+        }
+    }
+
+    const READ: usize = 64 * 1024;
+
+    #[test]
+    fn one_alone_has_the_whole_turn() {
+        let mut scene = Scene::new(1);
+        scene.push(0);
+        assert_eq!(scene.turn(|_| (READ, true)).len(), 8);
+        assert_eq!(scene.turn(|_| (READ, true)).len(), 8);
+    }
+
+    #[test]
+    fn floods_share_evenly_over_the_turns() {
+        let mut scene = Scene::new(20);
+        (0..20).for_each(|slot| scene.push(slot));
+        let mut reads = [0; 20];
+        for _ in 0..20 {
+            scene.turn(|_| (READ, true)).into_iter().for_each(|slot| reads[slot] += 1);
+        }
+        assert_eq!(reads, [8; 20]);
+    }
+
+    #[test]
+    fn who_says_little_is_first_in_the_next_turn() {
+        let mut scene = Scene::new(101);
+        (0..100).for_each(|slot| scene.push(slot));
+        // Everybody has been read, some twice.
+        (0..20).for_each(|_| drop(scene.turn(|_| (READ, true))));
+        for _ in 0..1000 {
+            scene.push(100);
+            let order = scene.turn(|slot| if slot == 100 { (200, false) } else { (READ, true) });
+            let place = order.iter().position(|slot| *slot == 100);
+            assert_eq!(place, Some(0), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn who_was_away_has_saved_nothing() {
+        let mut scene = Scene::new(2);
+        scene.push(0);
+        (0..100).for_each(|_| drop(scene.turn(|_| (READ, true))));
+        scene.push(1);
+        let order = scene.turn(|_| (READ, true));
+        assert_eq!(order, [1, 1, 0, 1, 0, 1, 0, 1], "a head start of one read, and then half of it");
+    }
+
+    #[test]
+    fn dear_reads_count_as_more() {
+        let mut scene = Scene::new(2);
+        (0..2).for_each(|slot| scene.push(slot));
+        let mut reads = [0; 2];
+        for _ in 0..100 {
+            scene
+                .turn(|slot| (if slot == 0 { READ } else { 8 * READ }, true))
+                .into_iter()
+                .for_each(|slot| reads[slot] += 1);
+        }
+        assert!(reads[0] > 7 * reads[1], "{reads:?}");
+    }
+}
