@@ -1,6 +1,8 @@
-//! The `fakebroker` command: the broker for everyone who is not a Rust test. What it promises: its first line on standard output says where it listens, flushed, when it accepts
-//! connections; SIGINT and SIGTERM stop it cleanly, exit code 0; an address that cannot be had is one line on standard error,
-//! exit code 1; wrong usage is exit code 2; the log goes to standard error.
+//! The `fakebroker` command: the broker for everyone who is not a Rust test.
+//!
+//! Promises: the first line on standard output names the address, flushed, when the broker accepts connections; SIGINT and
+//! SIGTERM stop the broker cleanly with exit code 0; an address that cannot be bound is one line on standard error and exit
+//! code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
 //! `args.rs` is what can be said on the command line, `trace.rs` where a trace goes, `control/` what can be said on standard
 //! input. `client/` is the command as a client: `send`, `receive`, `ping`.
@@ -41,7 +43,7 @@ struct Line {
     client: Option<Client>,
 }
 
-/// Lines with the seconds since the start, as in a trace.
+/// Logs to standard error; each line begins with the seconds since the start, as in a trace.
 fn log_to_standard_error(verbosity: log::LevelFilter) {
     let start = Instant::now();
     env_logger::Builder::new()
@@ -72,9 +74,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> io::Result<()> {
     let (sender, news) = channel();
-    // Before anybody is told that we are ready: from then on a signal is expected to be handled.
+    // Signals are watched before the first line goes out: whoever has read it may send one.
     watch_signals(sender.clone())?;
-    // One, whose port is kept if it is told to go down.
+    // A group of one keeps its port while the broker is down.
     let brokers = Arc::new(args.builder()?.group(1)?);
     if args.control() {
         control::serve(Arc::clone(&brokers), args.hold(), sender)?;
@@ -98,7 +100,7 @@ fn plain(brokers: &Group) -> io::Result<()> {
     out.flush()
 }
 
-/// Whoever asks twice means at once.
+/// Stops the broker with a close for every client; a second request meanwhile stops it at once.
 fn stop_clean(broker: &Broker, news: Receiver<Shutdown>) {
     let handle = broker.handle();
     std::thread::spawn(move || {

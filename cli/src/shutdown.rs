@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// What the main thread waits for.
+/// The event that the main thread waits for.
 pub(crate) enum Shutdown {
     /// The control channel has failed: no command can come any more.
     Failed(io::Error),

@@ -1,4 +1,4 @@
-//! `--trace`: where the trace goes, and how it is written there.
+//! `--trace` and `--trace-format`: opens the file and hands it to the builder.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use fakebroker::{Builder, TraceFormat};
 
-/// What `--trace-format` can be.
+/// The values of `--trace-format`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum TraceFormatArg {
     Text,
@@ -35,7 +35,7 @@ pub(crate) fn to(builder: Builder, file: &Path, format: Option<TraceFormatArg>) 
             Box::new(File::create(file).map_err(named)?)
         }
     };
-    // It is flushed after each turn in which something happened.
+    // The broker flushes it after each turn in which something happened.
     builder.trace_to(format, BufWriter::new(writer))
 }
 

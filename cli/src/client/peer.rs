@@ -8,7 +8,7 @@ use fakebroker::connector::{Channel, Connector, Error};
 
 use crate::parse::seconds;
 
-/// Where to connect, and how long to wait.
+/// The broker to connect to, and the time that each step may take.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Peer {
     /// The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, where all but the host may be left out
@@ -30,7 +30,7 @@ impl Peer {
     }
 }
 
-/// What the command says in its one line before it exits with 1.
+/// An error that ends the command with exit code 1; its text is the one line on standard error.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(super) String);
 
@@ -52,7 +52,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// How far a long run has got, on standard error where somebody looks at it.
+/// Shows on standard error how far a long run has got, if that is a terminal.
 pub(crate) struct Progress {
     what: &'static str,
     of: Option<u64>,
@@ -83,7 +83,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
-            // The line is for what comes next.
+            // Clears the line.
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -13,26 +13,26 @@ use super::rules::{Rules, read_reason};
 use super::waiting::Wait;
 use super::{pictures, trace};
 
-/// Changes when a client of the control lines has to know.
+/// The version of the control lines. A change that breaks clients raises it.
 const PROTOCOL: u32 = 2;
 
 /// The longest time that a clock can be advanced by at once: ten years.
 const MAX_ADVANCE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// What the commands work on.
+/// The state that commands read and change.
 pub(super) struct Control {
-    /// One broker, whose port is kept while it is down.
+    /// A group of one broker, which keeps its port while the broker is down.
     brokers: Arc<Group>,
     is_up: bool,
     rules: Rules,
     inbox: Inbox,
-    /// Commands that have waited.
+    /// Number of `wait` commands so far; each `wait` is known by its number.
     waits: u64,
 }
 
-/// What comes of a command.
+/// The result of a command.
 pub(super) enum Answered {
-    /// This is said, and the next one is obeyed.
+    /// The answer to print; the next command follows.
     Said(Map<String, Json>),
     /// The program ends, with a close for every client or without.
     Ends(Ending),
@@ -49,7 +49,7 @@ impl Control {
 
     pub(super) fn obey(&mut self, command: &str, mut fields: Fields) -> Result<Answered, Refusal> {
         let answer = match command {
-            // These take whatever stands beside them.
+            // Version 1 of these lines had these four, and ignored other members.
             "counts" => json!({"counts": pictures::counts(&self.broker().counts())}),
             "start" => self.start()?,
             "stop" => return Ok(Answered::Ends(Ending::Crash)),
@@ -68,7 +68,7 @@ impl Control {
         }
     }
 
-    /// What happened, and waiting until it has.
+    /// Commands that look and wait.
     fn look(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
         let broker = self.broker();
         Ok(match command {
@@ -122,9 +122,9 @@ impl Control {
         })
     }
 
-    /// Waits in a thread of its own, so that the end of the input ends it.
+    /// Runs a wait in a thread of its own, so that the end of the input can cut it short.
     fn wait(&mut self, wait: Wait) -> Result<Json, Refusal> {
-        // What is so already is so after the end of the input too.
+        // A condition that holds now is reported even after the end of the input.
         if let Ok(answer) = wait.until(self.broker(), Duration::ZERO) {
             return Ok(answer);
         }
@@ -137,7 +137,7 @@ impl Control {
         self.inbox.await_answer(number).unwrap_or_else(|| Err("the input has ended, and so does the wait".into()))
     }
 
-    /// The broker as a whole, up and down.
+    /// Commands for the broker as a whole: restart, pause, crash, shutdown.
     fn run(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
         let endings = [("crash", Ending::Crash), ("clean", Ending::Clean)];
         match command {
@@ -202,7 +202,7 @@ impl Control {
         held.map_err(|error| error.to_string())
     }
 
-    /// Connections, links and credit.
+    /// Commands for connections, links and credit.
     fn steer(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
         let broker = self.broker();
         Ok(match command {
@@ -266,7 +266,7 @@ impl Control {
     }
 }
 
-/// Which links are meant: those that are as all of these members say.
+/// Reads which links a command is for: those that match all of its members.
 fn read_links(fields: &mut Fields) -> Result<impl Fn(&Link) -> bool + use<>, Refusal> {
     let connection = fields.number::<u32>("connection")?.map(ConnectionId::from);
     let (name, address) = (fields.text("name")?, fields.text("address")?);

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-/// What is left of an object.
+/// The members of an object that have not been read yet.
 pub(super) struct Fields {
-    /// What its members' names begin with, where it is a member itself: `properties.`.
+    /// The prefix of the names in errors, for an object that is a member itself: `properties.`.
     path: String,
     members: Map<String, Json>,
 }
 
-/// Why a command cannot be carried out.
+/// The reason why a command cannot be carried out.
 pub(super) type Refusal = String;
 
 impl Fields {
@@ -21,7 +21,7 @@ impl Fields {
         Fields { path: String::new(), members }
     }
 
-    /// A member as it is, null included.
+    /// Takes a member as it is, null included.
     pub(super) fn take(&mut self, name: &str) -> Option<Json> {
         self.members.remove(name)
     }
@@ -61,7 +61,7 @@ impl Fields {
         self.read(name, |json| json.as_bool().ok_or_else(|| instead("true or false", &json)))
     }
 
-    /// A whole number that fits.
+    /// Reads a whole number that fits the type.
     pub(super) fn number<T: TryFrom<u64> + Limit>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
         self.read(name, |json| {
             let number = json.as_u64().and_then(|number| T::try_from(number).ok());
@@ -74,7 +74,7 @@ impl Fields {
         self.required(name, "a whole number", found)
     }
 
-    /// A time in seconds, none longer than the limit.
+    /// Reads a time in seconds, at most `limit`.
     pub(super) fn seconds(&mut self, name: &str, limit: Duration) -> Result<Option<Duration>, Refusal> {
         self.read(name, |json| {
             let time = json.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -88,7 +88,7 @@ impl Fields {
         self.required(name, "a number of seconds", found)
     }
 
-    /// One of several words.
+    /// Reads one of several words.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Refusal> {
         self.read(name, |json| {
             let found = choices.iter().find(|(word, _)| json.as_str() == Some(word));
@@ -105,13 +105,13 @@ impl Fields {
         self.read(name, object)
     }
 
-    /// The members of a member.
+    /// Takes a member that is an object, and has its members read in turn.
     pub(super) fn inner(&mut self, name: &str) -> Result<Option<Fields>, Refusal> {
         let path = format!("{}{name}.", self.path);
         Ok(self.object(name)?.map(|members| Fields { path, members }))
     }
 
-    /// There are no others.
+    /// Refuses members that have not been read: the command does not know them.
     pub(super) fn end(&self) -> Result<(), Refusal> {
         match self.members.keys().next() {
             Some(name) => Err(format!("{} is not known here", self.called(name))),
@@ -163,7 +163,7 @@ fn words<T>(choices: &[(&str, T)]) -> String {
     words.join(" or ")
 }
 
-/// What is there in the place of what is expected; long things shortened.
+/// Describes a value for an error, shortened if it is long.
 pub(super) fn instead(expected: &str, found: &Json) -> Refusal {
     const SHOWN: usize = 100;
     let found = found.to_string();

@@ -1,5 +1,5 @@
-//! Lines of standard input on their way to whoever obeys them. They are read by a thread of its own, so that the end of the
-//! input is seen while a command waits.
+//! Queues lines of standard input for the thread that obeys them. Another thread reads them, so that the end of the input is
+//! seen while a command waits.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -9,13 +9,13 @@ use serde_json::Value as Json;
 
 use super::fields::Refusal;
 
-/// Lines that are read ahead.
+/// The number of lines that are read ahead.
 const MAX_LINES: usize = 1024;
 
-/// What came of a wait.
+/// The result of a wait.
 type Waited = Result<Json, Refusal>;
 
-/// See the module. Clones are the same inbox.
+/// Lines that have been read and answers of waits that have ended. Clones share both.
 #[derive(Clone, Default)]
 pub(super) struct Inbox(Arc<(Mutex<State>, Condvar)>);
 
@@ -24,12 +24,12 @@ struct State {
     lines: VecDeque<Vec<u8>>,
     is_over: bool,
     error: Option<io::Error>,
-    /// To the command of that number, which waits.
+    /// The answer to the `wait` of this number.
     answer: Option<(u64, Waited)>,
 }
 
 impl Inbox {
-    /// Reads standard input to its end.
+    /// Reads standard input to its end. Blocks while enough lines are read ahead.
     pub(super) fn fill(&self) {
         let mut input = io::stdin().lock();
         let ended = loop {
@@ -44,7 +44,7 @@ impl Inbox {
         self.change(|state| (state.is_over, state.error) = (true, ended));
     }
 
-    /// The next line. None when there is no more.
+    /// Takes the next line, and blocks until there is one. None at the end of the input.
     pub(super) fn line(&self) -> io::Result<Option<Vec<u8>>> {
         let mut state = self.when(|state| state.is_over || !state.lines.is_empty());
         let line = state.lines.pop_front();
@@ -55,12 +55,12 @@ impl Inbox {
         }
     }
 
-    /// Answers the command of that number, if it waits still.
+    /// Answers the `wait` of that number, if it has not been given up.
     pub(super) fn answer(&self, number: u64, answer: Waited) {
         self.change(|state| state.answer = Some((number, answer)));
     }
 
-    /// The answer to the command of that number. None if the input ends before there is one.
+    /// Blocks until the `wait` of that number is answered. None if the input ends before that.
     pub(super) fn await_answer(&self, number: u64) -> Option<Waited> {
         let is_its = |state: &State| state.answer.as_ref().is_some_and(|(to, _)| *to == number);
         let mut state = self.when(|state| state.is_over || is_its(state));

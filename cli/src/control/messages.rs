@@ -10,12 +10,12 @@ use super::base64;
 use super::fields::{Fields, Refusal, array, instead, text};
 use super::values;
 
-/// How much is said of a message.
+/// How much of a message an answer shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Detail {
-    /// Values with their exact types.
+    /// Shows values with their exact types.
     pub(super) typed: bool,
-    /// The bytes as they came, too.
+    /// Adds the encoded bytes of the message.
     pub(super) raw: bool,
 }
 
@@ -25,7 +25,7 @@ impl Detail {
     }
 }
 
-/// An object in the making.
+/// Builds a JSON object, without members that say nothing.
 #[derive(Default)]
 struct Object(Map<String, Json>);
 
@@ -38,7 +38,7 @@ impl Object {
         json.into_iter().for_each(|json| self.put(name, json));
     }
 
-    /// Unless it is empty.
+    /// Adds a member unless its value is empty.
     fn put_object(&mut self, name: &str, object: Object) {
         if !object.0.is_empty() {
             self.put(name, object.0);
@@ -67,7 +67,7 @@ fn seen(seen: &Seen, Detail { typed, raw }: Detail) -> Json {
             Fate::Forwarded => "forwarded",
             Fate::Dropped(_) => "dropped",
             Fate::Decided => "decided",
-            // The library may learn others.
+            // Fate is non-exhaustive: the library may add variants.
             _ => "unknown",
         },
     );
@@ -90,7 +90,7 @@ fn party(party: &Party) -> Json {
     json!({"connection": party.connection.get(), "link": party.link})
 }
 
-/// An outcome is a word, `outcome`, null if there is none; what belongs to it is beside it.
+/// Adds `outcome`, null if there is none, and the members that belong to it.
 fn put_outcome(object: &mut Object, outcome: Option<&Outcome>) {
     let word = match outcome {
         None => return object.put("outcome", Json::Null),
@@ -111,14 +111,14 @@ fn put_outcome(object: &mut Object, outcome: Option<&Outcome>) {
     object.put("outcome", word);
 }
 
-/// As the answer to `inject`.
+/// Writes an outcome as the answer to `inject`.
 pub(super) fn outcome(outcome: Option<&Outcome>) -> Json {
     let mut object = Object::default();
     put_outcome(&mut object, outcome);
     Json::Object(object.0)
 }
 
-/// What a message says, and nothing of what befell it.
+/// Writes the content of a message, without its history.
 pub(crate) fn content(message: &Message) -> Json {
     let mut object = Object::default();
     put_content(&mut object, message, false);
@@ -188,7 +188,7 @@ fn properties(properties: &Properties, typed: bool) -> Object {
     object
 }
 
-/// Takes a message out of a command's members.
+/// Reads a message from a command's members.
 pub(super) fn read(fields: &mut Fields) -> Result<Message, Refusal> {
     let mut message = Message::default();
     message.header = read_header(fields)?;
@@ -239,7 +239,7 @@ fn read_properties(fields: &mut Fields) -> Result<Properties, Refusal> {
     Ok(properties)
 }
 
-/// AMQP 1.0, 3.2.11 to 3.2.14: what an id can be.
+/// Reads a message-id; AMQP 1.0, 3.2.11 to 3.2.14, has the types.
 fn read_id(json: Json) -> Result<Value, Refusal> {
     let wrong = || instead("a string, a whole number, @uuid or @binary", &json);
     match values::read(json.clone())? {
@@ -267,7 +267,7 @@ fn read_time(json: Json) -> Result<i64, Refusal> {
 }
 
 fn read_body(fields: &mut Fields) -> Result<Body, Refusal> {
-    // A body that is null is one, and different from none.
+    // A null body is a body, unlike an absent one.
     let value = fields.take("value").map(values::read).transpose().map_err(|why| format!("\"value\": {why}"))?;
     let bodies = [
         fields.text("text")?.map(|text| Body::Value(text.into())),

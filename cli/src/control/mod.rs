@@ -36,8 +36,8 @@ use fields::Fields;
 use inbox::Inbox;
 pub(super) use messages::content;
 
-/// Says where the broker is and takes commands from then on, in threads of their own. With `hold` nothing listens before the
-/// command to start.
+/// Prints the first line, then takes commands in threads of their own. With `hold` the broker does not listen before the command
+/// `start`.
 pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<Shutdown>) -> io::Result<()> {
     if !hold {
         brokers.start(0)?;
@@ -54,7 +54,7 @@ pub(super) fn serve(brokers: Arc<Group>, hold: bool, news: Sender<Shutdown>) -> 
     Ok(())
 }
 
-/// With several addresses all of them, beside the first.
+/// The first line: `url` is the first address; `urls` are all of them, if there are several.
 fn event(name: &str, addrs: &[SocketAddr]) -> Json {
     let urls: Vec<String> = addrs.iter().map(|addr| format!("amqp://{addr}")).collect();
     match urls.as_slice() {
@@ -63,7 +63,7 @@ fn event(name: &str, addrs: &[SocketAddr]) -> Json {
     }
 }
 
-/// Commands, until one of them or the end of the input ends it all.
+/// Obeys commands until one of them, or the end of the input, ends the program.
 fn obey(mut control: Control, inbox: &Inbox) -> io::Result<Shutdown> {
     while let Some(line) = inbox.line()? {
         let answered = command(&line).and_then(|(name, fields)| control.obey(&name, fields));
@@ -85,7 +85,7 @@ fn obey(mut control: Control, inbox: &Inbox) -> io::Result<Shutdown> {
     Ok(Shutdown::AtOnce)
 }
 
-/// The command that a line holds, and what it says beside its name.
+/// Reads a line: the command's name and its other members.
 fn command(line: &[u8]) -> Result<(String, Fields), String> {
     let json: Json = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
     let mut members = match json {

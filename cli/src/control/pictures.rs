@@ -1,4 +1,4 @@
-//! Who is there and what waits where, in JSON.
+//! Connections, links, addresses and reports in JSON.
 
 use fakebroker::{Connection, Counts, Link, Report, Route, Violation};
 use serde_json::{Map, Value as Json, json};
@@ -63,7 +63,7 @@ fn violations(violations: &[Violation]) -> Json {
     violations.iter().map(one).collect()
 }
 
-/// The lists of a report, and all of it as text.
+/// Writes a report: its lists, and all of it as text.
 pub(super) fn report(found: &Result<(), Report>) -> Json {
     let Err(report) = found else {
         return json!({
@@ -71,7 +71,7 @@ pub(super) fn report(found: &Result<(), Report>) -> Json {
             "unclosed_connections": [],
         });
     };
-    // Its first line says where in this program it was asked for.
+    // The first line of its text names a line of this file, which says nothing to a client.
     let text = report.to_string();
     let lines: Vec<&str> = text.lines().skip(1).map(str::trim_start).collect();
     json!({

@@ -8,7 +8,7 @@ use fakebroker::{Admission, Connection, Handle, Link, Seen, Verdict};
 
 use super::fields::{Fields, Refusal};
 
-/// See the module. Clones are the same rules.
+/// All rules, by what they are for. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Rules(Arc<Mutex<Sets>>);
 
@@ -20,14 +20,14 @@ struct Sets {
 }
 
 struct Rule<V> {
-    /// What has to be as it says, by name.
+    /// Facts by name, and the pattern that each has to match.
     wanted: Vec<(&'static str, String)>,
     verdict: V,
-    /// How often it still decides. None: always.
+    /// How often the rule still decides. None: always.
     left: Option<u64>,
 }
 
-/// A message is not held up longer than this.
+/// The longest delay of a message.
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 impl Rules {
@@ -122,7 +122,7 @@ impl<V> Rule<V> {
     }
 }
 
-/// What the first rule says that fits, and it has one time less.
+/// Takes the verdict of the first rule that fits, and counts it.
 fn decide<V: Clone>(rules: &mut [Rule<V>], fact: impl Fn(&str) -> Option<String>) -> Option<V> {
     let fits = |(name, pattern): &(&str, String)| fact(name).is_some_and(|text| is_match(pattern, &text));
     let rule = rules.iter_mut().find(|rule| rule.left != Some(0) && rule.wanted.iter().all(fits))?;
@@ -130,12 +130,12 @@ fn decide<V: Clone>(rules: &mut [Rule<V>], fact: impl Fn(&str) -> Option<String>
     Some(rule.verdict.clone())
 }
 
-/// Whether a text is as a pattern has it: the same, where `*` stands for any text.
+/// Whether a text matches a pattern, in which `*` stands for any text.
 fn is_match(pattern: &str, text: &str) -> bool {
     let Some((begin, rest)) = pattern.split_once('*') else { return pattern == text };
     let (middle, end) = rest.rsplit_once('*').map_or(("", rest), |(middle, end)| (middle, end));
     let between = text.strip_prefix(begin).and_then(|text| text.strip_suffix(end));
-    // The first place for each piece leaves the most room for the next.
+    // Taking the first place for each piece leaves the most room for the next.
     let mut pieces = middle.split('*');
     between.is_some_and(|between| {
         pieces.try_fold(between, |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
@@ -191,7 +191,7 @@ fn read_admission(fields: &mut Fields, condition: &str) -> Result<Admission, Ref
     Ok(Admission::Refuse { condition, description })
 }
 
-/// `condition` and `description`, what a client is told.
+/// Reads `condition` and `description`: what a client is told.
 pub(super) fn read_reason(fields: &mut Fields, condition: &str) -> Result<(String, String), Refusal> {
     let given = fields.read("condition", |json| {
         let text = super::fields::text(json)?;

@@ -20,7 +20,7 @@ pub(super) fn show(broker: &Broker, fields: &mut Fields) -> Result<Json, Refusal
     let events = broker.trace();
     let shown = events.get(events.len().saturating_sub(last.unwrap_or(usize::MAX))..).unwrap_or_default();
     let lines = shown.iter().map(|event| match format {
-        // It is JSON: it would be text in JSON if it were not.
+        // The library's lines are JSON; one that is not becomes a JSON string.
         TraceFormat::Json => serde_json::from_str(&event.to_json()).unwrap_or_else(|_| event.to_string().into()),
         _ => Json::from(event.to_string()),
     });

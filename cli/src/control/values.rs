@@ -26,7 +26,7 @@ use super::fields::{Refusal, array, instead, text};
 /// Values in values: one less than is read of a message, for the map that it may be in.
 const MAX_DEPTH: usize = 31;
 
-/// With `typed`, what is read back is the same value.
+/// Writes a value. With `typed`, reading it back gives the same value.
 pub(super) fn write(value: &Value, typed: bool) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -49,7 +49,7 @@ pub(super) fn write(value: &Value, typed: bool) -> Json {
         Value::Decimal128(bytes) => tagged("decimal128", hex(bytes)),
         Value::Char(char) => tagged("char", char.to_string()),
         Value::Timestamp(millis) => tagged("timestamp", *millis),
-        // It is printed as RFC 4122 has it.
+        // Written in the form of RFC 4122.
         Value::Uuid(_) => tagged("uuid", value.to_string()),
         Value::Binary(bytes) => tagged("binary", base64::encode(bytes)),
         Value::String(text) => text.as_str().into(),
@@ -70,7 +70,7 @@ fn tagged(name: &str, json: impl Into<Json>) -> Json {
     Json::Object(object)
 }
 
-/// With its type only if that is asked for.
+/// Writes the value with its type if `typed`, else alone.
 fn width(name: &str, json: impl Into<Json>, typed: bool) -> Json {
     if typed { tagged(name, json) } else { json.into() }
 }
@@ -95,7 +95,7 @@ pub(super) fn list(items: &[Value], typed: bool) -> Json {
     items.iter().map(|item| write(item, typed)).collect()
 }
 
-/// An object, if that says all: its members have no order.
+/// Writes a map as an object if its keys are distinct texts, else as a list of pairs.
 fn map(entries: &[(Value, Value)], typed: bool) -> Json {
     let names = entries.iter().map(|(key, _)| match key {
         Value::String(name) => Some(name.as_str()),
@@ -124,7 +124,7 @@ fn pairs(entries: &[(Value, Value)], typed: bool) -> Json {
     tagged("map", pairs)
 }
 
-/// A map whose keys are symbols by definition: annotations.
+/// Writes annotations: a map whose keys are symbols by definition.
 pub(super) fn annotations(entries: &[(Value, Value)], typed: bool) -> Json {
     let names = entries.iter().map(|(key, _)| match key {
         Value::Symbol(name) if !name.starts_with('@') => Some(name.as_str()),
@@ -143,7 +143,7 @@ pub(super) fn read(json: Json) -> Result<Value, Refusal> {
     read_at(json, 0)
 }
 
-/// See [`annotations`].
+/// Reads annotations; see [`annotations`].
 pub(super) fn read_annotations(json: Json) -> Result<Vec<(Value, Value)>, Refusal> {
     match json {
         Json::Object(members) if !members.contains_key("@map") => {
@@ -204,7 +204,7 @@ fn read_tagged(name: &str, members: Map<String, Json>, depth: usize) -> Result<V
         "short" => Value::Short(signed(&json)?.try_into().map_err(|_| large())?),
         "int" => Value::Int(signed(&json)?.try_into().map_err(|_| large())?),
         "long" => Value::Long(signed(&json)?),
-        // Rust's way to narrow a number: the nearest that there is.
+        // Narrowing takes the nearest float.
         "float" => Value::Float(float(&json).ok_or_else(|| wrong(FLOAT, &json))? as f32),
         "double" => Value::Double(float(&json).ok_or_else(|| wrong(FLOAT, &json))?),
         "decimal32" => Value::Decimal32(bytes_of(&json).ok_or_else(|| wrong("8 hexadecimal digits", &json))?),
@@ -263,7 +263,7 @@ fn uuid(json: &Json) -> Option<[u8; 16]> {
     if lengths == [8, 4, 4, 4, 12] { unhex(&parts.concat()) } else { None }
 }
 
-/// Bytes in base64.
+/// Reads bytes in base64.
 pub(super) fn binary(json: Json) -> Result<Vec<u8>, Refusal> {
     let bytes = json.as_str().and_then(base64::decode);
     bytes.ok_or_else(|| instead("base64 with its padding", &json))

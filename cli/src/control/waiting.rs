@@ -1,4 +1,4 @@
-//! `wait`: what can be waited for, and for how long.
+//! The command `wait`: its conditions, and for how long.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::fields::{Fields, Refusal};
 use super::messages::{self, Detail};
 use super::pictures;
 
-/// How long is waited if nothing is said.
+/// The time-out of a `wait` that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Nothing is waited for longer than this.
+/// The longest time-out that is taken.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What a command asked to wait for.
+/// A `wait` command, read.
 pub(super) struct Wait {
     pub(super) timeout: Duration,
     what: What,
-    /// In words.
+    /// The condition in words.
     text: String,
 }
 
@@ -72,7 +72,7 @@ impl Wait {
         Ok(Wait { timeout, what, text })
     }
 
-    /// Waits, on the caller's thread, no longer than `timeout`; in vain, it tells what happened instead.
+    /// Blocks until the condition holds, at most for `timeout`; the error then says what happened instead.
     pub(super) fn until(&self, handle: &Handle, timeout: Duration) -> Result<Json, Refusal> {
         let waited = match &self.what {
             What::Counts { at_least, equal } => {
@@ -98,7 +98,7 @@ impl Wait {
             What::Settled => handle.wait_for_settled(timeout).map(|()| json!({})),
         };
         waited.map_err(|error| {
-            // Not where in this program, but what the command said.
+            // The library names the caller's line, here this file's; the command's words replace it.
             let what = format!("waited {:?} in vain for {}", self.timeout, self.text);
             error.to_string().replacen(&error.what, &what, 1)
         })
@@ -117,7 +117,7 @@ fn read_counts(fields: &mut Fields) -> Result<(What, String), Refusal> {
     Ok((What::Counts { at_least, equal }, text))
 }
 
-/// Counters and numbers for them.
+/// Reads an object of counters and numbers.
 fn numbers(fields: &mut Fields, name: &str) -> Result<Vec<(String, u64)>, Refusal> {
     let Some(mut inner) = fields.inner(name)? else { return Ok(Vec::new()) };
     let mut numbers = Vec::new();
@@ -128,7 +128,7 @@ fn numbers(fields: &mut Fields, name: &str) -> Result<Vec<(String, u64)>, Refusa
     Ok(numbers)
 }
 
-/// `1 message`, `2 messages`
+/// Writes `1 message`, `2 messages`.
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
