@@ -116,8 +116,10 @@ impl Source {
         self
     }
 
-    /// How many messages may come before they are asked for by [`Channel::receive`]: the link-credit that is kept up. With 0
-    /// each call asks for one. Default: 10.
+    /// How many messages may come before [`Channel::receive`] asks for them: the link-credit that is kept up. With 0 each call
+    /// asks for one. Default: 10.
+    ///
+    /// [`Channel::receive`]: crate::connector::Channel::receive
     ///
     /// ```
     /// use std::time::Duration;
@@ -157,8 +159,8 @@ impl From<String> for Source {
     }
 }
 
-/// A link of a [`Channel`] that sends. It is a name: dropping it leaves the link where it is, [`Channel::close_sender`]
-/// closes it.
+/// A link of a [`Channel`](crate::connector::Channel) that sends. It is a name: dropping it leaves the link where it is,
+/// [`close_sender`](crate::connector::Channel::close_sender) closes it.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) channel: u64,
@@ -174,8 +176,8 @@ impl Sender {
     }
 }
 
-/// A link of a [`Channel`] that receives. It is a name: dropping it leaves the link where it is,
-/// [`Channel::close_receiver`] closes it.
+/// A link of a [`Channel`](crate::connector::Channel) that receives. It is a name: dropping it leaves the link where it is,
+/// [`close_receiver`](crate::connector::Channel::close_receiver) closes it.
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) channel: u64,
