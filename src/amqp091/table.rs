@@ -3,6 +3,8 @@
 //! The types are those that clients and brokers have agreed on in practice: where the specification's own letters differ
 //! (`b`, `s`, `l`, `L`), what RabbitMQ and its clients mean by them.
 
+use std::collections::HashSet;
+
 use bytes::{BufMut, BytesMut};
 
 use super::types::{Argument, Malformed, Reader, Result, Version, Writer, saturate};
@@ -101,7 +103,10 @@ impl Field<'_> {
             Field::LongString(bytes) => text_or_bytes(bytes),
             Field::Bytes(bytes) => Value::Binary(bytes.to_vec()),
             Field::Table(table) => {
-                Value::Map(table.values().map(|(name, value)| (Value::String(name), value)).collect())
+                // A map has each name once.
+                let mut seen = HashSet::new();
+                let entries = table.values().filter(|(name, _)| seen.insert(name.clone()));
+                Value::Map(entries.map(|(name, value)| (Value::String(name), value)).collect())
             }
             Field::Array(elements) => Value::List(elements.iter().map(Field::to_value).collect()),
         }

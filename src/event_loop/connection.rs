@@ -279,6 +279,7 @@ impl EventLoop {
         }
         self.apply_effects();
         self.note_breaches(slot);
+        self.note_losses(slot);
         self.show_sent(slot);
         let Some(peer) = self.peers.get_mut(slot) else { return true };
         if peer.transport.write(&mut peer.outbox).is_err() {

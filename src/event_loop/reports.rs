@@ -76,6 +76,16 @@ impl EventLoop {
         }
     }
 
+    /// Records what could not be said to a peer in its protocol since the last turn.
+    pub(super) fn note_losses(&mut self, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let (id, name, notes) = (ConnectionId::of(peer.key), peer.frontend.name().clone(), peer.frontend.take_notes());
+        for note in notes {
+            log::info!("{name}: in a message that was translated, {note}");
+            self.recorder().noted(Some(id), &format!("translated: {note}"));
+        }
+    }
+
     /// Records that a connection ends. Call it before the engine is told.
     pub(super) fn note_end(&mut self, peer: &Peer) {
         self.recorder().disconnected(ConnectionId::of(peer.key));

@@ -24,6 +24,8 @@ pub(crate) struct Frontend {
     engine: Engine,
     /// The first bytes were nothing that is spoken here.
     breach: Option<Breach>,
+    /// What was lost in translation, for who keeps a record.
+    notes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(crate) struct Language {
 impl Frontend {
     pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant) -> Frontend {
         let until = now + config.handshake_time_out;
-        Frontend { config, name, engine: Engine::AwaitHeader { until }, breach: None }
+        Frontend { config, name, engine: Engine::AwaitHeader { until }, breach: None, notes: Vec::new() }
     }
 
     /// The peer's socket address.
@@ -135,11 +137,11 @@ impl Frontend {
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => {
-                translate(deliveries, Encoding::Amqp10);
+                translate(deliveries, Encoding::Amqp10, &mut self.notes);
                 connection.deliver(link, deliveries, out);
             }
             Engine::Amqp091(connection) => {
-                translate(deliveries, Encoding::Amqp091);
+                translate(deliveries, Encoding::Amqp091, &mut self.notes);
                 connection.deliver(link, deliveries, out);
             }
             Engine::AwaitHeader { .. } | Engine::Refused => deliveries.clear(),
@@ -162,6 +164,11 @@ impl Frontend {
             Engine::Amqp091(connection) => connection.poll_breach(),
             Engine::AwaitHeader { .. } | Engine::Refused => self.breach.take(),
         }
+    }
+
+    /// What could not be said to the peer in its protocol, for whoever keeps a record of it.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// How the bytes on the wire are split and put into words.
@@ -274,10 +281,10 @@ impl Frontend {
 }
 
 /// Puts messages of the other protocol into this one's words.
-fn translate(deliveries: &mut [Delivery], encoding: Encoding) {
+fn translate(deliveries: &mut [Delivery], encoding: Encoding, notes: &mut Vec<String>) {
     for Delivery { message, .. } in deliveries {
         if message.encoding != encoding {
-            *message = translation::translated(std::mem::take(message), encoding);
+            *message = translation::translated(std::mem::take(message), encoding, notes);
         }
     }
 }

@@ -13,6 +13,10 @@
 //! | app-id | annotation `x-app-id` |
 //! | headers | application properties; tables and arrays, which those may not have, as annotations |
 //! | body | data; of 1.0 a string, a symbol or bytes too. Any other body crosses encoded, with the type `amqp-1.0` |
+//!
+//! What the other protocol has no legal way to say is left out, and noted. A symbol of 1.0 is ASCII: another content-type,
+//! content-encoding or name of a table or array stays behind. A short string of 0-9-1 is UTF-8 and no longer than 255 octets:
+//! longer text is cut, and ids that are no text become the headers `x-message-id` and `x-correlation-id`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -42,21 +46,41 @@ pub(crate) fn read(encoding: Encoding, payload: &[u8]) -> Result<content::Messag
     }
 }
 
-/// The message for a peer that speaks the other encoding. What cannot be read goes out as bytes.
-pub(crate) fn translated(message: Message, to: Encoding) -> Message {
+/// The message for a peer that speaks the other encoding. What cannot be read goes out as bytes. What cannot be said there is
+/// added to `notes`.
+pub(crate) fn translated(message: Message, to: Encoding, notes: &mut Vec<String>) -> Message {
     let payload = match to {
         Encoding::Amqp10 => {
-            let read = read_091(&message.payload);
             let unread = || content::Message::data(message.payload.contiguous().to_vec());
-            Payload::from(amqp10::content::encode(&read.unwrap_or_else(unread)))
+            let mut read = read_091(&message.payload).unwrap_or_else(unread);
+            keep_symbols_ascii(&mut read, notes);
+            Payload::from(amqp10::content::encode(&read))
         }
         Encoding::Amqp091 => {
             let whole = message.payload.contiguous();
             let read = amqp10::read_message(&whole).unwrap_or_else(|_| content::Message::data(whole.to_vec()));
-            write_091(&read, message.routing.as_deref())
+            write_091(&read, message.routing.as_deref(), notes)
         }
     };
     Message { payload, encoding: to, format: 0, history: message.history, routing: message.routing }
+}
+
+/// Leaves out what would become a symbol that no client of 1.0 can decode.
+fn keep_symbols_ascii(message: &mut content::Message, notes: &mut Vec<String>) {
+    let mut leave_out = |what: &str| notes.push(format!("{what} is left out: it is not ASCII, as 1.0 demands"));
+    let own = &mut message.properties;
+    for (name, text) in [("content-type", &mut own.content_type), ("content-encoding", &mut own.content_encoding)] {
+        if text.as_ref().is_some_and(|text| !text.is_ascii()) {
+            leave_out(&format!("{name} {:?}", text.take().unwrap_or_default()));
+        }
+    }
+    message.message_annotations.retain(|(name, _)| match name.as_str() {
+        Some(name) if !name.is_ascii() => {
+            leave_out(&format!("header {name:?}"));
+            false
+        }
+        _ => true,
+    });
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -108,7 +132,7 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
     Some(message)
 }
 
-fn write_091(message: &content::Message, routing: Option<&Routing>) -> Payload {
+fn write_091(message: &content::Message, routing: Option<&Routing>, notes: &mut Vec<String>) -> Payload {
     let annotation = |name: &str| message.get_annotation(name).and_then(Value::as_str);
     // Without both, the engine that delivers it says from which queue it comes.
     let (exchange, key) = routing.map_or(("", ""), |routing| (&routing.exchange, &routing.key));
@@ -137,8 +161,23 @@ fn write_091(message: &content::Message, routing: Option<&Routing>) -> Payload {
             Some(_) => {}
         }
     }
+    let mut id = |name: &str, value: &Option<Value>| {
+        let bytes = value.as_ref().map(id_bytes)?;
+        if std::str::from_utf8(&bytes).is_ok() {
+            return Some(bytes);
+        }
+        let header = format!("x-{name}");
+        put(&mut headers, &header, &Value::Binary(bytes));
+        notes.push(format!("{name} becomes the header {header}: it is not UTF-8, as 0-9-1 demands"));
+        None
+    };
+    let correlation_id = id("correlation-id", &own.correlation_id);
+    let message_id = id("message-id", &own.message_id);
+    let user_id = own.user_id.as_deref().filter(|user| std::str::from_utf8(user).is_ok());
+    if user_id.is_none() && own.user_id.is_some() {
+        notes.push("user-id is left out: it is not UTF-8, as 0-9-1 demands".to_owned());
+    }
     let headers = headers.as_table();
-    let (correlation_id, message_id) = (own.correlation_id.as_ref().map(id), own.message_id.as_ref().map(id));
     let expiration = message.header.ttl.map(|ttl| ttl.as_millis().to_string());
     let properties = Properties {
         content_type: own.content_type.as_deref().map(str::as_bytes),
@@ -152,15 +191,37 @@ fn write_091(message: &content::Message, routing: Option<&Routing>) -> Payload {
         message_id: message_id.as_deref(),
         timestamp: own.creation_time.and_then(|millis| u64::try_from(millis / 1000).ok()),
         kind: kind.map(str::as_bytes),
-        user_id: own.user_id.as_deref(),
+        user_id,
         app_id: annotation(APP_ID).map(str::as_bytes),
         cluster_id: None,
     };
+    note_what_is_cut(exchange, key, &properties, notes);
     amqp091::compose(exchange.as_bytes(), key.as_bytes(), &properties, &body)
 }
 
+/// 4.2.5.3: a short string has 255 octets at most.
+fn note_what_is_cut(exchange: &str, key: &str, properties: &Properties<'_>, notes: &mut Vec<String>) {
+    let texts = [
+        ("exchange", Some(exchange.as_bytes())),
+        ("routing key", Some(key.as_bytes())),
+        ("content-type", properties.content_type),
+        ("content-encoding", properties.content_encoding),
+        ("correlation-id", properties.correlation_id),
+        ("reply-to", properties.reply_to),
+        ("message-id", properties.message_id),
+        ("type", properties.kind),
+        ("user-id", properties.user_id),
+        ("app-id", properties.app_id),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text.filter(|text| text.len() > 255) {
+            notes.push(format!("{name} is cut: it has {} octets, and 0-9-1 allows 255", text.len()));
+        }
+    }
+}
+
 /// An id as text, unless it is bytes.
-fn id(value: &Value) -> Vec<u8> {
+fn id_bytes(value: &Value) -> Vec<u8> {
     match value {
         Value::Binary(bytes) => bytes.clone(),
         Value::String(text) => text.clone().into_bytes(),

@@ -2,7 +2,10 @@
 
 use fakebroker::{Body, Broker, Message, Outcome, Value};
 
-use crate::support::{ACCEPTED, Peer, accepted, each_row};
+use crate::support::{
+    ACCEPTED, APPLICATION_PROPERTIES, MESSAGE_ANNOTATIONS, PROPERTIES, Peer, Value as Wire, accepted, each_row,
+    sections, symbol,
+};
 use crate::support091::*;
 
 #[test]
@@ -209,4 +212,65 @@ fn long_text_of_1_0_is_cut_between_characters() {
     let properties = peer.get("q", true).unwrap().properties;
     let text: Vec<u8> = "ä".repeat(127).into_bytes();
     assert!(properties.ends_with(&[&[254], &text[..]].concat()));
+}
+
+/// There is a line of the trace that has this text.
+fn expect_traced(broker: &Broker, text: &str) {
+    let lines = broker.trace();
+    assert!(lines.iter().any(|line| line.to_string().contains(text)), "{text:?} in {lines:#?}");
+}
+
+#[test]
+fn what_1_0_cannot_say_is_left_out_and_noted() {
+    let broker = Broker::start().unwrap();
+    let mut old = Peer091::opened(&broker);
+    old.declare("queue.a");
+    let short = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+    let headers = [
+        table_entry("tischläufer", &[bool_entry("b", true)]),
+        text_entry("größe", "übergroß"),
+        table_entry("fine", &[text_entry("k", "one"), text_entry("k", "two")]),
+    ];
+    let properties = [vec![0xe0, 0], short("text/plän"), short("gzïp"), sized(&headers.concat())].concat();
+    old.send(publish(1, "", "queue.a", &[], &properties, b"hello"));
+    let mut new = Peer::opened(&broker);
+    new.attach_receiver("r", 0, "queue.a", 1);
+    let sections = sections(&new.expect_transfer().payload);
+    let find = |wanted: u64| sections.iter().find(|(code, _)| *code == wanted).map(|(_, content)| content.clone());
+    // 1.6.21: a symbol is ASCII. The test's own decoder takes them as they are.
+    if let Some(Wire::List(fields)) = find(PROPERTIES) {
+        assert!(fields.iter().skip(6).take(2).all(|field| *field == Wire::Null), "{fields:?}");
+    }
+    let Some(Wire::Map(annotations)) = find(MESSAGE_ANNOTATIONS) else { panic!("no annotations") };
+    for (name, _) in &annotations {
+        assert!(matches!(name, Wire::Symbol(name) if name.is_ascii()), "{name:?}");
+    }
+    // A map has each of its names once.
+    let fine = annotations.iter().find(|(name, _)| *name == symbol("fine")).map(|(_, value)| value);
+    assert_eq!(fine, Some(&Wire::Map(vec![("k".into(), "one".into())])));
+    // Names of properties are text, which may be any.
+    let named = Wire::Map(vec![("größe".into(), "übergroß".into())]);
+    assert_eq!(find(APPLICATION_PROPERTIES), Some(named));
+    for what in ["content-type \"text/plän\" is left out", "content-encoding", "header \"tischläufer\" is left out"] {
+        expect_traced(&broker, what);
+    }
+}
+
+#[test]
+fn what_0_9_1_cannot_say_is_cut_or_elsewhere_and_noted() {
+    let broker = Broker::start().unwrap();
+    let mut old = Peer091::opened(&broker);
+    old.declare("q");
+    let mut message = Message::text("x").correlation_id(Value::Binary(b"\xff\x00".to_vec()));
+    message.properties.user_id = Some(b"\xfe".to_vec());
+    message.properties.reply_to = Some("r".repeat(300));
+    assert_eq!(broker.inject("q", message), Some(Outcome::Accepted));
+    let properties = old.get("q", true).unwrap().properties;
+    // Headers, delivery-mode and reply-to, and nothing else.
+    let headers = sized(&entry("x-correlation-id", b'x', sized(b"\xff\x00")));
+    let expected = [&[0x32, 0][..], &headers, &[1, 255], &[b'r'; 255]].concat();
+    assert_eq!(properties, expected);
+    for what in ["correlation-id becomes the header", "user-id is left out", "reply-to is cut: it has 300 octets"] {
+        expect_traced(&broker, what);
+    }
 }
