@@ -252,7 +252,7 @@ impl Handle {
 
     /// Puts a message in as if a client had sent it, unsettled. Returns what that client would have been told by now: none if
     /// it would still be waiting. It does not pass [`Handle::on_message`]. What a receiver is sent of it goes out after this
-    /// returns.
+    /// returns. At `/exchanges/NAME/KEY` it goes by the exchange NAME with the routing key KEY, both percent-encoded.
     ///
     /// ```
     /// # use fakebroker::{Broker, Message, Outcome};

@@ -21,6 +21,8 @@ mod declared;
 mod equivalence;
 mod headers;
 mod terminus;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::collections::{HashMap, HashSet};
