@@ -102,7 +102,8 @@
 //! It can refuse who connects or attaches ([`on_connect`](Handle::on_connect), [`on_attach`](Handle::on_attach)), let senders
 //! wait for credit ([`withhold`](Handle::withhold), [`grant`](Handle::grant)), hang ([`pause`](Handle::pause)), and end
 //! connections and links, with a word or without ([`disconnect`](Handle::disconnect), [`close`](Handle::close),
-//! [`detach`](Handle::detach)).
+//! [`detach`](Handle::detach)). With [`Builder::manual_clock`] time is the test's own: an idle time-out of an hour takes one
+//! [`advance`](Handle::advance).
 //!
 //! ## Verify
 //!
@@ -150,7 +151,7 @@
 //! To follow a message from socket to socket, read in this order:
 //!
 //! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
-//! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`: its tools;
+//! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`, `clock.rs`: its tools;
 //! 3. `protocol/`: which protocol is this? and a message of one in the words of the other;
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
 //!    its elders, likewise;

@@ -6,6 +6,7 @@
 //! | `builder.rs` | settings |
 //! | `mod.rs` | starting, stopping |
 //! | `handle.rs` | what can be asked of a broker and done to it |
+//! | `time.rs` | time that passes when a test says so |
 //! | `waiting.rs` | waiting until something has happened |
 //! | `report.rs` | what is wrong at the end of a test |
 //! | `group.rs` | several brokers, for failover |
@@ -14,6 +15,7 @@ mod builder;
 mod group;
 mod handle;
 mod report;
+mod time;
 mod waiting;
 
 use std::io;
