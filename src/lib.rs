@@ -152,7 +152,8 @@
 //!
 //! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
 //! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`, `clock.rs`: its tools;
-//! 3. `protocol/`: which protocol is this? and a message of one in the words of the other;
+//! 3. `tap/`: what sees each frame between socket and engine; `protocol/`: which protocol is this? and a message of one in the
+//!    words of the other;
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
 //!    its elders, likewise;
 //! 5. `event/`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what

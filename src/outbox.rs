@@ -2,7 +2,7 @@
 //!
 //! Small pieces are copied into one growing buffer (cheaper than a chained slice), large ones are chained as they are.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::io::IoSlice;
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ const CHAIN_FROM: usize = 4 * 1024;
 /// A buffer no larger than this is not worth handing round.
 const KEEP_CAPACITY: usize = 1024;
 
-/// See the module.
+/// The bytes that wait for one socket, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     chained: VecDeque<Bytes>,
@@ -79,22 +79,26 @@ impl Outbox {
 
     /// Fills `slices` with what comes first; returns how many it used.
     pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let open = (!self.open.is_empty()).then_some(&self.open[..]);
-        let pieces = self.chained.iter().map(|piece| &piece[..]).chain(open);
         let mut used = 0;
-        for (slot, piece) in slices.iter_mut().zip(pieces) {
+        for (slot, piece) in slices.iter_mut().zip(self.pieces(0)) {
             *slot = IoSlice::new(piece);
             used += 1;
         }
         used
     }
 
-    /// Appends a copy of all but the first `skipped` bytes to `to`.
-    pub(crate) fn copy_to(&self, mut skipped: usize, to: &mut Vec<u8>) {
-        for piece in self.chained.iter().map(|piece| &piece[..]).chain([&self.open[..]]) {
-            to.extend_from_slice(piece.get(skipped..).unwrap_or_default());
-            skipped = skipped.saturating_sub(piece.len());
+    /// The pieces that all but the first `skipped` bytes lie in. None of them is empty. What was appended in one call to
+    /// [`Outbox::append`] or [`Outbox::append_delivery`] lies in one piece.
+    pub(crate) fn pieces(&self, mut skipped: usize) -> Pieces<'_> {
+        let mut pieces = Pieces { first: &[], chained: self.chained.iter(), open: &self.open };
+        while let Some(piece) = pieces.next() {
+            if skipped < piece.len() {
+                pieces.first = piece.get(skipped..).unwrap_or_default();
+                break;
+            }
+            skipped -= piece.len();
         }
+        pieces
     }
 
     /// Forgets the first `written` bytes.
@@ -133,5 +137,28 @@ impl Outbox {
         if self.is_bare() {
             self.open = buffer;
         }
+    }
+}
+
+/// Bytes of an outbox, piece by piece.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces<'a> {
+    first: &'a [u8],
+    chained: vec_deque::Iter<'a, Bytes>,
+    open: &'a [u8],
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if !self.first.is_empty() {
+            return Some(std::mem::take(&mut self.first));
+        }
+        let next = match self.chained.next() {
+            Some(piece) => piece,
+            None => std::mem::take(&mut self.open),
+        };
+        (!next.is_empty()).then_some(next)
     }
 }

@@ -172,6 +172,10 @@ struct Memory {
     #[arg(long, value_name = "LINES", requires = "control")]
     trace_log: Option<usize>,
 
+    /// With --control: keep the frames in the trace whole, for a capture with every byte; otherwise 512 bytes of a message
+    #[arg(long, requires = "control")]
+    trace_whole_frames: bool,
+
     /// Write what is on the wire and what is decided to this file as it happens; - is standard error
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -341,6 +345,7 @@ impl Memory {
     fn apply(&self, builder: Builder, remembered: usize) -> io::Result<Builder> {
         let builder =
             builder.message_log(self.message_log.unwrap_or(remembered)).trace_log(self.trace_log.unwrap_or(remembered));
+        let builder = builder.trace_whole_frames(self.trace_whole_frames);
         match &self.trace {
             Some(file) => trace::to(builder, file, self.trace_format),
             None => Ok(builder),

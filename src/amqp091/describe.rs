@@ -28,17 +28,23 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
     Some(size.filter(fits).unwrap_or(begun.len()))
 }
 
-/// Describes what [`extent`] measured, on a connection of 0-9 or 0-9-1.
-pub(crate) fn describe(piece: &[u8]) -> FrameText {
-    describe_as(Version::V0_9_1, piece)
+/// Describes what [`extent`] measured to be `len` bytes long, on a connection of 0-9 or 0-9-1; the end of a body may be missing.
+pub(crate) fn describe(piece: &[u8], len: usize) -> FrameText {
+    describe_as(Version::V0_9_1, piece, len)
 }
 
-/// The same of 0-8, which counts some methods otherwise.
-pub(crate) fn describe_0_8(piece: &[u8]) -> FrameText {
-    describe_as(Version::V0_8, piece)
+/// Describes the same of 0-8, which counts some methods otherwise.
+pub(crate) fn describe_0_8(piece: &[u8], len: usize) -> FrameText {
+    describe_as(Version::V0_8, piece, len)
 }
 
-fn describe_as(version: Version, piece: &[u8]) -> FrameText {
+fn describe_as(version: Version, piece: &[u8], len: usize) -> FrameText {
+    let text = describe_piece(version, piece, len);
+    // What is missing is payload, and the octet that ends a frame.
+    FrameText { payload: text.payload + (len - piece.len()), ..text }
+}
+
+fn describe_piece(version: Version, piece: &[u8], len: usize) -> FrameText {
     match *piece {
         [b'A', b'M', b'Q', b'P', id, major, minor, revision] => {
             let name = match (id, major, minor, revision) {
@@ -50,8 +56,9 @@ fn describe_as(version: Version, piece: &[u8]) -> FrameText {
             FrameText { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
         }
         [frame_type, c0, c1, _, _, _, _, .., _] => {
-            let whole = frame::payload_size(piece, 0).is_some_and(|size| size + OVERHEAD == piece.len());
+            let whole = frame::payload_size(piece, 0).is_some_and(|size| size + OVERHEAD == len);
             let channel = u16::from_be_bytes([c0, c1]);
+            // Of a body that is cut short, the last octet stands for the one that ends the frame.
             match piece.get(HEADER..piece.len() - 1) {
                 Some(payload) if whole => describe_frame(frame_type, channel, payload, version),
                 _ => hidden(None, "not a frame", piece.len()),
@@ -302,11 +309,11 @@ mod tests {
         ];
         for (bytes, expected) in rows {
             assert_eq!(extent(bytes), Some(bytes.len()), "{expected}");
-            assert_eq!(describe(bytes).to_string(), expected);
+            assert_eq!(describe(bytes, bytes.len()).to_string(), expected);
         }
-        assert_eq!(
-            describe_0_8(b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x3d\xce").to_string(),
-            "ch 0 connection.close-ok"
-        );
+        let close_ok = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x3d\xce";
+        assert_eq!(describe_0_8(close_ok, close_ok.len()).to_string(), "ch 0 connection.close-ok");
+        let body = b"\x03\x00\x01\x00\x00\x00\x05hello\xce";
+        assert_eq!(describe(&body[..9], body.len()).to_string(), "ch 1 body (5 bytes)");
     }
 }

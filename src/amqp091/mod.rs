@@ -9,7 +9,7 @@
 //! | 2.1.5 channels | `channel.rs` |
 //! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `violation.rs` (which error ends what) |
 //! | 4.2.2 protocol header | `header.rs` |
-//! | 4.2.3 framing | `frame.rs` |
+//! | 4.2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
 //! | 4.2.5 data fields | `types.rs`, `table.rs` |
 //! | 4.2.6 contents | `content.rs` |
 //! | 4.2.7 heartbeats | `heartbeat.rs` |
@@ -35,6 +35,7 @@ mod describe;
 mod dialogue;
 mod directory;
 mod frame;
+mod frame_head;
 mod handshake;
 mod header;
 mod heartbeat;
@@ -45,9 +46,18 @@ mod terms;
 mod types;
 mod violation;
 
+use crate::tap::FrameReader;
+
 pub(crate) use connection::Connection;
 pub(crate) use content::{Content, HEAD_READER, Properties, compose};
-pub(crate) use describe::{describe, describe_0_8, extent};
 pub(crate) use header::Header;
 pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 pub(crate) use types::Version;
+
+/// How a stream of AMQP 0-9-1 or 0-9 is taken apart by who looks on.
+pub(crate) static FRAMES: FrameReader =
+    FrameReader { extent: describe::extent, head: frame_head::head, describe: describe::describe };
+
+/// How a stream of AMQP 0-8 is.
+pub(crate) static FRAMES_0_8: FrameReader =
+    FrameReader { extent: describe::extent, head: frame_head::head_0_8, describe: describe::describe_0_8 };

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use super::composite::Descriptor;
 use super::frame::HEADER;
 use super::header::Header;
 use super::types::{CodecError, Reader};
@@ -28,13 +29,19 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
     Some(size.filter(fits).unwrap_or(begun.len()))
 }
 
-/// Describes what [`extent`] measured.
-pub(crate) fn describe(piece: &[u8]) -> FrameText {
+/// Describes what [`extent`] measured to be `len` bytes long; the end of its payload may be missing.
+pub(crate) fn describe(piece: &[u8], len: usize) -> FrameText {
+    let text = describe_piece(piece, len);
+    // What is missing is payload.
+    FrameText { payload: text.payload + (len - piece.len()), ..text }
+}
+
+fn describe_piece(piece: &[u8], len: usize) -> FrameText {
     match *piece {
         [b'A', b'M', b'Q', b'P', id, major, minor, revision] => describe_header(id, [major, minor, revision]),
         [s0, s1, s2, s3, doff, frame_type, c0, c1, ..] => {
             let size = u32::from_be_bytes([s0, s1, s2, s3]);
-            let body = usize::try_from(size).ok().filter(|size| *size == piece.len());
+            let body = usize::try_from(size).ok().filter(|size| *size == len);
             match body.and_then(|_| piece.get(usize::from(doff) * 4..)) {
                 Some(body) if doff >= 2 => describe_frame(frame_type, u16::from_be_bytes([c0, c1]), body),
                 _ if frame_type == SASL => hidden("part of a SASL frame", piece.len()),
@@ -202,6 +209,15 @@ const TYPES: &[Type] = types! {
     0x43 "amqp:sasl-response:list" "sasl-response" ["response" (Kind::Secret)]
     0x44 "amqp:sasl-outcome:list" "sasl-outcome" ["code" (SASL_CODE), "additional-data"]
 };
+
+/// What the specification calls the type with this descriptor.
+pub(super) fn name_of(descriptor: Descriptor<'_>) -> Option<&'static str> {
+    let known = TYPES.iter().find(|known| match descriptor {
+        Descriptor::Code(code) => code == known.code,
+        Descriptor::Name(symbol) => symbol == known.symbol,
+    });
+    known.map(|known| known.name)
+}
 
 impl Type {
     fn of(descriptor: &Value) -> Option<&'static Type> {

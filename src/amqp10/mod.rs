@@ -5,7 +5,7 @@
 //! | 1.4 composite types | `composite.rs` |
 //! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
-//! | 2.3 framing | `frame.rs` |
+//! | 2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
 //! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (likewise, for the side that begins) |
 //! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
@@ -31,6 +31,7 @@ mod describe;
 mod directory;
 mod encodings;
 mod frame;
+mod frame_head;
 mod gathered;
 mod handles;
 mod handshake;
@@ -50,19 +51,23 @@ mod types;
 mod value;
 mod violation;
 
+use crate::message::HeadReader;
+use crate::tap::FrameReader;
+
 pub(crate) use connection::Connection;
 pub(crate) use definitions::spelled;
-pub(crate) use describe::{describe, extent};
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
-
-use crate::message::HeadReader;
 
 /// What routing may ask of a message.
 pub(crate) const HEAD_READER: HeadReader = HeadReader {
     subject: section::subject,
     headers: |payload| content::application_properties(&payload.contiguous()).unwrap_or_default(),
 };
+
+/// How a stream of AMQP 1.0 is taken apart by who looks on.
+pub(crate) static FRAMES: FrameReader =
+    FrameReader { extent: describe::extent, head: frame_head::head, describe: describe::describe };
 
 /// A message taken apart, or why it cannot be.
 pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {

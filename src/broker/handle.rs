@@ -308,7 +308,9 @@ impl Handle {
         self.ask(|event_loop| event_loop.recorder().trace())
     }
 
-    /// The frames of the trace as a capture file, for Wireshark or tshark. Whatever port the broker has, there it is 5672.
+    /// The frames of the trace as a capture file, for Wireshark or tshark. Whatever port the broker has, there it is 5672. Of a
+    /// long message it has the beginning, unless [`Builder::trace_whole_frames`](crate::Builder::trace_whole_frames) says
+    /// otherwise.
     ///
     /// ```no_run
     /// # let broker = fakebroker::Broker::start()?;

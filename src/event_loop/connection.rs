@@ -10,12 +10,12 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::fairness::Account;
-use super::wire::Tap;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
 use crate::clock::system_now;
-use crate::event::{ConnectionId, ConnectionKey, Opened, Run};
+use crate::event::{ConnectionId, ConnectionKey, Event, Opened, Run};
 use crate::outbox::Outbox;
 use crate::protocol::Frontend;
+use crate::tap::Tap;
 use crate::timers::Timer;
 use crate::transport::{Received, Transport};
 
@@ -191,16 +191,17 @@ impl EventLoop {
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         let (mut unread, replied) = (inbox.len(), peer.outbox.answers());
-        let mut view = self.view(slot, &inbox);
+        let watched = self.recorder.traces();
         let mut run = std::mem::take(&mut self.run);
         run.limit = if self.hooks.on_message.is_some() { 1 } else { Run::MAX };
         let mut is_interrupted = false;
         while let Some(peer) = self.peers.get_mut(slot) {
-            let event = peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut run);
             let key = peer.key;
-            if let Some(view) = &mut view {
-                self.show_received(slot, view, inbox.len());
-            }
+            let event = if watched {
+                self.receive_watched(slot, &mut inbox, &mut run)
+            } else {
+                peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut run)
+            };
             let Some(event) = event else { break };
             self.unread.count_event(&event, &run, unread - inbox.len());
             unread = inbox.len();
@@ -212,7 +213,11 @@ impl EventLoop {
             }
         }
         self.run = run;
+        if watched {
+            self.recorder().forget_unread();
+        }
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.tap.forget_unread();
         self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
         peer.is_interrupted = is_interrupted;
         if own {
@@ -225,6 +230,41 @@ impl EventLoop {
             }
             self.inbox = inbox;
         }
+    }
+
+    /// Shows the recorder the frames in an inbox, as far as they have not been shown, and lets the engine read them up to its
+    /// next event.
+    fn receive_watched(&mut self, slot: usize, inbox: &mut BytesMut, run: &mut Run) -> Option<Event> {
+        // What was decided about the frames before comes first.
+        self.recorder();
+        let (peer, recorder) = (self.peers.get_mut(slot)?, &mut self.recorder);
+        loop {
+            let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
+            let only_header = peer.frontend.awaits_header();
+            let passed = peer.tap.incoming(inbox, reader, only_header, |frame| recorder.received(id, reader, &frame));
+            let held_back = (passed < inbox.len()).then(|| inbox.split_off(passed));
+            let event = peer.frontend.receive(inbox, self.now, &mut peer.outbox, run);
+            let read = passed - inbox.len();
+            peer.tap.received(read);
+            recorder.read(read);
+            let more = held_back.is_some() && read > 0;
+            held_back.into_iter().for_each(|rest| inbox.unsplit(rest));
+            if event.is_some() || !more {
+                return event;
+            }
+        }
+    }
+
+    /// Shows the recorder the frames that have been put into an outbox since the last time.
+    fn show_sent(&mut self, slot: usize) {
+        if !self.recorder.traces() {
+            return;
+        }
+        self.recorder();
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
+        let recorder = &mut self.recorder;
+        peer.tap.outgoing(&peer.outbox, reader, |frame| recorder.sent(id, reader, &frame));
     }
 
     /// Ends a connection that has been taken out of the slab: its links go, its messages go on to others.

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `mod.rs` | turns |
 //! | `advance.rs` | advancing a manual clock, turn by turn |
-//! | `connection.rs` | one connection's turn: accept, read, write, close |
+//! | `connection.rs` | one connection's turn: accept, read, write, close; what the tap sees is told the recorder |
 //! | `fairness.rs` | who is read next, and when a turn has read enough |
 //! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
 //! | `commands.rs` | obeying handles, and publishing what has changed |
@@ -18,7 +18,6 @@
 //! | `steering.rs` | what a test does: close, detach, disconnect, pause, refuse connections |
 //! | `looking.rs` | what a test looks at: connections, links, counters |
 //! | `reports.rs` | violations and lost connections, for the end of a test |
-//! | `wire.rs` | what the recorder is shown of each connection's bytes |
 
 mod advance;
 mod commands;
@@ -29,7 +28,6 @@ mod looking;
 mod reports;
 mod shared;
 mod steering;
-mod wire;
 
 use std::collections::VecDeque;
 use std::io;

@@ -13,7 +13,7 @@ use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Reason, Run};
 use crate::message::{Encoding, HeadReader};
 use crate::outbox::Outbox;
-use crate::recorder::Describe;
+use crate::tap::{FrameReader, FrameText};
 
 /// One connection's protocol engine, once its first bytes have said which.
 #[derive(Debug)]
@@ -47,12 +47,17 @@ pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
     }
 }
 
-/// See [`Frontend::language`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Language {
-    /// Bytes of the header or frame that begins here; None while too few are there to say.
-    pub(crate) extent: fn(&[u8]) -> Option<usize>,
-    pub(crate) describe: Describe,
+/// How a stream is taken apart that has not said yet what it is.
+static UNKNOWN: FrameReader =
+    FrameReader { extent: amqp10::FRAMES.extent, head: amqp10::FRAMES.head, describe: describe_unknown };
+
+/// A header reads as its own protocol spells it.
+fn describe_unknown(piece: &[u8], len: usize) -> FrameText {
+    let describe = match amqp091::Header::read(piece) {
+        amqp091::Header::Known(_) => amqp091::FRAMES.describe,
+        amqp091::Header::Partial | amqp091::Header::Unknown => amqp10::FRAMES.describe,
+    };
+    describe(piece, len)
 }
 
 impl Frontend {
@@ -171,17 +176,19 @@ impl Frontend {
         std::mem::take(&mut self.notes)
     }
 
-    /// How the bytes on the wire are split and put into words.
-    pub(crate) fn language(&self) -> Language {
+    /// How the bytes on the wire are taken apart.
+    pub(crate) fn frames(&self) -> &'static FrameReader {
         match &self.engine {
-            Engine::Amqp091(connection) if connection.version() == amqp091::Version::V0_8 => {
-                Language { extent: amqp091::extent, describe: amqp091::describe_0_8 }
-            }
-            Engine::Amqp091(_) => Language { extent: amqp091::extent, describe: amqp091::describe },
-            Engine::Amqp10(_) | Engine::AwaitHeader { .. } | Engine::Refused => {
-                Language { extent: amqp10::extent, describe: amqp10::describe }
-            }
+            Engine::Amqp091(connection) if connection.version() == amqp091::Version::V0_8 => &amqp091::FRAMES_0_8,
+            Engine::Amqp091(_) => &amqp091::FRAMES,
+            Engine::Amqp10(_) => &amqp10::FRAMES,
+            Engine::AwaitHeader { .. } | Engine::Refused => &UNKNOWN,
         }
+    }
+
+    /// Whether the first bytes have not said yet which protocol this is.
+    pub(crate) fn awaits_header(&self) -> bool {
+        matches!(self.engine, Engine::AwaitHeader { .. })
     }
 
     /// The connection is open, and nobody has closed it.

@@ -11,5 +11,5 @@ mod frontend;
 mod seen;
 mod translation;
 
-pub(crate) use frontend::{Frontend, Language, head_reader};
+pub(crate) use frontend::{Frontend, head_reader};
 pub use seen::{Fate, Outcome, Party, Receipt, Seen};

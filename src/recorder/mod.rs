@@ -23,13 +23,14 @@ use std::time::Instant;
 
 use crate::event::{ConnectionId, LinkKey, Outcome};
 use crate::message::Message;
+use crate::tap::{Frame, FrameReader};
 
 use messages::Messages;
 pub(crate) use messages::{LinkName, MessageRecord, MessageState};
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
+pub(crate) use trace::Start;
 use trace::{Decision, Trace, What};
-pub(crate) use trace::{Describe, Start};
 pub use trace_event::{TraceEvent, TraceKind};
 
 /// How much is kept, and where the trace goes besides.
@@ -39,6 +40,8 @@ pub(crate) struct RecorderConfig {
     pub(crate) messages: usize,
     /// Lines of the trace: 1000, and likewise.
     pub(crate) events: usize,
+    /// Whether frames are kept whole, whatever their size. Otherwise [`RecorderConfig::PAYLOAD_BYTES`] of a payload are.
+    pub(crate) whole_frames: bool,
     /// Where the trace goes besides.
     pub(crate) sinks: Vec<Sink>,
 }
@@ -49,11 +52,14 @@ impl RecorderConfig {
 
     /// Bytes that all frames in the trace have together: 4 MiB.
     const TRACE_BYTES: usize = 4 * 1024 * 1024;
+
+    /// Bytes of a frame's payload that the trace keeps: 512.
+    const PAYLOAD_BYTES: usize = 512;
 }
 
 impl Default for RecorderConfig {
     fn default() -> Self {
-        RecorderConfig { messages: 1000, events: 1000, sinks: Vec::new() }
+        RecorderConfig { messages: 1000, events: 1000, whole_frames: false, sinks: Vec::new() }
     }
 }
 
@@ -71,7 +77,7 @@ impl Recorder {
     pub(crate) fn new(config: RecorderConfig, salt: u64, start: Start) -> Recorder {
         let mut recorder = Recorder {
             messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
-            trace: Trace::new(config.events, RecorderConfig::TRACE_BYTES, config.sinks, salt, start),
+            trace: Trace::new(config, salt, start),
             is_on: false,
         };
         recorder.set_now(start.0);
@@ -163,26 +169,41 @@ impl Recorder {
     /// A peer came.
     pub(crate) fn connected(&mut self, id: ConnectionId, peer: &Arc<str>) {
         if self.trace.is_on() {
-            self.trace.note(Some(id), What::Connected(peer.clone()), &[]);
+            self.trace.note(Some(id), What::Connected(peer.clone()));
         }
     }
 
     /// It went.
     pub(crate) fn disconnected(&mut self, id: ConnectionId) {
         if self.trace.is_on() {
-            self.trace.note(Some(id), What::Disconnected, &[]);
+            self.trace.note(Some(id), What::Disconnected);
         }
     }
 
-    /// A header or a frame, from a peer or to it.
-    pub(crate) fn frame(&mut self, id: ConnectionId, incoming: bool, describe: Describe, bytes: &[u8]) {
-        self.trace.note(Some(id), What::Frame { incoming, describe }, bytes);
+    /// A header or a frame has come that the engine has not read yet. When it has, [`Recorder::read`] has to be told.
+    pub(crate) fn received(&mut self, id: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
+        self.trace.received(id, reader, frame);
+    }
+
+    /// An engine has read so many bytes of what has come: what is decided from here on is about these.
+    pub(crate) fn read(&mut self, bytes: usize) {
+        self.trace.read(bytes);
+    }
+
+    /// An engine does not go on reading now: what it has not read will be told again.
+    pub(crate) fn forget_unread(&mut self) {
+        self.trace.forget_unread();
+    }
+
+    /// A header or a frame goes to a peer.
+    pub(crate) fn sent(&mut self, id: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
+        self.trace.sent(id, reader, frame);
     }
 
     /// Something else that a reader should know of.
     pub(crate) fn noted(&mut self, id: Option<ConnectionId>, what: &str) {
         if self.trace.is_on() {
-            self.trace.note(id, What::Note(what.into()), &[]);
+            self.trace.note(id, What::Note(what.into()));
         }
     }
 

@@ -45,6 +45,12 @@ impl Sink {
         Ok(Sink(Arc::new(Mutex::new(Some(writer)))))
     }
 
+    /// Whether the bytes of frames go there, and not only their text.
+    pub(super) fn takes_bytes(&self) -> bool {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*place, Some(Writer::Pcap(_)))
+    }
+
     /// Passes an event on. A writer that fails is not tried again.
     pub(super) fn put(&self, event: &TraceEvent, salt: u64, at: Duration, bytes: &[u8]) {
         self.with(|writer| match writer {
@@ -55,7 +61,7 @@ impl Sink {
                 match &event.kind {
                     TraceKind::Connected { .. } => pcap.connect(id, at),
                     TraceKind::Disconnected => pcap.close(id, at),
-                    TraceKind::Frame { incoming, .. } => pcap.bytes(id, *incoming, at, bytes),
+                    TraceKind::Frame { incoming, .. } => pcap.bytes(id, *incoming, at, bytes, bytes.len()),
                     TraceKind::Decision { .. } | TraceKind::Note { .. } => Ok(()),
                 }
             }

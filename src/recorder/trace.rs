@@ -1,26 +1,25 @@
 //! The trace: what was on the wire and what was decided, in order. Frames are kept as bytes and put into words when somebody
-//! asks, or at once if they go on to a log or a file.
+//! asks, or at once if they go on to a log or a file. Of a long payload only the beginning is kept.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::RecorderConfig;
 use super::messages::LinkName;
 use super::pcap::Pcap;
 use super::sink::Sink;
 use super::trace_event::{TraceEvent, TraceKind};
 use crate::event::ConnectionId;
-use crate::tap::FrameText;
+use crate::tap::{Direction, Frame, FrameHead, FrameReader, FrameText};
 
-/// The largest buffer that a frame leaves to a smaller one.
-const MAX_SPARE: usize = 16 * 1024;
+/// The largest buffer that a frame leaves to another, and how many of them.
+const MAX_SPARE: usize = 4 * 1024;
+const MAX_SPARES: usize = 1024;
 
 /// When the broker was made, by the clock that measures and, since the Unix epoch, by the one on the wall.
 pub(crate) type Start = (Instant, Duration);
-
-/// How a protocol puts a piece of its stream into words.
-pub(crate) type Describe = fn(&[u8]) -> FrameText;
 
 /// What the router decided about a message.
 #[derive(Clone, Debug)]
@@ -50,7 +49,12 @@ impl fmt::Display for Decision {
 pub(super) enum What {
     Connected(Arc<str>),
     Disconnected,
-    Frame { incoming: bool, describe: Describe },
+    /// `len` is the size of the whole frame, of which the end may not be kept.
+    Frame {
+        direction: Direction,
+        reader: &'static FrameReader,
+        len: usize,
+    },
     Decision(Decision),
     Note(Arc<str>),
 }
@@ -60,8 +64,18 @@ struct Entry {
     at: Instant,
     connection: Option<ConnectionId>,
     what: What,
-    /// Of a frame.
+    /// Of a frame, its bytes; without the end of a long payload.
     bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// Of a frame, its whole size.
+    fn len(&self) -> usize {
+        match self.what {
+            What::Frame { len, .. } => len,
+            _ => 0,
+        }
+    }
 }
 
 /// The ring of lines, and the writers that get each of them.
@@ -69,6 +83,8 @@ struct Entry {
 pub(super) struct Trace {
     limit: usize,
     max_bytes: usize,
+    /// Bytes of a payload that are kept at least. A frame without payload is kept whole.
+    payload_bytes: usize,
     entries: VecDeque<Entry>,
     bytes: usize,
     sinks: Vec<Sink>,
@@ -78,13 +94,38 @@ pub(super) struct Trace {
     /// The same, since the Unix epoch.
     started_at: Duration,
     now: Instant,
+    /// Whether each line goes to the log.
     logs: bool,
+    /// Whether some sink takes whole frames.
+    wants_bytes: bool,
+    /// Frames that have come and that the engine has not read yet.
+    unread: VecDeque<Entry>,
+    /// Bytes of the first of these that the engine has read.
+    read: usize,
+    /// Buffers of frames that have gone, for those that come.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Trace {
-    pub(super) fn new(limit: usize, max_bytes: usize, sinks: Vec<Sink>, salt: u64, (now, epoch): Start) -> Trace {
-        let entries = VecDeque::new();
-        Trace { limit, max_bytes, entries, bytes: 0, sinks, salt, started: now, started_at: epoch, now, logs: false }
+    pub(super) fn new(config: RecorderConfig, salt: u64, (now, epoch): Start) -> Trace {
+        let wants_bytes = config.sinks.iter().any(Sink::takes_bytes);
+        Trace {
+            limit: config.events,
+            max_bytes: RecorderConfig::TRACE_BYTES,
+            payload_bytes: if config.whole_frames { usize::MAX } else { RecorderConfig::PAYLOAD_BYTES },
+            entries: VecDeque::new(),
+            bytes: 0,
+            sinks: config.sinks,
+            salt,
+            started: now,
+            started_at: epoch,
+            now,
+            logs: false,
+            wants_bytes,
+            unread: VecDeque::new(),
+            read: 0,
+            spare: Vec::new(),
+        }
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
@@ -97,33 +138,98 @@ impl Trace {
     }
 
     pub(super) fn decided(&mut self, decision: Decision) {
-        self.note(None, What::Decision(decision), &[]);
+        self.note(None, What::Decision(decision));
     }
 
-    pub(super) fn note(&mut self, connection: Option<ConnectionId>, what: What, bytes: &[u8]) {
-        let mut spare = Vec::new();
-        while self.entries.len() >= self.limit.max(1)
-            || (self.bytes + bytes.len() > self.max_bytes && !self.entries.is_empty())
+    pub(super) fn note(&mut self, connection: Option<ConnectionId>, what: What) {
+        self.put(Entry { at: self.now, connection, what, bytes: Vec::new() });
+    }
+
+    /// A frame that goes to a peer.
+    pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
+        let entry = self.entry(connection, Direction::Outgoing, reader, frame);
+        self.put(entry);
+    }
+
+    /// A frame that has come and that the engine has not read yet. Its line stands where [`Trace::read`] says that it has.
+    pub(super) fn received(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
+        let entry = self.entry(connection, Direction::Incoming, reader, frame);
+        self.unread.push_back(entry);
+    }
+
+    /// An engine has read so many bytes of the frames that have come.
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.read = self.read.saturating_add(bytes);
+        while self.unread.front().is_some_and(|entry| entry.len() <= self.read)
+            && let Some(entry) = self.unread.pop_front()
+        {
+            self.read -= entry.len();
+            self.put(entry);
+        }
+        if self.unread.is_empty() {
+            self.read = 0;
+        }
+    }
+
+    pub(super) fn forget_unread(&mut self) {
+        self.unread.clear();
+        self.read = 0;
+    }
+
+    fn entry(
+        &mut self,
+        connection: ConnectionId,
+        direction: Direction,
+        reader: &'static FrameReader,
+        frame: &Frame<'_>,
+    ) -> Entry {
+        let count = if self.wants_bytes { frame.len() } else { self.kept_of(reader, frame.beginning(), frame.len()) };
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        frame.copy_to(count, &mut bytes);
+        let what = What::Frame { direction, reader, len: frame.len() };
+        Entry { at: self.now, connection: Some(connection), what, bytes }
+    }
+
+    /// How many bytes are kept of a frame of `len` bytes that begins like this.
+    fn kept_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
+        if len <= self.payload_bytes {
+            return len;
+        }
+        match (reader.head)(beginning) {
+            Some(FrameHead { payload_at: None, .. }) => len,
+            Some(FrameHead { payload_at: Some(start), .. }) => len.min(start + self.payload_bytes),
+            None => self.payload_bytes,
+        }
+    }
+
+    /// Adds a line, and lets the oldest go to make room for it.
+    fn put(&mut self, mut entry: Entry) {
+        if self.logs || !self.sinks.is_empty() {
+            self.pass_on(&entry);
+            if let What::Frame { reader, .. } = entry.what {
+                let kept = self.kept_of(reader, &entry.bytes, entry.len());
+                entry.bytes.truncate(kept);
+            }
+        }
+        while self.entries.len() >= self.limit
+            || (self.bytes + entry.bytes.len() > self.max_bytes && !self.entries.is_empty())
         {
             let Some(old) = self.entries.pop_front() else { break };
             self.bytes -= old.bytes.len();
-            spare = old.bytes;
-        }
-        // What is bounded is bytes, not capacity.
-        let mut kept = if spare.capacity() <= MAX_SPARE.max(bytes.len()) { spare } else { Vec::new() };
-        kept.clear();
-        kept.extend_from_slice(bytes);
-        let entry = Entry { at: self.now, connection, what, bytes: kept };
-        if self.logs || !self.sinks.is_empty() {
-            self.pass_on(&entry);
+            // What is bounded is bytes, not capacity.
+            if (1..=MAX_SPARE).contains(&old.bytes.capacity()) && self.spare.len() < MAX_SPARES {
+                self.spare.push(old.bytes);
+            }
         }
         if self.limit > 0 {
-            self.bytes += bytes.len();
+            self.bytes += entry.bytes.len();
             self.entries.push_back(entry);
         }
     }
 
-    fn pass_on(&mut self, entry: &Entry) {
+    /// Writes a line to the log and to all sinks.
+    fn pass_on(&self, entry: &Entry) {
         let event = self.event(entry);
         if self.logs {
             log::trace!(target: "fakebroker::trace", "{event}");
@@ -138,9 +244,10 @@ impl Trace {
         let kind = match &entry.what {
             What::Connected(peer) => TraceKind::Connected { peer: peer.as_ref().to_owned() },
             What::Disconnected => TraceKind::Disconnected,
-            What::Frame { incoming, describe } => {
-                let FrameText { channel, name, fields, payload, .. } = describe(&entry.bytes);
-                TraceKind::Frame { incoming: *incoming, channel, name: name.into_owned(), fields, payload }
+            What::Frame { direction, reader, len } => {
+                let FrameText { channel, name, fields, payload } = (reader.describe)(&entry.bytes, *len);
+                let incoming = *direction == Direction::Incoming;
+                TraceKind::Frame { incoming, channel, name: name.into_owned(), fields, payload }
             }
             What::Decision(decision) => TraceKind::Decision { text: decision.to_string() },
             What::Note(text) => TraceKind::Note { text: text.as_ref().to_owned() },
@@ -166,7 +273,9 @@ impl Trace {
                 match &entry.what {
                     What::Connected(_) => pcap.connect(id, at)?,
                     What::Disconnected => pcap.close(id, at)?,
-                    What::Frame { incoming, .. } => pcap.bytes(id, *incoming, at, &entry.bytes)?,
+                    What::Frame { direction, len, .. } => {
+                        pcap.bytes(id, *direction == Direction::Incoming, at, &entry.bytes, *len)?;
+                    }
                     What::Decision(_) | What::Note(_) => {}
                 }
             }

@@ -103,6 +103,20 @@ fn a_file_that_cannot_be_written_is_one_line_and_exit_code_1() {
 }
 
 #[test]
+fn a_capture_has_every_byte_if_it_is_told_to() {
+    let large = "x".repeat(10_000);
+    for (flags, is_whole) in [(&[][..], false), (&["--trace-whole-frames"], true)] {
+        let (mut program, addr) = Program::controlled(flags);
+        let mut peer = Peer::opened(&addr);
+        peer.attach_sender("s", 0, "queue.a");
+        peer.send_accepted(0, &[&large]);
+        let file = Scratch::new("large.pcap");
+        let answer = program.obeys(json!({"cmd": "trace", "format": "pcap", "file": file.path()}));
+        assert_eq!(answer["bytes"].as_u64().unwrap() > 10_000, is_whole, "{answer}");
+    }
+}
+
+#[test]
 fn logs_have_the_size_they_are_told() {
     let (mut program, _) = Program::controlled(&["--message-log", "2", "--trace-log", "3"]);
     for text in ["a", "b", "c", "d", "e"] {

@@ -101,7 +101,7 @@ fn an_address_that_does_not_exist_is_exit_code_1() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let rows: [&[&str]; 26] = [
+    let rows: [&[&str]; 27] = [
         &["--nonsense"],
         &["positional"],
         &["--listen"],
@@ -125,6 +125,7 @@ fn wrong_usage_is_exit_code_2() {
         &["--hold"],
         &["--message-log", "5"],
         &["--trace-log", "5"],
+        &["--trace-whole-frames"],
         &["--control", "--message-log", "many"],
         &["--trace-format", "text"],
         &["--trace", "-", "--trace-format", "poem"],

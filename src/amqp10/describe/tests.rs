@@ -2,10 +2,18 @@
 
 #![allow(clippy::panic)]
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::amqp10::content;
+use crate::amqp10::frame_head::head;
 use crate::recordings;
-use proptest::prelude::*;
+use crate::tap::{FrameHead, LinkHead};
+
+/// A piece of which nothing is missing.
+fn describe(piece: &[u8]) -> FrameText {
+    super::describe(piece, piece.len())
+}
 
 /// A frame around a body, as 2.3.1 has it.
 fn frame(frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
@@ -268,6 +276,66 @@ fn messages_that_were_recorded() {
 }
 
 #[test]
+fn the_head_of_what_was_recorded() {
+    let (mut addresses, mut payloads) = (0, 0);
+    each_recorded(|piece, line, place| {
+        let head = head(piece).unwrap_or_else(|| panic!("{place}"));
+        assert!(
+            line.name == head.kind || head.kind == "header" && line.name.starts_with("header "),
+            "{place}: {head:?}"
+        );
+        assert_eq!(head.channel, line.channel, "{place}");
+        let start = head.payload_at.unwrap_or(piece.len());
+        assert_eq!(piece.len() - start, line.payload, "{place}");
+        if let Some(LinkHead::Handle(handle)) = head.link {
+            assert!(line.fields.contains(&format!("handle={handle}")), "{place}");
+        }
+        if let Some(address) = head.address {
+            assert!(line.fields.contains(&format!("address={address:?}")), "{place}");
+            addresses += 1;
+        }
+        if head.payload_at.is_some() {
+            payloads += 1;
+            // However much of the payload is missing, all else is there.
+            for count in [start, start + line.payload / 2] {
+                let begun = piece.get(..count).unwrap();
+                let cut = crate::amqp10::frame_head::head(begun).unwrap_or_else(|| panic!("{place}"));
+                assert_eq!(cut, head, "{place}");
+                assert_eq!(super::describe(begun, piece.len()), *line, "{place}");
+            }
+        }
+    });
+    assert!(addresses > 50 && payloads > 100, "{addresses} addresses, {payloads} payloads");
+}
+
+#[test]
+fn the_head_of_a_frame() {
+    let transfer = frame(0, 3, b"\0\x53\x14\xc0\x09\x05\x52\x02\x52\x07\xa0\x01t\x43\x42\0\x53\x75\xa0\x01x");
+    let expected = FrameHead {
+        kind: "transfer",
+        channel: Some(3),
+        link: Some(LinkHead::Handle(2)),
+        delivery: Some(7),
+        address: None,
+        payload_at: Some(22),
+    };
+    assert_eq!(head(&transfer), Some(expected));
+    let target = b"\0\x53\x29\xc0\x04\x01\xa1\x01a";
+    let attach = [&b"\0\x53\x12\xc0\x12\x07\xa1\x01n\x43\x42\x40\x40\x40"[..], target].concat();
+    let expected = FrameHead {
+        kind: "attach",
+        channel: Some(0),
+        link: Some(LinkHead::Handle(0)),
+        address: Some("a"),
+        ..Default::default()
+    };
+    assert_eq!(head(&frame(0, 0, &attach)), Some(expected));
+    for nothing in [&b"GET / HTTP/1.1"[..], b"", &frame(0, 0, b"\x41"), &frame(0, 0, b"\0\x53\x14\xc0\x02\x01\x52")] {
+        assert_eq!(head(nothing), None, "{nothing:?}");
+    }
+}
+
+#[test]
 fn a_recording_reads_well() {
     let path = recordings::files().into_iter().find(|path| path.ends_with("rhea.txt")).unwrap();
     let streams = recordings::streams(&recordings::read(&path));
@@ -311,5 +379,6 @@ proptest! {
         }
         prop_assert!(!describe(&bytes).name.is_empty());
         prop_assert!(!describe(&frame(0, 0, &bytes)).name.is_empty());
+        let _ = (head(&bytes), head(&frame(0, 0, &bytes)));
     }
 }

@@ -1,0 +1,119 @@
+//! 2.3, 2.7: the head of a frame: which performative it has, and which link, delivery and node that is about. For who looks at
+//! frames as they pass; the engine decodes them whole.
+
+use super::composite::Composite;
+use super::composite::Descriptor;
+use super::describe;
+use super::frame::HEADER;
+use super::terminus::{Source, Target};
+use super::types::{Decode, Reader, Result, code};
+use crate::tap::{FrameHead, LinkHead};
+
+/// The head of what [`describe::extent`] measured; of a transfer the payload may be missing. None for what is no frame.
+pub(crate) fn head(frame: &[u8]) -> Option<FrameHead<'_>> {
+    if frame.starts_with(b"AMQP") {
+        return Some(FrameHead { kind: "header", ..FrameHead::default() });
+    }
+    let &[_, _, _, _, doff, frame_type, c0, c1] = frame.first_chunk::<HEADER>()?;
+    // 5.3.1: frames of SASL have no channel.
+    let channel = (frame_type == 0).then(|| u16::from_be_bytes([c0, c1]));
+    let body = frame.get(usize::from(doff) * 4..)?;
+    if body.is_empty() && channel.is_some() {
+        return Some(FrameHead { kind: "heartbeat", channel, ..FrameHead::default() });
+    }
+    let mut reader = Reader::new(body);
+    let descriptor = Descriptor::read(&mut reader).ok()?;
+    let kind = describe::name_of(descriptor)?;
+    let (count, list) = reader.list().ok()?;
+    let head = FrameHead { kind, channel, ..FrameHead::default() };
+    let mut fields = Fields { count, list };
+    let head = match kind {
+        "attach" => fields.attach(head),
+        "flow" => fields.flow(head),
+        "transfer" => fields.transfer(FrameHead { payload_at: Some(frame.len() - reader.rest().len()), ..head }),
+        "disposition" => fields.disposition(head),
+        "detach" => fields.number().map(|handle| FrameHead { link: handle.map(LinkHead::Handle), ..head }),
+        _ => Ok(head),
+    };
+    head.ok()
+}
+
+/// The fields of a performative, in their order.
+struct Fields<'a> {
+    count: usize,
+    list: Reader<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// Whether the next field is there.
+    fn is_next(&mut self) -> Result<bool> {
+        if self.count == 0 {
+            return Ok(false);
+        }
+        self.count -= 1;
+        let there = self.list.peek() != Some(code::NULL);
+        if !there {
+            self.list.byte()?;
+        }
+        Ok(there)
+    }
+
+    fn number(&mut self) -> Result<Option<u32>> {
+        Ok(if self.is_next()? { Some(u32::decode(&mut self.list)?) } else { None })
+    }
+
+    fn skip(&mut self, fields: usize) -> Result<()> {
+        for _ in 0..fields {
+            if self.is_next()? {
+                self.list.any()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// 2.7.3: name, handle, role, two settle modes, source, target.
+    fn attach(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
+        self.skip(1)?;
+        let handle = self.number()?;
+        let is_receiver = self.is_next()? && bool::decode(&mut self.list)?;
+        self.skip(2)?;
+        let source = self.address(Source::is)?;
+        let target = self.address(Target::is)?;
+        // The node is where messages come from or go to: the other end is the client's own.
+        let address = if is_receiver { source } else { target };
+        Ok(FrameHead { link: handle.map(LinkHead::Handle), address, ..head })
+    }
+
+    /// 3.5.3, 3.5.4: the address of a terminus is its first field.
+    fn address(&mut self, is: impl FnOnce(Descriptor<'_>) -> bool) -> Result<Option<&'a str>> {
+        if !self.is_next()? {
+            return Ok(None);
+        }
+        let mut reader = self.list.clone();
+        self.list.any()?;
+        if !is(Descriptor::read(&mut reader)?) {
+            return Ok(None);
+        }
+        let (count, list) = reader.list()?;
+        let mut terminus = Fields { count, list };
+        if terminus.is_next()? { terminus.list.string().map(Some) } else { Ok(None) }
+    }
+
+    /// 2.7.4: the handle is the fifth; without one the flow is the session's.
+    fn flow(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
+        self.skip(4)?;
+        Ok(FrameHead { link: self.number()?.map(LinkHead::Handle), ..head })
+    }
+
+    /// 2.7.5
+    fn transfer(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
+        let (handle, delivery) = (self.number()?, self.number()?);
+        Ok(FrameHead { link: handle.map(LinkHead::Handle), delivery: delivery.map(u64::from), ..head })
+    }
+
+    /// 2.7.6: role, first
+    fn disposition(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
+        self.skip(1)?;
+        Ok(FrameHead { delivery: self.number()?.map(u64::from), ..head })
+    }
+}
