@@ -1,5 +1,5 @@
-//! Who gets in: the one rule, which the engines of both protocols ask. What they offer and how a peer says who it is are theirs;
-//! RFC 4616, the form of a name with a password that both have, is here.
+//! Users: who gets in. Both engines ask this file; which mechanisms they offer, and how a peer says who it is, is theirs. The
+//! response of PLAIN (RFC 4616), which both have, is read here.
 //!
 //! | | without users | with users | with users, and anonymous peers allowed |
 //! |---|---|---|---|
@@ -20,7 +20,7 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// The users of a broker. Default: none, and everybody gets in.
+/// The users of a broker. Without any, which is the default, everybody gets in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Users {
     known: Vec<User>,
@@ -32,7 +32,7 @@ impl Users {
         self.known.push(User { name, password });
     }
 
-    /// Lets peers in that say no name, whether there are users or not.
+    /// Lets peers in that say no name, also where there are users.
     pub(crate) fn allow_anonymous(&mut self) {
         self.anonymous = true;
     }
@@ -54,7 +54,7 @@ impl Users {
     }
 }
 
-/// Compares in a time that depends only on the length of what the peer sent.
+/// Compares in a time that depends on the length of `given` only.
 fn same(secret: &[u8], given: &[u8]) -> bool {
     let mut difference = u8::from(secret.len() != given.len());
     for (index, byte) in given.iter().enumerate() {
@@ -64,8 +64,8 @@ fn same(secret: &[u8], given: &[u8]) -> bool {
     std::hint::black_box(difference) == 0
 }
 
-/// Name and password of a PLAIN response (RFC 4616: authorization identity, NUL, name, NUL, password). None if it is malformed,
-/// or asks to act for somebody else, which is not possible here.
+/// Returns name and password of a PLAIN response (RFC 4616: authorization identity, NUL, name, NUL, password). None if it is
+/// malformed, or if it asks to act for somebody else, which is not possible here.
 pub(crate) fn split_plain(response: &[u8]) -> Option<(&str, &str)> {
     let text = std::str::from_utf8(response).ok()?;
     let mut parts = text.split('\0');

@@ -30,7 +30,7 @@ composite! {
         message_annotations: optional RawMap,
     }
 
-    /// 4.5.8: of a transaction, which we do not do; known, so that it can be refused by name.
+    /// 4.5.8: the state of a delivery in a transaction; decoded so that it can be refused by name.
     TransactionalState = 0x34 "amqp:transactional-state:list" {
         txn_id: mandatory Raw,
         outcome: optional Raw,
@@ -54,7 +54,7 @@ choice! {
 pub(crate) const OUTCOMES: [&str; 4] = [Accepted::NAME, Rejected::NAME, Released::NAME, Modified::NAME];
 
 impl DeliveryState {
-    /// The same state without what its receiver added.
+    /// Returns the state without the error or the annotations that its receiver added.
     pub(crate) fn without_details(self) -> DeliveryState {
         match self {
             DeliveryState::Rejected(_) => DeliveryState::Rejected(Rejected { error: None }),
@@ -65,7 +65,7 @@ impl DeliveryState {
         }
     }
 
-    /// The outcome, if the state is terminal.
+    /// Returns the outcome. None if the state is not terminal.
     pub(crate) fn into_outcome(self) -> Option<Outcome> {
         match self {
             DeliveryState::Accepted(state) => Some(Outcome::Accepted(state)),

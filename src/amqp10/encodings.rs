@@ -1,5 +1,5 @@
-//! 1.6: primitive type definitions: every type that we use, read from all of its encodings and written in the shortest. What a
-//! value is for is not known here.
+//! 1.6: primitive types: reads each type that we use from all of its encodings, and writes it in the shortest. Does not know
+//! what a value is for.
 
 use std::sync::Arc;
 
@@ -254,7 +254,7 @@ fn put_variable(out: &mut BytesMut, short: u8, long: u8, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// A map from symbols to strings. None if it would be empty.
+/// Encodes a map from symbols to strings. None if there are no entries.
 pub(crate) fn string_map(entries: &[(String, String)]) -> Option<RawMap> {
     if entries.is_empty() {
         return None;
@@ -267,7 +267,7 @@ pub(crate) fn string_map(entries: &[(String, String)]) -> Option<RawMap> {
     Some(raw_map(entries.len(), &body))
 }
 
-/// The entries of a map whose keys are symbols and whose values are strings. Other entries are left out.
+/// Decodes the entries of a map from symbols whose values are strings; leaves the others out. Fails at a key of another type.
 pub(crate) fn read_string_map(RawMap(bytes): &RawMap) -> Result<Vec<(Arc<str>, Arc<str>)>> {
     let (count, mut entries) = Reader::new(bytes).map()?;
     let mut strings = Vec::new();
@@ -280,7 +280,7 @@ pub(crate) fn read_string_map(RawMap(bytes): &RawMap) -> Result<Vec<(Arc<str>, A
     Ok(strings)
 }
 
-/// A map with one entry: a symbol and its value.
+/// Encodes a map with one entry, whose key is a symbol.
 pub(crate) fn map_of_one(key: &str, value: &impl Encode) -> RawMap {
     let mut body = BytesMut::new();
     Symbol::new(key).encode(&mut body);
@@ -288,7 +288,7 @@ pub(crate) fn map_of_one(key: &str, value: &impl Encode) -> RawMap {
     raw_map(1, &body)
 }
 
-/// A map of so many entries, encoded one after the other in `body`.
+/// Puts the head of a map before `entries` pairs that are encoded in `body`.
 fn raw_map(entries: usize, body: &[u8]) -> RawMap {
     let mut map = BytesMut::new();
     map.put_u8(code::MAP32);

@@ -1,9 +1,9 @@
-//! 2.6.2: handles. The peer's handle of a link leads to ours; neither side chooses the other's.
+//! 2.6.2: handles. Maps the peer's handle of a link to ours: each side chooses its own.
 
 use std::collections::BTreeMap;
 
-/// See the module. Handles that are given out one after the other, as nearly all peers do, stand in a row; the others, which
-/// may be as large as the peer likes, in a map, so that memory follows the number of links.
+/// The map from the peer's handles to ours. Handles that are assigned one after the other, as nearly all peers do, are in a
+/// vector; others, which may be as large as the peer likes, in a tree: memory follows the number of links.
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     row: Vec<Option<u32>>,
@@ -21,7 +21,7 @@ impl Handles {
         usize::try_from(local).ok()
     }
 
-    /// For a handle that is not in use.
+    /// Maps a handle of the peer's that is not in use.
     pub(crate) fn set(&mut self, remote: u32, local: usize) {
         let (Ok(index), Ok(local)) = (usize::try_from(remote), u32::try_from(local)) else { return };
         self.count += 1;
@@ -31,7 +31,7 @@ impl Handles {
                 return;
             }
             self.row.resize(index + 1, None);
-            // Those that have a place in the row now.
+            // Move the handles into the row that have a place there now.
             let beyond = self.others.split_off(&remote);
             for (remote, local) in std::mem::replace(&mut self.others, beyond) {
                 if let Some(slot) = usize::try_from(remote).ok().and_then(|index| self.row.get_mut(index)) {

@@ -1,4 +1,4 @@
-//! 2.2 and 5.3.2: protocol headers and SASL, up to the open. A part of `connection.rs`; knows no session.
+//! 2.2 and 5.3.2: the accepting side up to the open: protocol headers, SASL, and what our open says. Knows no session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::violation::Violation;
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// 2.2: `frontend.rs` has seen that the header is one of ours.
+    /// 2.2: answers the first header. `protocol/` has checked that it is one that we speak and accept.
     pub(super) fn on_first_header(
         &mut self,
         input: &mut BytesMut,
@@ -40,7 +40,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// 5.3.2: after SASL the AMQP header, and no other.
+    /// 5.3.2: takes the AMQP header that follows SASL. Any other header closes the socket.
     pub(super) fn on_second_header(
         &mut self,
         input: &mut BytesMut,
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// 5.3.2: there is no close in this layer, so every violation just ends it.
+    /// 5.3.2: authenticates the peer. SASL has no close: after a violation the socket is closed without a word.
     pub(super) fn on_sasl_bytes(
         &mut self,
         input: &mut BytesMut,
@@ -102,7 +102,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// 2.4.1: our open, which answers the peer's or is answered.
+    /// 2.4.1: writes our open, on either side.
     pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
         let offered = (!self.ours).then(|| Symbol::new("ANONYMOUS-RELAY"));
         let open = Open {
@@ -125,7 +125,7 @@ fn saturate_millis(duration: Duration) -> u32 {
     usize::try_from(duration.as_millis()).map_or(u32::MAX, saturate)
 }
 
-/// 5.3.3.2: the one thing that a client may say in this layer.
+/// 5.3.3.2: reads sasl-init, the only frame that a client may send here: no mechanism of ours has a challenge.
 fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
     let illegal = |what| Violation::connection("5.3.2", Condition::IllegalState, what);
     if frame.frame_type != FrameType::Sasl {

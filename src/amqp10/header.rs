@@ -3,7 +3,7 @@
 use crate::outbox::Outbox;
 use crate::users::Users;
 
-/// 2.2, 5.3.1: the protocols that AMQP 1.0 puts a header before, as far as we speak them.
+/// 2.2, 5.3.1: the protocols with a header that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Amqp,
@@ -26,7 +26,7 @@ impl Protocol {
         });
     }
 
-    /// Whether a peer may begin with this header: without SASL it says no name.
+    /// Whether a peer may begin with this header. With the one of AMQP it skips SASL, and says no name.
     pub(crate) fn is_allowed_first(self, users: &Users) -> bool {
         self == Protocol::Sasl || users.admits_anonymous()
     }
@@ -35,10 +35,10 @@ impl Protocol {
 /// What the first bytes of a stream, or those after SASL, are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// So far it could become one of ours.
+    /// The beginning of a header that we speak; more bytes are needed.
     Partial,
     Known(Protocol),
-    /// None of ours, with the one that comes nearest.
+    /// Anything else, with the header that it resembles most.
     Unknown(Protocol),
 }
 

@@ -1,5 +1,5 @@
-//! 2.2 and 5.3.2 for the side that begins: protocol headers and SASL, up to where an open may be sent. What comes then is
-//! `connection.rs`, the same for both sides. No socket, no clock, and nobody's password longer than it takes to send it.
+//! 2.2 and 5.3.2 for the initiating side: protocol headers and SASL, until an open may be sent. From there on both sides are
+//! `connection.rs`. No socket, no clock; a password is not kept after it has been sent.
 
 use bytes::{Buf, BytesMut};
 
@@ -12,7 +12,7 @@ use super::violation::Violation;
 use crate::event::Breach;
 use crate::outbox::Outbox;
 
-/// See the module.
+/// The initiating side of the handshake. Call receive() until is_agreed(), and authenticate() when mechanisms are offered.
 #[derive(Debug)]
 pub(crate) struct Initiator {
     phase: Phase,
@@ -23,35 +23,35 @@ pub(crate) struct Initiator {
 /// AwaitSaslHeader ────────────▶ AwaitMechanisms ───────▶ Offered ─────▶ AwaitOutcome ──────▶ AwaitHeader ────────────▶ Agreed
 ///                                  (begun without SASL) ────────────────────────────────────────▲
 /// ```
-/// Whatever else comes is a [`Denied`], and there is no way on from there.
+/// Anything else that arrives is a [`Denied`]: the handshake has failed, and the initiator is of no further use.
 #[derive(Debug)]
 enum Phase {
     AwaitSaslHeader,
     AwaitMechanisms,
-    /// It is our turn: [`Initiator::authenticate`].
+    /// The peer offers these; [`Initiator::authenticate`] is to be called.
     Offered(Vec<Symbol>),
     AwaitOutcome,
     AwaitHeader,
     Agreed,
 }
 
-/// Why there is no way on.
+/// Why a handshake has failed.
 #[derive(Debug)]
 pub(crate) enum Denied {
-    /// It answers our header with another, or with something that is none: the first bytes of it.
+    /// The peer answered our header with another one, or with something else: its first bytes.
     Header(Vec<u8>),
-    /// It lets nobody in by a mechanism that we have.
+    /// The peer offers no mechanism that we have.
     Mechanisms(Vec<Symbol>),
-    /// 5.3.3.6: it does not let us in; the code says why.
+    /// 5.3.3.6: the peer did not authenticate us; the outcome code says why.
     Outcome(u8),
-    /// User and password are more than fits.
+    /// User and password do not fit a SASL frame.
     TooLong,
-    /// It does not keep to the protocol.
+    /// The peer broke the protocol.
     Breach(Breach),
 }
 
 impl Initiator {
-    /// Begins: with SASL, or without if `sasl` is false.
+    /// Sends the first header: that of SASL, or of AMQP if `sasl` is false.
     pub(crate) fn new(sasl: bool, out: &mut Outbox) -> Initiator {
         let (first, phase) = match sasl {
             true => (Protocol::Sasl, Phase::AwaitSaslHeader),
@@ -61,17 +61,17 @@ impl Initiator {
         Initiator { phase }
     }
 
-    /// The peer has answered our first header.
+    /// Whether the peer has answered our first header.
     pub(crate) fn is_answered(&self) -> bool {
         !matches!(self.phase, Phase::AwaitSaslHeader | Phase::AwaitHeader)
     }
 
-    /// Both sides are ready for an open.
+    /// Whether an open may be sent.
     pub(crate) fn is_agreed(&self) -> bool {
         matches!(self.phase, Phase::Agreed)
     }
 
-    /// The mechanisms that the peer offers, when it has.
+    /// The mechanisms that the peer offers. None before it has, and once one has been chosen.
     pub(crate) fn offered(&self) -> Option<&[Symbol]> {
         match &self.phase {
             Phase::Offered(mechanisms) => Some(mechanisms),
@@ -79,7 +79,7 @@ impl Initiator {
         }
     }
 
-    /// Takes one header or frame off `input`. False if there is none, or if it is our turn.
+    /// Takes one header or frame off `input`. False if none is complete, or if authenticate() is to be called first.
     pub(crate) fn receive(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<bool, Denied> {
         self.phase = match self.phase {
             Phase::AwaitSaslHeader => match take_header(input, Protocol::Sasl)? {
@@ -101,7 +101,7 @@ impl Initiator {
                     Phase::AwaitHeader
                 }
                 Some(SaslFrame::SaslOutcome(outcome)) => return Err(Denied::Outcome(outcome.code)),
-                // 5.3.3.4: neither ANONYMOUS nor PLAIN has one.
+                // 5.3.3.3: neither ANONYMOUS nor PLAIN has a challenge.
                 Some(_) => return Err(unexpected("sasl-outcome expected")),
                 None => return Ok(false),
             },
@@ -110,7 +110,7 @@ impl Initiator {
         Ok(true)
     }
 
-    /// 5.3.3.2: says who we are, by the best of the mechanisms that are offered.
+    /// 5.3.3.2: sends user and password by the best of the mechanisms that are offered. Does nothing before they are.
     pub(crate) fn authenticate(
         &mut self,
         user: &str,
@@ -128,7 +128,7 @@ impl Initiator {
     }
 }
 
-/// 2.2: the one header that may come. False if it is not all there yet.
+/// 2.2: takes the expected header off `input`. False if it is not complete; any other header is an error.
 fn take_header(input: &mut BytesMut, expected: Protocol) -> Result<bool, Denied> {
     match Header::read(input) {
         Header::Partial => Ok(false),

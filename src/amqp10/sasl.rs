@@ -1,5 +1,5 @@
-//! 5.3: SASL: ANONYMOUS and PLAIN, the side that says whether a peer may come in and the one that asks. Frames and sockets are
-//! not its matter.
+//! 5.3: the SASL mechanisms ANONYMOUS and PLAIN, for the side that authenticates and the side that is authenticated. Knows no
+//! frame and no socket; who gets in is `users.rs`.
 
 use bytes::Bytes;
 
@@ -43,10 +43,10 @@ choice! {
     SaslFrame { SaslMechanisms, SaslInit, SaslChallenge, SaslResponse, SaslOutcome }
 }
 
-/// 5.3.2: what we take, beyond the 512 bytes that everybody must: some tokens are long (our choice).
+/// The largest SASL frame that we read. 5.3.1 allows 512 bytes; some clients have longer tokens (our choice).
 pub(crate) const MAX_SASL_FRAME_SIZE: u32 = 8 * 1024;
 
-/// 5.3.3.7: the codes that we give.
+/// 5.3.3.7: the outcome codes that we send.
 pub(crate) const CODE_OK: u8 = 0;
 pub(crate) const CODE_AUTH: u8 = 1;
 
@@ -72,12 +72,12 @@ pub(crate) fn authenticate(users: &Users, init: &SaslInit) -> Option<String> {
     }
 }
 
-/// 5.3.3.2: how we come in where `offered` is what there is: as somebody if we can, as nobody if that is enough.
+/// 5.3.3.2: the sasl-init of a client that is offered these mechanisms, by PLAIN or else ANONYMOUS. None if neither is there.
 pub(crate) fn init(offered: &[Symbol], user: &str, password: &str, hostname: &str) -> Option<SaslInit> {
     let offers = |name: &str| offered.iter().any(|mechanism| mechanism.as_str() == name);
     let (mechanism, response) = match () {
         () if offers(PLAIN) => (PLAIN, format!("\0{user}\0{password}")),
-        // RFC 4505: the trace.
+        // RFC 4505: the response is a trace.
         () if offers(ANONYMOUS) => (ANONYMOUS, "anonymous".into()),
         () => return None,
     };

@@ -1,4 +1,4 @@
-//! 3.5: sources and targets: what a link is attached to.
+//! 3.5: sources and targets: what a peer asks a link to be attached to, and what it is granted.
 
 use std::sync::Arc;
 
@@ -38,10 +38,10 @@ composite! {
         capabilities: multiple Symbol,
     }
 
-    /// 3.5.10: the lifetime of a dynamic node that goes with the link which made it.
+    /// 3.5.10: a dynamic node with this lifetime is deleted when the link closes that made it.
     DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
 
-    /// 4.5.1: where transactions would be declared.
+    /// 4.5.1: the target on which transactions are declared; decoded so that it can be refused by name.
     Coordinator = 0x30 "amqp:coordinator:list" {
         capabilities: multiple Symbol,
     }
@@ -52,7 +52,7 @@ composite! {
 pub(crate) enum AnyTarget {
     Target(Target),
     Coordinator(Coordinator),
-    /// Of a type that we do not know.
+    /// A target of another type.
     Unknown(Raw),
 }
 
@@ -83,7 +83,7 @@ impl Encode for AnyTarget {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum AnySource {
     Source(Box<Source>),
-    /// Of a type that we do not know.
+    /// A source of another type.
     Unknown(Raw),
 }
 
@@ -106,8 +106,8 @@ impl Encode for AnySource {
     }
 }
 
-/// What a dynamic node should be like, by the capabilities that JMS clients ask for (`temporary-queue`, `temporary-topic`)
-/// and others in the same words without the `temporary-`.
+/// The kind of dynamic node that these capabilities ask for: JMS clients say `temporary-queue` and `temporary-topic`, others
+/// `queue` and `topic`.
 pub(crate) fn node_kind(capabilities: &[Symbol]) -> NodeKind {
     let asks_for = |what: &str| {
         capabilities.iter().any(|symbol| symbol.as_str().strip_prefix("temporary-").unwrap_or(symbol.as_str()) == what)
@@ -121,7 +121,7 @@ pub(crate) fn node_kind(capabilities: &[Symbol]) -> NodeKind {
     }
 }
 
-/// 3.5.6: what happens to every terminus here, whatever a peer asks for: nothing is kept of a link that has been detached.
+/// 3.5.6: the expiry-policy of every terminus, whatever a peer asks for: nothing is kept of a link that has been detached.
 const LINK_DETACH: &str = "link-detach";
 
 /// 3.5.9: the properties of a dynamic node.
@@ -129,7 +129,7 @@ fn dynamic_node_properties() -> RawMap {
     map_of_one("lifetime-policy", &DeleteOnClose {})
 }
 
-/// Of the capabilities that a peer asks of a node those that it has: a queue is one, and so is a topic.
+/// Those of the capabilities asked for that a node of this kind has.
 fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<Symbol> {
     let (lasting, temporary) = match kind {
         NodeKind::Queue => ("queue", "temporary-queue"),
@@ -140,7 +140,7 @@ fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<
     asked.iter().filter(is_granted).cloned().collect()
 }
 
-/// 3.5.7: a topic gives copies; a queue does to who asks for them; from everywhere else messages are moved.
+/// 3.5.7: the distribution-mode of a node of this kind: a topic copies, a queue does if it is browsed, others move.
 fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
     match kind {
         NodeKind::Topic => "copy",
@@ -150,7 +150,7 @@ fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
 }
 
 impl Target {
-    /// 3.5.4: the target that a peer gets which asked for this one. What is not kept is not said to be.
+    /// 3.5.4: the target that is granted to a peer which asked for this one: nothing that the broker does not keep.
     pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Target {
         Target {
             address,
@@ -164,7 +164,7 @@ impl Target {
 }
 
 impl Source {
-    /// 3.5.3: the source that a peer gets which asked for this one. What is not kept is not said to be.
+    /// 3.5.3: the source that is granted to a peer which asked for this one: nothing that the broker does not keep.
     pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Source {
         let default_outcome = self.default_outcome.clone().unwrap_or(Outcome::Released(Released {}));
         Source {
@@ -180,14 +180,14 @@ impl Source {
         }
     }
 
-    /// All that we know, or those of them that the peer asked for.
+    /// The outcomes that the peer asked for, as far as there are such outcomes; all if it asked for none.
     fn granted_outcomes(&self) -> Vec<Symbol> {
         let asked =
             |outcome: &str| self.outcomes.is_empty() || self.outcomes.iter().any(|asked| asked.as_str() == outcome);
         OUTCOMES.into_iter().filter(|outcome| asked(outcome)).map(Symbol::new).collect()
     }
 
-    /// 3.5.7: takes copies and leaves the messages where they are.
+    /// 3.5.7: whether the peer asks for copies and leaves the messages where they are.
     pub(crate) fn browses(&self) -> Result<bool> {
         match self.distribution_mode.as_ref().map(Symbol::as_str) {
             None | Some("move") => Ok(false),

@@ -1,4 +1,4 @@
-//! What a peer did wrong, and how far the consequences reach: the one place that says so.
+//! Violations: what a peer did wrong, and what ends because of it. No other file decides that.
 //!
 //! Decoding and framing errors close the connection, session errors end the session, link errors detach the link
 //! (2.4.3, 2.5.4, 2.6.5). `connection.rs` carries out what stands here.
@@ -7,21 +7,22 @@ use super::definitions::{Condition, Error};
 use super::types::CodecError;
 use crate::event::Breach;
 
-/// What ends.
+/// What ends because of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Connection,
     Session,
-    /// The link with this handle of ours.
+    /// The link to which we assigned this handle.
     Link(usize),
 }
 
+/// A rule of the specification that a peer broke, and the error that it is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) scope: Scope,
-    /// Where the specification demands what the peer did not do, as in "2.6.7".
+    /// The section of the specification with the rule, such as "2.6.7".
     pub(crate) section: &'static str,
-    /// Boxed, so that a result in which there is none is small: there is one for every frame.
+    /// Boxed to keep `Result<_, Violation>` small: every frame returns one.
     pub(crate) error: Box<Error>,
 }
 
