@@ -226,6 +226,8 @@ impl Channel {
             (Effect::Settle { first, count, outcome, .. }, End::Channel) => {
                 self.publisher.settle(first, count, &outcome, context);
             }
+            // Without confirms the publisher does not wait for a word.
+            (Effect::Unroutable { .. }, End::Channel) => {}
             (Effect::Grant { credit, .. } | Effect::GrantMore { credit, .. }, End::Channel) => {
                 self.publisher.set_starved(credit == 0, context);
             }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::composite::Composite;
 use super::definitions::{Condition, Error, Role, SenderSettleMode, SequenceNo};
+use super::delivery_state::Rejected;
 use super::directory::Place;
-use super::link::{Link, LinkEnd, LinkState, Receiver, Sender};
+use super::link::{Link, LinkEnd, LinkState, Receiver, Relay, Sender};
 use super::performative::{Attach, Detach, End};
 use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
@@ -281,6 +283,7 @@ fn our_end(attach: &Attach, anonymous: bool, context: &Context<'_>) -> LinkEnd {
             let by_to = context.config.route_by_to || anonymous;
             let mut receiver = Receiver::new(attach.initial_delivery_count.unwrap_or_default(), by_to);
             receiver.settle_mode = attach.rcv_settle_mode;
+            receiver.relay = anonymous.then(|| Box::new(Relay { rejects: allows_rejected(attach), last: None }));
             LinkEnd::Receiver(receiver)
         }
         Role::Receiver => {
@@ -300,6 +303,12 @@ fn choose_unsettled(attach: &mut Attach) {
     if attach.role == Role::Receiver && attach.snd_settle_mode == SenderSettleMode::Mixed {
         attach.snd_settle_mode = SenderSettleMode::Unsettled;
     }
+}
+
+/// 3.5.3: a source without outcomes allows all.
+fn allows_rejected(attach: &Attach) -> bool {
+    let Some(AnySource::Source(source)) = &attach.source else { return true };
+    source.outcomes.is_empty() || source.outcomes.iter().any(|outcome| outcome.as_str() == Rejected::NAME)
 }
 
 fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &LinkEnd) -> Event {

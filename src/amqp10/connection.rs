@@ -23,7 +23,7 @@ use super::transfer;
 use super::types::{Decode, Reader};
 use super::violation::{Scope, Violation};
 use crate::config::EngineConfig;
-use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Reply, Run};
+use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Outcome, Reply, Run};
 use crate::outbox::Outbox;
 
 /// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
@@ -575,7 +575,13 @@ impl Connection {
                 Effect::GrantMore { credit, .. } => session.grant_more(handle, credit),
                 Effect::Deliver { deliveries, .. } => session.deliver(handle, deliveries.into_iter(), context),
                 Effect::Drained { .. } => session.drained(handle),
+                Effect::Settle { first, outcome: Outcome::Rejected(Some(fault)), count: 1, .. }
+                    if session.is_relayed(handle, first) =>
+                {
+                    return session.reject_relayed(handle, first, *fault, context);
+                }
                 Effect::Settle { first, count, outcome, .. } => session.settle(first, count, &outcome),
+                Effect::Unroutable { fault, .. } => return session.detach_relay(handle, Error::from(*fault), context),
                 // Answers to what nobody asks here.
                 Effect::Declared { .. }
                 | Effect::Deleted { .. }

@@ -188,6 +188,9 @@ impl Session {
         {
             return Err(invalid("rcv-settle-mode second on a link that settles first"));
         }
+        if let Some(relay) = &mut receiver.relay {
+            relay.last = Some((number, tag));
+        }
         // 2.6.7
         if !receiver.use_credit() {
             return Err(Violation::link(

@@ -191,6 +191,8 @@ pub(crate) struct Receiver {
     pub(crate) credit: u32,
     /// Each message says where it goes.
     pub(crate) by_to: bool,
+    /// Set if the peer sends to the anonymous terminus.
+    pub(crate) relay: Option<Box<Relay>>,
     /// 2.8.3: as agreed on in the attaches.
     pub(crate) settle_mode: ReceiverSettleMode,
     /// 2.6.7: we have asked for what is there now, and to be told when that was all.
@@ -198,6 +200,15 @@ pub(crate) struct Receiver {
     /// Deliveries beyond its credit that are borne: credit was taken back and the peer may not know yet, or it cannot count.
     overdraft: u32,
     pub(crate) partial: Option<Partial>,
+}
+
+/// What an anonymous terminus needs to say which message it could not route.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// The peer's source allows the outcome rejected.
+    pub(crate) rejects: bool,
+    /// The last delivery that has begun, with its tag. The router answers each before the next is read.
+    pub(crate) last: Option<(u64, DeliveryTag)>,
 }
 
 impl Receiver {
@@ -209,6 +220,7 @@ impl Receiver {
             delivery_count,
             credit: 0,
             by_to,
+            relay: None,
             settle_mode: ReceiverSettleMode::First,
             drain: false,
             overdraft: 0,

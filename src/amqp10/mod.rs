@@ -12,6 +12,7 @@
 //! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
 //! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
 //! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
+//! | anonymous terminus | `relay.rs` (what is said of messages that cannot be routed) |
 //! | 3.2 message sections | `section.rs` (what routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
@@ -41,6 +42,7 @@ mod link;
 #[cfg(test)]
 mod pair;
 mod performative;
+mod relay;
 mod request;
 mod sasl;
 mod section;

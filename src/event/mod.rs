@@ -94,6 +94,9 @@ pub(crate) enum Effect {
     Drained { link: LinkKey, left: usize },
     /// `count` deliveries of a producer ended in the same way: `first` and those that follow it.
     Settle { link: LinkKey, first: DeliveryKey, count: u32, outcome: Outcome },
+    /// The last message of a producer that sends to no node of its own came settled and could not be routed: no outcome says
+    /// so. Its protocol may do so in another way.
+    Unroutable { link: LinkKey, fault: Box<Fault> },
     /// The link ends, and its peer is told why. That it has gone is an event, as always.
     Detach { link: LinkKey, fault: Box<Fault> },
     /// The queue of this address is there, with so many messages waiting and so many consumers.
@@ -117,6 +120,7 @@ impl Effect {
             | Effect::Deliver { link, .. }
             | Effect::Drained { link, .. }
             | Effect::Settle { link, .. }
+            | Effect::Unroutable { link, .. }
             | Effect::Detach { link, .. }
             | Effect::Declared { link, .. }
             | Effect::Deleted { link, .. }

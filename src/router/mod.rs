@@ -92,6 +92,8 @@ pub(crate) struct Router {
     starved: Vec<LinkKey>,
     /// A message was refused for want of room since this was looked at last.
     is_full: bool,
+    /// The producer whose messages are being routed as they come.
+    sending: Option<LinkKey>,
 }
 
 impl Router {
@@ -119,6 +121,7 @@ impl Router {
             withheld: HashSet::new(),
             starved: Vec::new(),
             is_full: false,
+            sending: None,
         }
     }
 
@@ -192,7 +195,9 @@ impl Router {
     pub(crate) fn messages(&mut self, connection: ConnectionKey, event: &Event, run: &mut Run) {
         let Event::Messages { link, to, credit } = event else { return };
         let link = LinkKey { connection, link: *link };
+        self.sending = Some(link);
         self.route(link, to, run);
+        self.sending = None;
         self.top_up(link, *credit);
     }
 

@@ -9,7 +9,7 @@ use super::context::{self, Answers, Incoming};
 use super::exchange;
 use super::links::NodeId;
 use crate::config::{Distribution, RoutingConfig};
-use crate::event::{Arrival, DeliveryKey, Destination, Fault, LinkKey, Outcome, Party, Reason, Run};
+use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Party, Reason, Run};
 use crate::message::Message;
 
 /// Why a message has no node.
@@ -94,14 +94,11 @@ impl Router {
     /// What follows when a node has been offered messages: those that nobody was there for are dropped, and a producer that
     /// is too fast is held back.
     fn after_offer(&mut self, id: NodeId, from: LinkKey, to: &Destination, unserved: Vec<Incoming>) {
-        let mut answers = Answers::Sender(from);
         let nobody = !unserved.is_empty();
         for Incoming { number, delivery, .. } in unserved {
             let elsewhere = if self.journal.is_on() { self.served_elsewhere() } else { String::new() };
-            self.work(id, |_, context| {
-                let outcome = context.unroutable(number, || elsewhere);
-                context.tell(&mut answers, number, delivery, outcome);
-            });
+            let outcome = self.work(id, |_, context| context.unroutable(number, || elsewhere)).flatten();
+            self.tell(from, number, delivery, outcome);
         }
         if nobody {
             self.tidy(id);
@@ -166,12 +163,27 @@ impl Router {
         self.tell(from, number, delivery, outcome);
     }
 
-    /// Tells the sender of a message what became of it, if it wants to know and there is something to tell.
+    /// Tells the sender of a message that could not be routed what became of it, if it wants to know and there is something to
+    /// tell.
     pub(super) fn tell(&mut self, from: LinkKey, number: u64, delivery: Option<DeliveryKey>, outcome: Option<Outcome>) {
-        if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
-            self.journal.told(number, &outcome);
-            self.effects.settle(from, delivery, outcome);
+        match (delivery, outcome) {
+            (Some(delivery), Some(outcome)) => {
+                self.journal.told(number, &outcome);
+                self.effects.settle(from, delivery, outcome);
+            }
+            // One that cannot be read names no place that it could have been for.
+            (None, Some(Outcome::Rejected(Some(fault))))
+                if fault.reason != Reason::DecodeError && self.sending == Some(from) && self.is_anonymous(from) =>
+            {
+                self.effects.push(Effect::Unroutable { link: from, fault });
+            }
+            _ => {}
         }
+    }
+
+    fn is_anonymous(&mut self, from: LinkKey) -> bool {
+        let producer = self.links.producer_mut(from);
+        producer.is_some_and(|producer| producer.node.is_none() && producer.exchange.is_none())
     }
 
     /// Counts and numbers a message that has no node.

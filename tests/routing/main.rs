@@ -18,4 +18,5 @@ mod multicast;
 mod queue;
 mod queue_browse;
 mod queue_return;
+mod relay;
 mod unroutable;
