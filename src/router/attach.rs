@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::Router;
 use super::links::{Consumer, End, NodeId, Producer};
 use crate::config::{Distribution, RoutingConfig};
-use crate::event::{ConsumerRequest, Effect, LinkKey, Node, NodeKind};
+use crate::event::{ConsumerRequest, Effect, Fault, LinkKey, Node, NodeKind, Reason};
 
 impl Router {
     pub(super) fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
+        if let Err(fault) = self.check_is_not_gone(&node) {
+            return self.refuse(key, fault);
+        }
         let asked = address_asked(&node);
         let exchange = match &node {
             Node::Address(address) => match self.terminus_at(address) {
@@ -89,8 +92,27 @@ impl Router {
 
     fn generated_address(&mut self) -> Arc<str> {
         self.generated += 1;
+        format!("{}{}", self.generated_stem(), self.generated).into()
+    }
+
+    /// What the addresses of all dynamic nodes of this broker begin with; a number follows.
+    fn generated_stem(&self) -> String {
         let RoutingConfig { generated_prefix, separator, .. } = &self.config;
-        format!("{generated_prefix}{separator}{:08x}{separator}{}", self.salt >> 32, self.generated).into()
+        format!("{generated_prefix}{separator}{:08x}{separator}", self.salt >> 32)
+    }
+
+    /// Refuses the address of a dynamic node that is there no longer: it is not made again by who still knows its name.
+    pub(super) fn check_is_not_gone(&self, node: &Node) -> Result<(), Fault> {
+        let Node::Address(said) = node else { return Ok(()) };
+        let address = RoutingConfig::node_at(said);
+        if self.addresses.find(&address).is_some() {
+            return Ok(());
+        }
+        let number = address.strip_prefix(&self.generated_stem()).and_then(|number| number.parse().ok());
+        match number.is_some_and(|number: u64| number <= self.generated) {
+            true => Err(Fault::new(Reason::NotFound, format!("the dynamic node {address:?} is no more"))),
+            false => Ok(()),
+        }
     }
 
     /// Links are gone. All of them leave their nodes before what they had is given to others.
@@ -178,9 +200,12 @@ impl Router {
         if entry.node.queue().is_some_and(|queue| queue.declared.is_some()) {
             return;
         }
-        // What waits is dropped with the next look at it.
         entry.ended = true;
+        let fault = Fault::new(Reason::ResourceDeleted, format!("the dynamic node {:?} is no more", entry.address));
         self.forget_name(id);
+        // What waits is dropped, and its senders have their outcomes before their links end.
+        self.carry_on(id);
+        self.detach_links_of(id, &fault);
     }
 
     /// Forgets a node that nobody uses.

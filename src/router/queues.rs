@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::exchange::{Exchanges, Named, is_exchange_path};
-use super::links::NodeId;
+use super::links::{End, NodeId};
 use super::node::{Declared, Queue, locked};
 use crate::config::Distribution;
 use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
@@ -151,17 +151,29 @@ impl Router {
         entry.ended = true;
         let address = entry.address.clone();
         let Some(queue) = entry.node.queue_mut() else { return messages };
-        let (declared, consumers) = (queue.declared.take(), queue.keys());
+        let declared = queue.declared.take();
         self.exchanges.refund(declared.as_ref().map_or(0, |declared| declared.arguments.cost()));
         if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
             owned.remove(&address);
         }
         let fault = Fault::new(Reason::ResourceDeleted, format!("queue {address:?} is no more"));
-        for link in consumers {
-            self.effects.push(Effect::Detach { link, fault: Box::new(fault.clone()) });
-        }
+        self.detach_links_of(id, &fault);
         self.tidy(id);
         messages
+    }
+
+    /// Detaches the consumers of a queue that ends, and the producers of any node that does.
+    pub(super) fn detach_links_of(&mut self, id: NodeId, fault: &Fault) {
+        let Some(entry) = self.addresses.get(id) else { return };
+        let mut links = entry.node.queue().map(Queue::keys).unwrap_or_default();
+        if entry.producers > 0 {
+            let producers =
+                self.links.iter().filter(|(_, end)| matches!(end, End::Producer(it) if it.node == Some(id)));
+            links.extend(producers.map(|(key, _)| key));
+        }
+        for link in links {
+            self.effects.push(Effect::Detach { link, fault: Box::new(fault.clone()) });
+        }
     }
 
     /// A consumer has left: the queue goes with the last one, if that is how long it lives.
@@ -198,6 +210,7 @@ impl Router {
 
     /// The node that a consumer may have, or why it may not.
     pub(super) fn node_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<NodeId, Fault> {
+        self.check_is_not_gone(&request.node)?;
         let id = match &request.node {
             Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
             Node::Address(address) if is_exchange_path(address) => {
@@ -207,6 +220,11 @@ impl Router {
             node => self.node_for(node.clone(), key),
         };
         let Some(entry) = self.addresses.get(id) else { return Err(no_queue("")) };
+        // Others may send there, such as the reply to a request.
+        if entry.owner.is_some_and(|owner| owner.connection != key.connection) {
+            let what = format!("the dynamic node {:?} is another connection's alone", entry.address);
+            return Err(Fault::new(Reason::ResourceLocked, what));
+        }
         let ConsumerRequest { exclusive, browse, passing, .. } = request;
         entry.node.check_consumer(&entry.address, key.connection, *exclusive, *browse, *passing)?;
         Ok(id)

@@ -274,3 +274,22 @@ fn what_0_9_1_cannot_say_is_cut_or_elsewhere_and_noted() {
         expect_traced(&broker, what);
     }
 }
+
+#[test]
+fn senders_of_a_queue_that_is_deleted_are_detached() {
+    let broker = Broker::start().unwrap();
+    let mut owner = Peer091::opened(&broker);
+    owner.declare("orders");
+    let mut sender = Peer::sender(&broker, "orders");
+    sender.attach_sender("by path", 1, "/queues/orders");
+    sender.attach_sender("another", 2, "queue.other");
+    let mut receiver = Peer::receiver(&broker, "orders", 1);
+    owner.send(method(1, QUEUE_DELETE).short(0).shortstr("orders").bits(&[false, false, false]));
+    owner.expect(QUEUE_DELETE_OK);
+    for _ in 0..2 {
+        sender.expect_detach_with("amqp:resource-deleted");
+    }
+    receiver.expect_detach_with("amqp:resource-deleted");
+    sender.send_accepted(2, &["as before"]);
+    assert_eq!(broker.counts().sender_links, 2, "the channel, and the sender of the other queue");
+}

@@ -22,18 +22,20 @@ fn dynamic_receiver(broker: &Broker, source: Value, credit: u32) -> (Peer, Strin
     (peer, address)
 }
 
-/// A node that is gone takes nothing: rejected as not found, or its link detached.
+/// Nobody can attach to a node that is gone, and a message for it has nowhere to go.
 #[track_caller]
-fn expect_no_such_node(sender: &mut Peer) {
-    let id = sender.next_delivery_id();
-    if !sender.try_send(transfer(0, id).with_payload(message("too late"))) {
-        return;
+fn expect_gone(broker: &Broker, address: &str) {
+    let mut peer = Peer::opened(broker);
+    let path = format!("/queues/{address}");
+    for attach in [attach_sender("s", 0, address), attach_receiver("r", 0, address), attach_receiver("r", 0, &path)] {
+        peer.attach(attach);
+        peer.expect_detach_with(NOT_FOUND);
+        peer.send(detach(0));
     }
-    match sender.round_trip().into_iter().find(|frame| frame.code() != FLOW) {
-        Some(frame) if frame.code() == DETACH && frame.condition() == "amqp:resource-deleted" => {}
-        Some(frame) if frame.code() == DISPOSITION && frame.condition() == NOT_FOUND => {}
-        other => sender.fail(&format!("the node is gone; came {other:?}")),
-    }
+    peer.attach_anonymous("s", 0);
+    let id = peer.send_payload(0, message_to(address, "too late"));
+    assert_eq!(peer.expect_outcome_of(id).condition(), NOT_FOUND);
+    peer.close();
 }
 
 #[test]
@@ -101,9 +103,32 @@ fn a_dynamic_target_is_an_address_to_receive_from() {
     // Nobody is there yet.
     let id = sender.send_message(0, "too early");
     assert_eq!(sender.expect_outcome_of(id).condition(), NOT_FOUND);
-    let mut receiver = Peer::ready_receiver(&broker, &address, 10);
-    sender.send_accepted(0, &["1"]);
-    assert_eq!(receiver.receive_texts(1), ["1"]);
+    // JMS clients make their temporary destinations like this, and receive on the same connection.
+    sender.attach_receiver("r", 1, &address, 10);
+    sender.expect_nothing();
+    Peer::sender(&broker, &address).send_accepted(0, &["1"]);
+    assert_eq!(sender.receive_texts(1), ["1"]);
+}
+
+#[test]
+fn only_the_connection_that_made_a_dynamic_node_receives_there() {
+    let broker = Broker::start().unwrap();
+    for kind in ["x-whatever", "temporary-queue", "temporary-topic"] {
+        let (mut owner, address) = dynamic_receiver(&broker, dynamic_with(SOURCE, kind), 10);
+        let mut target_owner = Peer::opened(&broker);
+        let answer = target_owner.attach(attach_sender("s", 0, "").with("target", dynamic_with(TARGET, kind)));
+        let mut other = Peer::opened(&broker);
+        for address in [&address, &answer.address("target").unwrap()] {
+            let refused = other.attach(attach_receiver("r", 0, address));
+            assert_eq!(refused.get("source"), Value::Null);
+            other.expect_detach_with("amqp:resource-locked");
+            other.send(detach(0));
+        }
+        // Everybody may send there: that is what replies need.
+        other.attach_sender("s", 0, &address);
+        other.send_accepted(0, &["a reply"]);
+        assert_eq!(owner.receive_texts(1), ["a reply"]);
+    }
 }
 
 #[test]
@@ -113,11 +138,11 @@ fn a_temporary_queue_is_a_queue() {
     Peer::sender(&broker, &address).send_accepted(0, &["1", "2"]);
     assert_eq!((broker.counts().queued, broker.counts().topic), (2, 0));
     // Another receiver competes.
-    let mut other = Peer::receiver(&broker, &address, 1);
-    let delivery = other.expect_transfer();
+    owner.attach_receiver("another", 1, &address, 1);
+    let delivery = owner.expect_transfer();
     assert_eq!(text(&delivery.payload), "1");
-    other.settle(&delivery, released());
-    other.expect_nothing();
+    owner.settle(&delivery, released());
+    owner.expect_nothing();
     owner.grant(0, 0, 10);
     assert_eq!(owner.receive_texts(2), ["1", "2"]);
     // A target, too.
@@ -132,10 +157,10 @@ fn a_temporary_queue_is_a_queue() {
 fn a_temporary_topic_is_a_topic() {
     let broker = Broker::start().unwrap();
     let (mut owner, address) = dynamic_receiver(&broker, dynamic_with(SOURCE, "temporary-topic"), 10);
-    let mut other = Peer::ready_receiver(&broker, &address, 10);
+    owner.attach_receiver("another", 1, &address, 10);
+    owner.expect_nothing();
     Peer::sender(&broker, &address).send_accepted(0, &["1"]);
-    assert_eq!(owner.receive_texts(1), ["1"]);
-    assert_eq!(other.receive_texts(1), ["1"]);
+    assert_eq!(owner.receive_texts(2), ["1", "1"]);
     assert_eq!((broker.counts().fanout, broker.counts().fanout_sent), (1, 2));
 }
 
@@ -150,11 +175,9 @@ fn a_dynamic_address_ends_with_its_link() {
             leave(owner);
             until(&broker, "the link is gone", |counts| counts.receiver_links == 0);
             // Neither for one that was attached to it nor for one that comes now.
-            expect_no_such_node(&mut before);
+            before.expect_detach_with("amqp:resource-deleted");
             before.close();
-            let mut after = Peer::sender(&broker, &address);
-            expect_no_such_node(&mut after);
-            after.close();
+            expect_gone(&broker, &address);
         });
     }
 }
@@ -170,7 +193,19 @@ fn a_dynamic_target_ends_with_its_link() {
     owner.send(detach(0));
     owner.expect_detach();
     // What was stored went with the node, and it does not come to life again.
-    let receiver = Peer::ready_receiver(&broker, &address, 10);
-    receiver.close();
-    expect_no_such_node(&mut Peer::sender(&broker, &address));
+    expect_gone(&broker, &address);
+}
+
+#[test]
+fn an_address_that_looks_like_a_dynamic_one_is_an_address() {
+    let broker = Broker::start().unwrap();
+    let (owner, address) = dynamic_receiver(&broker, dynamic(SOURCE), 0);
+    owner.close();
+    // One that has not been made yet, one of another broker's, one of nobody's.
+    let (stem, number) = address.rsplit_once('.').unwrap();
+    let next = format!("{stem}.{}", number.parse::<u64>().unwrap() + 1);
+    for address in [&next, "dynamic.00000000.1", "dynamic.orders", &format!("{address}x")] {
+        Peer::sender(&broker, address).close();
+        Peer::receiver(&broker, address, 1).close();
+    }
 }
