@@ -29,8 +29,8 @@ pub(crate) fn row(scale: &Scale, table: &mut Table) {
     let (bytes, idle) = flood.end();
     let work = format!("beside {PEERS} floods ({:.0} MB/s of them)", bytes / 1e6 / flood_time.as_secs_f64());
     table.beside(&format!("{work}: p50 of a good pair"), P99, flooded.quantile(0.5), calm.quantile(0.5), "s");
-    table.beside("the same: p99", P99, flooded.quantile(0.99), calm.quantile(0.99), "s");
-    table.beside(&format!("the same: messages lost, of {}", flooded.count()), 0.0, lost, 0.0, "");
+    table.beside("beside the floods: p99", P99, flooded.quantile(0.99), calm.quantile(0.99), "s");
+    table.beside(&format!("beside the floods: messages lost, of {}", flooded.count()), 0.0, lost, 0.0, "");
     for kind in idle {
         println!("little flood of: {kind}");
     }

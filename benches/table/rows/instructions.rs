@@ -69,13 +69,13 @@ type Row = (&'static str, &'static str, f64, Load);
 
 const ROWS: [Row; 9] = [
     ("settled", "100 B, settled, 1 -> 1", 1000.0, SETTLED),
-    ("settled-1000", "the same with credit 1000", 1250.0, Load::one_to_one("bench", true, 1000)),
+    ("settled-1000", "100 B, settled, credit 1000", 1250.0, Load::one_to_one("bench", true, 1000)),
     ("unsettled", "100 B, unsettled, accepted on both sides", 1600.0, UNSETTLED),
-    ("unsettled-1000", "the same with credit 1000", 2000.0, Load::one_to_one("bench", false, 1000)),
-    ("anycast", "100 B, settled, anycast, 1 -> 1", 1250.0, Load::one_to_one("unicast.bench", true, PLENTY)),
+    ("unsettled-1000", "100 B, unsettled, accepted, credit 1000", 2000.0, Load::one_to_one("bench", false, 1000)),
+    ("anycast", "100 B, settled, anycast, 1 -> 1", f64::NAN, Load::one_to_one("unicast.bench", true, PLENTY)),
     ("queue", "100 B, unsettled, put into a queue and got", 2400.0, Load::one_to_one("queue.bench", false, PLENTY)),
     ("0-9-1", "0-9-1, 100 B, publish -> deliver, no-ack", 2000.0, Load::Publish(Acks::None)),
-    ("0-9-1-acks", "0-9-1, 100 B, the same with confirms and acks", 2700.0, Load::Publish(Acks::Both)),
+    ("0-9-1-acks", "0-9-1, 100 B, publish -> deliver, confirms and acks", 2700.0, Load::Publish(Acks::Both)),
     ("multicast", "100 B, settled, multicast to 10: a copy", 700.0, MULTICAST),
 ];
 

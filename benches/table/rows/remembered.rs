@@ -43,6 +43,6 @@ fn kinds(scale: &Scale, table: &mut Table, (name, size): (&str, usize), kinds: &
     }
     let baseline = ends.remove(0).3;
     for ((work, _, _, target), (_, _, _, samples)) in kinds.iter().zip(&ends) {
-        table.ratio(&format!("{name}, pre-settled: {work}"), *target, false, samples, &baseline, "s");
+        table.ratio(&format!("{name}, settled: {work}"), *target, false, samples, &baseline, "s");
     }
 }
