@@ -48,7 +48,7 @@ impl<T> Ledger<T> {
         let number = self.next();
         self.recent.push_back(Some(entry));
         self.live += 1;
-        self.tidy();
+        self.tidy_if_due();
         number
     }
 
@@ -59,7 +59,7 @@ impl<T> Ledger<T> {
             self.base += 1;
         } else {
             self.recent.push_back(None);
-            self.tidy();
+            self.tidy_if_due();
         }
         number
     }
@@ -79,9 +79,35 @@ impl<T> Ledger<T> {
         if entry.is_some() {
             self.live -= 1;
             self.trim();
-            self.tidy();
+            self.tidy_if_due();
         }
         entry
+    }
+
+    /// Takes out the entries in `range`, in order. Takes no longer than the ledger is, however wide the range.
+    pub(crate) fn take_each(&mut self, range: RangeInclusive<u64>, mut taken: impl FnMut(u64, T)) {
+        let (first, last) = (*range.start(), *range.end());
+        if !self.old.is_empty() {
+            let old: Vec<u64> = self.numbers_in(range).take_while(|number| *number < self.base).collect();
+            for number in old {
+                if let Some(entry) = self.old.remove(&number) {
+                    self.live -= 1;
+                    taken(number, entry);
+                }
+            }
+        }
+        let end = last.saturating_add(1).min(self.next()).max(self.base);
+        let start = first.max(self.base).min(end);
+        let places = |number: u64| usize::try_from(number - self.base).unwrap_or(usize::MAX);
+        let slots = self.recent.range_mut(places(start)..places(end));
+        for (slot, number) in slots.zip(start..) {
+            if let Some(entry) = slot.take() {
+                self.live -= 1;
+                taken(number, entry);
+            }
+        }
+        self.trim();
+        self.tidy_if_due();
     }
 
     /// The numbers in `range` that have entries, in order. Takes no longer than the ledger is, however wide the range.
@@ -112,7 +138,7 @@ impl<T> Ledger<T> {
         }
         self.live = self.old.len() + self.recent.iter().flatten().count();
         self.trim();
-        self.tidy();
+        self.tidy_if_due();
     }
 
     /// Takes all entries out, oldest first. Numbering goes on.
@@ -127,6 +153,13 @@ impl<T> Ledger<T> {
         while let Some(None) = self.recent.front() {
             self.recent.pop_front();
             self.base += 1;
+        }
+    }
+
+    #[inline]
+    fn tidy_if_due(&mut self) {
+        if self.recent.len() > TIDY_FROM && self.recent.len() > 4 * self.live {
+            self.tidy();
         }
     }
 
@@ -153,6 +186,7 @@ mod tests {
         Skip,
         Remove(u64),
         List(u64, u64),
+        Take(u64, u64),
         KeepMultiplesOf(u64),
         Drain,
     }
@@ -164,6 +198,8 @@ mod tests {
             6 => (0..2000u64).prop_map(Step::Remove),
             1 => (0..2000u64, 0..2000u64).prop_map(|(a, b)| Step::List(a, b)),
             1 => (0..40u64, Just(u64::MAX)).prop_map(|(a, b)| Step::List(a, b)),
+            2 => (0..2000u64, 0..2000u64).prop_map(|(a, b)| Step::Take(a, b)),
+            1 => (0..2000u64, Just(u64::MAX)).prop_map(|(a, b)| Step::Take(a, b)),
             1 => (1..9u64).prop_map(Step::KeepMultiplesOf),
             1 => Just(Step::Drain),
         ]
@@ -193,6 +229,14 @@ mod tests {
                         let listed: Vec<u64> = ledger.numbers_in(a..=b).collect();
                         let expected: Vec<u64> = model.keys().copied().filter(|n| (a..=b).contains(n)).collect();
                         prop_assert_eq!(listed, expected);
+                    }
+                    Step::Take(a, b) => {
+                        let mut taken = Vec::new();
+                        ledger.take_each(a..=b, |number, entry| taken.push((number, entry)));
+                        let expected: Vec<(u64, u64)> =
+                            model.iter().filter(|(n, _)| (a..=b).contains(*n)).map(|(n, entry)| (*n, *entry)).collect();
+                        model.retain(|n, _| !(a..=b).contains(n));
+                        prop_assert_eq!(taken, expected);
                     }
                     Step::KeepMultiplesOf(n) => {
                         ledger.retain(|number| number % n == 0);

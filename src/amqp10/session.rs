@@ -5,6 +5,7 @@
 //! Two more files are part of it: `deliveries.rs`, how messages come and go, and `attach.rs`, how links do.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use slab::Slab;
 
@@ -47,16 +48,16 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// A consumer ended a delivery: in one event with the one before, if it ended in the same way.
-    fn answer(&mut self, link: LinkId, ticket: Ticket, outcome: Outcome) {
+    fn answer(&mut self, link: LinkId, ticket: Ticket, outcome: &Outcome) {
         if let Some(Event::Answer { link: same, first, count, outcome: before }) = self.events.back_mut()
             && *same == link
             && first.later(*count) == ticket
-            && *before == outcome
+            && *before == *outcome
         {
             *count += 1;
             return;
         }
-        self.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome });
+        self.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome: outcome.clone() });
     }
 }
 
@@ -288,10 +289,7 @@ impl Session {
                 if outcome.is_none() && !disposition.settled {
                     return Ok(());
                 }
-                let numbers: Vec<u64> = self.outgoing.numbers_in(first..=last).collect();
-                for number in numbers {
-                    self.answer(number, outcome.clone(), disposition.settled, context);
-                }
+                self.answer(first..=last, outcome.as_ref(), disposition.settled, context);
                 if self.is_full && self.outgoing.len() <= MAX_UNSETTLED / 2 {
                     self.is_full = false;
                     context.events.push_back(Event::Window { channel: self.channel, more: FULL });
@@ -314,37 +312,30 @@ impl Session {
         Ok(())
     }
 
-    /// A receiver ended a delivery of ours.
-    fn answer(&mut self, number: u64, outcome: Option<Outcome>, settled: bool, context: &mut Context<'_>) {
-        let Some(sent) = self.outgoing.remove(number) else { return };
-        let link = self.links.get_mut(sent.handle).filter(|link| link.id.serial == sent.link_serial);
-        let Some(link) = link else { return };
-        link.unsettled -= 1;
-        let id = link.id;
-        let outcome = match (&link.end, outcome) {
-            (_, Some(outcome)) => outcome,
-            (LinkEnd::Sender(sender), None) => sender.default_outcome.clone(),
-            (LinkEnd::Receiver(_), None) => Outcome::Released,
-        };
-        if !settled {
-            // 2.6.12: it has told its outcome and waits for us to settle.
-            self.tell(Role::Sender, SequenceNo::narrow(number), true, outcome.clone());
-        }
-        context.answer(id, sent.ticket, outcome);
-    }
-
-    /// Queues a disposition, in one range with the one before if it says the same of the next deliveries.
-    fn tell(&mut self, role: Role, delivery_id: SequenceNo, settled: bool, outcome: Outcome) {
-        if let Some(range) = self.dispositions.last_mut()
-            && range.role == role
-            && range.settled == settled
-            && range.last.next() == delivery_id
-            && range.outcome == outcome
-        {
-            range.last = delivery_id;
-            return;
-        }
-        self.dispositions.push(Range { role, first: delivery_id, last: delivery_id, settled, outcome });
+    /// A receiver ended deliveries of ours.
+    fn answer(
+        &mut self,
+        numbers: RangeInclusive<u64>,
+        outcome: Option<&Outcome>,
+        settled: bool,
+        context: &mut Context<'_>,
+    ) {
+        let Session { outgoing, links, dispositions, .. } = self;
+        outgoing.take_each(numbers, |number, sent| {
+            let link = links.get_mut(sent.handle).filter(|link| link.id.serial == sent.link_serial);
+            let Some(link) = link else { return };
+            link.unsettled -= 1;
+            let outcome = match (&link.end, outcome) {
+                (_, Some(outcome)) => outcome,
+                (LinkEnd::Sender(sender), None) => &sender.default_outcome,
+                (LinkEnd::Receiver(_), None) => &Outcome::Released,
+            };
+            if !settled {
+                // 2.6.12: it has told its outcome and waits for us to settle.
+                tell(dispositions, Role::Sender, SequenceNo::narrow(number), 1, outcome);
+            }
+            context.answer(link.id, sent.ticket, outcome);
+        });
     }
 
     /// The router lets a producer send `credit` messages more.
@@ -367,12 +358,16 @@ impl Session {
 
     /// The router has an outcome for deliveries of a producer that follow each other.
     pub(crate) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome) {
-        for number in (first.0..).take(count as usize) {
-            // The peer may have settled it itself.
-            if self.remove_incoming(number) {
-                self.tell(Role::Receiver, SequenceNo::narrow(number), true, outcome.clone());
+        let Session { incoming, links, dispositions, .. } = self;
+        let Some(incoming) = incoming else { return };
+        let last = first.0 + u64::from(count).saturating_sub(1);
+        // What the peer has settled itself is not there any more.
+        incoming.take_each(first.0..=last, |number, arrived| {
+            if let Some(link) = links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial) {
+                link.unsettled -= 1;
             }
-        }
+            tell(dispositions, Role::Receiver, SequenceNo::narrow(number), 1, outcome);
+        });
     }
 
     /// The router has no more for a consumer that drains.
@@ -466,4 +461,19 @@ impl Session {
             properties: None,
         }
     }
+}
+
+/// Queues a disposition for `count` settled deliveries from `first`, in one range with the one before if that says the same of
+/// those before them.
+fn tell(dispositions: &mut Vec<Range>, role: Role, first: SequenceNo, count: u32, outcome: &Outcome) {
+    let last = first.plus(count.saturating_sub(1));
+    if let Some(range) = dispositions.last_mut()
+        && range.role == role
+        && range.last.next() == first
+        && range.outcome == *outcome
+    {
+        range.last = last;
+        return;
+    }
+    dispositions.push(Range { role, first, last, settled: true, outcome: outcome.clone() });
 }

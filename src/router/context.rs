@@ -90,6 +90,14 @@ impl Context<'_> {
         }
     }
 
+    /// Writes down that a message came, if that is wanted.
+    #[inline]
+    pub(super) fn came(&mut self, number: u64, party: &Option<Party>, settled: bool, message: &Message) {
+        if self.journal.is_on() {
+            self.journal.came(number, party.clone(), self.address, settled, message);
+        }
+    }
+
     /// Hands a consumer as many messages at the start of a run as it can take now, and forgets them; how many that was. None if
     /// their senders wait for what their receivers say.
     pub(super) fn forward_run(

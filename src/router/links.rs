@@ -201,9 +201,22 @@ impl Taker<'_> {
         count
     }
 
+    /// How many of these messages, from the first, it can be given and will be written to their end at once.
+    pub(super) fn finishes_of(&self, arrivals: &[Arrival]) -> usize {
+        let count = self.takes_of(arrivals);
+        let mut left = self.window.as_ref().map(|window| **window);
+        let finishes = |arrival: &&Arrival| {
+            left.as_mut().is_none_or(|window| {
+                window.units -= units(&arrival.message, window.unit);
+                window.units >= 0
+            })
+        };
+        arrivals.iter().take(count).take_while(finishes).count()
+    }
+
     /// Whether a message may be larger than what can be written of it at once.
     pub(super) fn may_not_finish(&self, message: &Message) -> bool {
-        self.window.as_ref().is_some_and(|window| units(message, window.unit) >= window.units)
+        self.window.as_ref().is_some_and(|window| units(message, window.unit) > window.units)
     }
 
     /// Hands it a message.
@@ -318,6 +331,13 @@ impl Links {
         self.connection(key.connection)
             .zip(self.consumer(key))
             .is_some_and(|(connection, consumer)| connection.is_open_for(consumer))
+    }
+
+    /// Whether a consumer can be given this message now.
+    pub(super) fn can_take_this(&self, key: LinkKey, message: &Message) -> bool {
+        self.connection(key.connection)
+            .zip(self.consumer(key))
+            .is_some_and(|(connection, consumer)| consumer.fits(message) && connection.is_open_for(consumer))
     }
 
     /// Whether a consumer with credit is kept waiting by its channel or its connection.

@@ -279,6 +279,9 @@ impl Router {
         if first == Ticket::NONE {
             return;
         }
+        if matches!(outcome, Outcome::Accepted) && first.as_noted().is_none() && !self.journal.is_on() {
+            return self.accept(key, first, count);
+        }
         let mut came_back = false;
         for index in 0..count {
             came_back |= self.conclude(key, first.later(index), outcome);
@@ -287,6 +290,18 @@ impl Router {
             let id = consumer.node;
             self.carry_on(id);
         }
+    }
+
+    /// A consumer accepted deliveries: nothing comes back.
+    fn accept(&mut self, key: LinkKey, first: Ticket, count: u32) {
+        // The link may be gone, and the deliveries with it.
+        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        let Router { budget, origins, journal, effects, .. } = self;
+        let last = first.0 + u64::from(count).saturating_sub(1);
+        consumer.outstanding.take_each(first.0..=last, |_, outstanding| match outstanding {
+            Outstanding::Queued(waiting) | Outstanding::Unfinished(waiting) => budget.give_back(waiting.cost()),
+            Outstanding::EndToEnd(origin) => origins.resolve(origin, Outcome::Accepted, journal, effects),
+        });
     }
 
     /// One delivery has ended. Whether its message came back to its node.

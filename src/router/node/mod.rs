@@ -87,8 +87,7 @@ impl Node {
         }
     }
 
-    /// Hands over as many messages at the start of a run as can go out at once without more ado. The others are offered one by
-    /// one.
+    /// Takes over as many messages at the start of a run as can be taken over together. The others are offered one by one.
     pub(super) fn forward_run(
         &mut self,
         arrivals: &mut Vec<Arrival>,
@@ -99,8 +98,9 @@ impl Node {
         match self {
             Node::Direct(node) => node.forward_run(arrivals, from, party, context),
             Node::Anycast(node) => node.forward_run(arrivals, from, party, context),
-            // A copy for each, or stored first.
-            Node::Multicast(_) | Node::Queue(_) => {}
+            Node::Queue(node) => node.take_run(arrivals, from, party, context),
+            // A copy for each.
+            Node::Multicast(_) => {}
         }
     }
 

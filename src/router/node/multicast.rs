@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::waiting::LEFT;
+use crate::config::Settlement;
 use crate::event::{LinkKey, Outcome};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::store::{Backlog, Waiting};
@@ -45,6 +46,11 @@ impl Multicast {
         if self.consumers.is_empty() {
             return Err(incoming);
         }
+        let cost = Waiting::cost_of(&incoming.message);
+        if context.config.settlement == Settlement::Immediate && context.budget.has_room_for(cost) {
+            self.copy_at_once(incoming, from, context);
+            return Ok(());
+        }
         let (fitting, all_can_take) = self.survey(&incoming, context);
         // What all can take at once needs no room.
         let admitted = match all_can_take {
@@ -56,6 +62,46 @@ impl Multicast {
             self.copy_to_all(incoming, fitting, from, context);
         }
         Ok(())
+    }
+
+    /// Copies a message for which there is room and whose sender waits for nobody: nearly all.
+    fn copy_at_once(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let Incoming { number, message, delivery } = incoming;
+        let (mut copies, mut kept) = (0, None);
+        for key in &self.consumers {
+            let lags = !self.lags.is_empty() && self.lags.contains_key(key);
+            if !lags && let Some(mut taker) = context.links.taker(*key) {
+                if taker.consumer.fits(&message) {
+                    copies += 1;
+                    let settled = taker.consumer.settles(delivery.is_none());
+                    let ticket = context.journal.ticket(number, settled);
+                    if context.journal.is_on() {
+                        context.journal.forwarded(number, *key, &taker.consumer.name, context.address);
+                    }
+                    taker.give(message.clone(), settled, ticket, context.effects);
+                }
+                continue;
+            }
+            if !context.links.at_node(*key).is_some_and(|consumer| consumer.fits(&message)) {
+                continue;
+            }
+            copies += 1;
+            let kept = kept.get_or_insert_with(|| message.clone().kept()).clone();
+            let waiting = Waiting::new(number, 0, kept, delivery.is_none(), None);
+            context.wait(&waiting);
+            let lag = self.lags.entry(*key).or_default();
+            lag.backlog.push(waiting);
+            lag.weigh(&mut self.slow, context);
+        }
+        let outcome = match copies {
+            0 => context.refuse_for_size(number),
+            _ => {
+                context.counts.fanout += 1;
+                context.counts.fanout_sent += copies;
+                Outcome::Accepted
+            }
+        };
+        context.tell(from, number, delivery, Some(outcome));
     }
 
     /// How many consumers take messages as large as this one, and whether all of them can take it at once.

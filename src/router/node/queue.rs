@@ -7,7 +7,8 @@ use std::collections::{HashSet, VecDeque};
 
 use super::declared::Declared;
 use super::row::Row;
-use crate::event::{Fault, LinkKey, Modified, Outcome, Reason, Ticket};
+use crate::event::{Arrival, Fault, LinkKey, Modified, Outcome, Party, Reason, Ticket};
+use crate::message::keep_together;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Outstanding;
 use crate::router::live::live;
@@ -31,6 +32,61 @@ pub(in crate::router) struct Queue {
 }
 
 impl Queue {
+    /// Takes over all messages of a run, if there is room for all of them. What the only consumer in the row can take goes out at
+    /// once.
+    pub(super) fn take_run(
+        &mut self,
+        arrivals: &mut Vec<Arrival>,
+        from: LinkKey,
+        party: &Option<Party>,
+        context: &mut Context<'_>,
+    ) {
+        let cost = arrivals.iter().map(|arrival| Waiting::cost_of(&arrival.message)).sum();
+        if !context.budget.has_room_for(cost) {
+            return;
+        }
+        let only = self.ready.only().filter(|_| self.store.is_empty() && self.browsers.is_empty());
+        let at_once = match only.and_then(|key| context.links.taker(key)) {
+            // What goes out settled to its end is not kept.
+            Some(taker) if taker.consumer.settles(false) => taker.finishes_of(arrivals),
+            _ => 0,
+        };
+        context.counts.queued += arrivals.len() as u64;
+        keep_together(arrivals.iter_mut().skip(at_once).map(|arrival| &mut arrival.message));
+        for (index, Arrival { delivery, message }) in arrivals.drain(..).enumerate() {
+            let number = context.journal.next_number();
+            context.came(number, party, delivery.is_none(), &message);
+            match only {
+                Some(key) if index < at_once => {
+                    context.counts.topic += 1;
+                    context.pass_on(key, number, message, true, None);
+                }
+                _ => {
+                    let place = self.store.next_place();
+                    let waiting = Waiting::new(number, place, message, delivery.is_none(), None);
+                    context.budget.take(waiting.cost());
+                    match only
+                        .filter(|key| self.store.is_empty() && context.links.can_take_this(*key, &waiting.message))
+                    {
+                        Some(key) => self.send(key, waiting, context),
+                        None => {
+                            context.journal.waits(number, context.address);
+                            self.store.push(waiting);
+                        }
+                    }
+                }
+            }
+            if let Some(delivery) = delivery {
+                context.journal.told(number, &Outcome::Accepted);
+                context.effects.settle(from, delivery, Outcome::Accepted);
+            }
+        }
+        let is_awaited = !self.browsers.is_empty() || !self.ready.is_empty();
+        if is_awaited && !self.store.is_empty() {
+            self.dispatch(context);
+        }
+    }
+
     /// Takes over a message, if there is room for it: also for one that goes out at once, since it may come back.
     pub(super) fn offer(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
         let Some(Incoming { number, message, delivery }) = context.admit(incoming, true, from) else { return };
