@@ -1,4 +1,4 @@
-//! 2.6.3 to 2.6.6: how links are attached, refused, stolen and detached; how a session ends. The other half of `session.rs`.
+//! 2.6.3 to 2.6.6: attaches, refuses and detaches the links of a session, and ends the session. A part of `session.rs`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::violation::{Scope, Violation};
 use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Reply};
 
 impl Session {
-    /// 2.7.3: the peer attaches a link.
+    /// 2.7.3: takes an attach of the peer's: asks the router for its node, or refuses it at once.
     pub(crate) fn on_attach(&mut self, mut attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(handle) = self.awaiting_answer(&attach, context) {
             return self.on_attach_answered(handle, &attach, context);
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// The router says that the attach holds: the answer to the peer's attach.
+    /// Answers the peer's attach after the router has found the node. Does nothing if the link has gone meanwhile.
     pub(crate) fn attached(
         &mut self,
         handle: usize,
@@ -105,7 +105,7 @@ impl Session {
         self.put_attach(answer, context)
     }
 
-    /// The router says that it does not.
+    /// Answers the peer's attach, and detaches, after the router has refused it. Does nothing if the link has gone meanwhile.
     pub(crate) fn refused(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
         let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
         let LinkState::AwaitRoute(attach) = std::mem::replace(&mut link.state, LinkState::AwaitDetach) else {
@@ -115,13 +115,12 @@ impl Session {
         self.detach(handle, error, context)
     }
 
-    /// Writes an attach; for a peer with small frames without what it knows already.
+    /// Writes an attach; if it does not fit the peer's frames, without what the peer knows already.
     fn put_attach(&self, answer: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         context.wire.send(self.channel, &answer).or_else(|_| context.wire.send(self.channel, &shortened(answer)))
     }
 
-    /// 2.6.3: an attach that cannot hold is answered so that the peer can tell. That it is then detached follows from the
-    /// violation.
+    /// 2.6.3: answers an attach that breaks a rule. Returns the violation, which detaches the link.
     fn refuse(
         &mut self,
         handle: usize,
@@ -133,7 +132,7 @@ impl Session {
         Err(Violation { scope: Scope::Link(handle), section: "2.7.3", error: Box::new(error) })
     }
 
-    /// 2.6.3: the terminus is null that could not be had.
+    /// 2.6.3: writes the answer to an attach that is refused: the terminus on our side is null.
     fn put_refusal(&self, handle: usize, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         let Some(link) = self.links.get(handle) else { return Ok(()) };
         let mut answer = answer_to(attach, handle, link.role(), context.config.max_message_size);
@@ -144,12 +143,12 @@ impl Session {
         self.put_attach(answer, context)
     }
 
-    /// 2.6.5: we detach a link, for good. Its place stays taken until the peer has detached too.
+    /// 2.6.5: closes a link with an error. Its handle stays in use until the peer has detached too.
     pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
         self.close_link(handle, Some(error), context)
     }
 
-    /// The same, for a reason or for none.
+    /// 2.6.5, 2.6.6: closes a link, with an error or without.
     pub(super) fn close_link(
         &mut self,
         handle: usize,
@@ -162,7 +161,7 @@ impl Session {
         context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error })
     }
 
-    /// Likewise, if it has not been detached before.
+    /// Closes a link with an error if it is attached. What it is owed comes first.
     pub(crate) fn detach_attached(
         &mut self,
         handle: usize,
@@ -179,7 +178,7 @@ impl Session {
         }
     }
 
-    /// Directory and session forget the link; what the router has to know of that.
+    /// Removes a link from directory and ledgers. Returns it if the router knows it.
     fn let_go(&mut self, handle: usize, context: &mut Context<'_>) -> Option<LinkId> {
         self.forget_deliveries(handle, context);
         let link = self.links.get_mut(handle)?;
@@ -189,14 +188,14 @@ impl Session {
         was_known.then_some(link.id)
     }
 
-    /// All links go, without a word each.
+    /// Removes all links, without a detach for each. Returns those that the router knows.
     pub(crate) fn let_all_go(&mut self, context: &mut Context<'_>) -> Vec<LinkId> {
         self.forget_unsettled();
         let handles: Vec<usize> = self.links.iter().map(|(handle, _)| handle).collect();
         handles.into_iter().filter_map(|handle| self.let_go(handle, context)).collect()
     }
 
-    /// 2.7.7: the peer detaches a link, or answers our detach.
+    /// 2.7.7: takes a detach of the peer's, which may answer ours, and frees the handle.
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.links.get(handle) else { return Ok(()) };
@@ -222,7 +221,7 @@ impl Session {
         Ok(())
     }
 
-    /// 2.5.5: all links go with the session, and the peer is told why if it was us who ended it.
+    /// 2.5.5: ends the session and all its links, with an error if we end it for one.
     pub(crate) fn end(&mut self, error: Option<Error>, context: &mut Context<'_>) -> Result<(), Violation> {
         let gone = self.let_all_go(context);
         context.events.push_back(Event::Detach { gone });
@@ -233,7 +232,7 @@ impl Session {
     }
 }
 
-/// The node that the peer wants its link attached to, or why that cannot be. None: its attach has no terminus on our side.
+/// Returns the node that an attach asks for, or why it cannot be attached to. None if the terminus on our side is null.
 fn node_of(attach: &Attach) -> Result<Option<Node>, Error> {
     let invalid = |what: &str| Error::new(Condition::InvalidField, what);
     let unknown = || Error::new(Condition::NotImplemented, "terminus of a type that is not supported");
@@ -334,7 +333,7 @@ fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &Link
     }
 }
 
-/// Our attach to the peer's: the same link seen from this end.
+/// Returns our attach that answers the peer's, before the termini say what is granted.
 fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -> Attach {
     Attach {
         name: attach.name,
@@ -357,7 +356,7 @@ fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -
     }
 }
 
-/// An attach with the names that make the link, and nothing that only repeats the peer's own.
+/// Leaves out of our attach what only repeats the peer's.
 fn shortened(answer: Attach) -> Attach {
     let source = answer.source.map(|source| match source {
         AnySource::Source(source) => {

@@ -1,4 +1,4 @@
-//! Where the links of a connection are: the router's name for a link on one side, session and handle on the other.
+//! The directory of a connection's links: maps the router's name of a link to its session and handle, and link names to both.
 //!
 //! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. What is
 //! limited for all links of a connection together is added up here too.
@@ -11,14 +11,14 @@ use slab::Slab;
 use super::definitions::Role;
 use crate::event::LinkId;
 
-/// Session (by our channel) and handle (ours) of a link.
+/// The place of a link: its session, by our channel, and our handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) channel: usize,
     pub(crate) handle: usize,
 }
 
-/// See the module.
+/// All links of a connection, by the router's name and by their own.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     places: Slab<(u32, Place)>,
@@ -53,7 +53,7 @@ impl Directory {
         }
     }
 
-    /// None for a link that is gone.
+    /// Returns the place of a link. None if it has gone.
     pub(crate) fn place(&self, id: LinkId) -> Option<Place> {
         self.places.get(id.slot as usize).filter(|(serial, _)| *serial == id.serial).map(|(_, place)| *place)
     }

@@ -6,7 +6,7 @@
 //! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
-//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (likewise, for the side that begins) |
+//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (the same for the initiating side) |
 //! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
 //! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
@@ -39,8 +39,6 @@ mod handshake;
 mod header;
 mod initiator;
 mod link;
-#[cfg(test)]
-mod pair;
 mod performative;
 mod relay;
 mod request;
@@ -48,6 +46,8 @@ mod sasl;
 mod section;
 mod session;
 mod terminus;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod types;
 mod value;

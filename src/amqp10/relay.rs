@@ -1,8 +1,8 @@
-//! Using the AMQP Anonymous Terminus for Message Routing, 2.2.2: what a peer is told whose message could not be routed. A part of
-//! `session.rs`; the router finds out.
+//! Using the AMQP Anonymous Terminus for Message Routing, 2.2.2: tells a peer that a message of its could not be routed, which
+//! the router finds out. A part of `session.rs`.
 //!
-//! The peer's source decides: where it allows the outcome rejected an unsettled message is rejected, else the link is detached.
-//! Either error names the message by its delivery-tag.
+//! An unsettled message is rejected if the peer's source allows that outcome; otherwise the link is detached. Either error
+//! names the message by its delivery-tag.
 
 use bytes::Bytes;
 

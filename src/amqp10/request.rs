@@ -1,5 +1,5 @@
-//! 2.4.1, 2.5.1 and 2.6.3 for the side that begins: open, begin and attach, and what the peer answers. All that comes after
-//! is the same for both sides. A part of `connection.rs`, `session.rs` and `attach.rs`; knows nobody who wants the links.
+//! 2.4.1, 2.5.1 and 2.6.3 for the initiating side: sends open, begin and attach, and takes the peer's answers. From there on
+//! both sides are the same. A part of `connection.rs`, `session.rs` and `attach.rs`; does not know who wants the links.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::event::{Event, LinkId, LinkRequest, Manner, Node, NodeKind, Outcome, 
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// 2.4.1: opens a connection whose headers have been exchanged. The peer's open is awaited.
+    /// 2.4.1: sends the open of a connection whose headers have been exchanged. The peer's open is awaited.
     pub(crate) fn open(
         config: Arc<EngineConfig>,
         name: Arc<str>,
@@ -38,7 +38,7 @@ impl Connection {
         connection
     }
 
-    /// 2.5.1: begins a session; its channel. None if the peer allows no more.
+    /// 2.5.1: begins a session and returns its channel. None if the peer allows no more sessions.
     pub(crate) fn begin(&mut self, now: Instant, out: &mut Outbox) -> Option<usize> {
         let channel = u16::try_from(self.sessions.vacant_key()).ok().filter(|channel| *channel <= self.channel_max)?;
         let session = Session::new(channel);
@@ -49,7 +49,7 @@ impl Connection {
         Some(self.sessions.insert(session))
     }
 
-    /// 2.5.1: the peer answers a begin of ours.
+    /// 2.5.1: takes the begin that answers ours.
     pub(super) fn on_begin_answered(&mut self, begin: &Begin, channel: u16, ours: u16) -> Result<(), Violation> {
         match self.sessions.get_mut(ours.into()) {
             Some(session) if session.remote_channel.is_none() => {
@@ -66,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// 2.5.5: ends a session, there being nothing wrong. The peer's end is awaited.
+    /// 2.5.5: ends a session without an error. The peer's end is awaited.
     pub(crate) fn end(&mut self, channel: usize, now: Instant, out: &mut Outbox) {
         let result = self.with_session(channel, out, |session, context| match session.ended {
             true => Ok(()),
@@ -75,7 +75,7 @@ impl Connection {
         self.settle_result(result, channel, now, out);
     }
 
-    /// 2.6.3: attaches a link to a session. None if the peer allows no more.
+    /// 2.6.3: attaches a link to a session. None if the peer allows no more links.
     pub(crate) fn attach(
         &mut self,
         channel: usize,
@@ -92,7 +92,7 @@ impl Connection {
         link
     }
 
-    /// 2.6.7: asks for all that is there now on a link that we receive on, as far as its credit goes.
+    /// 2.6.7: drains a link that we receive on: asks for all that is there now, as far as its credit goes.
     pub(crate) fn drain(&mut self, link: LinkId, out: &mut Outbox) {
         let Some(place) = self.directory.place(link) else { return };
         let _ = self.with_session(place.channel, out, |session, _| {
@@ -101,7 +101,7 @@ impl Connection {
         });
     }
 
-    /// 2.6.6: closes a link. What it is owed comes first.
+    /// 2.6.6: closes a link without an error. What it is owed comes first.
     pub(crate) fn close_link(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
         let Some(place) = self.directory.place(link) else { return };
         let result = self.with_session(place.channel, out, |session, context| {
@@ -111,7 +111,7 @@ impl Connection {
         self.settle_result(result, place.channel, now, out);
     }
 
-    /// 2.4.3: closes, there being nothing wrong, and waits a while for the peer's close.
+    /// 2.4.3: closes the connection without an error and waits a while for the peer's close.
     pub(crate) fn close_cleanly(&mut self, now: Instant, out: &mut Outbox) {
         self.close(None, now, out);
     }
@@ -124,7 +124,7 @@ impl Connection {
 }
 
 impl Session {
-    /// 2.6.3: attaches a link and awaits the peer's attach. None if the peer allows no more.
+    /// 2.6.3: sends an attach and awaits the peer's. None if the peer allows no more links.
     fn attach(&mut self, request: &LinkRequest, context: &mut Context<'_>) -> Result<Option<LinkId>, Violation> {
         let handle = self.links.vacant_key();
         if saturate(handle) > self.remote_handle_max || self.ended {
@@ -152,7 +152,7 @@ impl Session {
         Ok(Some(id))
     }
 
-    /// The handle of a link of ours that an attach answers.
+    /// Returns the handle of the link, attached by us, that an attach of the peer's answers.
     pub(super) fn awaiting_answer(&self, attach: &Attach, context: &Context<'_>) -> Option<usize> {
         let place = context.directory.find(&attach.name, attach.role.other())?;
         (place.channel == usize::from(self.channel) && self.awaits_attach(place.handle)).then_some(place.handle)
@@ -162,7 +162,7 @@ impl Session {
         self.links.get(handle).is_some_and(|link| matches!(link.state, LinkState::AwaitAttach))
     }
 
-    /// 2.6.3: the peer answers our attach. Where the terminus is null that we asked for, it refuses, and its detach follows.
+    /// 2.6.3: takes the attach that answers ours. With a null terminus it refuses the link, and a detach follows.
     pub(super) fn on_attach_answered(
         &mut self,
         handle: usize,

@@ -1,4 +1,5 @@
-//! Both sides of the engine against each other: no socket, a clock of our own, and bytes that arrive in whatever pieces.
+//! Tests of the engine against itself: an initiating and an accepting side without a socket, on a clock of the test's, with
+//! bytes that arrive in pieces of any size.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::IoSlice;
