@@ -57,7 +57,7 @@ impl Session {
             end: our_end(&attach, matches!(node, Ok(Some(Node::Anonymous))), context),
             flow_due: false,
             unsettled: 0,
-            ours: false,
+            initiated: false,
         };
         let event = node.map(|node| node.map(|node| event_for(&attach, id, self.channel, node, &link.end)));
         self.handles.set(attach.handle, handle);
@@ -199,7 +199,7 @@ impl Session {
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.links.get(handle) else { return Ok(()) };
-        if link.ours {
+        if link.initiated {
             let fault = detach.error.clone().map(Fault::from);
             context.events.push_back(Event::Reply(Box::new(Reply::Detached { link: link.id, fault })));
         }

@@ -38,8 +38,8 @@ pub(crate) struct Connection {
     pub(super) phase: Phase,
     /// As whom the peer was let in by SASL.
     pub(super) user: Option<Arc<str>>,
-    /// We opened it, and the peer answers: see `request.rs`.
-    pub(super) ours: bool,
+    /// Whether we opened it, and the peer answers: see `request.rs`.
+    pub(super) initiated: bool,
     last_received: Instant,
     last_sent: Instant,
     /// From the peer's open.
@@ -97,7 +97,7 @@ impl Connection {
             name,
             phase: Phase::AwaitHeader { until },
             user: None,
-            ours: false,
+            initiated: false,
             last_received: now,
             last_sent: now,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
@@ -248,12 +248,12 @@ impl Connection {
         }
         self.max_frame_size = open.max_frame_size.max(frame::MIN_MAX_FRAME_SIZE);
         self.channel_max = open.channel_max;
-        if !self.ours {
+        if !self.initiated {
             self.put_open(None, out)?;
         }
         self.phase = Phase::Opened;
         log::debug!("{}: open, container {:?}", self.name, open.container_id);
-        if self.ours {
+        if self.initiated {
             self.events.push_back(Event::Reply(Box::new(Reply::Opened {
                 container: open.container_id.clone(),
                 max_frame_size: open.max_frame_size,
@@ -407,7 +407,7 @@ impl Connection {
         if let Some(slot) = self.channels.get_mut(usize::from(channel)) {
             *slot = None;
         }
-        if self.ours {
+        if self.initiated {
             let fault = error.clone().map(Fault::from);
             self.events.push_back(Event::Reply(Box::new(Reply::Ended { session: ours, fault })));
         }
@@ -470,7 +470,7 @@ impl Connection {
         }
         self.say_what_is_owed(out);
         self.abandon();
-        if self.ours {
+        if self.initiated {
             let fault = close.error.clone().map(Fault::from);
             self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
         }
@@ -483,7 +483,7 @@ impl Connection {
     fn on_close_before_open(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
         let violation = Violation::connection("2.4.1", Condition::IllegalState, "a close before an open");
         log::warn!("{}: closed: {violation}", self.name);
-        if self.ours {
+        if self.initiated {
             let fault = close.error.clone().map(Fault::from);
             self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
         } else {
@@ -518,7 +518,7 @@ impl Connection {
         let opened = match self.phase {
             Phase::Opened => Ok(()),
             // 2.4.1: an open comes before a close, even then.
-            Phase::AwaitOpen { .. } if self.ours => Ok(()),
+            Phase::AwaitOpen { .. } if self.initiated => Ok(()),
             Phase::AwaitOpen { .. } => self.put_open(None, out),
             // 2.2: and without the protocol agreed on there is neither.
             Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {

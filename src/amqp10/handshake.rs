@@ -104,7 +104,7 @@ impl Connection {
 
     /// 2.4.1: writes our open, on either side.
     pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
-        let offered = (!self.ours).then(|| Symbol::new("ANONYMOUS-RELAY"));
+        let offered = (!self.initiated).then(|| Symbol::new("ANONYMOUS-RELAY"));
         let open = Open {
             container_id: self.config.container_id.as_str().into(),
             hostname,

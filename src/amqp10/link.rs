@@ -28,8 +28,8 @@ pub(crate) struct Link {
     pub(crate) flow_due: bool,
     /// Its deliveries in its session's ledger.
     pub(crate) unsettled: usize,
-    /// Our end attached it.
-    pub(crate) ours: bool,
+    /// Whether we attached it, and the peer answered.
+    pub(crate) initiated: bool,
 }
 
 /// ```text
@@ -230,9 +230,9 @@ impl Receiver {
 
     /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to. What a peer had before it
     /// may still use until it has seen that.
-    pub(crate) fn grant(&mut self, credit: u32, ours: bool) {
+    pub(crate) fn grant(&mut self, credit: u32, initiated: bool) {
         let taken_back = self.credit.saturating_add(self.overdraft).saturating_sub(credit);
-        self.overdraft = if ours { Self::OVERDRAFT } else { taken_back };
+        self.overdraft = if initiated { Self::OVERDRAFT } else { taken_back };
         self.credit = credit;
         self.drain = false;
     }

@@ -29,7 +29,7 @@ impl Connection {
         out: &mut Outbox,
     ) -> Connection {
         let mut connection = Connection::new(config, name, now, until);
-        connection.ours = true;
+        connection.initiated = true;
         connection.phase = Phase::AwaitOpen { until };
         // The peer has not said yet how large a frame may be; a name that does not fit the smallest is told by its silence.
         if let Err(violation) = connection.put_open(hostname, out) {
@@ -146,7 +146,7 @@ impl Session {
             end,
             flow_due: false,
             unsettled: 0,
-            ours: true,
+            initiated: true,
         });
         context.wire.send(self.channel, &attach_for(request, handle, role, context.config))?;
         Ok(Some(id))

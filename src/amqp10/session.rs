@@ -233,7 +233,8 @@ impl Session {
             if receiver.drain && receiver.on_drained(flow.delivery_count) {
                 context.events.push_back(Event::Reply(Box::new(Reply::Drained { link: link.id })));
             }
-            if let (Some(delivery_count), Some(credit), false) = (flow.delivery_count, flow.link_credit, link.ours) {
+            if let (Some(delivery_count), Some(credit), false) = (flow.delivery_count, flow.link_credit, link.initiated)
+            {
                 receiver.compare(delivery_count, credit);
             }
         }
@@ -351,7 +352,7 @@ impl Session {
         if let Some(link) = self.links.get_mut(handle)
             && let LinkEnd::Receiver(receiver) = &mut link.end
         {
-            receiver.grant(credit, link.ours);
+            receiver.grant(credit, link.initiated);
             self.flow_is_due(handle);
         }
     }
