@@ -111,9 +111,9 @@ fn an_attach_that_is_answered_too_late() {
         peer.send(detach(first.number("handle") as u32));
         answer_close(peer);
     });
-    let connector = server.connector().time_out_of(Step::Attach, Duration::from_millis(500));
-    let mut channel = connector.open().unwrap();
-    assert!(channel.sender("slow").unwrap_err().is_time_out());
+    let mut channel = server.open();
+    // A request attaches a receiver for its reply first.
+    assert!(channel.request("slow", "anybody?", Duration::from_millis(50)).unwrap_err().is_time_out());
     channel.sender("quick").unwrap();
     channel.disconnect().unwrap();
     server.done();

@@ -1,7 +1,5 @@
 //! Sockets that do what sockets do: the loop neither spins nor leaks, and everyone else is served.
 
-use std::time::Duration;
-
 use fakebroker::Broker;
 
 use crate::scene::Scene;
@@ -140,16 +138,13 @@ fn a_reader_that_stops_costs_bounded_memory() {
 fn a_peer_that_asks_and_does_not_read_is_not_answered_without_end() {
     let mut scene = Scene::new();
     let mut peer = scene.peer();
-    peer.stream().set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     // Each begin is answered, so they cannot be merged as flows can.
     let questions = (1..1000).flat_map(|n| [begin().on_channel(n).bytes(), end().on_channel(n).bytes()].concat());
     let questions: Vec<u8> = questions.collect();
-    let mut asked = 0;
-    // Either the broker stops reading, and the write blocks, or it hangs up; it cannot go on like this for ever.
-    while peer.try_send(&questions) {
-        asked += questions.len();
-        assert!(asked < 256 << 20, "{asked} bytes of questions were read without an answer being taken");
-    }
+    // Either the broker stops reading or it hangs up; it cannot go on like this for ever.
+    let limit = 256 << 20;
+    let asked = peer.send_until_unread(&questions, limit, || scene.undisturbed());
+    assert!(asked < limit, "{asked} bytes of questions were read without an answer being taken");
     scene.undisturbed();
     drop(peer);
     scene.until_alone();

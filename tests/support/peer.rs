@@ -206,6 +206,11 @@ impl Peer {
         self.socket.write_what_fits(bytes)
     }
 
+    /// Sends the same over and over until the broker reads no more; see [`Socket::write_until_unread`].
+    pub fn send_until_unread(&mut self, bytes: &[u8], limit: usize, turn: impl FnMut()) -> usize {
+        self.socket.write_until_unread(bytes, limit, turn)
+    }
+
     fn put(&mut self, what: &impl Wire) -> std::io::Result<()> {
         let bytes = what.wire();
         self.note_sent(&bytes);

@@ -107,6 +107,26 @@ impl Socket {
         written
     }
 
+    /// Writes `bytes` over and over until the broker reads no more or `limit` bytes are gone; how many that were. It reads no more
+    /// where nothing fits through ten calls of `turn`, each of which must make the broker take a turn.
+    pub fn write_until_unread(&mut self, bytes: &[u8], limit: usize, mut turn: impl FnMut()) -> usize {
+        let mut written = 0;
+        let mut in_vain = 0;
+        while written < limit && in_vain < 10 {
+            match self.write_what_fits(&bytes[written % bytes.len()..]) {
+                0 => {
+                    in_vain += 1;
+                    turn();
+                }
+                count => {
+                    written += count;
+                    in_vain = 0;
+                }
+            }
+        }
+        written
+    }
+
     /// Sends FIN: nothing more will come from here, but the answers are read.
     pub fn hang_up(&mut self) {
         self.note("->", "FIN");

@@ -164,6 +164,11 @@ impl Peer091 {
         self.socket.write_what_fits(bytes)
     }
 
+    /// Sends the same over and over until the broker reads no more; see [`Socket::write_until_unread`].
+    pub fn send_until_unread(&mut self, bytes: &[u8], limit: usize, turn: impl FnMut()) -> usize {
+        self.socket.write_until_unread(bytes, limit, turn)
+    }
+
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.socket.write(bytes, &hex(bytes))
     }

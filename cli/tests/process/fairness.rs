@@ -1,7 +1,7 @@
 //! A connection that floods the broker does not keep another one waiting for longer than a turn, in bytes. No
 //! clock: the broker is stopped while both write, and one receiver sees in which order it then took them up.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process;
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
         let frame = bytes.len() / FLOOD as usize;
 
         stop(&broker);
-        let waiting = write_what_fits(&flood, &bytes);
+        let waiting = flood.send_what_fits(&bytes);
         assert!(waiting > 3 * TURN_BYTES / 2, "only {waiting} bytes fit the socket: no flood");
         ping.send_message(0, "ping");
         signal("-CONT", &broker);
@@ -85,20 +85,4 @@ fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
         // The rest of a turn that was under way. In the next the ping is first.
         assert!(kept_waiting <= TURN_BYTES, "the ping came after {kept_waiting} bytes of the flood");
     }
-}
-
-/// Writes without waiting; returns how much that was.
-fn write_what_fits(peer: &Peer, bytes: &[u8]) -> usize {
-    let mut stream = peer.stream();
-    stream.set_nonblocking(true).unwrap();
-    let mut written = 0;
-    while written < bytes.len() {
-        match stream.write(&bytes[written..]) {
-            Ok(count) => written += count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    stream.set_nonblocking(false).unwrap();
-    written
 }
