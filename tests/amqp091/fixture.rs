@@ -104,10 +104,11 @@ fn only_breaches_of_the_rules_are_reported() {
 
 #[test]
 fn a_hook_decides_what_becomes_of_a_message() {
-    let broker = Broker::start().unwrap();
+    const HOUR: Duration = Duration::from_secs(3600);
+    let broker = Broker::builder().manual_clock().start().unwrap();
     broker.on_message(|seen| match seen.as_text() {
         Some("drop") => Verdict::Drop,
-        Some("late") => Verdict::Delay(Duration::from_millis(50)),
+        Some("late") => Verdict::Delay(HOUR),
         Some("reject") => Verdict::reject("amqp:not-allowed", "a hook said so"),
         _ => Verdict::Forward,
     });
@@ -119,6 +120,7 @@ fn a_hook_decides_what_becomes_of_a_message() {
     peer.publish("", "q", "now");
     let mut ack = peer.expect(ACK);
     assert_eq!((ack.longlong(), ack.octet()), (2, 0));
+    broker.advance(HOUR);
     assert_eq!(peer.expect(ACK).longlong(), 1);
     peer.send(publish(1, "", "q", &[true], &NO_PROPERTIES, b"drop"));
     assert_eq!(peer.expect_return().text(), "drop");
@@ -150,8 +152,8 @@ fn a_hook_keeps_consumers_and_connections_out() {
     let mut other = Peer091::greeted(&broker, HEADER_0_9_1);
     other.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     other.expect(TUNE);
-    other.send(method(0, TUNE_OK).short(0).long(0).short(0));
-    other.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+    other.send(tune_ok(0, 0, 0));
+    other.send(connection_open("/"));
     other.expect(OPEN_OK);
     assert_eq!(other.expect(CLOSE).short(), 320);
 }

@@ -7,6 +7,8 @@ use fakebroker::Broker;
 use crate::support::{each_row, expect_eight_times_as_much_costs_at_most, until};
 use crate::support091::*;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// A broker and somebody else at it.
 struct Scene {
     broker: Broker,
@@ -96,9 +98,9 @@ fn channels_and_classes_out_of_place() {
         ("a header on channel 0", content_header(0, 1, &NO_PROPERTIES), 503),
         ("a body on channel 0", body(0, b"x"), 503),
         ("a connection method on a channel", method(1, CLOSE_OK).bytes(), 503),
-        ("a second open", method(0, OPEN).shortstr("/").shortstr("").bits(&[false]).bytes(), 503),
+        ("a second open", connection_open("/").bytes(), 503),
         ("a second start-ok", start_ok("PLAIN", "\0guest\0guest", &[]).bytes(), 503),
-        ("tune-ok out of turn", method(0, TUNE_OK).short(0).long(0).short(0).bytes(), 503),
+        ("tune-ok out of turn", tune_ok(0, 0, 0).bytes(), 503),
         ("close-ok for nothing", method(0, CLOSE_OK).bytes(), 503),
         ("a method on a channel that is not open", method(2, FLOW).bits(&[true]).bytes(), 504),
         ("a publish on a channel that is not open", publish(2, "", "q", &[], &NO_PROPERTIES, b"x"), 504),
@@ -242,7 +244,7 @@ fn before_the_connection_is_open() {
     let mut scene = Scene::new();
     let rows = [
         ("a channel", method(1, CHANNEL_OPEN).shortstr("").bytes(), 503),
-        ("open before start-ok", method(0, OPEN).shortstr("/").shortstr("").bits(&[false]).bytes(), 503),
+        ("open before start-ok", connection_open("/").bytes(), 503),
         ("a publish", publish(1, "", "q", &[], &NO_PROPERTIES, b"x"), 503),
         ("content", body(1, b"x"), 505),
         ("a huge frame", frame091_with_size(METHOD, 0, u32::MAX, b"", 0), 501),
@@ -295,7 +297,7 @@ fn headers_that_are_none_of_ours() {
 
 #[test]
 fn who_takes_too_long_is_dropped() {
-    let broker = Broker::builder().handshake_time_out(Duration::from_millis(200)).start().unwrap();
+    let broker = Broker::builder().handshake_time_out(HOUR).manual_clock().start().unwrap();
     let until_dropped: [(&str, &[&[u8]]); 4] = [
         ("nothing", &[]),
         ("half a header", &[b"AMQP\x00"]),
@@ -308,30 +310,34 @@ fn who_takes_too_long_is_dropped() {
         if pieces.contains(&&HEADER_0_9_1[..]) {
             peer.expect(START);
         }
+        until(&broker, "it is there", |counts| counts.connections == 1);
+        broker.advance(HOUR);
         peer.expect_eof();
     });
 }
 
 #[test]
 fn who_does_not_answer_our_close_is_dropped() {
-    let broker = Broker::builder().linger(Duration::from_millis(200)).start().unwrap();
+    let broker = Broker::builder().linger(HOUR).manual_clock().start().unwrap();
     let mut peer = Peer091::opened(&broker);
     peer.send(method(1, (99, 99)));
     peer.expect(CLOSE);
     // It is not listened to any more, either.
-    peer.try_send(queue_declare(1, "q", &[]));
+    peer.send(queue_declare(1, "q", &[]));
+    broker.advance(HOUR);
+    assert_eq!(broker.counts().connections, 0);
     peer.expect_eof();
-    until(&broker, "dropped", |counts| counts.connections == 0);
 }
 
 #[test]
 fn who_does_not_end_the_stream_after_its_close_is_dropped() {
-    let broker = Broker::builder().linger(Duration::from_millis(200)).start().unwrap();
+    let broker = Broker::builder().linger(HOUR).manual_clock().start().unwrap();
     let mut peer = Peer091::opened(&broker);
     peer.send(method(0, CLOSE).short(200).shortstr("").short(0).short(0));
     peer.expect(CLOSE_OK);
+    broker.advance(HOUR);
+    assert_eq!(broker.counts().connections, 0);
     peer.expect_eof();
-    until(&broker, "dropped", |counts| counts.connections == 0);
 }
 
 #[test]

@@ -1,15 +1,14 @@
-//! 2.4.5 and our own deadlines: peers that say nothing, or too little. What is waited for is always something
-//! that happens; the durations only say when it should.
+//! 2.4.5 and our own deadlines: peers that say nothing, or too little, by a clock that the test advances.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fakebroker::Broker;
 
 use crate::scene::Scene;
 use crate::support::*;
 
-/// Short enough to wait for; deadlines that a test leaves at their default are far longer than its patience.
-const SHORT: Duration = Duration::from_millis(300);
+const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// All that a silent peer may hear before its socket is closed.
 #[track_caller]
@@ -25,7 +24,7 @@ fn is_dropped(peer: &mut Peer) {
 
 #[test]
 fn a_peer_that_never_opens_is_dropped() {
-    let mut scene = Scene::of(Broker::builder().handshake_time_out(SHORT));
+    let mut scene = Scene::of(Broker::builder().handshake_time_out(HOUR).manual_clock());
     let init = sasl_init("ANONYMOUS", b"").bytes();
     let rows = [
         ("silent from the start", vec![]),
@@ -47,6 +46,11 @@ fn a_peer_that_never_opens_is_dropped() {
             (name, peer)
         })
         .collect();
+    let all_are_there = |broker: &Broker| broker.counts().connections == 10;
+    scene.until("all are there", all_are_there);
+    scene.broker.advance(HOUR - SECOND);
+    assert!(all_are_there(&scene.broker));
+    scene.broker.advance(SECOND);
     each_row(peers, |mut peer| {
         is_dropped(&mut peer);
         scene.undisturbed();
@@ -57,7 +61,7 @@ fn a_peer_that_never_opens_is_dropped() {
 
 #[test]
 fn the_handshake_has_one_deadline_in_all() {
-    let mut scene = Scene::of(Broker::builder().handshake_time_out(SHORT));
+    let mut scene = Scene::of(Broker::builder().handshake_time_out(HOUR).manual_clock());
     let rows = [
         ("a header that never ends", b"AMQP\x00\x01\x00".to_vec()),
         (
@@ -69,18 +73,13 @@ fn the_handshake_has_one_deadline_in_all() {
     ];
     each_row(rows, |bytes| {
         let mut peer = Peer::connect(&scene.broker);
-        let give_up = Instant::now() + patience();
-        let mut bytes = bytes.into_iter();
-        loop {
-            // A byte, then a look whether it is over: the pace at which a slow peer writes.
-            bytes.next().map(|byte| peer.try_send([byte]));
-            if peer.hear_until(Instant::now() + SHORT / 10) == Some(Heard::Eof) {
-                break;
-            }
-            if Instant::now() > give_up {
-                peer.fail("each byte gave it more time");
-            }
+        scene.until("it is there", |broker| broker.counts().connections == 2);
+        for byte in &bytes[..6] {
+            peer.send([*byte]);
+            assert_eq!(scene.broker.counts().connections, 2);
+            scene.broker.advance(HOUR / 6);
         }
+        is_dropped(&mut peer);
         scene.undisturbed();
     });
     scene.until_alone();
@@ -88,67 +87,61 @@ fn the_handshake_has_one_deadline_in_all() {
 
 #[test]
 fn a_peer_that_never_answers_our_close_is_dropped() {
-    let mut scene = Scene::of(Broker::builder().linger(SHORT));
+    let mut scene = Scene::of(Broker::builder().linger(HOUR).manual_clock());
     let mut silent = scene.peer();
-    silent.send(open());
-    silent.expect_close_with(ILLEGAL_STATE);
-    silent.expect_eof();
-    scene.undisturbed();
-
     let mut talking = scene.peer();
-    talking.send(open());
-    talking.expect_close_with(ILLEGAL_STATE);
-    let give_up = Instant::now() + patience();
-    while talking.hear_until(Instant::now() + SHORT / 10) != Some(Heard::Eof) {
-        talking.try_send(EMPTY_FRAME);
-        assert!(Instant::now() < give_up, "talking on gave it more time");
-    }
-    scene.undisturbed();
-
     // One that does not read either.
     let mut deaf = scene.peer();
-    deaf.send(open());
+    for peer in [&mut silent, &mut talking, &mut deaf] {
+        peer.send(open());
+    }
+    silent.expect_close_with(ILLEGAL_STATE);
+    talking.expect_close_with(ILLEGAL_STATE);
+    scene.undisturbed();
+    for _ in 0..10 {
+        assert_eq!(scene.broker.counts().connections, 4);
+        talking.send(EMPTY_FRAME);
+        scene.broker.advance(HOUR / 10);
+    }
     scene.until_alone();
+    silent.expect_eof();
+    talking.expect_eof();
     drop(deaf);
 }
 
 #[test]
 fn a_peer_past_our_idle_time_out_is_closed_and_then_dropped() {
-    let idle = Duration::from_millis(500);
-    let mut scene = Scene::of(Broker::builder().idle_time_out(idle).linger(SHORT));
-    let mut peer = Peer::greeted(&scene.broker);
-    peer.send(open());
-    let advertised = peer.expect_open().number("idle-time-out");
-    assert!(advertised > 0 && advertised <= idle.as_millis() as u64, "{advertised} ms");
+    let mut scene = Scene::of(Broker::builder().idle_time_out(HOUR).linger(HOUR / 2).manual_clock());
+    let mut silent = Peer::greeted(&scene.broker);
+    silent.send(open());
+    let advertised = silent.expect_open().number("idle-time-out");
+    assert!(advertised > 0 && advertised <= HOUR.as_millis() as u64, "{advertised} ms");
     let mut half_a_frame = scene.peer();
     half_a_frame.send(&begin().on_channel(1).bytes()[..9]);
-    for peer in [&mut peer, &mut half_a_frame] {
-        loop {
-            // The bystander keeps itself alive by what it does, on the same terms.
-            scene.undisturbed();
-            match peer.hear_until(Instant::now() + idle / 20) {
-                None => {}
-                Some(Heard::Frame(frame)) if frame.code() == CLOSE => {
-                    assert_eq!(frame.condition(), RESOURCE_LIMIT_EXCEEDED);
-                    break;
-                }
-                Some(other) => peer.fail(&format!("the close of an idle peer was expected; came {other:?}")),
-            }
-        }
+    for _ in 0..4 {
+        // The bystander keeps itself alive by what it does, on the same terms.
+        scene.undisturbed();
+        assert_eq!(silent.heard_by_now(), None);
+        scene.broker.advance(HOUR / 2);
     }
-    scene.until("both are dropped", |broker| broker.counts().connections == 1);
-    for mut peer in [peer, half_a_frame] {
+    silent.expect_close_with(RESOURCE_LIMIT_EXCEEDED);
+    half_a_frame.expect_close_with(RESOURCE_LIMIT_EXCEEDED);
+    scene.undisturbed();
+    assert_eq!(scene.broker.counts().connections, 3, "their answers are waited for");
+    scene.broker.advance(HOUR / 2);
+    scene.until_alone();
+    for mut peer in [silent, half_a_frame] {
         peer.expect_eof();
     }
 }
 
 #[test]
 fn empty_frames_keep_a_connection_alive_both_ways() {
-    let idle = Duration::from_millis(500);
-    let mut scene = Scene::of(Broker::builder().idle_time_out(idle));
-    let mut peer = Peer::opened_with(&scene.broker, open().with("idle-time-out", 500u32), begin());
+    let mut scene = Scene::of(Broker::builder().idle_time_out(HOUR).manual_clock());
+    let mut peer = Peer::opened_with(&scene.broker, open().with("idle-time-out", 3_600_000u32), begin());
     // Ours to them, theirs to us; each one is an answer to the last, over several time-outs.
     for _ in 0..8 {
+        scene.broker.advance(HOUR / 2);
         peer.expect_empty_frame();
         peer.send(EMPTY_FRAME);
         scene.undisturbed();

@@ -1,7 +1,5 @@
 //! 2.7.5 transfer: ids, tags, credit, deliveries in pieces.
 
-use std::time::Instant;
-
 use fakebroker::Broker;
 
 use crate::scene::Scene;
@@ -232,7 +230,7 @@ fn send_until_fault(peer: &mut Peer, frame: &Performative, condition: &str) {
     let many = frame.bytes().repeat(100);
     for _ in 0..1000 {
         peer.send(&many);
-        while let Some(heard) = peer.hear_until(Instant::now()) {
+        while let Some(heard) = peer.heard_by_now() {
             match heard {
                 Heard::Frame(frame) if frame.code() == FLOW => {}
                 Heard::Frame(frame) if frame.code() == DETACH && frame.condition() == condition => return,

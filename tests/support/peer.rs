@@ -362,6 +362,12 @@ impl Peer {
         }
     }
 
+    /// The next thing of what has arrived, or None. What the broker has written before is there: the loopback takes no time.
+    #[track_caller]
+    pub fn heard_by_now(&mut self) -> Option<Heard> {
+        self.hear_until(Instant::now())
+    }
+
     /// The next thing from the broker, or None at the deadline.
     #[track_caller]
     pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard> {

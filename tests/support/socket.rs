@@ -138,8 +138,8 @@ impl Socket {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// The next unit that `parse` takes off the front of what has arrived: what it is and its length, None where more bytes
-    /// are needed.
+    /// The next unit by the deadline; where that is over, of what has arrived. `parse` takes a unit off the front of the bytes: what
+    /// it is and its length, None where more bytes are needed.
     #[track_caller]
     pub fn read<T>(
         &mut self,
@@ -160,18 +160,25 @@ impl Socket {
                 Err(reason) => self.fail(&format!("cannot decode {}: {reason}", hex(&self.unread))),
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if !self.read_more(left) && left.is_zero() {
                 return Came::Nothing;
             }
-            self.read_more(left);
         }
     }
 
-    /// Waits for bytes or the end of the stream, at most so long.
-    fn read_more(&mut self, at_most: Duration) {
-        self.stream.set_read_timeout(Some(at_most)).unwrap();
+    /// Waits for bytes or the end of the stream, at most so long; without any time, takes what is there. Whether anything was.
+    fn read_more(&mut self, at_most: Duration) -> bool {
         let mut buffer = [0; 65536];
-        match self.stream.read(&mut buffer) {
+        let read = if at_most.is_zero() {
+            self.stream.set_nonblocking(true).unwrap();
+            let read = self.stream.read(&mut buffer);
+            self.stream.set_nonblocking(false).unwrap();
+            read
+        } else {
+            self.stream.set_read_timeout(Some(at_most)).unwrap();
+            self.stream.read(&mut buffer)
+        };
+        match read {
             Ok(0) => {
                 self.ended = true;
                 self.note("<-", "FIN");
@@ -180,7 +187,7 @@ impl Socket {
             }
             Ok(n) => self.unread.extend(&buffer[..n]),
             Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => return false,
                 // The rest of a frame that a reset cut off will never come.
                 _ => {
                     self.ended = true;
@@ -189,6 +196,7 @@ impl Socket {
                 }
             },
         }
+        true
     }
 
     /// Remembers a line of the conversation.

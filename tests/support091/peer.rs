@@ -88,6 +88,14 @@ pub fn start_ok(mechanism: &str, response: impl AsRef<[u8]>, capabilities: &[&st
     method(0, START_OK).table(&properties).shortstr(mechanism).longstr(response).shortstr("en_US")
 }
 
+pub fn tune_ok(channel_max: u16, frame_max: u32, heartbeat: u16) -> MethodBytes {
+    method(0, TUNE_OK).short(channel_max).long(frame_max).short(heartbeat)
+}
+
+pub fn connection_open(virtual_host: &str) -> MethodBytes {
+    method(0, OPEN).shortstr(virtual_host).shortstr("").bits(&[false])
+}
+
 impl Peer091 {
     /// A TCP connection on which nothing is said yet.
     #[track_caller]
@@ -113,13 +121,25 @@ impl Peer091 {
         let mut peer = Peer091::greeted(broker, header);
         peer.send(start_ok("PLAIN", "\0guest\0guest", capabilities));
         peer.expect(TUNE);
-        peer.send(method(0, TUNE_OK).short(0).long(4096).short(0));
-        peer.send(method(0, OPEN).shortstr("/").shortstr("").bits(&[false]));
+        peer.send(tune_ok(0, 4096, 0));
+        peer.send(connection_open("/"));
         peer.expect(OPEN_OK);
         peer
     }
 
-    /// The same in 0-9-1, and channel 1.
+    /// Header to open-ok in 0-9-1, with what the peer has to say to tune: channel-max, frame-max, heartbeat.
+    #[track_caller]
+    pub fn tuned(broker: &impl At, channel_max: u16, frame_max: u32, heartbeat: u16) -> Peer091 {
+        let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
+        peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+        peer.expect(TUNE);
+        peer.send(tune_ok(channel_max, frame_max, heartbeat));
+        peer.send(connection_open("/"));
+        peer.expect(OPEN_OK);
+        peer
+    }
+
+    /// Header to open-ok in 0-9-1, and channel 1.
     #[track_caller]
     pub fn opened(broker: &impl At) -> Peer091 {
         let capabilities = ["consumer_cancel_notify", "basic.nack", "connection.blocked"];
@@ -264,6 +284,12 @@ impl Peer091 {
             Some(heard) => heard,
             None => self.fail(&format!("what was expected did not come in {:?}", patience())),
         }
+    }
+
+    /// The next thing of what has arrived, heartbeats too, or None. What the broker has written before is there.
+    #[track_caller]
+    pub fn heard_by_now(&mut self) -> Option<Heard091> {
+        self.hear_until(Instant::now())
     }
 
     /// The next thing from the broker, or None at the deadline.
