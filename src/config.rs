@@ -170,21 +170,34 @@ impl Default for Config {
     }
 }
 
-impl RoutingConfig {
-    /// Addresses of this form name a queue in the way of RabbitMQ 4: the rest is the node's name, percent-encoded.
-    const QUEUE_PATH: &str = "/queues/";
+/// Addresses of this form name a queue in the way of RabbitMQ 4: the rest is the node's name, percent-encoded.
+const QUEUE_PATH: &str = "/queues/";
 
-    /// The node that an address means.
+/// The name of the node that an address means, on the wire and wherever a test names one: that of `/queues/NAME` is the
+/// percent-decoded `NAME`, as RabbitMQ 4 has it, and any other address is its node's name. For a hook that compares an address
+/// of the test's with what it is shown.
+///
+/// ```
+/// assert_eq!(fakebroker::node_at("/queues/orders%2Fnew"), "orders/new");
+/// assert_eq!(fakebroker::node_at("orders"), "orders");
+/// ```
+#[must_use]
+pub fn node_at(address: &str) -> Cow<'_, str> {
+    match address.strip_prefix(QUEUE_PATH) {
+        None => Cow::Borrowed(address),
+        Some(name) => percent_decoded(name),
+    }
+}
+
+impl RoutingConfig {
+    /// The node that an address means: see [`node_at`].
     pub(crate) fn node_at(address: &str) -> Cow<'_, str> {
-        match address.strip_prefix(Self::QUEUE_PATH) {
-            None => Cow::Borrowed(address),
-            Some(name) => percent_decoded(name),
-        }
+        node_at(address)
     }
 
     /// What is done at a node that a peer named in these words: a path among the queues is a queue, whatever its prefix says.
     pub(crate) fn distribution_at(&self, said: &str, node: &str) -> Distribution {
-        if said.starts_with(Self::QUEUE_PATH) && !self.distributions.contains_key(node) {
+        if said.starts_with(QUEUE_PATH) && !self.distributions.contains_key(node) {
             return Distribution::Queue;
         }
         self.distribution_of(node)

@@ -194,7 +194,7 @@ mod users;
 mod value;
 
 pub use broker::{Bound, Broker, Builder, Ending, Findings, Group, Handle, Queues, Report, Situation, WaitError};
-pub use config::{Distribution, Settlement, Unroutable};
+pub use config::{Distribution, Settlement, Unroutable, node_at};
 pub use connector::Connector;
 pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Sender, sync_channel};
 
 use mio::Waker;
 
+use crate::config::node_at;
 use crate::content::Message;
 use crate::counts::Counts;
 use crate::event::{ConnectionId, Text};
@@ -16,6 +17,11 @@ use crate::hooks::{Admission, Verdict};
 use crate::protocol::{Outcome, Seen};
 use crate::recorder::TraceEvent;
 use crate::snapshot::{Connection, Link, Route};
+
+/// The node that an address names, as on the wire: see [`node_at`].
+pub(super) fn node(address: &str) -> String {
+    node_at(address).into_owned()
+}
 
 /// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Cheap
 /// to clone, and all clones are hands on the same broker.
@@ -33,6 +39,9 @@ use crate::snapshot::{Connection, Link, Route};
 /// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
 /// | verify | [`verify`](Handle::verify) |
 /// | stop | [`stop`](Handle::stop), [`stop_clean`](Handle::stop_clean) |
+///
+/// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`](crate::node_at). What is
+/// shown (messages, links, routes) has the node's name.
 ///
 /// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
 /// broker that has stopped still answers what happened.
@@ -155,7 +164,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn messages(&self, address: &str) -> Vec<Seen> {
-        let address = address.to_owned();
+        let address = node(address);
         let records = self.ask(move |event_loop| event_loop.recorder().messages(&address));
         records.into_iter().map(Seen::from).collect()
     }
@@ -176,7 +185,7 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<Seen> {
-        let address = address.to_owned();
+        let address = node(address);
         let records = self.ask(move |event_loop| event_loop.recorder().take_messages(&address));
         records.into_iter().map(Seen::from).collect()
     }
@@ -245,7 +254,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn queue_depth(&self, address: &str) -> usize {
-        let address = address.to_owned();
+        let address = node(address);
         self.ask(move |event_loop| event_loop.router().depth(&address))
     }
 
@@ -280,7 +289,7 @@ impl Handle {
     /// them.
     #[track_caller]
     pub fn purge(&self, address: &str) -> usize {
-        let address = address.to_owned();
+        let address = node(address);
         self.ask(move |event_loop| {
             let purged = event_loop.router().purge(&address);
             event_loop.settle_in();
@@ -440,7 +449,7 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn withhold(&self, address: &str) {
-        let address = address.to_owned();
+        let address = node(address);
         self.ask(move |event_loop| {
             event_loop.router().withhold(&address);
             event_loop.settle_in();
@@ -450,7 +459,7 @@ impl Handle {
     /// Lets each who sends to this address now send so many messages more, once.
     #[track_caller]
     pub fn grant(&self, address: &str, messages: u32) {
-        let address = address.to_owned();
+        let address = node(address);
         self.ask(move |event_loop| {
             event_loop.router().grant(&address, messages);
             event_loop.settle_in();
@@ -460,7 +469,7 @@ impl Handle {
     /// Takes back [`Handle::withhold`]: who sends to this address gets credit as usual.
     #[track_caller]
     pub fn restore(&self, address: &str) {
-        let address = address.to_owned();
+        let address = node(address);
         self.ask(move |event_loop| {
             event_loop.router().restore(&address);
             event_loop.settle_in();

@@ -150,7 +150,7 @@ impl Handle {
     #[track_caller]
     pub fn wait_for_receivers(&self, timeout: Duration, address: &str, count: usize) -> Result<(), WaitError> {
         let what = format!("{} to receive from {address:?}", counted(count as u64, "link"));
-        let asked = address.to_owned();
+        let asked = super::handle::node(address);
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             (event_loop.router().receivers_at(&asked) >= count).then_some(())
         })
@@ -174,7 +174,7 @@ impl Handle {
     #[track_caller]
     pub fn wait_for_messages(&self, timeout: Duration, address: &str, count: u64) -> Result<Vec<Seen>, WaitError> {
         let what = format!("{} to arrive for {address:?}", counted(count, "message"));
-        let asked = address.to_owned();
+        let asked = super::handle::node(address);
         self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
             let router = event_loop.router();
             (router.arrived_at(&asked) >= count).then(|| event_loop.recorder().messages(&asked))

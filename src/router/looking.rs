@@ -6,6 +6,7 @@ use super::Router;
 use super::addresses::Entry;
 use super::links::End;
 use super::routing::address_of;
+use crate::config::RoutingConfig;
 use crate::event::ConnectionId;
 use crate::event::{Destination, LinkKey, Node, Party};
 use crate::message::Message;
@@ -50,7 +51,8 @@ impl Router {
             name: name.to_owned(),
             role,
             address: match node {
-                Node::Address(address) | Node::Queue(address) => Some(address.as_ref().to_owned()),
+                Node::Address(address) => Some(RoutingConfig::node_at(address).into_owned()),
+                Node::Queue(address) => Some(address.as_ref().to_owned()),
                 Node::Dynamic(_) | Node::Anonymous => None,
             },
             credit: 0,

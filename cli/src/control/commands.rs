@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role};
+use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, node_at};
 use serde_json::{Map, Value as Json, json};
 
 use super::fields::{Fields, Refusal};
@@ -269,7 +269,7 @@ impl Control {
 /// Reads which links a command is for: those that match all of its members.
 fn read_links(fields: &mut Fields) -> Result<impl Fn(&Link) -> bool + use<>, Refusal> {
     let connection = fields.number::<u32>("connection")?.map(ConnectionId::from);
-    let (name, address) = (fields.text("name")?, fields.text("address")?);
+    let (name, address) = (fields.text("name")?, fields.text("address")?.map(|said| node_at(&said).into_owned()));
     let role = fields.choice("role", &[("sender", Role::Sender), ("receiver", Role::Receiver)])?;
     Ok(move |link: &Link| {
         connection.is_none_or(|connection| connection == link.connection)

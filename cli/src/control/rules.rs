@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fakebroker::{Admission, Connection, Handle, Link, Seen, Verdict};
+use fakebroker::{Admission, Connection, Handle, Link, Seen, Verdict, node_at};
 
 use super::fields::{Fields, Refusal};
 
@@ -114,7 +114,10 @@ impl<V> Rule<V> {
     ) -> Result<Rule<V>, Refusal> {
         let mut wanted = Vec::new();
         for name in names {
-            wanted.extend(fields.text(name)?.map(|pattern| (*name, pattern)));
+            let pattern = fields.text(name)?;
+            // What is shown has the node's name, however the client said it.
+            let pattern = if *name == "address" { pattern.map(|said| node_at(&said).into_owned()) } else { pattern };
+            wanted.extend(pattern.map(|pattern| (*name, pattern)));
         }
         let rule = Rule { wanted, verdict: verdict(fields)?, left: fields.number("times")? };
         fields.end()?;

@@ -46,6 +46,26 @@ fn each_verdict() {
 }
 
 #[test]
+fn a_path_among_the_queues_is_the_queue() {
+    let (mut program, addr) = Program::controlled(&[]);
+    program.obeys(json!({"cmd": "on_message", "address": "/queues/or*%2Fnew", "verdict": "accept", "times": 2}));
+    program.obeys(json!({"cmd": "on_message", "verdict": "drop"}));
+    program.obeys(json!({"cmd": "on_attach", "address": "/queues/secret", "verdict": "refuse"}));
+    for address in ["orders/new", "/queues/orders%2Fnew"] {
+        Peer::sender_of(&addr, address, &["1"]).close();
+    }
+    let mut peer = Peer::opened(&addr);
+    for address in ["secret", "/queues/secret"] {
+        peer.send(attach_sender(address, 0, address));
+        peer.expect_detach_with("amqp:unauthorized-access");
+        peer.send(detach(0));
+    }
+    peer.attach_receiver("r", 1, "orders/new", 1);
+    peer.expect_nothing();
+    assert_eq!(program.obeys(json!({"cmd": "detach", "address": "/queues/orders%2Fnew"})), json!({"detached": 1}));
+}
+
+#[test]
 fn a_rejection_has_its_reason() {
     let (mut program, addr) = Program::controlled(&[]);
     program.obeys(json!({
