@@ -193,7 +193,9 @@ mod transport;
 mod users;
 mod value;
 
-pub use broker::{Bound, Broker, Builder, Ending, Findings, Group, Handle, Queues, Report, Situation, WaitError};
+pub use broker::{
+    Bound, Broker, Builder, Dropped, Ending, Findings, Group, Handle, Queues, Report, Situation, Verify, WaitError,
+};
 pub use config::{Distribution, Settlement, Unroutable, node_at};
 pub use connector::Connector;
 pub use content::{Body, Header, Message, Properties};
@@ -201,7 +203,7 @@ pub use counts::Counts;
 pub use event::ConnectionId;
 pub use hooks::{Admission, Verdict};
 pub use protocol::{Fate, Outcome, Party, Receipt, Seen};
-pub use recorder::{TraceEvent, TraceFormat, TraceKind};
+pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
 pub use snapshot::{Connection, Link, Role, Route, Violation};
 pub use value::Value;
 

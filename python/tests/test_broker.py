@@ -119,6 +119,23 @@ def test_waiting(broker):
         assert broker.wait_for_counts(at_least={"direct": 1}, accepted=1, timeout=PATIENCE)["direct"] == 1
 
 
+def test_what_was_dropped(broker):
+    broker.inject("queue.a", "stored")
+    broker.inject("nowhere", "lost")
+    assert [message.address for message in broker.messages()] == ["queue.a", "nowhere"]
+    assert broker.wait_for_messages("/queues/queue.a", stage="arrived")[0].text == "stored"
+    with pytest.raises(WaitError, match="in vain for 1 message to be delivered from"):
+        broker.wait_for_messages("queue.a", stage="delivered", timeout=0)
+    with pytest.raises(WaitError):
+        broker.wait_for_messages("nowhere", timeout=0)
+    broker.verify()
+    with pytest.raises(VerifyError, match="dropped: message 2"):
+        broker.verify(dropped=True)
+    [dropped] = broker.report(dropped=True).dropped
+    assert (dropped.number, dropped.address, dropped.sender) == (2, "nowhere", None)
+    assert dropped.why.startswith('no receiver at "nowhere"')
+
+
 def test_waiting_in_vain(broker):
     with connected(broker) as connection:
         connection.create_receiver("a", name="somebody")

@@ -29,15 +29,15 @@ pub(super) fn node(address: &str) -> String {
 /// | to | there is |
 /// |---|---|
 /// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs) |
-/// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`routes`](Handle::routes), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
-/// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
+/// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`routes`](Handle::routes), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
+/// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_stage`](Handle::wait_for_stage), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
 /// | put in and take out | [`inject`](Handle::inject), [`purge`](Handle::purge) |
 /// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |
 /// | end what is open | [`disconnect`](Handle::disconnect), [`disconnect_all`](Handle::disconnect_all), [`close`](Handle::close), [`detach`](Handle::detach) |
 /// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
 /// | own the time | [`advance`](Handle::advance), [`now`](Handle::now), [`has_manual_clock`](Handle::has_manual_clock) |
 /// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
-/// | verify | [`verify`](Handle::verify) |
+/// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with) |
 /// | stop | [`stop`](Handle::stop), [`stop_clean`](Handle::stop_clean) |
 ///
 /// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`](crate::node_at). What is
@@ -169,8 +169,26 @@ impl Handle {
         records.into_iter().map(Seen::from).collect()
     }
 
-    /// Like [`Handle::messages`], and takes them out of the log: asked again, only what has come since is there. The broker's
-    /// queues are not touched.
+    /// The messages of all addresses that are in the log, oldest first: see [`Handle::messages`].
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message};
+    /// # let broker = Broker::start()?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// broker.inject("queue.order", Message::text("one tea"));
+    /// let addresses: Vec<String> = broker.all_messages().into_iter().map(|seen| seen.address).collect();
+    /// assert_eq!(addresses, ["queue.orders", "queue.order"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn all_messages(&self) -> Vec<Seen> {
+        let records = self.ask(|event_loop| event_loop.recorder().all_messages());
+        records.into_iter().map(Seen::from).collect()
+    }
+
+    /// Takes the messages of an address out of the log and returns them: asked again, only what has come since is there, and
+    /// [`Handle::wait_for_messages`] counts only that. The broker's queues are not touched.
     ///
     /// ```
     /// # use fakebroker::{Broker, Message};
@@ -186,7 +204,10 @@ impl Handle {
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<Seen> {
         let address = node(address);
-        let records = self.ask(move |event_loop| event_loop.recorder().take_messages(&address));
+        let records = self.ask(move |event_loop| {
+            let arrived = event_loop.router().arrived_at(&address);
+            event_loop.recorder().take_messages(&address, arrived)
+        });
         records.into_iter().map(Seen::from).collect()
     }
 

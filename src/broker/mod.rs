@@ -32,7 +32,7 @@ use crate::event_loop::{AtWork, EventLoop, Shared};
 pub use builder::Builder;
 pub use group::Group;
 pub use handle::Handle;
-pub use report::{Findings, Report};
+pub use report::{Dropped, Findings, Report, Verify};
 pub use waiting::{Situation, WaitError};
 
 /// A running broker.

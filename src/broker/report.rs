@@ -5,7 +5,69 @@ use std::ops::Deref;
 use std::panic::Location;
 
 use super::Handle;
+use crate::protocol::Party;
+use crate::recorder::{MessageRecord, MessageState};
 use crate::snapshot::{Connection, Link, Violation};
+
+/// What [`Handle::verify_with`] looks for beside what [`Handle::verify`] does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verify {
+    dropped: bool,
+}
+
+impl Verify {
+    /// Nothing beside.
+    #[must_use]
+    pub fn new() -> Verify {
+        Verify::default()
+    }
+
+    /// Messages that were dropped, because nobody was there for them or a hook said so: those of the log that a test has not
+    /// taken.
+    #[must_use]
+    pub fn dropped(mut self) -> Verify {
+        self.dropped = true;
+        self
+    }
+}
+
+/// A message that nobody got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Counts the messages of a broker, from 1; the trace names it so too.
+    pub number: u64,
+    /// Where it was sent.
+    pub address: String,
+    /// Who sent it. None for one that the test put in itself.
+    pub sender: Option<Party>,
+    /// Why nobody got it.
+    pub why: String,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {} at {:?}", self.number, self.address)?;
+        if let Some(sender) = &self.sender {
+            write!(f, " from {sender}")?;
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
+impl From<MessageRecord> for Dropped {
+    fn from(record: MessageRecord) -> Dropped {
+        Dropped {
+            number: record.number,
+            address: record.address.as_ref().to_owned(),
+            sender: record.from.map(Party::from),
+            why: match record.state {
+                MessageState::Dropped(why) => why.as_ref().to_owned(),
+                _ => String::new(),
+            },
+        }
+    }
+}
 
 /// What [`Handle::verify`] found. It prints, with `Display` and `Debug` alike, a line for each thing.
 ///
@@ -36,6 +98,8 @@ pub struct Findings {
     pub open_links: Vec<Link>,
     /// Connections that went without a close.
     pub unclosed_connections: Vec<Connection>,
+    /// Messages that nobody got, if they were asked for: see [`Verify::dropped`].
+    pub dropped: Vec<Dropped>,
     /// It was asked for in a hook, where there is no answer.
     pub is_in_hook: bool,
 }
@@ -71,6 +135,7 @@ impl fmt::Display for Report {
         all("connection never closed", &of(&self.open_connections))?;
         all("link never detached", &of(&self.open_links))?;
         all("connection lost without a close", &of(&self.unclosed_connections))?;
+        all("dropped", &of(&self.dropped))?;
         if self.is_in_hook { f.write_str("\n  a hook cannot ask for this: it would wait for itself") } else { Ok(()) }
     }
 }
@@ -85,6 +150,7 @@ impl Findings {
             open_connections,
             open_links,
             unclosed_connections,
+            dropped,
             is_in_hook,
         } = self;
         violations.is_empty()
@@ -93,6 +159,7 @@ impl Findings {
             && open_connections.is_empty()
             && open_links.is_empty()
             && unclosed_connections.is_empty()
+            && dropped.is_empty()
             && !is_in_hook
     }
 }
@@ -116,12 +183,36 @@ impl Handle {
     /// section of the specification.
     #[track_caller]
     pub fn verify(&self) -> Result<(), Report> {
-        let at = Location::caller();
+        self.verify_at(Location::caller(), Verify::new())
+    }
+
+    /// Like [`Handle::verify`], and looks for what `what` says as well.
+    ///
+    /// ```
+    /// use fakebroker::{Broker, Message, Verify};
+    ///
+    /// let broker = Broker::start()?;
+    /// broker.inject("queues.orders", Message::text("one coffee")); // not where anybody receives
+    /// broker.verify()?;
+    /// let report = broker.verify_with(Verify::new().dropped()).unwrap_err();
+    /// assert_eq!(report.dropped[0].address, "queues.orders");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Handle::verify`].
+    #[track_caller]
+    pub fn verify_with(&self, what: Verify) -> Result<(), Report> {
+        self.verify_at(Location::caller(), what)
+    }
+
+    fn verify_at(&self, at: &'static Location<'static>, what: Verify) -> Result<(), Report> {
         let findings = if self.is_in_hook() {
             Findings { is_in_hook: true, ..Findings::empty(at) }
         } else {
             self.ask(move |event_loop| {
                 let links = event_loop.links();
+                let dropped = if what.dropped { event_loop.recorder().dropped_messages() } else { Vec::new() };
                 Findings {
                     violations: event_loop.violations().to_vec(),
                     hook_panics: event_loop.hooks().tell(),
@@ -129,6 +220,7 @@ impl Handle {
                     open_connections: event_loop.unclosed_yet(),
                     open_links: links,
                     unclosed_connections: event_loop.unclosed().to_vec(),
+                    dropped: dropped.into_iter().map(Dropped::from).collect(),
                     ..Findings::empty(at)
                 }
             })
@@ -147,6 +239,7 @@ impl Findings {
             open_connections: Vec::new(),
             open_links: Vec::new(),
             unclosed_connections: Vec::new(),
+            dropped: Vec::new(),
             is_in_hook: false,
         }
     }

@@ -11,7 +11,7 @@ use crate::clock::{bounded, system_now};
 use crate::counts::Counts;
 use crate::event_loop::EventLoop;
 use crate::protocol::Seen;
-use crate::recorder::TraceEvent;
+use crate::recorder::{Stage, TraceEvent};
 use crate::snapshot::{Connection, Link, Route};
 
 /// Lines of the trace that an error shows.
@@ -156,8 +156,9 @@ impl Handle {
         })
     }
 
-    /// Waits until so many messages or more have arrived for an address since the broker was made, whatever became of them;
-    /// returns those that are in the log: see [`Handle::messages`].
+    /// Waits until so many messages or more have arrived for an address and were not dropped, since the broker was made or
+    /// [`Handle::take_messages`] took those that were there; returns those that are in the log: see [`Handle::messages`]. One
+    /// that has fallen out of the log counts whatever became of it.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -173,13 +174,51 @@ impl Handle {
     /// See [`Handle::wait_for`].
     #[track_caller]
     pub fn wait_for_messages(&self, timeout: Duration, address: &str, count: u64) -> Result<Vec<Seen>, WaitError> {
-        let what = format!("{} to arrive for {address:?}", counted(count, "message"));
+        self.wait_for_stage(timeout, address, count, Stage::Arrived)
+    }
+
+    /// Waits until so many messages or more of an address have come so far; counts and returns them as
+    /// [`Handle::wait_for_messages`] does, but [`Stage::Delivered`] and [`Stage::Settled`] are known only of those that are in
+    /// the log: no more can be waited for than it holds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fakebroker::{Broker, Connector, Message, Stage};
+    /// # let broker = Broker::start()?;
+    /// # let mut client = Connector::from_url(&broker.url())?.open()?;
+    /// let orders = client.receiver("queue.orders")?;
+    /// broker.inject("queue.orders", Message::text("one coffee"));
+    /// broker.wait_for_stage(Duration::from_secs(5), "queue.orders", 1, Stage::Delivered)?;
+    ///
+    /// let order = client.receive(&orders, Duration::from_secs(5))?.ok_or("no order")?;
+    /// client.accept(&order)?;
+    /// broker.wait_for_stage(Duration::from_secs(5), "queue.orders", 1, Stage::Settled)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`].
+    #[track_caller]
+    pub fn wait_for_stage(
+        &self,
+        timeout: Duration,
+        address: &str,
+        count: u64,
+        stage: Stage,
+    ) -> Result<Vec<Seen>, WaitError> {
+        let verb = match stage {
+            Stage::Arrived => "to arrive for",
+            Stage::Delivered => "to be delivered from",
+            Stage::Settled => "to be settled by receivers at",
+        };
+        let what = format!("{} {verb} {address:?}", counted(count, "message"));
         let asked = super::handle::node(address);
-        self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
-            let router = event_loop.router();
-            (router.arrived_at(&asked) >= count).then(|| event_loop.recorder().messages(&asked))
-        })
-        .map(|records| records.into_iter().map(Seen::from).collect())
+        let records = self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
+            let arrived = event_loop.router().arrived_at(&asked);
+            let recorder = event_loop.recorder();
+            (recorder.come_to(&asked, stage, arrived) >= count).then(|| recorder.messages(&asked))
+        })?;
+        Ok(records.into_iter().map(Seen::from).collect())
     }
 
     /// Waits until exactly so many clients are connected and their connections open. 0: until all have gone, before

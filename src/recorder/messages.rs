@@ -48,6 +48,20 @@ pub(crate) enum MessageState {
     Ruled,
 }
 
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It has arrived and was not dropped: it waits, went out, is held up by a hook or was decided by one.
+    Arrived,
+    /// It went out to a receiver.
+    Delivered,
+    /// Each receiver that it went out to has settled it, by whatever outcome, and it waits for no other. A queue may have it
+    /// again by then, if it was released. A delivery that goes out settled is never answered, so this never comes: wait for
+    /// [`Stage::Delivered`].
+    Settled,
+}
+
 /// A message of the log as it is handed out: what the log knows of it, its bytes unread.
 #[derive(Clone, Debug)]
 pub(crate) struct MessageRecord {
@@ -92,6 +106,8 @@ impl MessageRecord {
 #[derive(Debug)]
 struct Entry {
     taken: bool,
+    /// Whether it was stored, sent out or decided, whatever became of it later.
+    kept: bool,
     from: Option<LinkName>,
     address: Arc<str>,
     settled: bool,
@@ -165,6 +181,7 @@ impl Messages {
         debug_assert_eq!(number, self.first + self.entries.len() as u64, "messages are numbered in a row");
         self.entries.push_back(Entry {
             taken: false,
+            kept: false,
             from,
             address: address.clone(),
             settled,
@@ -185,6 +202,7 @@ impl Messages {
 
     pub(super) fn waits(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
+            entry.kept = true;
             entry.waiting += 1;
             if matches!(entry.state, MessageState::Undecided) {
                 entry.state = MessageState::Waiting;
@@ -201,6 +219,7 @@ impl Messages {
 
     pub(super) fn forwarded(&mut self, number: u64, to: LinkName) {
         if let Some(entry) = self.entry(number) {
+            entry.kept = true;
             entry.state = MessageState::Forwarded;
             entry.waiting = entry.waiting.saturating_sub(1);
             if entry.receivers.len() < MAX_RECEIPTS {
@@ -217,6 +236,7 @@ impl Messages {
 
     pub(super) fn ruled(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
+            entry.kept = true;
             entry.state = MessageState::Ruled;
         }
     }
@@ -238,10 +258,30 @@ impl Messages {
         }
     }
 
-    pub(super) fn of(&self, address: &str) -> Vec<MessageRecord> {
+    /// Those that were not taken and are as `wanted` says, oldest first.
+    fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<MessageRecord> {
         let numbered = self.entries.iter().zip(self.first..);
-        let wanted = numbered.filter(|(entry, _)| !entry.taken && *entry.address == *address);
+        let wanted = numbered.filter(|(entry, _)| !entry.taken && wanted(entry));
         wanted.map(|(entry, number)| entry.record(number)).collect()
+    }
+
+    pub(super) fn of(&self, address: &str) -> Vec<MessageRecord> {
+        self.records(|entry| *entry.address == *address)
+    }
+
+    pub(super) fn all(&self) -> Vec<MessageRecord> {
+        self.records(|_| true)
+    }
+
+    /// Those that nobody was there for.
+    pub(super) fn dropped_ones(&self) -> Vec<MessageRecord> {
+        self.records(Entry::is_dropped)
+    }
+
+    /// How many of an address are in the log, and how many of them have come so far.
+    pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
+        let there = self.entries.iter().filter(|entry| !entry.taken && *entry.address == *address);
+        there.fold((0, 0), |(all, reached), entry| (all + 1, reached + u64::from(entry.has_reached(stage))))
     }
 
     pub(super) fn forget(&mut self, address: &str) {
@@ -256,6 +296,19 @@ impl Messages {
 }
 
 impl Entry {
+    fn is_dropped(&self) -> bool {
+        !self.kept && matches!(self.state, MessageState::Dropped(_))
+    }
+
+    fn has_reached(&self, stage: Stage) -> bool {
+        let is_answered = |(_, answer): &(LinkName, Option<Outcome>)| answer.is_some();
+        match stage {
+            Stage::Arrived => !self.is_dropped(),
+            Stage::Delivered => !self.receivers.is_empty(),
+            Stage::Settled => self.waiting == 0 && !self.receivers.is_empty() && self.receivers.iter().all(is_answered),
+        }
+    }
+
     fn record(&self, number: u64) -> MessageRecord {
         let payload = match &self.whole {
             Some(message) => message.payload.contiguous(),

@@ -18,6 +18,7 @@ mod sink;
 mod trace;
 mod trace_event;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ use crate::message::Message;
 use crate::tap::{Frame, FrameReader};
 
 use messages::Messages;
+pub use messages::Stage;
 pub(crate) use messages::{LinkName, MessageRecord, MessageState};
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
@@ -67,6 +69,8 @@ impl Default for RecorderConfig {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     messages: Messages,
+    /// How many messages had arrived for an address when a test took them out of the log last.
+    taken_until: HashMap<Arc<str>, u64>,
     trace: Trace,
     /// Somebody wants to know: asked for each message.
     is_on: bool,
@@ -77,6 +81,7 @@ impl Recorder {
     pub(crate) fn new(config: RecorderConfig, salt: u64, start: Start) -> Recorder {
         let mut recorder = Recorder {
             messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
+            taken_until: HashMap::new(),
             trace: Trace::new(config, salt, start),
             is_on: false,
         };
@@ -217,11 +222,33 @@ impl Recorder {
         self.messages.of(address)
     }
 
-    /// Likewise, and they are in it no longer.
-    pub(crate) fn take_messages(&mut self, address: &str) -> Vec<MessageRecord> {
+    /// All messages that are in the log, oldest first.
+    pub(crate) fn all_messages(&self) -> Vec<MessageRecord> {
+        self.messages.all()
+    }
+
+    /// Messages of the log that nobody was there for.
+    pub(crate) fn dropped_messages(&self) -> Vec<MessageRecord> {
+        self.messages.dropped_ones()
+    }
+
+    /// Takes the messages of an address out of the log, oldest first. `arrived` have arrived for it until now.
+    pub(crate) fn take_messages(&mut self, address: &str, arrived: u64) -> Vec<MessageRecord> {
         let taken = self.messages.of(address);
         self.messages.forget(address);
+        self.taken_until.insert(address.into(), arrived);
         taken
+    }
+
+    /// How many messages of an address have come so far, of the `arrived` that have arrived for it and were not taken. Those that
+    /// are in the log no longer, or never were, have arrived and are not known to have come farther.
+    pub(crate) fn come_to(&self, address: &str, stage: Stage, arrived: u64) -> u64 {
+        let (there, reached) = self.messages.count(address, stage);
+        let taken = self.taken_until.get(address).copied().unwrap_or(0);
+        match stage {
+            Stage::Arrived => reached + arrived.saturating_sub(taken).saturating_sub(there),
+            Stage::Delivered | Stage::Settled => reached,
+        }
     }
 
     /// Messages that the log had no room for any more.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, node_at};
+use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, Verify, node_at};
 use serde_json::{Map, Value as Json, json};
 
 use super::fields::{Fields, Refusal};
@@ -77,13 +77,16 @@ impl Control {
                 json!({"version": env!("CARGO_PKG_VERSION"), "protocol": PROTOCOL})
             }
             "wait" => return self.wait(Wait::read(fields)?),
-            "messages" | "take_messages" => {
+            "messages" => {
+                let (address, detail) = (fields.text("address")?, Detail::read(fields)?);
+                fields.end()?;
+                let seen = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
+                json!({"messages": messages::all(&seen, detail), "forgotten": broker.forgotten_messages()})
+            }
+            "take_messages" => {
                 let (address, detail) = (fields.text_of("address")?, Detail::read(fields)?);
                 fields.end()?;
-                let seen = match command {
-                    "messages" => broker.messages(&address),
-                    _ => broker.take_messages(&address),
-                };
+                let seen = broker.take_messages(&address);
                 json!({"messages": messages::all(&seen, detail), "forgotten": broker.forgotten_messages()})
             }
             "inject" => {
@@ -115,8 +118,9 @@ impl Control {
             }
             "trace" => trace::show(broker, fields)?,
             "verify" => {
+                let dropped = fields.flag("dropped")?.unwrap_or(false);
                 fields.end()?;
-                pictures::report(&broker.verify())
+                pictures::report(&broker.verify_with(if dropped { Verify::new().dropped() } else { Verify::new() }))
             }
             unknown => return Err(format!("unknown command {unknown:?}")),
         })

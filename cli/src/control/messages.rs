@@ -86,7 +86,7 @@ fn seen(seen: &Seen, Detail { typed, raw }: Detail) -> Json {
     Json::Object(object.0)
 }
 
-fn party(party: &Party) -> Json {
+pub(super) fn party(party: &Party) -> Json {
     json!({"connection": party.connection.get(), "link": party.link})
 }
 

@@ -1,7 +1,9 @@
 //! Connections, links, addresses and reports in JSON.
 
-use fakebroker::{Connection, Counts, Link, Report, Route, Violation};
+use fakebroker::{Connection, Counts, Dropped, Link, Report, Route, Violation};
 use serde_json::{Map, Value as Json, json};
+
+use super::messages::party;
 
 pub(super) fn counts(counts: &Counts) -> Map<String, Json> {
     counts.iter().map(|(name, count)| (name.into(), count.into())).collect()
@@ -63,12 +65,24 @@ fn violations(violations: &[Violation]) -> Json {
     violations.iter().map(one).collect()
 }
 
+fn dropped(messages: &[Dropped]) -> Json {
+    let one = |dropped: &Dropped| {
+        json!({
+            "number": dropped.number,
+            "address": dropped.address,
+            "sender": dropped.sender.as_ref().map(party),
+            "why": dropped.why,
+        })
+    };
+    messages.iter().map(one).collect()
+}
+
 /// Writes a report: its lists, and all of it as text.
 pub(super) fn report(found: &Result<(), Report>) -> Json {
     let Err(report) = found else {
         return json!({
             "clean": true, "report": "", "violations": [], "unsettled": [], "open_connections": [], "open_links": [],
-            "unclosed_connections": [],
+            "unclosed_connections": [], "dropped": [],
         });
     };
     // The first line of its text names a line of this file, which says nothing to a client.
@@ -82,5 +96,6 @@ pub(super) fn report(found: &Result<(), Report>) -> Json {
         "open_connections": connections(&report.open_connections),
         "open_links": links(&report.open_links),
         "unclosed_connections": connections(&report.unclosed_connections),
+        "dropped": dropped(&report.dropped),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fakebroker::{Counts, Handle};
+use fakebroker::{Counts, Handle, Stage};
 use serde_json::{Value as Json, json};
 
 use super::fields::{Fields, Refusal};
@@ -26,7 +26,7 @@ pub(super) struct Wait {
 enum What {
     Counts { at_least: Vec<(String, u64)>, equal: Vec<(String, u64)> },
     Receivers { address: String, count: usize },
-    Messages { address: String, count: u64, detail: Detail },
+    Messages { address: String, count: u64, stage: Stage, detail: Detail },
     Connections(usize),
     Settled,
 }
@@ -58,8 +58,14 @@ impl Wait {
             }
             Word::Messages => {
                 let (address, count) = (fields.text_of("address")?, fields.number("count")?.unwrap_or(1));
-                let text = format!("{} to arrive for {address:?}", counted(count, "message"));
-                (What::Messages { address, count, detail: Detail::read(fields)? }, text)
+                let stages = [
+                    ("arrived", (Stage::Arrived, "to arrive for")),
+                    ("delivered", (Stage::Delivered, "to be delivered from")),
+                    ("settled", (Stage::Settled, "to be settled by receivers at")),
+                ];
+                let (stage, verb) = fields.choice("stage", &stages)?.unwrap_or(stages[0].1);
+                let text = format!("{} {verb} {address:?}", counted(count, "message"));
+                (What::Messages { address, count, stage, detail: Detail::read(fields)? }, text)
             }
             Word::Connections => {
                 let count = fields.number_of("count")?;
@@ -87,8 +93,8 @@ impl Wait {
             What::Receivers { address, count } => {
                 handle.wait_for_receivers(timeout, address, *count).map(|()| json!({}))
             }
-            What::Messages { address, count, detail } => {
-                let seen = handle.wait_for_messages(timeout, address, *count);
+            What::Messages { address, count, stage, detail } => {
+                let seen = handle.wait_for_stage(timeout, address, *count, *stage);
                 seen.map(|seen| json!({"messages": messages::all(&seen, *detail)}))
             }
             What::Connections(count) => {

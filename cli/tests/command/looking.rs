@@ -293,7 +293,7 @@ fn verify_lists_what_is_not_in_order() {
         clean,
         json!({
             "clean": true, "report": "", "violations": [], "unsettled": [], "open_connections": [], "open_links": [],
-            "unclosed_connections": [],
+            "unclosed_connections": [], "dropped": [],
         })
     );
     program.obeys(json!({"cmd": "inject", "address": "queue.a", "text": "m"}));

@@ -87,6 +87,36 @@ fn lines_behind_it_are_answered_after_it_and_in_order() {
 }
 
 #[test]
+fn messages_are_waited_for_until_they_have_come_so_far() {
+    let (mut program, addr) = Program::controlled(&[]);
+    let wait = |address: &str, stage: &str| json!({"cmd": "wait", "for": "messages", "address": address, "stage": stage, "timeout": 0});
+    for address in ["nobody", "queue.a"] {
+        program.obeys(json!({"cmd": "inject", "address": address, "text": "m"}));
+    }
+    let error = program.refuses(wait("nobody", "arrived"));
+    assert!(error.starts_with("waited 0ns in vain for 1 message to arrive for \"nobody\""), "{error}");
+    assert_eq!(program.obeys(wait("/queues/queue.a", "arrived"))["messages"][0]["text"], json!("m"));
+    assert!(program.refuses(wait("queue.a", "delivered")).contains("to be delivered from"));
+    let mut receiver = Peer::receiver(&addr, "queue.a", 1);
+    let delivery = receiver.expect_transfer();
+    program.obeys(wait("queue.a", "delivered"));
+    program.refuses(wait("queue.a", "settled"));
+    receiver.settle(&delivery, accepted());
+    receiver.expect_nothing();
+    program.obeys(wait("queue.a", "settled"));
+    assert!(program.refuses(wait("queue.a", "gone")).contains("\"arrived\""));
+    receiver.close();
+    program.obeys(json!({"cmd": "wait", "for": "connections", "count": 0}));
+    // The log of all addresses, and what nobody got.
+    assert_eq!(program.obeys(json!({"cmd": "messages"}))["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(program.obeys(json!({"cmd": "verify"}))["clean"], json!(true));
+    let report = program.obeys(json!({"cmd": "verify", "dropped": true}));
+    let why = "no receiver at \"nobody\"; nobody receives anywhere";
+    let dropped = json!([{"number": 1, "address": "nobody", "sender": null, "why": why}]);
+    assert_eq!((&report["clean"], &report["dropped"]), (&json!(false), &dropped));
+}
+
+#[test]
 fn the_end_of_the_input_ends_it() {
     let (mut program, addr) = Program::controlled(&[]);
     let begun = Instant::now();

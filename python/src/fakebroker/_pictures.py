@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
+from .messages import Sender
+
 #: Every counter by its name.
 Counts = Dict[str, int]
 
@@ -62,6 +64,16 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A message that nobody got, and why. Without a sender, the test put it in itself."""
+
+    number: int
+    address: str
+    sender: Optional[Sender]
+    why: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What clients have not left in order. It prints a line for each thing."""
 
@@ -72,6 +84,7 @@ class Report:
     open_connections: Tuple[Connection, ...]
     open_links: Tuple[Link, ...]
     unclosed_connections: Tuple[Connection, ...]
+    dropped: Tuple[Dropped, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -86,7 +99,13 @@ class Report:
             open_connections=tuple(read(Connection, json["open_connections"])),
             open_links=tuple(read(Link, json["open_links"])),
             unclosed_connections=tuple(read(Connection, json["unclosed_connections"])),
+            dropped=tuple(_dropped(item) for item in json["dropped"]),
         )
+
+
+def _dropped(json: Dict[str, Any]) -> Dropped:
+    sender = Sender(**json["sender"]) if json["sender"] else None
+    return Dropped(json["number"], json["address"], sender, json["why"])
 
 
 T = TypeVar("T", Connection, Link, Route, Violation)

@@ -173,11 +173,15 @@ class Broker:
         counts: Counts = self._wait("counts", timeout, at_least=at_least and dict(at_least), equal=equal or None)["counts"]
         return counts
 
-    def wait_for_messages(self, address: str, count: int = 1, *, timeout: float = 5, typed: bool = False,
-                          raw: bool = False) -> List[Message]:
-        """Waits until so many messages have arrived for an address since the start; returns those that are in the log."""
+    def wait_for_messages(self, address: str, count: int = 1, *, stage: Optional[str] = None, timeout: float = 5,
+                          typed: bool = False, raw: bool = False) -> List[Message]:
+        """Waits until so many messages of an address have come so far; returns those that are in the log.
+
+        `stage` is `arrived` (and not dropped, the default), `delivered` to a receiver, or `settled` by all its receivers. What
+        `take_messages` has taken does not count.
+        """
         __tracebackhide__ = _is_about_clients
-        answer = self._wait("messages", timeout, address=address, count=count, typed=typed, raw=raw)
+        answer = self._wait("messages", timeout, address=address, count=count, stage=stage, typed=typed, raw=raw)
         return [Message.read(json) for json in answer["messages"]]
 
     def wait_for_receivers(self, address: str, count: int = 1, *, timeout: float = 5) -> None:
@@ -203,8 +207,8 @@ class Broker:
         counts: Counts = self._ask("counts")["counts"]
         return counts
 
-    def messages(self, address: str, *, typed: bool = False, raw: bool = False) -> List[Message]:
-        """The messages that were sent to an address, oldest first.
+    def messages(self, address: Optional[str] = None, *, typed: bool = False, raw: bool = False) -> List[Message]:
+        """The messages that were sent to an address, or to any, oldest first.
 
         Values are Python's own; with `typed` those whose AMQP type Python does not have are `Typed`.
         """
@@ -247,15 +251,18 @@ class Broker:
         """Writes the frames of the trace to a capture file for Wireshark or tshark."""
         self._ask("trace", format="pcap", file=os.path.abspath(file))
 
-    def report(self) -> Report:
-        """What clients have not left in order: violations, unsettled deliveries, what was never closed."""
-        return Report.read(self._ask("verify"))
+    def report(self, *, dropped: bool = False) -> Report:
+        """What clients have not left in order: violations, unsettled deliveries, what was never closed.
 
-    def verify(self) -> None:
+        With `dropped` also the messages that nobody got: those of the log that were not taken.
+        """
+        return Report.read(self._ask("verify", dropped=dropped))
+
+    def verify(self, *, dropped: bool = False) -> None:
         """Raises a `VerifyError` unless the report is clean: for the end of a test, when clients should have closed."""
         __tracebackhide__ = _is_about_clients
         __tracebackhide__ = _is_about_clients
-        report = self.report()
+        report = self.report(dropped=dropped)
         if not report.clean:
             raise VerifyError(report)
 
