@@ -72,8 +72,8 @@ impl Channel {
         self.state == State::AwaitCloseOk && id != CLOSE && id != CLOSE_OK
     }
 
-    /// Whether a publish may begin.
-    pub(super) fn awaits_publish(&self) -> bool {
+    /// Whether a publish may begin, or any other method come.
+    pub(super) fn awaits_method(&self) -> bool {
         self.state == State::Open && !self.publisher.is_amid_content()
     }
 
@@ -106,9 +106,14 @@ impl Channel {
         }
     }
 
-    /// Takes all frames of a publish at once. Call it only if [`Channel::awaits_publish`].
+    /// Takes all frames of a publish at once. Call it only if [`Channel::awaits_method`].
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
         self.publisher.publish(payload, context).map_err(|violation| violation.in_method(PUBLISH))
+    }
+
+    /// Takes a basic.ack. Call it only if [`Channel::awaits_method`].
+    pub(super) fn acknowledge(&mut self, tag: u64, multiple: bool, context: &mut Context<'_>) -> Result<(), Violation> {
+        self.consumers.acknowledge(tag, multiple, &Outcome::Accepted, context)
     }
 
     /// Takes a method other than basic.publish.

@@ -15,7 +15,7 @@ use super::blocking::Blocking;
 use super::channel::Channel;
 use super::context::Context;
 use super::directory::Directory;
-use super::frame::{self, Frame, FrameType};
+use super::frame::{self, Ack, Frame, FrameType};
 use super::handshake::{Handshake, Party, Progress};
 use super::header::Header;
 use super::heartbeat::Heartbeat;
@@ -38,8 +38,10 @@ pub(crate) struct Connection {
     directory: Directory,
     blocking: Blocking,
     events: VecDeque<Event>,
-    /// The messages of those events that have one.
-    arrivals: VecDeque<Arrival>,
+    /// The messages of the one of those events that has some.
+    arrivals: Vec<Arrival>,
+    /// How many messages that event may have.
+    run_limit: usize,
     breaches: VecDeque<Breach>,
     /// Channels that have something to do at the end of the turn.
     touched: Vec<u16>,
@@ -99,7 +101,8 @@ impl Connection {
             directory: Directory::default(),
             blocking: Blocking::default(),
             events: VecDeque::new(),
-            arrivals: VecDeque::new(),
+            arrivals: Vec::new(),
+            run_limit: 1,
             breaches: VecDeque::new(),
             touched: Vec::new(),
         }
@@ -116,10 +119,12 @@ impl Connection {
         if !input.is_empty() {
             self.heartbeat.received(now);
         }
+        self.run_limit = run.limit;
         loop {
             if let Some(event) = self.events.pop_front() {
                 if matches!(event, Event::Messages { .. }) {
-                    run.arrivals.extend(self.arrivals.pop_front());
+                    debug_assert!(run.arrivals.is_empty(), "the run is the router's until it is empty");
+                    std::mem::swap(&mut run.arrivals, &mut self.arrivals);
                 }
                 return Some(event);
             }
@@ -132,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// Takes a header, a frame, or all frames of a publish. False if there is none.
+    /// Takes a header, a frame, all frames of some publishes, or some acknowledgements. False if there is none.
     fn step(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Result<bool, Violation> {
         match self.phase {
             Phase::AwaitHeader { until } => {
@@ -146,10 +151,15 @@ impl Connection {
             }
             Phase::Opened => {
                 if let Some((number, size)) = frame::whole_publish(input, self.terms.frame_max)
-                    && self.channel(number).is_some_and(Channel::awaits_publish)
+                    && self.channel(number).is_some_and(Channel::awaits_method)
                 {
-                    let content = input.split_to(size).freeze();
-                    self.with_channel(number, out, |channel, context| channel.publish(content.into(), context))?;
+                    self.take_publishes(number, size, input, out)?;
+                    return Ok(true);
+                }
+                if let Some(ack) = frame::whole_ack(input)
+                    && self.channel(ack.channel).is_some_and(Channel::awaits_method)
+                {
+                    self.take_acks(ack.channel, input, out)?;
                     return Ok(true);
                 }
                 self.take_frame(input, now, out)
@@ -172,6 +182,40 @@ impl Connection {
                 Ok(false)
             }
         }
+    }
+
+    /// Takes a publish of `size` octets, and those behind it that go the same way: whether they may be sent does not depend on
+    /// what becomes of it.
+    fn take_publishes(
+        &mut self,
+        number: u16,
+        mut size: usize,
+        input: &mut BytesMut,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
+        let limit = self.run_limit;
+        self.with_channel(number, out, |channel, context| {
+            let method = frame::whole(input);
+            loop {
+                channel.publish(input.split_to(size).freeze().into(), context)?;
+                match frame::whole_publish(input, context.terms.frame_max) {
+                    Some((_, next)) if context.arrivals.len() < limit && input.starts_with(&method) => size = next,
+                    _ => return Ok(()),
+                }
+            }
+        })
+    }
+
+    /// Takes all acknowledgements for a channel that stand at the beginning of the input.
+    fn take_acks(&mut self, number: u16, input: &mut BytesMut, out: &mut Outbox) -> Result<(), Violation> {
+        const ACK: MethodId = MethodId { class: 60, method: 80 };
+        self.with_channel(number, out, |channel, context| {
+            while let Some(ack) = frame::whole_ack(input).filter(|ack| ack.channel == number) {
+                input.advance(Ack::SIZE);
+                channel.acknowledge(ack.tag, ack.multiple, context).map_err(|violation| violation.in_method(ACK))?;
+            }
+            Ok(())
+        })
     }
 
     fn take_frame(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Result<bool, Violation> {

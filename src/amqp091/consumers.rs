@@ -347,7 +347,7 @@ impl Consumers {
                 consumer.returned += 1;
                 self.returned += i64::from(!consumer.is_getter);
                 self.credit_due = true;
-                context.events.push_back(answer(link, ticket, Outcome::Rejected(None)));
+                push_answer(link, ticket, &Outcome::Rejected(None), context);
             }
         } else if !settled {
             consumer.unacked += 1;
@@ -399,7 +399,7 @@ impl Consumers {
         let Some(consumer) = self.consumers.get_mut(slot).filter(|consumer| consumer.link == link) else { return };
         consumer.unacked -= 1;
         consumer.returned += 1;
-        context.events.push_back(answer(link, ticket, outcome.clone()));
+        push_answer(link, ticket, outcome, context);
         self.tidy(slot, context);
     }
 
@@ -420,6 +420,15 @@ impl Consumers {
     }
 }
 
-fn answer(link: LinkId, ticket: Ticket, outcome: Outcome) -> Event {
-    Event::Answer { link, first: ticket, count: 1, outcome }
+/// Answers a delivery, in one event with those before it if it has the same outcome and the next ticket.
+fn push_answer(link: LinkId, ticket: Ticket, outcome: &Outcome, context: &mut Context<'_>) {
+    if let Some(Event::Answer { link: same, first, count, outcome: before }) = context.events.back_mut()
+        && *same == link
+        && first.later(*count) == ticket
+        && before == outcome
+    {
+        *count += 1;
+        return;
+    }
+    context.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome: outcome.clone() });
 }

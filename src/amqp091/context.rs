@@ -16,8 +16,8 @@ pub(super) struct Context<'a> {
     pub(super) terms: &'a Terms,
     pub(super) out: &'a mut Outbox,
     pub(super) events: &'a mut VecDeque<Event>,
-    /// The messages of those events that have one, in the same order.
-    pub(super) arrivals: &'a mut VecDeque<Arrival>,
+    /// The messages of the one of those events that has some.
+    pub(super) arrivals: &'a mut Vec<Arrival>,
     pub(super) directory: &'a mut Directory,
     pub(super) blocking: &'a mut Blocking,
 }

@@ -202,6 +202,33 @@ fn a_publish_is_the_same_in_whatever_pieces_it_comes() {
 }
 
 #[test]
+fn publishes_that_go_the_same_way_come_together() {
+    let mut dialogue = Dialogue::opened();
+    let texts = [("q", "1"), ("q", "2"), ("q", "3"), ("p", "4"), ("q", "5")];
+    let bytes: Vec<u8> = texts.iter().flat_map(|(key, text)| publish("", key, text.as_bytes())).collect();
+    let events = dialogue.say(&bytes);
+    let keys: Vec<&str> = events
+        .iter()
+        .map(|event| match event {
+            Event::Messages { to: Destination::Queue(key), .. } => key.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(keys, ["q", "p", "q"]);
+    assert_eq!(dialogue.arrivals.len(), texts.len());
+    for (arrival, (key, text)) in dialogue.arrivals.iter().zip(texts) {
+        assert_eq!(arrival.message.payload.contiguous(), publish("", key, text.as_bytes()));
+    }
+    // One that may not be published ends a run, and what came before it is there.
+    let mut wrong = publish("", "q", b"wrong");
+    let class = wrong.iter().rposition(|octet| *octet == 60).unwrap();
+    wrong[class] = 50;
+    let events = dialogue.say(&[publish("", "q", b"6"), wrong].concat());
+    assert!(matches!(events[..], [Event::Messages { .. }, Event::Detach { .. }, Event::Leave]), "{events:?}");
+    assert_eq!(dialogue.arrivals.len(), texts.len() + 1);
+}
+
+#[test]
 fn confirms_are_gathered_until_one_is_out_of_order() {
     let mut dialogue = Dialogue::opened();
     assert!(dialogue.say(&method(85, 10, b"\0")).is_empty());
@@ -256,14 +283,9 @@ fn a_delivery_is_acknowledged() {
     let start = method(60, 60, b"\x01c\0\0\0\0\0\0\0\x02\0\0\x01q");
     assert!(dialogue.hear().starts_with(&start));
     let events = dialogue.say(&method(60, 80, b"\0\0\0\0\0\0\0\x02\x01"));
-    let tickets: Vec<u64> = events
-        .iter()
-        .map(|event| match event {
-            Event::Answer { first, count: 1, outcome: Outcome::Accepted, .. } => first.0,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(tickets, [7, 8]);
+    let [Event::Answer { first: Ticket(7), count: 2, outcome: Outcome::Accepted, .. }] = events[..] else {
+        panic!("{events:?}")
+    };
     // Twice is an error of the channel.
     let events = dialogue.say(&method(60, 80, b"\0\0\0\0\0\0\0\x02\0"));
     assert!(matches!(&events[..], [Event::Detach { .. }]), "{events:?}");

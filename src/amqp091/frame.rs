@@ -116,6 +116,36 @@ pub(crate) fn whole_publish(input: &[u8], frame_max: u32) -> Option<(u16, usize)
     Some((u16::from_be_bytes([c0, c1]), end))
 }
 
+/// The frame that `input` begins with, which is all there.
+pub(crate) fn whole(input: &[u8]) -> Vec<u8> {
+    let size = payload_size(input, 0).unwrap_or_default();
+    input.get(..size + OVERHEAD).unwrap_or_default().to_vec()
+}
+
+/// A basic.ack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ack {
+    pub(crate) channel: u16,
+    pub(crate) tag: u64,
+    pub(crate) multiple: bool,
+}
+
+impl Ack {
+    /// Octets of its frame: class, method, delivery-tag and a bit, in all versions.
+    pub(crate) const SIZE: usize = 13 + OVERHEAD;
+}
+
+/// The basic.ack that `input` begins with. None if it is not as plain as that, or not all there.
+pub(crate) fn whole_ack(input: &[u8]) -> Option<Ack> {
+    let &[1, c0, c1, 0, 0, 0, 13, 0, 60, 0, 80, t0, t1, t2, t3, t4, t5, t6, t7, bits, END] =
+        input.first_chunk::<{ Ack::SIZE }>()?
+    else {
+        return None;
+    };
+    let tag = u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+    Some(Ack { channel: u16::from_be_bytes([c0, c1]), tag, multiple: bits & 1 != 0 })
+}
+
 /// Writes a frame whose payload `write` writes.
 pub(crate) fn put(out: &mut BytesMut, frame_type: FrameType, channel: u16, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();

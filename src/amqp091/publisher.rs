@@ -110,7 +110,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes a content that is all there, by the frames of its publish.
+    /// Publishes a content that is all there, by the frames of its publish. While messages wait in the context it must go the
+    /// same way as they do.
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
         let Some(content) = Content::of(&payload) else { return Err(malformed(&payload, context.terms.version)) };
         if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
@@ -123,11 +124,15 @@ impl Publisher {
             return Err(too_large());
         }
         check_properties(&content, context.terms)?;
-        let to = match content.exchange() {
-            // Every queue is bound to the default exchange by its name.
-            b"" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
-            _ => Destination::Exchange(content.exchange_address().ok_or_else(not_utf8)?),
-        };
+        // What goes the same way as the one before it is of the same event.
+        if context.arrivals.is_empty() {
+            let to = match content.exchange() {
+                // Every queue is bound to the default exchange by its name.
+                b"" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
+                _ => Destination::Exchange(content.exchange_address().ok_or_else(not_utf8)?),
+            };
+            context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
+        }
         let mandatory = content.is_mandatory();
         self.published += 1;
         let delivery = DeliveryKey(self.published);
@@ -136,8 +141,7 @@ impl Publisher {
         if mandatory {
             self.mandatory.insert(self.published, message.clone().kept());
         }
-        context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
-        context.arrivals.push_back(Arrival { delivery: (!settled).then_some(delivery), message });
+        context.arrivals.push(Arrival { delivery: (!settled).then_some(delivery), message });
         Ok(())
     }
 

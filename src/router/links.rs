@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::effects::Effects;
 use super::exchange::Terminus;
 use super::live::live;
+pub(super) use super::node_id::NodeId;
 use super::origins::OriginId;
 use super::store::Waiting;
 use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Delivery, LinkId, LinkKey, Manner, Outcome, Ticket};
@@ -18,10 +19,6 @@ use crate::message::Message;
 
 /// What a delivery takes in an outbox beside its payload, about.
 const HEAD: i64 = 64;
-
-/// Names a node of the router. A link that is attached to a node keeps it alive, so its name is never stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct NodeId(pub(super) usize);
 
 /// A link that a peer sends on.
 #[derive(Debug)]

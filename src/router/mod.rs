@@ -14,6 +14,7 @@
 //! | `node/` | the kinds of nodes |
 //! | `addresses.rs` | which node stands at which address; `arrivals.rs`: how much came to those that are gone |
 //! | `attach.rs` | links come and go |
+//! | `node_id.rs` | the names of nodes |
 //! | `links.rs` | what is known of each producer and consumer, and how much a consumer can be given |
 //! | `queues.rs` | queues that are declared and deleted |
 //! | `exchange/` | exchanges and bindings: to which queues a message goes |
@@ -38,6 +39,7 @@ mod links;
 mod live;
 mod looking;
 mod node;
+mod node_id;
 mod origins;
 mod queues;
 mod routing;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arguments::Arguments;
-use crate::router::links::NodeId;
+use crate::router::node_id::NodeId;
 
 /// The router's name of a queue. A queue that is gone is unbound before another gets its name.
 pub(in crate::router) type QueueKey = NodeId;

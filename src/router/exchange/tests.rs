@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::topic::Words;
 use super::*;
 use crate::arguments::Arguments;
-use crate::router::links::NodeId;
+use crate::router::node_id::NodeId;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const KINDS: [ExchangeKind; 3] = [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic];
