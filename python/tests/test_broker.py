@@ -319,6 +319,14 @@ def test_rules_for_links_and_connections(broker):
             connection.create_receiver("private.a")
 
 
+def test_anonymous_clients_can_be_let_in_beside_users():
+    with Broker(users={"joe": "secret"}, allow_anonymous=True) as broker:
+        with connected(broker, allowed_mechs="ANONYMOUS"):
+            assert broker.connections()[0].user == "anonymous"
+        with pytest.raises(ConnectionException):
+            BlockingConnection(broker.url, timeout=PATIENCE, user="guest", password="guest", allow_insecure_mechs=True)
+
+
 def test_what_it_is_like_can_be_chosen():
     with Broker(users={"joe": "secret"}, distributions={"orders": "queue"}, default_distribution="multicast",
                 credit_window=3, settlement="end-to-end", message_log=1, trace_log=2, arguments=["-v"]) as broker:
