@@ -146,6 +146,7 @@ impl EventLoop {
             linger_until: None,
             timer: None,
         });
+        self.unread.count_accept();
         self.router.set_room(key, OUTBOX_BYTES);
         self.queue_for_reading(slot);
         self.touch(slot);

@@ -312,8 +312,8 @@ impl EventLoop {
             self.skip_time();
             return self.announce();
         }
-        self.accept();
         self.unread.begin_turn();
+        self.accept();
         while !self.unread.is_turn_over()
             && let Some(slot) = self.unread.pop()
         {

@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::support::{Peer, message, patience, transfer};
 
 /// What README says: bytes that are read in one turn.
-const TURN_BYTES: usize = 512 * 1024;
+const TURN_BYTES: usize = 256 * 1024;
 
 /// Frames of about a kilobyte, fewer than a session's window takes.
 const FLOOD: u32 = 1000;
@@ -65,7 +65,7 @@ fn a_flood_keeps_nobody_waiting_beyond_its_turn() {
 
         stop(&broker);
         let waiting = flood.send_what_fits(&bytes);
-        assert!(waiting > 3 * TURN_BYTES / 2, "only {waiting} bytes fit the socket: no flood");
+        assert!(waiting > 3 * TURN_BYTES, "only {waiting} bytes fit the socket: no flood");
         ping.send_message(0, "ping");
         signal("-CONT", &broker);
         flood.stream().write_all(&bytes[waiting..]).unwrap();
