@@ -9,6 +9,8 @@ use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, Meth
 use super::publisher::Publisher;
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation, not_for_us};
+use bytes::BytesMut;
+
 use crate::event::{Delivery, Effect, Event, Fault, LinkId, Node, Outcome};
 use crate::message::Payload;
 
@@ -109,6 +111,19 @@ impl Channel {
     /// Takes all frames of a publish at once. Call it only if [`Channel::awaits_method`].
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
         self.publisher.publish(payload, context).map_err(|violation| violation.in_method(PUBLISH))
+    }
+
+    /// Takes the publishes at the start of `input` that go to the router with the one before, whose method frame is `method`.
+    pub(super) fn gather_publishes(
+        &mut self,
+        input: &mut BytesMut,
+        method: &[u8],
+        limit: usize,
+        context: &mut Context<'_>,
+    ) {
+        if self.awaits_method() {
+            self.publisher.gather(input, method, limit, context);
+        }
     }
 
     /// Takes a basic.ack. Call it only if [`Channel::awaits_method`].

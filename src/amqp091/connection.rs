@@ -189,20 +189,18 @@ impl Connection {
     fn take_publishes(
         &mut self,
         number: u16,
-        mut size: usize,
+        size: usize,
         input: &mut BytesMut,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
         let limit = self.run_limit;
         self.with_channel(number, out, |channel, context| {
-            let method = frame::whole(input);
-            loop {
-                channel.publish(input.split_to(size).freeze().into(), context)?;
-                match frame::whole_publish(input, context.terms.frame_max) {
-                    Some((_, next)) if context.arrivals.len() < limit && input.starts_with(&method) => size = next,
-                    _ => return Ok(()),
-                }
-            }
+            let publish = input.split_to(size).freeze();
+            let method = publish.slice(..frame::payload_size(&publish, 0).unwrap_or_default() + frame::OVERHEAD);
+            channel.publish(publish.into(), context)?;
+            // What is wrong with one of them is found when what came before it has been answered.
+            channel.gather_publishes(input, &method, limit, context);
+            Ok(())
         })
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use super::content::Content;
+use super::content::{Content, Small};
 use super::context::Context;
+use super::frame;
 use super::method::{BASIC, Basic, Method};
 use super::terms::Terms;
-use super::types::{Version, Writer};
+use super::types::{Version, Writer, saturate};
 use crate::event::LinkId;
 use crate::message::Message;
 use crate::outbox::Outbox;
@@ -20,6 +21,9 @@ pub(super) const ENDLESS: i64 = 1 << 60;
 pub(super) fn allowed(limit: u16) -> i64 {
     if limit == 0 { ENDLESS } else { limit.into() }
 }
+
+/// The address of a message that came by no exchange: two short strings that are empty.
+const NEITHER: [u8; 2] = [0, 0];
 
 /// See the module.
 #[derive(Debug)]
@@ -79,6 +83,46 @@ impl Consumer {
         self.retired && self.unacked == 0
     }
 
+    /// Writes a delivery that is small and whole, as nearly all are, with the frames of its content copied as they are. False if
+    /// it is not like that, and nothing is written.
+    pub(super) fn put_small_delivery(
+        &self,
+        channel: u16,
+        tag: u64,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(small) = Small::of(&message.payload, context.terms.frame_max) else { return false };
+        let redelivered = u8::from(message.history.is_some());
+        let consumer_tag = self.tag.as_bytes();
+        let has_address = small.address != NEITHER;
+        if !has_address && self.queue.len() > 255 {
+            return false;
+        }
+        let queue_len = if has_address { 0 } else { self.queue.len() };
+        let address_len = if has_address { small.address.len() } else { 2 + queue_len };
+        let size = 4 + 1 + consumer_tag.len() + 9 + address_len;
+        let [c0, c1] = channel.to_be_bytes();
+        let [s0, s1, s2, s3] = saturate(size).to_be_bytes();
+        let tag_len = u8::try_from(consumer_tag.len()).unwrap_or(0);
+        context.out.append_delivery(|out| {
+            out.reserve(size + frame::OVERHEAD + small.content.len());
+            out.extend_from_slice(&[1, c0, c1, s0, s1, s2, s3, 0, 60, 0, 60, tag_len]);
+            out.extend_from_slice(consumer_tag);
+            let [t0, t1, t2, t3, t4, t5, t6, t7] = tag.to_be_bytes();
+            out.extend_from_slice(&[t0, t1, t2, t3, t4, t5, t6, t7, redelivered]);
+            if has_address {
+                out.extend_from_slice(small.address);
+            } else {
+                out.extend_from_slice(&[0, u8::try_from(queue_len).unwrap_or(0)]);
+                out.extend_from_slice(self.queue.as_bytes());
+            }
+            frame::put_end(out);
+            small.put_content(out, channel);
+        });
+        true
+    }
+
     /// Writes a delivery. False if its header does not fit frame-max: then nothing is written.
     pub(super) fn put_delivery(&self, channel: u16, tag: u64, message: &Message, context: &mut Context<'_>) -> bool {
         let redelivered = message.history.is_some();
@@ -127,7 +171,6 @@ pub(super) fn put_get_empty(channel: u16, context: &mut Context<'_>) {
 
 /// Writes exchange and routing key of a message. Without both it was sent to its queue itself, as if by the default exchange.
 fn put_address(out: &mut BytesMut, address: &[u8], queue: &str) {
-    const NEITHER: [u8; 2] = [0, 0];
     if address == NEITHER {
         out.put_u8(0);
         Writer::new(out, Version::V0_9_1).shortstr(queue);

@@ -309,7 +309,14 @@ impl Consumers {
             return;
         }
         let tag = self.number(slot, settled, ticket);
-        let Some(consumer) = self.consumers.get(slot) else { return };
+        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        if consumer.put_small_delivery(self.channel, tag, &message, context) {
+            consumer.unacked += u32::from(!settled);
+            if settled && ticket != Ticket::NONE {
+                context.events.push_back(Event::Sent { link: consumer.link, ticket });
+            }
+            return;
+        }
         let written = consumer.put_delivery(self.channel, tag, &message, context);
         self.delivered(slot, tag, settled, ticket, written, context);
     }

@@ -67,6 +67,56 @@ pub(crate) struct Content<'a> {
     body: Frames<'a>,
 }
 
+/// A kept publish whose body is in one frame, or none, in a payload of one piece.
+#[derive(Debug)]
+pub(crate) struct Small<'a> {
+    /// Exchange and routing key, each as a short string.
+    pub(crate) address: &'a [u8],
+    /// The frames of header and body.
+    pub(crate) content: &'a [u8],
+    /// Where the body's frame begins in them, if there is one.
+    body_at: Option<usize>,
+}
+
+impl<'a> Small<'a> {
+    /// Above this it is not copied but chained.
+    const MAX: usize = 2048;
+
+    #[inline]
+    pub(crate) fn of(payload: &'a Payload, frame_max: u32) -> Option<Small<'a>> {
+        let Payload::One(bytes) = payload else { return None };
+        let room = (frame_max as usize).min(Self::MAX) - OVERHEAD;
+        let header_at = HEADER + frame::payload_size(bytes, 0)? + 1;
+        // Class, method, ticket; exchange and routing key; bits.
+        let address = bytes.get(HEADER + 6..header_at.checked_sub(2)?)?;
+        let content = bytes.get(header_at..)?;
+        let header_size = frame::payload_size(content, 0)?;
+        let body_at = HEADER + header_size + 1;
+        let body_size = match content.len().checked_sub(body_at)? {
+            0 => 0,
+            left => frame::payload_size(content, body_at).filter(|size| size + OVERHEAD == left)?,
+        };
+        (header_size <= room && body_size <= room).then_some(Small {
+            address,
+            content,
+            body_at: (content.len() > body_at).then_some(body_at),
+        })
+    }
+
+    /// Writes the frames of header and body for a channel.
+    #[inline]
+    pub(crate) fn put_content(&self, out: &mut BytesMut, channel: u16) {
+        let start = out.len();
+        out.extend_from_slice(self.content);
+        let channel = channel.to_be_bytes();
+        for at in [Some(0), self.body_at].into_iter().flatten() {
+            if let Some(place) = out.get_mut(start + at + 1..start + at + 3) {
+                place.copy_from_slice(&channel);
+            }
+        }
+    }
+}
+
 impl<'a> Content<'a> {
     pub(crate) fn of(payload: &'a Payload) -> Option<Content<'a>> {
         let mut frames = Frames::of(payload);

@@ -116,10 +116,26 @@ pub(crate) fn whole_publish(input: &[u8], frame_max: u32) -> Option<(u16, usize)
     Some((u16::from_be_bytes([c0, c1]), end))
 }
 
-/// The frame that `input` begins with, which is all there.
-pub(crate) fn whole(input: &[u8]) -> Vec<u8> {
-    let size = payload_size(input, 0).unwrap_or_default();
-    input.get(..size + OVERHEAD).unwrap_or_default().to_vec()
+/// A publish that says the same as one before.
+#[derive(Debug)]
+pub(crate) struct Whole<'a> {
+    /// Octets of all its frames.
+    pub(crate) len: usize,
+    /// The payload of its header frame.
+    pub(crate) header: &'a [u8],
+    pub(crate) body_size: u64,
+}
+
+/// The publish at the start of `input`, if its method frame is `method`, octet for octet, and all its frames are there.
+pub(crate) fn whole_publish_like<'a>(input: &'a [u8], method: &[u8], frame_max: u32) -> Option<Whole<'a>> {
+    if !input.starts_with(method) {
+        return None;
+    }
+    let (_, len) = whole_publish(input, frame_max)?;
+    let start = method.len() + HEADER;
+    let header = input.get(start..start + payload_size(input, method.len())?)?;
+    let body_size = u64::from_be_bytes(*header.get(4..)?.first_chunk()?);
+    Some(Whole { len, header, body_size })
 }
 
 /// A basic.ack.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 
 use super::content::{Content, PROPERTIES_AT, Properties};
 use super::context::Context;
@@ -12,7 +12,7 @@ use super::method::{BASIC, Basic, Method, PUBLISH};
 use super::terms::Terms;
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
-use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Text};
+use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
 use crate::message::{Encoding, Message, Payload, PayloadBuilder};
 use crate::outbox::Outbox;
 
@@ -123,7 +123,7 @@ impl Publisher {
         if content.body_size > context.config.max_message_size {
             return Err(too_large());
         }
-        check_properties(&content, context.terms)?;
+        check_properties(content.properties(), context.terms)?;
         // What goes the same way as the one before it is of the same event.
         if context.arrivals.is_empty() {
             let to = match content.exchange() {
@@ -145,9 +145,54 @@ impl Publisher {
         Ok(())
     }
 
+    /// Takes the publishes at the start of `input` that say the same as the one before, `method`, while nothing is wrong with
+    /// them: their messages go to the router with its. The others are for [`Publisher::publish`].
+    pub(super) fn gather(&mut self, input: &mut BytesMut, method: &[u8], limit: usize, context: &mut Context<'_>) {
+        if !self.mandatory.is_empty() {
+            return;
+        }
+        let mut ends = [0; Run::MAX];
+        let (mut count, mut end) = (0, 0);
+        for slot in ends.iter_mut().take(limit.saturating_sub(context.arrivals.len())) {
+            let rest = input.get(end..).unwrap_or_default();
+            let Some(whole) = frame::whole_publish_like(rest, method, context.terms.frame_max) else { break };
+            let is_plain = whole.header.get(..4) == Some(&[0, 60, 0, 0])
+                && whole.body_size <= context.config.max_message_size
+                && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms).is_ok();
+            if !is_plain {
+                break;
+            }
+            end += whole.len;
+            *slot = end;
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
+        // One buffer for all of them.
+        let frames = input.split_to(end).freeze();
+        let mut start = 0;
+        for end in ends.into_iter().take(count) {
+            self.published += 1;
+            let delivery = self.confirms.is_some().then_some(DeliveryKey(self.published));
+            let payload = Payload::from(frames.slice(start..end));
+            start = end;
+            let message = Message { payload, encoding: Encoding::Amqp091, ..Message::default() };
+            context.arrivals.push(Arrival { delivery, message });
+        }
+    }
+
     /// The router has an outcome for `count` messages that were published one behind the other: returns them, confirms them,
     /// or both.
     pub(super) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome, context: &mut Context<'_>) {
+        if let Some(confirms) = &mut self.confirms
+            && *outcome == Outcome::Accepted
+            && self.mandatory.is_empty()
+            && confirms.before + confirms.ready + 1 == first.0
+        {
+            confirms.ready += u64::from(count);
+            return;
+        }
         for delivery in (first.0..).take(count as usize) {
             self.settle_one(delivery, outcome, context);
         }
@@ -252,12 +297,12 @@ fn check_partial_bytes(context: &Context<'_>) -> Result<(), Violation> {
 }
 
 /// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.
-fn check_properties(content: &Content<'_>, terms: &Terms) -> Result<(), Violation> {
+fn check_properties(properties: &[u8], terms: &Terms) -> Result<(), Violation> {
     // No flags, no properties: so it is in many.
-    if content.properties() == [0, 0] {
+    if properties == [0, 0] {
         return Ok(());
     }
-    let properties = Properties::read(content.properties())?;
+    let properties = Properties::read(properties)?;
     if let Some(user) = properties.user_id
         && Some(user) != terms.user.as_deref().map(str::as_bytes)
     {
