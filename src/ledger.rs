@@ -33,6 +33,12 @@ impl<T> Ledger<T> {
         Ledger { base: first, recent: VecDeque::new(), old: BTreeMap::new(), live: 0 }
     }
 
+    /// All entries, the oldest first.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.old.values().chain(self.recent.iter().flatten())
+    }
+
     /// The number that comes next.
     pub(crate) fn next(&self) -> u64 {
         self.base + self.recent.len() as u64

@@ -177,6 +177,9 @@ mod content;
 mod counts;
 mod event;
 mod event_loop;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod ledger;
 mod message;

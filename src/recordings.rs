@@ -11,9 +11,14 @@ pub(crate) struct Said {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The recordings' files.
+/// The files of the recordings of 1.0.
 pub(crate) fn files() -> Vec<PathBuf> {
-    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings")).unwrap();
+    files_in("tests/recordings")
+}
+
+/// The recordings in a folder of the repository.
+pub(crate) fn files_in(folder: &str) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
     let files = folder.map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect()
 }

@@ -36,6 +36,8 @@ mod dialogue;
 mod directory;
 mod frame;
 mod frame_head;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod handshake;
 mod header;
 mod heartbeat;
@@ -50,6 +52,8 @@ use crate::tap::FrameReader;
 
 pub(crate) use connection::Connection;
 pub(crate) use content::{Content, HEAD_READER, Properties, compose};
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::{codecs, is_legal, publish};
 pub(crate) use header::Header;
 pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 pub(crate) use types::Version;

@@ -128,6 +128,7 @@ impl Connection {
         }
         self.gathered.borrow(run);
         let event = self.next_event(input, now, out);
+        debug_assert!(event.is_none() || self.gathered.is_empty(), "what was gathered comes first: {event:?}");
         self.gathered.give_back(run).or(event)
     }
 
@@ -151,6 +152,11 @@ impl Connection {
                     }
                 }
                 Ok(false) => return self.events.pop_front(),
+                Err(violation) if !self.gathered.is_empty() => {
+                    // It concerns the connection, whatever the session. What came before it is answered first.
+                    self.postponed = Some((violation, usize::MAX));
+                    return None;
+                }
                 Err(violation) => self.fail(&violation, now, out),
             }
         }

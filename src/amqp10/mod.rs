@@ -33,6 +33,8 @@ mod directory;
 mod encodings;
 mod frame;
 mod frame_head;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod gathered;
 mod handles;
 mod handshake;
@@ -58,6 +60,8 @@ use crate::tap::FrameReader;
 
 pub(crate) use connection::Connection;
 pub(crate) use definitions::spelled;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::codecs;
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
 

@@ -78,7 +78,7 @@ pub(crate) mod code {
 
 /// 1.2: what a format code says about the width of what follows. The high nibble decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Category {
+pub(super) enum Category {
     Fixed(usize),
     /// Width of the size field.
     Variable(usize),
@@ -86,7 +86,7 @@ enum Category {
     Array(usize),
 }
 
-fn category(format_code: u8) -> Result<Category> {
+pub(super) fn category(format_code: u8) -> Result<Category> {
     use Category::{Array, Compound, Fixed, Variable};
     Ok(match format_code {
         0x40..=0x45 => Fixed(0),

@@ -4,7 +4,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::types::{
-    CodecError, Decode, Encode, MAX_ZERO_WIDTH, Reader, Result, ascii, check_depth, code, saturate, utf8,
+    CodecError, Decode, Encode, MAX_ZERO_WIDTH, Reader, Result, ascii, category, check_depth, code, saturate, utf8,
 };
 use crate::value::Value;
 
@@ -164,6 +164,8 @@ fn read_array(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut 
         descriptors.push(descriptor);
         format_code = body.byte()?;
     }
+    // An array without elements names their type all the same.
+    category(format_code)?;
     if !descriptors.is_empty() {
         budget.spend(count, before - body.rest().len())?;
     }

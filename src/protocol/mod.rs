@@ -13,3 +13,5 @@ mod translation;
 
 pub(crate) use frontend::{Frontend, head_reader};
 pub use seen::{Fate, Outcome, Party, Receipt, Seen};
+#[cfg(any(test, fuzzing))]
+pub(crate) use translation::translated;

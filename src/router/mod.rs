@@ -24,12 +24,15 @@
 //! | `context.rs` | what a node needs of the router while it works |
 //! | `store.rs` | messages in order, with places to go back to |
 //! | `effects.rs`, `journal.rs` | what goes out: what is to be done, and what is written down |
+//! | `audit.rs` | for tests: all that is held, counted anew |
 //! | `looking.rs`, `steering.rs` | what a test sees of all this, and what it may change |
 //! | `live.rs` | lookups of what must be there |
 
 mod addresses;
 mod arrivals;
 mod attach;
+#[cfg(any(test, fuzzing))]
+mod audit;
 mod context;
 mod credit;
 mod effects;
@@ -57,6 +60,8 @@ use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, Outc
 use crate::message::{Encoding, HeadReader};
 
 use addresses::Addresses;
+#[cfg(any(test, fuzzing))]
+pub(crate) use audit::Audit;
 use context::Context;
 use effects::{Effects, Step};
 use exchange::Exchanges;

@@ -33,6 +33,12 @@ impl Origins {
         OriginId(self.0.insert(Origin { number, producer, delivery, pending: copies, best: None }))
     }
 
+    /// How many senders' messages wait for an answer.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The number of the message, if its sender still waits.
     pub(super) fn number(&self, id: OriginId) -> Option<u64> {
         self.0.get(id.0).map(|origin| origin.number)

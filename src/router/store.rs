@@ -77,6 +77,12 @@ impl Backlog {
         self.waiting.len()
     }
 
+    /// What all of them cost, added up anew.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn cost(&self) -> usize {
+        self.waiting.iter().map(Waiting::cost).sum()
+    }
+
     pub(super) fn push(&mut self, waiting: Waiting) {
         self.bytes += waiting.cost();
         self.waiting.push_back(waiting);
@@ -112,6 +118,12 @@ impl Store {
 
     pub(super) fn len(&self) -> usize {
         self.returned.len() + self.fresh.len()
+    }
+
+    /// What all of them cost, added up anew.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn cost(&self) -> usize {
+        self.returned.values().chain(&self.fresh).map(Waiting::cost).sum()
     }
 
     /// A place for a message, at the end.

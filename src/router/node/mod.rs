@@ -295,6 +295,18 @@ impl Node {
         }
     }
 
+    /// Messages that wait here, copies for single consumers included, and what they cost, added up anew.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let store = match self {
+            Node::Direct(node) => &node.store,
+            Node::Anycast(node) => &node.store,
+            Node::Queue(node) => &node.store,
+            Node::Multicast(node) => return node.held(),
+        };
+        (store.len(), store.cost())
+    }
+
     /// Copies that wait for one consumer alone.
     pub(super) fn waiting_for(&self, key: LinkKey) -> usize {
         match self {

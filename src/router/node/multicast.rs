@@ -36,6 +36,13 @@ impl Multicast {
         self.lags.get(&key).map_or(0, |lag| lag.backlog.len())
     }
 
+    /// The copies that wait, and what they cost.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let backlogs = || self.lags.values().map(|lag| &lag.backlog);
+        (backlogs().map(Backlog::len).sum(), backlogs().map(Backlog::cost).sum())
+    }
+
     /// Takes over a message. Gives it back if nobody is there for it.
     pub(super) fn offer(
         &mut self,
