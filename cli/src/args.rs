@@ -172,7 +172,7 @@ struct Memory {
     #[arg(long, value_name = "LINES", requires = "control")]
     trace_log: Option<usize>,
 
-    /// With --control: keep the frames in the trace whole, for a capture with every byte; otherwise 512 bytes of a message
+    /// With --control: keep the frames in the trace whole, for a capture with every byte; otherwise large ones are cut
     #[arg(long, requires = "control")]
     trace_whole_frames: bool,
 

@@ -16,6 +16,11 @@ pub(crate) fn head_0_8(frame: &[u8]) -> Option<FrameHead<'_>> {
     head_as(Version::V0_8, frame)
 }
 
+/// Where the payload of a body begins.
+pub(crate) fn payload_at(frame: &[u8]) -> Option<usize> {
+    (frame.first() == Some(&3) && frame.len() >= HEADER).then_some(HEADER)
+}
+
 fn head_as(version: Version, frame: &[u8]) -> Option<FrameHead<'_>> {
     if frame.starts_with(b"AMQP") {
         return Some(FrameHead { kind: "header", ..FrameHead::default() });

@@ -59,9 +59,17 @@ pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_b
 pub(crate) use types::Version;
 
 /// How a stream of AMQP 0-9-1 or 0-9 is taken apart by who looks on.
-pub(crate) static FRAMES: FrameReader =
-    FrameReader { extent: describe::extent, head: frame_head::head, describe: describe::describe };
+pub(crate) static FRAMES: FrameReader = FrameReader {
+    extent: describe::extent,
+    payload_at: frame_head::payload_at,
+    head: frame_head::head,
+    describe: describe::describe,
+};
 
 /// How a stream of AMQP 0-8 is.
-pub(crate) static FRAMES_0_8: FrameReader =
-    FrameReader { extent: describe::extent, head: frame_head::head_0_8, describe: describe::describe_0_8 };
+pub(crate) static FRAMES_0_8: FrameReader = FrameReader {
+    extent: describe::extent,
+    payload_at: frame_head::payload_at,
+    head: frame_head::head_0_8,
+    describe: describe::describe_0_8,
+};

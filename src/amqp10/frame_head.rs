@@ -38,6 +38,21 @@ pub(crate) fn head(frame: &[u8]) -> Option<FrameHead<'_>> {
     head.ok()
 }
 
+/// Where the payload of a transfer begins.
+pub(crate) fn payload_at(frame: &[u8]) -> Option<usize> {
+    let &[_, _, _, _, doff, ..] = frame.first_chunk::<HEADER>()?;
+    let start = usize::from(doff) * 4;
+    match *frame.get(start..)? {
+        // The usual encodings of its descriptor and its list.
+        [code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST8, size, ..] => Some(start + 5 + usize::from(size)),
+        [code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST32, s0, s1, s2, s3, ..] => {
+            usize::try_from(u32::from_be_bytes([s0, s1, s2, s3])).ok()?.checked_add(start + 8)
+        }
+        [code::DESCRIBED, code::SMALLULONG, ..] => None,
+        _ => head(frame)?.payload_at,
+    }
+}
+
 /// The fields of a performative, in their order.
 struct Fields<'a> {
     count: usize,

@@ -72,8 +72,12 @@ pub(crate) const HEAD_READER: HeadReader = HeadReader {
 };
 
 /// How a stream of AMQP 1.0 is taken apart by who looks on.
-pub(crate) static FRAMES: FrameReader =
-    FrameReader { extent: describe::extent, head: frame_head::head, describe: describe::describe };
+pub(crate) static FRAMES: FrameReader = FrameReader {
+    extent: describe::extent,
+    payload_at: frame_head::payload_at,
+    head: frame_head::head,
+    describe: describe::describe,
+};
 
 /// A message taken apart, or why it cannot be.
 pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {

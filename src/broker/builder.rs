@@ -270,8 +270,8 @@ impl Builder {
     }
 
     /// Keeps the frames in the trace whole, so that [`Handle::trace_pcap`] has every byte. Otherwise the trace keeps of a
-    /// message in a frame the first 512 bytes: the lines of the trace are the same, and a capture says of such a packet how long
-    /// it was. What [`Builder::trace_to`] writes is whole anyway. Default: no.
+    /// message in a frame of more than 1 KiB the first 512 bytes: the lines of the trace are the same, and a capture says of such
+    /// a packet how long it was. What [`Builder::trace_to`] writes is whole anyway. Default: no.
     pub fn trace_whole_frames(mut self, whole: bool) -> Self {
         self.config.recorder.whole_frames = whole;
         self

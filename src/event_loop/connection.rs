@@ -242,12 +242,12 @@ impl EventLoop {
         loop {
             let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
             let only_header = peer.frontend.awaits_header();
-            let passed = peer.tap.incoming(inbox, reader, only_header, |frame| recorder.received(id, reader, &frame));
+            let passed = peer.tap.incoming(inbox, reader, only_header, |frame| recorder.received(reader, &frame));
             let held_back = (passed < inbox.len()).then(|| inbox.split_off(passed));
             let event = peer.frontend.receive(inbox, self.now, &mut peer.outbox, run);
             let read = passed - inbox.len();
             peer.tap.received(read);
-            recorder.read(read);
+            recorder.read(id, read);
             let more = held_back.is_some() && read > 0;
             held_back.into_iter().for_each(|rest| inbox.unsplit(rest));
             if event.is_some() || !more {

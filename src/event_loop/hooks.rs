@@ -78,7 +78,7 @@ impl EventLoop {
         let link = LinkKey { connection: key, link: *link };
         let (party, address) = self.router.passage(link, to, message);
         let number = self.router.next_number();
-        let party = party.map(|party| LinkName::new(party.link, &party.name));
+        let party = party.map(LinkName::from);
         let seen = Seen::from(MessageRecord::preview(number, party, &address, delivery.is_none(), message));
         let verdict = self.asked(key, |hooks| hooks.message(&seen));
         let judged = verdict.map_or(Judged::Forward, Judged::from);

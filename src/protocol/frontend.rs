@@ -48,8 +48,7 @@ pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
 }
 
 /// How a stream is taken apart that has not said yet what it is.
-static UNKNOWN: FrameReader =
-    FrameReader { extent: amqp10::FRAMES.extent, head: amqp10::FRAMES.head, describe: describe_unknown };
+static UNKNOWN: FrameReader = FrameReader { describe: describe_unknown, ..amqp10::FRAMES };
 
 /// A header reads as its own protocol spells it.
 fn describe_unknown(piece: &[u8], len: usize) -> FrameText {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ConnectionId, LinkKey, Outcome};
+use crate::event::{ConnectionId, Outcome, Party};
 use crate::message::{Encoding, Message, Payload};
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
-const COPY_BELOW: usize = 16 * 1024;
+const COPY_BELOW: usize = 4 * 1024;
 
 /// Receivers of one message that are remembered: who gives it back without end must not fill the memory.
 const MAX_RECEIPTS: usize = 1000;
@@ -24,9 +24,9 @@ pub(crate) struct LinkName {
     pub(crate) link: Arc<str>,
 }
 
-impl LinkName {
-    pub(crate) fn new(key: LinkKey, name: &Arc<str>) -> LinkName {
-        LinkName { connection: ConnectionId::of(key.connection), link: name.clone() }
+impl From<Party> for LinkName {
+    fn from(Party { link, name }: Party) -> LinkName {
+        LinkName { connection: ConnectionId::of(link.connection), link: name }
     }
 }
 
@@ -37,8 +37,9 @@ impl fmt::Display for LinkName {
 }
 
 /// What was done with a message so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum MessageState {
+    #[default]
     Undecided,
     Waiting,
     Forwarded,
@@ -103,18 +104,19 @@ impl MessageRecord {
 }
 
 /// A message in the log. When it falls out, its buffers serve the next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Entry {
     taken: bool,
     /// Whether it was stored, sent out or decided, whatever became of it later.
     kept: bool,
     from: Option<LinkName>,
-    address: Arc<str>,
+    /// There once the entry is in use.
+    address: Option<Arc<str>>,
     settled: bool,
     encoding: Encoding,
-    /// Its payload; in `whole` instead if it is large.
+    /// Its payload; in `large` instead if it is large.
     small: Vec<u8>,
-    whole: Option<Message>,
+    large: Option<Payload>,
     state: MessageState,
     /// Copies of it that wait.
     waiting: usize,
@@ -123,8 +125,12 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_at(&self, address: &str) -> bool {
+        self.address.as_deref() == Some(address)
+    }
+
     fn len(&self) -> usize {
-        self.small.len() + self.whole.as_ref().map_or(0, |message| message.payload.len())
+        self.small.len() + self.large.as_ref().map_or(0, Payload::len)
     }
 }
 
@@ -153,46 +159,53 @@ impl Messages {
         &mut self,
         number: u64,
         from: Option<LinkName>,
-        address: &Arc<str>,
+        address: Arc<str>,
         settled: bool,
-        message: &Message,
+        message: Message,
     ) {
         if !self.is_on() {
             return;
         }
-        let size = message.payload.len();
-        let mut spare = None;
-        while self.entries.len() >= self.limit || (self.bytes + size > self.max_bytes && !self.entries.is_empty()) {
-            let Some(old) = self.entries.pop_front() else { break };
-            self.first += 1;
-            self.bytes -= old.len();
-            self.forgotten += u64::from(!old.taken);
-            spare = Some((old.small, old.receivers));
+        let (size, encoding) = (message.payload.len(), message.encoding);
+        while !self.entries.is_empty() && self.bytes + size > self.max_bytes {
+            self.forget_first();
+            self.entries.pop_front();
         }
-        let (mut small, mut receivers) = spare.unwrap_or_default();
-        small.clear();
-        receivers.clear();
-        let mut whole = None;
-        match &message.payload {
-            Payload::One(bytes) if size < COPY_BELOW => small.extend_from_slice(bytes),
-            _ => whole = Some(Message { payload: message.payload.clone().kept(), ..Message::default() }),
+        // The buffers of the oldest serve the newest.
+        if self.entries.len() >= self.limit {
+            self.forget_first();
+            self.entries.rotate_left(1);
+        } else {
+            self.entries.push_back(Entry::default());
         }
+        debug_assert_eq!(number, self.first + self.entries.len() as u64 - 1, "messages are numbered in a row");
         self.bytes += size;
-        debug_assert_eq!(number, self.first + self.entries.len() as u64, "messages are numbered in a row");
-        self.entries.push_back(Entry {
-            taken: false,
-            kept: false,
-            from,
-            address: address.clone(),
-            settled,
-            encoding: message.encoding,
-            small,
-            whole,
-            state: MessageState::Undecided,
-            waiting: 0,
-            outcome: None,
-            receivers,
-        });
+        let Some(entry) = self.entries.back_mut() else { return };
+        entry.small.clear();
+        entry.receivers.clear();
+        entry.large = None;
+        match message.payload {
+            Payload::One(bytes) if size < COPY_BELOW => entry.small.extend_from_slice(&bytes),
+            payload if size < COPY_BELOW => entry.large = Some(payload.kept()),
+            payload => entry.large = Some(payload),
+        }
+        (entry.taken, entry.kept) = (false, false);
+        entry.from = from;
+        entry.address = Some(address);
+        entry.settled = settled;
+        entry.encoding = encoding;
+        entry.state = MessageState::Undecided;
+        entry.waiting = 0;
+        entry.outcome = None;
+    }
+
+    /// The first entry is no longer one of a message that is in the log.
+    fn forget_first(&mut self) {
+        if let Some(first) = self.entries.front() {
+            self.first += 1;
+            self.bytes -= first.len();
+            self.forgotten += u64::from(!first.taken);
+        }
     }
 
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
@@ -241,20 +254,18 @@ impl Messages {
         }
     }
 
-    pub(super) fn told(&mut self, number: u64, outcome: &Outcome) {
+    pub(super) fn told(&mut self, number: u64, outcome: Outcome) {
         if let Some(entry) = self.entry(number) {
-            entry.outcome = Some(outcome.clone());
+            entry.outcome = Some(outcome);
         }
     }
 
-    pub(super) fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
+    pub(super) fn answered(&mut self, number: u64, by: &LinkName, outcome: Outcome) {
         let Some(entry) = self.entry(number) else { return };
-        let is_its = |(party, answer): &&mut (LinkName, Option<Outcome>)| {
-            answer.is_none() && party.connection == ConnectionId::of(by.connection) && party.link == *name
-        };
+        let is_its = |(to, answer): &&mut (LinkName, Option<Outcome>)| answer.is_none() && to == by;
         // The last: a link of this name may have had it before, and have gone without a word.
         if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
-            *answer = Some(outcome.clone());
+            *answer = Some(outcome);
         }
     }
 
@@ -266,7 +277,7 @@ impl Messages {
     }
 
     pub(super) fn of(&self, address: &str) -> Vec<MessageRecord> {
-        self.records(|entry| *entry.address == *address)
+        self.records(|entry| entry.is_at(address))
     }
 
     pub(super) fn all(&self) -> Vec<MessageRecord> {
@@ -280,12 +291,12 @@ impl Messages {
 
     /// How many of an address are in the log, and how many of them have come so far.
     pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
-        let there = self.entries.iter().filter(|entry| !entry.taken && *entry.address == *address);
+        let there = self.entries.iter().filter(|entry| !entry.taken && entry.is_at(address));
         there.fold((0, 0), |(all, reached), entry| (all + 1, reached + u64::from(entry.has_reached(stage))))
     }
 
     pub(super) fn forget(&mut self, address: &str) {
-        for entry in self.entries.iter_mut().filter(|entry| *entry.address == *address) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_at(address)) {
             entry.taken = true;
         }
     }
@@ -310,14 +321,14 @@ impl Entry {
     }
 
     fn record(&self, number: u64) -> MessageRecord {
-        let payload = match &self.whole {
-            Some(message) => message.payload.contiguous(),
+        let payload = match &self.large {
+            Some(payload) => payload.contiguous(),
             None => Bytes::copy_from_slice(&self.small),
         };
         MessageRecord {
             number,
             from: self.from.clone(),
-            address: self.address.clone(),
+            address: self.address.clone().unwrap_or_else(|| "".into()),
             settled: self.settled,
             encoding: self.encoding,
             payload,

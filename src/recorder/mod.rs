@@ -7,10 +7,12 @@
 //! | `mod.rs` | what the broker tells, and what a test asks |
 //! | `messages.rs` | the log of messages: each with its bytes and what became of it |
 //! | `trace.rs` | the ring of frames, decisions and notes |
+//! | `entry.rs` | what is in that ring, and how it is taken apart into lines |
 //! | `trace_event.rs` | one line of the trace, as text and as JSON |
 //! | `sink.rs` | writers that get each line of the trace at once |
 //! | `pcap.rs` | frames as a capture file |
 
+mod entry;
 mod messages;
 mod pcap;
 mod records;
@@ -22,17 +24,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{ConnectionId, LinkKey, Outcome};
+use crate::event::{ConnectionId, Outcome};
 use crate::message::Message;
 use crate::tap::{Frame, FrameReader};
 
+use entry::Decision;
 use messages::Messages;
 pub use messages::Stage;
 pub(crate) use messages::{LinkName, MessageRecord, MessageState};
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
 pub(crate) use trace::Start;
-use trace::{Decision, Trace, What};
+use trace::Trace;
 pub use trace_event::{TraceEvent, TraceKind};
 
 /// How much is kept, and where the trace goes besides.
@@ -55,7 +58,7 @@ impl RecorderConfig {
     /// Bytes that all frames in the trace have together: 4 MiB.
     const TRACE_BYTES: usize = 4 * 1024 * 1024;
 
-    /// Bytes of a frame's payload that the trace keeps: 512.
+    /// Bytes of the payload of a large frame that the trace keeps: 512.
     const PAYLOAD_BYTES: usize = 512;
 }
 
@@ -111,15 +114,12 @@ impl Recorder {
     }
 
     /// A message arrived. They are numbered in a row.
-    fn arrived(&mut self, number: u64, from: Option<LinkName>, address: &Arc<str>, settled: bool, message: &Message) {
+    fn arrived(&mut self, number: u64, from: Option<LinkName>, address: Arc<str>, settled: bool, message: Message) {
         self.messages.add(number, from, address, settled, message);
     }
 
     /// It waits at an address.
-    fn waits(&mut self, number: u64, address: &Arc<str>) {
-        if !self.is_on {
-            return;
-        }
+    fn waits(&mut self, number: u64, address: Arc<str>) {
         self.messages.waits(number);
         if self.trace.is_on() {
             self.trace.decided(Decision::Waits { number, address: shown(address) });
@@ -127,19 +127,19 @@ impl Recorder {
     }
 
     /// It goes out to a consumer.
-    fn forwarded(&mut self, number: u64, to: LinkKey, name: &Arc<str>, address: &Arc<str>) {
-        if !self.is_on {
-            return;
+    fn forwarded(&mut self, number: u64, to: LinkName, address: Arc<str>) {
+        if !self.trace.is_on() {
+            return self.messages.forwarded(number, to);
         }
-        self.messages.forwarded(number, LinkName::new(to, name));
-        if self.trace.is_on() {
-            self.trace.decided(Decision::Forwarded { number, to: LinkName::new(to, name), address: shown(address) });
+        if self.messages.is_on() {
+            self.messages.forwarded(number, to.clone());
         }
+        self.trace.decided(Decision::Forwarded { number, to, address: shown(address) });
     }
 
     /// Nobody gets it.
     fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
-        let why = shown(&why);
+        let why = shown(why);
         self.messages.dropped(number, &why);
         if self.trace.is_on() {
             self.trace.decided(Decision::Dropped { number, address: cut(address).into(), why });
@@ -162,37 +162,37 @@ impl Recorder {
     }
 
     /// Its sender was given an outcome.
-    fn told(&mut self, number: u64, outcome: &Outcome) {
+    fn told(&mut self, number: u64, outcome: Outcome) {
         self.messages.told(number, outcome);
     }
 
     /// A consumer gave an outcome.
-    fn answered(&mut self, number: u64, by: LinkKey, name: &Arc<str>, outcome: &Outcome) {
-        self.messages.answered(number, by, name, outcome);
+    fn answered(&mut self, number: u64, by: &LinkName, outcome: Outcome) {
+        self.messages.answered(number, by, outcome);
     }
 
     /// A peer came.
     pub(crate) fn connected(&mut self, id: ConnectionId, peer: &Arc<str>) {
         if self.trace.is_on() {
-            self.trace.note(Some(id), What::Connected(peer.clone()));
+            self.trace.connected(id, peer);
         }
     }
 
     /// It went.
     pub(crate) fn disconnected(&mut self, id: ConnectionId) {
         if self.trace.is_on() {
-            self.trace.note(Some(id), What::Disconnected);
+            self.trace.disconnected(id);
         }
     }
 
     /// A header or a frame has come that the engine has not read yet. When it has, [`Recorder::read`] has to be told.
-    pub(crate) fn received(&mut self, id: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
-        self.trace.received(id, reader, frame);
+    pub(crate) fn received(&mut self, reader: &'static FrameReader, frame: &Frame<'_>) {
+        self.trace.received(reader, frame);
     }
 
     /// An engine has read so many bytes of what has come: what is decided from here on is about these.
-    pub(crate) fn read(&mut self, bytes: usize) {
-        self.trace.read(bytes);
+    pub(crate) fn read(&mut self, id: ConnectionId, bytes: usize) {
+        self.trace.read(id, bytes);
     }
 
     /// An engine does not go on reading now: what it has not read will be told again.
@@ -208,7 +208,7 @@ impl Recorder {
     /// Something else that a reader should know of.
     pub(crate) fn noted(&mut self, id: Option<ConnectionId>, what: &str) {
         if self.trace.is_on() {
-            self.trace.note(id, What::Note(what.into()));
+            self.trace.noted(id, what);
         }
     }
 
@@ -275,7 +275,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// Likewise, the same one if it is short.
-fn shown(text: &Arc<str>) -> Arc<str> {
-    let cut = cut(text);
-    if cut.len() == text.len() { text.clone() } else { format!("{cut}…").into() }
+fn shown(text: Arc<str>) -> Arc<str> {
+    let cut = cut(&text);
+    if cut.len() == text.len() { text } else { format!("{cut}…").into() }
 }

@@ -2,90 +2,42 @@
 //! asks, or at once if they go on to a log or a file. Of a long payload only the beginning is kept.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RecorderConfig;
-use super::messages::LinkName;
+use super::entry::{Decision, Entry, Line, What};
 use super::pcap::Pcap;
 use super::sink::Sink;
-use super::trace_event::{TraceEvent, TraceKind};
+use super::trace_event::TraceEvent;
 use crate::event::ConnectionId;
-use crate::tap::{Direction, Frame, FrameHead, FrameReader, FrameText};
+use crate::tap::{Direction, Frame, FrameReader};
 
-/// The largest buffer that a frame leaves to another, and how many of them.
-const MAX_SPARE: usize = 4 * 1024;
-const MAX_SPARES: usize = 1024;
+/// A frame of this size or less is kept whole.
+const SMALL: usize = 1024;
+
+/// Lines that are kept together at most, give or take one run of messages, and the bytes of their frames.
+const LINES: usize = 64;
+const BYTES: usize = 8 * 1024;
+
+/// The largest buffer that an entry leaves to another, and how many such buffers are kept.
+const MAX_SPARE: usize = 32 * 1024;
+const SPARES: usize = 16;
 
 /// When the broker was made, by the clock that measures and, since the Unix epoch, by the one on the wall.
 pub(crate) type Start = (Instant, Duration);
-
-/// What the router decided about a message.
-#[derive(Clone, Debug)]
-pub(super) enum Decision {
-    Forwarded { number: u64, to: LinkName, address: Arc<str> },
-    Waits { number: u64, address: Arc<str> },
-    Dropped { number: u64, address: Arc<str>, why: Arc<str> },
-    Ruled { number: u64, address: Arc<str>, what: &'static str },
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Decision::Forwarded { number, to, address } => {
-                write!(f, "message {number} at {address:?} goes to {to}")
-            }
-            Decision::Waits { number, address } => write!(f, "message {number} at {address:?} waits"),
-            Decision::Dropped { number, address, why } => write!(f, "message {number} at {address:?} dropped: {why}"),
-            Decision::Ruled { number, address, what } => {
-                write!(f, "message {number} at {address:?}: a hook said {what}")
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    Connected(Arc<str>),
-    Disconnected,
-    /// `len` is the size of the whole frame, of which the end may not be kept.
-    Frame {
-        direction: Direction,
-        reader: &'static FrameReader,
-        len: usize,
-    },
-    Decision(Decision),
-    Note(Arc<str>),
-}
-
-#[derive(Debug)]
-struct Entry {
-    at: Instant,
-    connection: Option<ConnectionId>,
-    what: What,
-    /// Of a frame, its bytes; without the end of a long payload.
-    bytes: Vec<u8>,
-}
-
-impl Entry {
-    /// Of a frame, its whole size.
-    fn len(&self) -> usize {
-        match self.what {
-            What::Frame { len, .. } => len,
-            _ => 0,
-        }
-    }
-}
 
 /// The ring of lines, and the writers that get each of them.
 #[derive(Debug)]
 pub(super) struct Trace {
     limit: usize,
     max_bytes: usize,
-    /// Bytes of a payload that are kept at least. A frame without payload is kept whole.
+    /// Bytes of a payload in a large frame that are kept. A frame without payload is kept whole.
     payload_bytes: usize,
     entries: VecDeque<Entry>,
+    /// Lines in all entries: no fewer than `limit`, once there were so many.
+    lines: usize,
+    /// Bytes of frames in all entries.
     bytes: usize,
     sinks: Vec<Sink>,
     /// Tells this broker's connections from those of others that write to the same place.
@@ -98,12 +50,29 @@ pub(super) struct Trace {
     logs: bool,
     /// Whether some sink takes whole frames.
     wants_bytes: bool,
-    /// Frames that have come and that the engine has not read yet.
-    unread: VecDeque<Entry>,
-    /// Bytes of the first of these that the engine has read.
+    unread: Unread,
+    /// Emptied lists of entries that have gone, for those that come.
+    spare_bytes: Vec<Vec<u8>>,
+    spare_decisions: Vec<Vec<Decision>>,
+}
+
+/// Frames of one connection that have come and that its engine has not read yet.
+#[derive(Debug, Default)]
+struct Unread {
+    frames: VecDeque<UnreadFrame>,
+    /// What is kept of them, one behind the other.
+    bytes: Vec<u8>,
+    /// Bytes in there of frames that have been read.
+    start: usize,
+    /// Bytes of the first frame that have been read.
     read: usize,
-    /// Buffers of frames that have gone, for those that come.
-    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct UnreadFrame {
+    reader: &'static FrameReader,
+    len: usize,
+    kept: usize,
 }
 
 impl Trace {
@@ -114,6 +83,7 @@ impl Trace {
             max_bytes: RecorderConfig::TRACE_BYTES,
             payload_bytes: if config.whole_frames { usize::MAX } else { RecorderConfig::PAYLOAD_BYTES },
             entries: VecDeque::new(),
+            lines: 0,
             bytes: 0,
             sinks: config.sinks,
             salt,
@@ -122,9 +92,9 @@ impl Trace {
             now,
             logs: false,
             wants_bytes,
-            unread: VecDeque::new(),
-            read: 0,
-            spare: Vec::new(),
+            unread: Unread::default(),
+            spare_bytes: Vec::new(),
+            spare_decisions: Vec::new(),
         }
     }
 
@@ -134,129 +104,250 @@ impl Trace {
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.limit > 0 || self.logs || !self.sinks.is_empty()
+        self.limit > 0 || self.passes_on()
+    }
+
+    /// Whether each line goes on somewhere at once.
+    fn passes_on(&self) -> bool {
+        self.logs || !self.sinks.is_empty()
+    }
+
+    pub(super) fn connected(&mut self, connection: ConnectionId, peer: &Arc<str>) {
+        self.pass_on(Some(connection), Line::Connected(peer));
+        self.put(Some(connection), What::Connected(peer.clone()));
+    }
+
+    pub(super) fn disconnected(&mut self, connection: ConnectionId) {
+        self.pass_on(Some(connection), Line::Disconnected);
+        self.put(Some(connection), What::Disconnected);
+    }
+
+    pub(super) fn noted(&mut self, connection: Option<ConnectionId>, text: &str) {
+        self.pass_on(connection, Line::Note(text));
+        self.put(connection, What::Note(text.into()));
     }
 
     pub(super) fn decided(&mut self, decision: Decision) {
-        self.note(None, What::Decision(decision));
-    }
-
-    pub(super) fn note(&mut self, connection: Option<ConnectionId>, what: What) {
-        self.put(Entry { at: self.now, connection, what, bytes: Vec::new() });
-    }
-
-    /// A frame that goes to a peer.
-    pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
-        let entry = self.entry(connection, Direction::Outgoing, reader, frame);
-        self.put(entry);
-    }
-
-    /// A frame that has come and that the engine has not read yet. Its line stands where [`Trace::read`] says that it has.
-    pub(super) fn received(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
-        let entry = self.entry(connection, Direction::Incoming, reader, frame);
-        self.unread.push_back(entry);
-    }
-
-    /// An engine has read so many bytes of the frames that have come.
-    pub(super) fn read(&mut self, bytes: usize) {
-        self.read = self.read.saturating_add(bytes);
-        while self.unread.front().is_some_and(|entry| entry.len() <= self.read)
-            && let Some(entry) = self.unread.pop_front()
+        self.pass_on(None, Line::Decision(&decision));
+        if let Some(Entry { at, what: What::Decisions(decisions), lines, .. }) = self.entries.back_mut()
+            && *at == self.now
+            && *lines < LINES
         {
-            self.read -= entry.len();
-            self.put(entry);
+            decisions.push(decision);
+            *lines += 1;
+            self.lines += 1;
+            return;
         }
-        if self.unread.is_empty() {
-            self.read = 0;
+        let mut decisions = self.spare_decisions.pop().unwrap_or_default();
+        decisions.push(decision);
+        self.put(None, What::Decisions(decisions));
+    }
+
+    /// Adds a frame that goes to a peer.
+    pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
+        let (len, kept) = (frame.len(), self.wanted_of(reader, frame.beginning(), frame.len()));
+        match frame.beginning().get(..kept) {
+            Some(bytes) if len <= SMALL && !self.passes_on() => {
+                self.add_small(connection, Direction::Outgoing, reader, bytes, 1);
+            }
+            Some(bytes) => self.add(connection, Direction::Outgoing, reader, bytes, len),
+            None => {
+                let mut bytes = Vec::with_capacity(kept);
+                frame.copy_to(kept, &mut bytes);
+                self.add(connection, Direction::Outgoing, reader, &bytes, len);
+            }
         }
+    }
+
+    /// Takes a frame that has come and that the engine has not read yet. [`Trace::read`] adds it.
+    pub(super) fn received(&mut self, reader: &'static FrameReader, frame: &Frame<'_>) {
+        let (len, kept) = (frame.len(), self.wanted_of(reader, frame.beginning(), frame.len()));
+        frame.copy_to(kept, &mut self.unread.bytes);
+        self.unread.frames.push_back(UnreadFrame { reader, len, kept });
+    }
+
+    /// Adds the frames that an engine has read, so many bytes of those that have come.
+    pub(super) fn read(&mut self, connection: ConnectionId, bytes: usize) {
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.read += bytes;
+        while let Some(UnreadFrame { reader, len, .. }) = unread.frames.front()
+            && *len <= unread.read
+        {
+            let (reader, mut len, first) = (*reader, *len, unread.start);
+            // Small ones are added together.
+            let mut frames = 0;
+            while let Some(frame) = unread.frames.front()
+                && frame.len <= unread.read
+                && (frames == 0 || frame.len <= SMALL && len <= SMALL && !self.passes_on())
+            {
+                len = frame.len;
+                frames += 1;
+                unread.read -= frame.len;
+                unread.start += frame.kept;
+                unread.frames.pop_front();
+            }
+            let kept = unread.bytes.get(first..unread.start).unwrap_or_default();
+            if frames > 1 {
+                self.add_small(connection, Direction::Incoming, reader, kept, frames);
+            } else {
+                self.add(connection, Direction::Incoming, reader, kept, len);
+            }
+        }
+        if unread.frames.is_empty() {
+            unread.clear();
+        }
+        self.unread = unread;
     }
 
     pub(super) fn forget_unread(&mut self) {
         self.unread.clear();
-        self.read = 0;
     }
 
-    fn entry(
-        &mut self,
-        connection: ConnectionId,
-        direction: Direction,
-        reader: &'static FrameReader,
-        frame: &Frame<'_>,
-    ) -> Entry {
-        let count = if self.wants_bytes { frame.len() } else { self.kept_of(reader, frame.beginning(), frame.len()) };
-        let mut bytes = self.spare.pop().unwrap_or_default();
-        bytes.clear();
-        frame.copy_to(count, &mut bytes);
-        let what = What::Frame { direction, reader, len: frame.len() };
-        Entry { at: self.now, connection: Some(connection), what, bytes }
+    /// How many bytes are wanted of a frame of `len` bytes that begins like this.
+    fn wanted_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
+        if self.wants_bytes { len } else { self.kept_of(reader, beginning, len) }
     }
 
     /// How many bytes are kept of a frame of `len` bytes that begins like this.
     fn kept_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
-        if len <= self.payload_bytes {
+        if len <= SMALL.max(self.payload_bytes) {
             return len;
         }
-        match (reader.head)(beginning) {
-            Some(FrameHead { payload_at: None, .. }) => len,
-            Some(FrameHead { payload_at: Some(start), .. }) => len.min(start + self.payload_bytes),
+        match (reader.payload_at)(beginning) {
+            Some(start) => len.min(start + self.payload_bytes),
+            None if (reader.head)(beginning).is_some() => len,
+            // What is no frame may be as long as it likes.
             None => self.payload_bytes,
         }
     }
 
-    /// Adds a line, and lets the oldest go to make room for it.
-    fn put(&mut self, mut entry: Entry) {
-        if self.logs || !self.sinks.is_empty() {
-            self.pass_on(&entry);
-            if let What::Frame { reader, .. } = entry.what {
-                let kept = self.kept_of(reader, &entry.bytes, entry.len());
-                entry.bytes.truncate(kept);
-            }
+    /// Adds a frame of `len` bytes, of which `bytes` are the first: those that are wanted.
+    fn add(
+        &mut self,
+        connection: ConnectionId,
+        direction: Direction,
+        reader: &'static FrameReader,
+        bytes: &[u8],
+        len: usize,
+    ) {
+        self.pass_on(Some(connection), Line::Frame { direction, reader, bytes, len });
+        if len <= SMALL {
+            return self.add_small(connection, direction, reader, bytes, 1);
         }
-        while self.entries.len() >= self.limit
-            || (self.bytes + entry.bytes.len() > self.max_bytes && !self.entries.is_empty())
+        let kept = if self.wants_bytes { self.kept_of(reader, bytes, len) } else { bytes.len() };
+        let mut buffer = self.spare_bytes.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes.get(..kept).unwrap_or(bytes));
+        self.put(Some(connection), What::Frame { direction, reader, bytes: buffer, len });
+    }
+
+    /// Adds frames that are kept whole, one behind the other.
+    fn add_small(
+        &mut self,
+        connection: ConnectionId,
+        direction: Direction,
+        reader: &'static FrameReader,
+        frames: &[u8],
+        count: usize,
+    ) {
+        if let Some(Entry { at, connection: of, what, lines }) = self.entries.back_mut()
+            && let What::Frames { direction: goes, reader: read_by, bytes } = what
+            && (*at, *of, *goes) == (self.now, Some(connection), direction)
+            && std::ptr::eq(*read_by, reader)
+            && *lines < LINES
+            && bytes.len() < BYTES
         {
-            let Some(old) = self.entries.pop_front() else { break };
-            self.bytes -= old.bytes.len();
-            // What is bounded is bytes, not capacity.
-            if (1..=MAX_SPARE).contains(&old.bytes.capacity()) && self.spare.len() < MAX_SPARES {
-                self.spare.push(old.bytes);
-            }
+            bytes.extend_from_slice(frames);
+            *lines += count;
+            self.lines += count;
+            self.bytes += frames.len();
+            return;
         }
+        let mut bytes = self.spare_bytes.pop().unwrap_or_default();
+        bytes.extend_from_slice(frames);
+        self.put_lines(Some(connection), What::Frames { direction, reader, bytes }, count);
+    }
+
+    fn put(&mut self, connection: Option<ConnectionId>, what: What) {
+        self.put_lines(connection, what, 1);
+    }
+
+    fn put_lines(&mut self, connection: Option<ConnectionId>, what: What, lines: usize) {
         if self.limit > 0 {
-            self.bytes += entry.bytes.len();
+            let entry = Entry { at: self.now, connection, what, lines };
+            self.lines += lines;
+            self.bytes += entry.bytes();
             self.entries.push_back(entry);
+            self.shrink();
+        }
+    }
+
+    /// Lets go of the oldest entries that nobody can ask for any more.
+    fn shrink(&mut self) {
+        while let Some(first) = self.entries.front()
+            && (self.lines - first.lines >= self.limit || (self.bytes > self.max_bytes && self.entries.len() > 1))
+            && let Some(Entry { what, lines, .. }) = self.entries.pop_front()
+        {
+            self.lines -= lines;
+            match what {
+                What::Frames { mut bytes, .. } | What::Frame { mut bytes, .. } => {
+                    self.bytes -= bytes.len();
+                    if bytes.capacity() <= MAX_SPARE && self.spare_bytes.len() < SPARES {
+                        bytes.clear();
+                        self.spare_bytes.push(bytes);
+                    }
+                }
+                What::Decisions(mut decisions) => {
+                    if self.spare_decisions.len() < SPARES {
+                        decisions.clear();
+                        self.spare_decisions.push(decisions);
+                    }
+                }
+                What::Connected(_) | What::Disconnected | What::Note(_) => {}
+            }
         }
     }
 
     /// Writes a line to the log and to all sinks.
-    fn pass_on(&self, entry: &Entry) {
-        let event = self.event(entry);
+    #[inline]
+    fn pass_on(&self, connection: Option<ConnectionId>, line: Line<'_>) {
+        if self.passes_on() {
+            self.write(connection, line);
+        }
+    }
+
+    fn write(&self, connection: Option<ConnectionId>, line: Line<'_>) {
+        let event = self.event(self.now, connection, line);
         if self.logs {
             log::trace!(target: "fakebroker::trace", "{event}");
         }
-        let at = self.started_at + event.at;
+        let bytes = match line {
+            Line::Frame { bytes, .. } => bytes,
+            _ => &[],
+        };
         for sink in &self.sinks {
-            sink.put(&event, self.salt, at, &entry.bytes);
+            sink.put(&event, self.salt, self.started_at + event.at, bytes);
         }
     }
 
-    fn event(&self, entry: &Entry) -> TraceEvent {
-        let kind = match &entry.what {
-            What::Connected(peer) => TraceKind::Connected { peer: peer.as_ref().to_owned() },
-            What::Disconnected => TraceKind::Disconnected,
-            What::Frame { direction, reader, len } => {
-                let FrameText { channel, name, fields, payload } = (reader.describe)(&entry.bytes, *len);
-                let incoming = *direction == Direction::Incoming;
-                TraceKind::Frame { incoming, channel, name: name.into_owned(), fields, payload }
-            }
-            What::Decision(decision) => TraceKind::Decision { text: decision.to_string() },
-            What::Note(text) => TraceKind::Note { text: text.as_ref().to_owned() },
-        };
-        TraceEvent { at: entry.at.saturating_duration_since(self.started), connection: entry.connection, kind }
+    fn event(&self, at: Instant, connection: Option<ConnectionId>, line: Line<'_>) -> TraceEvent {
+        TraceEvent { at: at.saturating_duration_since(self.started), connection, kind: line.into() }
+    }
+
+    /// Calls `see` with each of the last lines, in order.
+    fn each_line<'a>(&'a self, mut see: impl FnMut(&'a Entry, Line<'a>)) {
+        let mut skipped = self.lines.saturating_sub(self.limit);
+        for entry in &self.entries {
+            entry.each_line(&mut |line| match skipped {
+                0 => see(entry, line),
+                _ => skipped -= 1,
+            });
+        }
     }
 
     pub(super) fn events(&self) -> Vec<TraceEvent> {
-        self.entries.iter().map(|entry| self.event(entry)).collect()
+        let mut events = Vec::with_capacity(self.lines.min(self.limit));
+        self.each_line(|entry, line| events.push(self.event(entry.at, entry.connection, line)));
+        events
     }
 
     pub(super) fn flush(&mut self) {
@@ -266,21 +357,28 @@ impl Trace {
     pub(super) fn pcap(&self) -> Vec<u8> {
         let mut file = Vec::new();
         // Memory does not fail to be written to.
-        let _ = Pcap::new(&mut file).and_then(|mut pcap| {
-            for entry in &self.entries {
+        if let Ok(mut pcap) = Pcap::new(&mut file) {
+            self.each_line(|entry, line| {
                 let at = self.started_at + entry.at.saturating_duration_since(self.started);
-                let Some(id) = entry.connection.map(|id| u64::from(id.get())) else { continue };
-                match &entry.what {
-                    What::Connected(_) => pcap.connect(id, at)?,
-                    What::Disconnected => pcap.close(id, at)?,
-                    What::Frame { direction, len, .. } => {
-                        pcap.bytes(id, *direction == Direction::Incoming, at, &entry.bytes, *len)?;
+                let Some(id) = entry.connection.map(|id| u64::from(id.get())) else { return };
+                let _ = match line {
+                    Line::Connected(_) => pcap.connect(id, at),
+                    Line::Disconnected => pcap.close(id, at),
+                    Line::Frame { direction, bytes, len, .. } => {
+                        pcap.bytes(id, direction == Direction::Incoming, at, bytes, len)
                     }
-                    What::Decision(_) | What::Note(_) => {}
-                }
-            }
-            Ok(())
-        });
+                    Line::Decision(_) | Line::Note(_) => Ok(()),
+                };
+            });
+        }
         file
+    }
+}
+
+impl Unread {
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes.clear();
+        (self.start, self.read) = (0, 0);
     }
 }

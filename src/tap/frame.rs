@@ -83,6 +83,8 @@ pub(crate) struct FrameReader {
     /// How many bytes of a stream that begins like this are its next header or frame; more than there are, if more have to
     /// come. None if there are too few bytes to know. What is neither a header nor a frame is one piece to its end.
     pub(crate) extent: fn(&[u8]) -> Option<usize>,
+    /// Where the message's bytes begin in what `extent` measured. None for a frame without any, and for what is no frame.
+    pub(crate) payload_at: fn(&[u8]) -> Option<usize>,
     /// The head of what `extent` measured, given all that comes before the payload. None for what is no frame.
     pub(crate) head: fn(&[u8]) -> Option<FrameHead<'_>>,
     /// What `extent` measured, in words, given at least all that comes before the payload, and the whole length.
