@@ -10,7 +10,7 @@ use super::frame;
 use super::method::{BASIC, Basic, Method};
 use super::terms::Terms;
 use super::types::{Version, Writer, saturate};
-use crate::event::LinkId;
+use crate::event::{Event, LinkId, Outcome, Ticket};
 use crate::message::Message;
 use crate::outbox::Outbox;
 
@@ -123,6 +123,17 @@ impl Consumer {
         true
     }
 
+    /// A delivery cannot be written: the router has it back, and the consumer its credit.
+    pub(super) fn give_up(&mut self, settled: bool, ticket: Ticket, context: &mut Context<'_>) {
+        log::warn!("{}: a message whose header does not fit frame-max is not delivered", context.terms.name);
+        if settled {
+            context.events.push_back(Event::Sent { link: self.link, ticket });
+        } else {
+            self.returned += 1;
+            push_answer(self.link, ticket, &Outcome::Rejected(None), context);
+        }
+    }
+
     /// Writes a delivery. False if its header does not fit frame-max: then nothing is written.
     pub(super) fn put_delivery(&self, channel: u16, tag: u64, message: &Message, context: &mut Context<'_>) -> bool {
         let redelivered = message.history.is_some();
@@ -131,12 +142,25 @@ impl Consumer {
             content.put(context.out, channel, context.terms.frame_max, |out, address| {
                 out.put_slice(&[0, 60, 0, 60, u8::try_from(consumer_tag.len()).unwrap_or(0)]);
                 out.put_slice(consumer_tag);
-                out.put_u64(tag);
-                out.put_u8(u8::from(redelivered));
+                let [t0, t1, t2, t3, t4, t5, t6, t7] = tag.to_be_bytes();
+                out.put_slice(&[t0, t1, t2, t3, t4, t5, t6, t7, u8::from(redelivered)]);
                 put_address(out, address, &self.queue);
             })
         })
     }
+}
+
+/// Answers a delivery, in one event with those before it if it has the same outcome and the next ticket.
+pub(super) fn push_answer(link: LinkId, ticket: Ticket, outcome: &Outcome, context: &mut Context<'_>) {
+    if let Some(Event::Answer { link: same, first, count, outcome: before }) = context.events.back_mut()
+        && *same == link
+        && first.later(*count) == ticket
+        && (matches!((&*before, outcome), (Outcome::Accepted, Outcome::Accepted)) || before == outcome)
+    {
+        *count += 1;
+        return;
+    }
+    context.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome: outcome.clone() });
 }
 
 /// Writes get-ok with a message, behind which `left` more wait in the queue. False if its header does not fit frame-max: then

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::consumer::{Consumer, ENDLESS, Manners, allowed, put_get_empty, put_get_ok};
+use super::consumer::{Consumer, ENDLESS, Manners, allowed, push_answer, put_get_empty, put_get_ok};
 use super::context::Context;
 use super::directory::{End, Place};
 use super::method::{Basic, Method, MethodId};
@@ -270,15 +270,22 @@ impl Consumers {
                 return;
             }
         };
-        let Some(getter) = self.consumers.get(slot) else { return };
+        let Some(getter) = self.consumers.get_mut(slot) else { return };
         if let Some((message, settled, ticket)) = got {
-            let queue = getter.queue.clone();
-            let tag = self.number(slot, settled, ticket);
+            let (consumer, link) = (slot, getter.link);
+            let tag = match settled {
+                true => self.unacked.skip(),
+                false => self.unacked.push(Unacked { consumer, link, ticket, got: true }),
+            };
             let wire = (&mut *context.out, context.terms);
-            let written = put_get_ok(self.channel, tag, &queue, &message, saturate(left), wire);
-            self.delivered(slot, tag, settled, ticket, written, context);
-            if !written {
+            if !put_get_ok(self.channel, tag, &getter.queue, &message, saturate(left), wire) {
+                self.unacked.remove(tag);
+                getter.give_up(settled, ticket, context);
                 put_get_empty(self.channel, context);
+            } else if !settled {
+                getter.unacked += 1;
+            } else if ticket != Ticket::NONE {
+                context.events.push_back(Event::Sent { link, ticket });
             }
         } else {
             put_get_empty(self.channel, context);
@@ -295,71 +302,32 @@ impl Consumers {
 
     /// The router has messages for a consumer. Empties the list.
     pub(super) fn deliver(&mut self, slot: usize, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
-        for Delivery { message, settled, ticket, .. } in deliveries.drain(..) {
-            self.deliver_one(slot, message, settled, ticket, context);
-        }
-    }
-
-    fn deliver_one(&mut self, slot: usize, message: Message, settled: bool, ticket: Ticket, context: &mut Context<'_>) {
-        if self.consumers.get(slot).is_some_and(|consumer| consumer.is_getter) {
+        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        if consumer.is_getter {
             // It is written when it is known how many are left.
-            if let Some(Asked::Get { got }) = &mut self.asked {
-                *got = Some((message, settled, ticket));
+            if let (Some(Asked::Get { got }), Some(delivery)) = (&mut self.asked, deliveries.pop()) {
+                *got = Some((delivery.message, delivery.settled, delivery.ticket));
             }
             return;
         }
-        let tag = self.number(slot, settled, ticket);
-        let Some(consumer) = self.consumers.get_mut(slot) else { return };
-        if consumer.put_small_delivery(self.channel, tag, &message, context) {
-            consumer.unacked += u32::from(!settled);
-            if settled && ticket != Ticket::NONE {
-                context.events.push_back(Event::Sent { link: consumer.link, ticket });
-            }
-            return;
-        }
-        let written = consumer.put_delivery(self.channel, tag, &message, context);
-        self.delivered(slot, tag, settled, ticket, written, context);
-    }
-
-    /// The tag of the next delivery.
-    fn number(&mut self, slot: usize, settled: bool, ticket: Ticket) -> u64 {
-        match self.consumers.get(slot) {
-            Some(consumer) if !settled => {
-                let (link, got) = (consumer.link, consumer.is_getter);
-                self.unacked.push(Unacked { consumer: slot, link, ticket, got })
-            }
-            _ => self.unacked.skip(),
-        }
-    }
-
-    /// A delivery has been written, or cannot be.
-    fn delivered(
-        &mut self,
-        slot: usize,
-        tag: u64,
-        settled: bool,
-        ticket: Ticket,
-        written: bool,
-        context: &mut Context<'_>,
-    ) {
-        let Some(consumer) = self.consumers.get_mut(slot) else { return };
         let link = consumer.link;
-        if !written {
-            log::warn!("{}: a message whose header does not fit frame-max is not delivered", context.terms.name);
-            self.unacked.remove(tag);
-            if settled {
-                context.events.push_back(Event::Sent { link, ticket });
-            } else {
-                // It has used up credit.
-                consumer.returned += 1;
-                self.returned += i64::from(!consumer.is_getter);
+        for Delivery { message, settled, ticket, .. } in deliveries.drain(..) {
+            let tag = match settled {
+                true => self.unacked.skip(),
+                false => self.unacked.push(Unacked { consumer: slot, link, ticket, got: false }),
+            };
+            let written = consumer.put_small_delivery(self.channel, tag, &message, context)
+                || consumer.put_delivery(self.channel, tag, &message, context);
+            if !written {
+                self.unacked.remove(tag);
                 self.credit_due = true;
-                push_answer(link, ticket, &Outcome::Rejected(None), context);
+                self.returned += i64::from(!settled);
+                consumer.give_up(settled, ticket, context);
+            } else if !settled {
+                consumer.unacked += 1;
+            } else if ticket != Ticket::NONE {
+                context.events.push_back(Event::Sent { link, ticket });
             }
-        } else if !settled {
-            consumer.unacked += 1;
-        } else if ticket != Ticket::NONE {
-            context.events.push_back(Event::Sent { link, ticket });
         }
     }
 
@@ -376,16 +344,23 @@ impl Consumers {
             self.answer_all(outcome, context);
             return Ok(());
         }
-        if self.unacked.get_mut(tag).is_none() {
-            let text = format!("unknown delivery tag {tag}");
-            return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+        let known = match multiple {
+            false => self.answer_one(tag, outcome, context),
+            true => {
+                let known = self.unacked.get_mut(tag).is_some();
+                if known {
+                    self.answer_up_to(tag, outcome, context);
+                }
+                known
+            }
+        };
+        match known {
+            true => Ok(()),
+            false => {
+                let text = format!("unknown delivery tag {tag}");
+                Err(Violation::new(ReplyCode::PreconditionFailed, text).breach())
+            }
         }
-        if multiple {
-            self.answer_up_to(tag, outcome, context);
-        } else {
-            self.answer_one(tag, outcome, context);
-        }
-        Ok(())
     }
 
     /// Answers all deliveries that are not acknowledged.
@@ -395,19 +370,26 @@ impl Consumers {
 
     fn answer_up_to(&mut self, last: u64, outcome: &Outcome, context: &mut Context<'_>) {
         let tags: Vec<u64> = self.unacked.numbers_in(0..=last).collect();
-        tags.into_iter().for_each(|tag| self.answer_one(tag, outcome, context));
+        for tag in tags {
+            self.answer_one(tag, outcome, context);
+        }
     }
 
-    fn answer_one(&mut self, tag: u64, outcome: &Outcome, context: &mut Context<'_>) {
-        let Some(Unacked { consumer: slot, link, ticket, got }) = self.unacked.remove(tag) else { return };
+    /// Answers one delivery. False if there is none with this tag.
+    fn answer_one(&mut self, tag: u64, outcome: &Outcome, context: &mut Context<'_>) -> bool {
+        let Some(Unacked { consumer: slot, link, ticket, got }) = self.unacked.remove(tag) else { return false };
         self.credit_due = true;
         self.returned += i64::from(!got);
         // Its queue may be no more.
-        let Some(consumer) = self.consumers.get_mut(slot).filter(|consumer| consumer.link == link) else { return };
+        let Some(consumer) = self.consumers.get_mut(slot).filter(|consumer| consumer.link == link) else { return true };
         consumer.unacked -= 1;
         consumer.returned += 1;
+        let is_done = consumer.is_done();
         push_answer(link, ticket, outcome, context);
-        self.tidy(slot, context);
+        if is_done {
+            self.let_go(slot, context);
+        }
+        true
     }
 
     /// Tells the router how much more each consumer takes, and all of them together, where something was acknowledged.
@@ -425,17 +407,4 @@ impl Consumers {
             context.events.push_back(Event::Window { channel: self.channel, more });
         }
     }
-}
-
-/// Answers a delivery, in one event with those before it if it has the same outcome and the next ticket.
-fn push_answer(link: LinkId, ticket: Ticket, outcome: &Outcome, context: &mut Context<'_>) {
-    if let Some(Event::Answer { link: same, first, count, outcome: before }) = context.events.back_mut()
-        && *same == link
-        && first.later(*count) == ticket
-        && before == outcome
-    {
-        *count += 1;
-        return;
-    }
-    context.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome: outcome.clone() });
 }
