@@ -188,6 +188,10 @@ impl<'a> Key<'a> {
 impl<'a> Entries<'a> {
     /// Adds the entries of the map that follows; one with a known key takes the old one's place.
     fn merge(&mut self, reader: &mut Reader<'a>) -> Result<()> {
+        // Some encoders write a null for an empty section.
+        if reader.peek() == Some(code::NULL) {
+            return reader.hop();
+        }
         let (count, mut body) = reader.map()?;
         for _ in 0..count / 2 {
             let (key, value) = (body.any()?, body.any()?);
