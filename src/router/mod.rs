@@ -35,6 +35,8 @@ mod attach;
 mod audit;
 mod context;
 mod credit;
+#[cfg(test)]
+mod dialogue;
 mod effects;
 mod exchange;
 mod journal;

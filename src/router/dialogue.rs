@@ -1,0 +1,318 @@
+//! Dialogues with the router: what peers do goes in, what is to be done comes out, in words. No engine, no socket.
+//!
+//! A link has a name; a name with a dot in it begins with that of its connection (`x.a` and `x.b` share one), any other has a
+//! connection of its own. After each step the budget has to be the sum of what waits, and nobody may have been handed more than
+//! it has credit for.
+
+mod limits;
+mod node;
+mod topology;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Router;
+use crate::arguments::Arguments;
+use crate::budget::Budget;
+use crate::config::{Config, RoutingConfig};
+use crate::event::*;
+use crate::message::Message;
+use crate::protocol::head_reader;
+
+/// See the module.
+pub(super) struct Dialogue {
+    pub(super) router: Router,
+    pub(super) budget: Budget,
+    connections: BTreeMap<String, ConnectionKey>,
+    links: BTreeMap<String, LinkKey>,
+    names: HashMap<LinkKey, String>,
+    /// Deliveries that each link has sent.
+    sent: HashMap<LinkKey, u64>,
+    /// Credit that each consumer has left.
+    pub(super) credit: HashMap<LinkKey, i64>,
+    /// What each consumer has been handed and has not answered, in order.
+    pub(super) handed: HashMap<LinkKey, Vec<(String, Ticket)>>,
+    said: Vec<(String, Words)>,
+}
+
+/// What is said to a link. What can be said in one go or in several is joined.
+#[derive(Debug)]
+enum Words {
+    Gets(Vec<String>),
+    Told { outcome: &'static str, first: u64, last: u64 },
+    Other(String),
+}
+
+impl Words {
+    /// Takes in what comes next for the same link, if it only goes on.
+    fn join(&mut self, next: Words) -> Result<(), Words> {
+        match (self, next) {
+            (Words::Gets(texts), Words::Gets(more)) => texts.extend(more),
+            (Words::Told { outcome, last, .. }, Words::Told { outcome: same, first, last: new })
+                if *outcome == same && *last + 1 == first =>
+            {
+                *last = new;
+            }
+            (_, next) => return Err(next),
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Words::Gets(texts) => write!(f, "gets {}", texts.join(", ")),
+            Words::Told { outcome, first, last } if first == last => write!(f, "is told {outcome} of {first}"),
+            Words::Told { outcome, first, last } => write!(f, "is told {outcome} of {first}-{last}"),
+            Words::Other(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Dialogue {
+    pub(super) fn new() -> Dialogue {
+        Dialogue::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut RoutingConfig)) -> Dialogue {
+        let mut config = Config::default().routing;
+        config.credit_window = 100;
+        change(&mut config);
+        let budget = Budget::new(config.storage_limit);
+        Dialogue {
+            router: Router::new(config, 0, budget.clone(), head_reader),
+            budget,
+            connections: BTreeMap::new(),
+            links: BTreeMap::new(),
+            names: HashMap::new(),
+            sent: HashMap::new(),
+            credit: HashMap::new(),
+            handed: HashMap::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// The connection of a link, made if this is its first.
+    pub(super) fn connection(&mut self, link: &str) -> ConnectionKey {
+        let name = link.split_once('.').map_or(link, |(name, _)| name);
+        let slot = u32::try_from(self.connections.len()).unwrap();
+        let is_new = !self.connections.contains_key(name);
+        let key = *self.connections.entry(name.to_owned()).or_insert(ConnectionKey { slot, serial: slot + 1 });
+        if is_new {
+            self.router.set_room(key, 1 << 20);
+        }
+        key
+    }
+
+    /// The link of this name; a new one if there is none.
+    pub(super) fn link(&mut self, name: &str) -> LinkKey {
+        let slot = u32::try_from(self.links.len()).unwrap();
+        let connection = self.connection(name);
+        let key = LinkKey { connection, link: LinkId { slot, serial: slot } };
+        let key = *self.links.entry(name.to_owned()).or_insert(key);
+        self.names.insert(key, name.to_owned());
+        key
+    }
+
+    pub(super) fn does(&mut self, link: &str, event: impl FnOnce(LinkId) -> Event) {
+        let key = self.link(link);
+        self.router.handle(key.connection, event(key.link));
+        self.listen();
+    }
+
+    pub(super) fn sender(&mut self, name: &str, node: Node) {
+        self.does(name, |link| Event::AttachProducer { link, name: name.into(), node });
+    }
+
+    pub(super) fn sender_at(&mut self, name: &str, address: &str) {
+        self.sender(name, Node::Address(address.into()));
+    }
+
+    pub(super) fn receiver(&mut self, name: &str, node: Node, change: impl FnOnce(&mut ConsumerRequest)) {
+        let link = self.link(name).link;
+        let mut request = ConsumerRequest {
+            link,
+            channel: None,
+            name: name.into(),
+            node,
+            manner: Manner::Unsettled,
+            browse: false,
+            default_outcome: Outcome::Released,
+            max_message_size: u64::MAX,
+            exclusive: false,
+            passing: false,
+        };
+        change(&mut request);
+        self.does(name, |_| Event::AttachConsumer(Box::new(request)));
+    }
+
+    pub(super) fn receiver_at(&mut self, name: &str, address: &str) {
+        self.receiver(name, Node::Address(address.into()), |_| {});
+    }
+
+    pub(super) fn credit(&mut self, name: &str, more: i64) {
+        *self.credit.entry(self.links[name]).or_default() += more;
+        self.does(name, |link| Event::Credit { link, more, drain: false });
+    }
+
+    pub(super) fn drain(&mut self, name: &str, more: i64) {
+        *self.credit.entry(self.links[name]).or_default() += more;
+        self.does(name, |link| Event::Credit { link, more, drain: true });
+    }
+
+    /// Sends messages, unsettled, which come together.
+    pub(super) fn send(&mut self, name: &str, texts: &[&str]) {
+        self.send_to(name, Destination::Link, texts, false);
+    }
+
+    pub(super) fn send_to(&mut self, name: &str, to: Destination, texts: &[&str], settled: bool) {
+        let key = self.links[name];
+        let mut run = Run::default();
+        for text in texts {
+            let next = self.sent.entry(key).or_default();
+            let delivery = (!settled).then_some(DeliveryKey(*next));
+            *next += 1;
+            let payload = Bytes::copy_from_slice(text.as_bytes()).into();
+            run.arrivals.push(Arrival { delivery, message: Message { payload, ..Message::default() } });
+        }
+        let event = Event::Messages { link: key.link, to, credit: 90 };
+        self.router.messages(key.connection, &event, &mut run);
+        self.listen();
+    }
+
+    /// A consumer says what becomes of a message that it has been handed.
+    pub(super) fn answer(&mut self, name: &str, text: &str, outcome: Outcome) {
+        let handed = self.handed.get_mut(&self.links[name]).unwrap();
+        let at = handed.iter().position(|(handed, _)| handed == text).unwrap_or_else(|| panic!("{name} has no {text}"));
+        let (_, first) = handed.remove(at);
+        self.does(name, |link| Event::Answer { link, first, count: 1, outcome });
+    }
+
+    pub(super) fn detach(&mut self, names: &[&str]) {
+        let keys: Vec<LinkKey> = names.iter().map(|name| self.links.remove(*name).unwrap()).collect();
+        let links = keys.iter().map(|key| key.link).collect();
+        self.router.handle(keys[0].connection, Event::Detach { gone: links });
+        self.listen();
+    }
+
+    pub(super) fn disconnect(&mut self, connection: &str) {
+        let key = self.connections.remove(connection).unwrap();
+        self.links.retain(|_, link| link.connection != key);
+        self.router.connection_gone(key);
+        // Its slot is not used again.
+        self.connections.insert(format!("{connection} that is gone"), key);
+        self.listen();
+    }
+
+    pub(super) fn room(&mut self, connection: &str, bytes: usize) {
+        let key = self.connection(connection);
+        self.router.set_room(key, bytes);
+        self.listen();
+    }
+
+    /// Puts what the router wants done into words.
+    fn listen(&mut self) {
+        while let Some(effect) = self.router.poll_effect() {
+            let name = self.names.get(&effect.link()).cloned().unwrap_or_default();
+            let words = match effect {
+                Effect::Deliver { link, deliveries } => Words::Gets(self.take_deliveries(link, deliveries)),
+                Effect::Settle { first, count, outcome, .. } => {
+                    Words::Told { outcome: outcome.name(), first: first.0, last: first.0 + u64::from(count) - 1 }
+                }
+                Effect::Drained { link, left } => {
+                    self.credit.insert(link, 0);
+                    Words::Other(format!("has all but {left}"))
+                }
+                other => Words::Other(in_words(other)),
+            };
+            let before = self.said.iter_mut().rev().find(|(said_to, _)| *said_to == name);
+            let next = match before {
+                Some((_, before)) => before.join(words).err(),
+                None => Some(words),
+            };
+            self.said.extend(next.map(|words| (name, words)));
+        }
+        assert_eq!(self.router.audit().bytes, self.budget.used(), "the budget is the sum of what waits");
+    }
+
+    fn take_deliveries(&mut self, link: LinkKey, deliveries: Vec<Delivery>) -> Vec<String> {
+        let mut texts = Vec::new();
+        for Delivery { message, settled, ticket, .. } in deliveries {
+            let text = String::from_utf8(message.payload.contiguous().to_vec()).unwrap();
+            let credit = self.credit.entry(link).or_default();
+            *credit -= 1;
+            assert!(*credit >= 0, "{text:?} is handed out without credit");
+            if !settled {
+                self.handed.entry(link).or_default().push((text.clone(), ticket));
+            }
+            texts.push(if settled { format!("{text} (settled)") } else { text });
+        }
+        texts
+    }
+
+    /// What has been said to each link since the last time is this, in this order. Between links the order is nobody's business.
+    pub(super) fn expect(&mut self, words: &[&str]) {
+        let mut said = self.said();
+        let mut words: Vec<String> = words.iter().map(|words| (*words).to_owned()).collect();
+        let name = |words: &String| words.split_once(' ').map(|(name, _)| name.to_owned());
+        said.sort_by_key(name);
+        words.sort_by_key(name);
+        assert_eq!(said, words);
+    }
+
+    /// All that has been said since the last time.
+    pub(super) fn said(&mut self) -> Vec<String> {
+        self.said.drain(..).map(|(name, words)| format!("{name} {words}")).collect()
+    }
+
+    /// Nothing that was said so far matters.
+    pub(super) fn so_far(&mut self) {
+        self.said.clear();
+    }
+
+    /// All leave, and what is stored is thrown away: nothing is left.
+    pub(super) fn end(mut self) {
+        let connections: Vec<ConnectionKey> = self.connections.values().copied().collect();
+        connections.into_iter().for_each(|connection| self.router.connection_gone(connection));
+        self.router.undeclare_all();
+        self.router.purge_all();
+        self.listen();
+        assert_eq!(self.router.audit(), super::Audit::default());
+        assert!(self.router.routes().is_empty(), "{:?}", self.router.routes());
+        assert_eq!((self.router.counts().sender_links, self.router.counts().receiver_links), (0, 0));
+    }
+}
+
+/// What is done to a link, without its name.
+fn in_words(effect: Effect) -> String {
+    match effect {
+        Effect::Attached { .. } => "is attached".into(),
+        Effect::Refused { fault, .. } => format!("is refused: {:?}", fault.reason),
+        Effect::Grant { credit, .. } => format!("may send {credit}"),
+        Effect::GrantMore { credit, .. } => format!("may send {credit} more"),
+        Effect::Unroutable { fault, .. } => format!("sent to nowhere: {:?}", fault.reason),
+        Effect::Detach { fault, .. } => format!("is detached: {:?}", fault.reason),
+        Effect::Declared { address, messages, consumers, .. } => {
+            format!("has {address} with {messages} messages and {consumers} consumers")
+        }
+        Effect::Deleted { messages, .. } => format!("has deleted {messages}"),
+        Effect::Purged { messages, .. } => format!("has purged {messages}"),
+        Effect::TopologyChanged { .. } => "has changed it".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A queue's declaration, with nothing special about it.
+pub(super) fn declaration(link: LinkId, address: &str) -> Declaration {
+    Declaration {
+        link,
+        address: Some(Arc::from(address)),
+        passive: false,
+        lifetime: Lifetime::default(),
+        durable: false,
+        arguments: Arguments::default(),
+    }
+}
