@@ -5,6 +5,7 @@
 //! consumers there), and the room in its connection's outbox. Engines and event loop say what is added to each; what is
 //! handed out is taken off here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::effects::Effects;
@@ -73,8 +74,10 @@ pub(super) struct Consumer {
     pub(super) outstanding: Ledger<Outstanding>,
     /// Before this place in a queue there is nothing for it: it has seen it (browsing) or may not have it.
     pub(super) cursor: u64,
-    /// When it was last given a message, by the count of all that were handed out.
+    /// When it was last given a message, by the count of all that were handed out. 0 is never.
     served: u64,
+    /// It has been found to have credit and is kept waiting by its channel or its connection, which remembers it.
+    is_waiting: bool,
     /// What it has been handed and the event loop has not taken yet.
     pending: Vec<Delivery>,
 }
@@ -107,6 +110,7 @@ impl Consumer {
             outstanding: Ledger::default(),
             cursor: 0,
             served: 0,
+            is_waiting: false,
             pending: Vec::new(),
         }
     }
@@ -132,12 +136,17 @@ pub(super) enum End {
     Consumer(Box<Consumer>),
 }
 
+/// Consumers that are kept waiting, by when they were served last and their slots.
+type Waiters = BTreeMap<(u64, u32), LinkId>;
+
 /// What the consumers of one channel can be sent together.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Window {
     units: i64,
     /// Bytes of one unit.
     unit: usize,
+    /// Consumers with credit that it keeps waiting.
+    waiting: Waiters,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +154,8 @@ struct Connection {
     serial: u32,
     /// Bytes that its outbox takes before its peer has to read some.
     room: i64,
+    /// Consumers with credit that wait for room.
+    waiting: Waiters,
     windows: Vec<Window>,
     links: Vec<Option<(u32, End)>>,
 }
@@ -172,26 +183,20 @@ pub(super) struct Taker<'a> {
 }
 
 impl Taker<'_> {
-    /// Whether it can be given one more.
-    pub(super) fn can_take(&self) -> bool {
-        self.consumer.credit > 0
-            && (self.consumer.passing || (*self.room > 0 && self.window.as_ref().is_none_or(|window| window.units > 0)))
-    }
-
     /// How many of these messages, from the first, it can be given one after the other.
     pub(super) fn takes_of(&self, arrivals: &[Arrival]) -> usize {
         let (mut credit, mut room) = (self.consumer.credit, *self.room);
-        let mut window = self.window.as_ref().map(|window| **window);
+        let mut window = self.window.as_ref().map(|window| (window.units, window.unit));
         let mut count = 0;
         for Arrival { message, .. } in arrivals {
-            let is_open = room > 0 && window.is_none_or(|window| window.units > 0);
+            let is_open = room > 0 && window.is_none_or(|(left, _)| left > 0);
             if credit <= 0 || !(is_open || self.consumer.passing) || !self.consumer.fits(message) {
                 break;
             }
             credit -= 1;
             room -= bytes(message);
-            if let Some(window) = &mut window {
-                window.units -= units(message, window.unit);
+            if let Some((left, unit)) = &mut window {
+                *left -= units(message, *unit);
             }
             count += 1;
         }
@@ -201,11 +206,11 @@ impl Taker<'_> {
     /// How many of these messages, from the first, it can be given and will be written to their end at once.
     pub(super) fn finishes_of(&self, arrivals: &[Arrival]) -> usize {
         let count = self.takes_of(arrivals);
-        let mut left = self.window.as_ref().map(|window| **window);
+        let mut window = self.window.as_ref().map(|window| (window.units, window.unit));
         let finishes = |arrival: &&Arrival| {
-            left.as_mut().is_none_or(|window| {
-                window.units -= units(&arrival.message, window.unit);
-                window.units >= 0
+            window.as_mut().is_none_or(|(left, unit)| {
+                *left -= units(&arrival.message, *unit);
+                *left >= 0
             })
         };
         arrivals.iter().take(count).take_while(finishes).count()
@@ -304,14 +309,14 @@ impl Links {
         live(self.consumer_mut(key), "a consumer of a node")
     }
 
-    /// The consumer, if it can be given a message now.
+    /// The consumer, if it can be given a message now. One that only its channel or its connection keeps from that is
+    /// remembered: see [`Links::next_waiting`].
     pub(super) fn taker(&mut self, key: LinkKey) -> Option<Taker<'_>> {
-        let Links { connections, served } = self;
-        let connection = connections.get_mut(key.connection.slot as usize)?;
+        let connection = self.connections.get_mut(key.connection.slot as usize)?;
         if connection.serial != key.connection.serial {
             return None;
         }
-        let Connection { room, windows, links, .. } = connection;
+        let Connection { room, waiting, windows, links, .. } = connection;
         let Some((serial, End::Consumer(consumer))) = links.get_mut(key.link.slot as usize)? else { return None };
         if *serial != key.link.serial {
             return None;
@@ -319,8 +324,21 @@ impl Links {
         // What is asked for one by one is counted in no window.
         let channel = consumer.channel.filter(|_| !consumer.passing);
         let window = channel.and_then(|channel| windows.get_mut(usize::from(channel)));
-        let taker = Taker { key, consumer, window, room, served };
-        taker.can_take().then_some(taker)
+        let is_closed = window.as_ref().is_some_and(|window| window.units <= 0);
+        if consumer.credit <= 0 {
+            return None;
+        }
+        if consumer.passing || (*room > 0 && !is_closed) {
+            return Some(Taker { key, consumer, window, room, served: &mut self.served });
+        }
+        if !std::mem::replace(&mut consumer.is_waiting, true) {
+            let place = (consumer.served, key.link.slot);
+            match window.filter(|_| is_closed) {
+                Some(window) => window.waiting.insert(place, key.link),
+                None => waiting.insert(place, key.link),
+            };
+        }
+        None
     }
 
     /// Whether a consumer can be given a message now.
@@ -353,37 +371,24 @@ impl Links {
         let windows = &mut self.slot_of(key).windows;
         let index = usize::from(channel);
         if windows.len() <= index {
-            windows.resize(index + 1, Window::default());
+            windows.resize_with(index + 1, Window::default);
         }
         if let Some(window) = windows.get_mut(index) {
-            *window = Window { units, unit };
+            *window = Window { units, unit, waiting: Waiters::new() };
         }
     }
 
-    /// The window of a channel changes. The consumers that it kept waiting and that it does not any more, who waits longest
-    /// first.
-    pub(super) fn widen(&mut self, key: ConnectionKey, channel: u16, more: i64) -> Vec<LinkKey> {
-        let Some(window) =
-            self.connection_mut(key).and_then(|connection| connection.windows.get_mut(usize::from(channel)))
-        else {
-            return Vec::new();
-        };
-        let before = window.units;
-        window.units = before.saturating_add(more);
-        if before > 0 || window.units <= 0 {
-            return Vec::new();
+    /// The window of a channel becomes wider, or narrower.
+    pub(super) fn widen(&mut self, key: ConnectionKey, channel: u16, more: i64) {
+        let connection = self.connection_mut(key);
+        if let Some(window) = connection.and_then(|connection| connection.windows.get_mut(usize::from(channel))) {
+            window.units = window.units.saturating_add(more);
         }
-        self.hungry(key, |consumer| consumer.channel == Some(channel))
     }
 
-    /// The outbox of a connection takes this many bytes. The consumers that it kept waiting and that it does not any more.
-    pub(super) fn set_room(&mut self, key: ConnectionKey, room: i64) -> Vec<LinkKey> {
-        let connection = self.slot_of(key);
-        let before = std::mem::replace(&mut connection.room, room);
-        if before > 0 || room <= 0 {
-            return Vec::new();
-        }
-        self.hungry(key, |_| true)
+    /// The outbox of a connection takes this many bytes.
+    pub(super) fn set_room(&mut self, key: ConnectionKey, room: i64) {
+        self.slot_of(key).room = room;
     }
 
     /// Sets the room of a connection that has some left. False if it has none.
@@ -396,22 +401,38 @@ impl Links {
         has_some
     }
 
-    /// Consumers of a connection that can be given something, who waits longest first.
-    fn hungry(&self, key: ConnectionKey, wanted: impl Fn(&Consumer) -> bool) -> Vec<LinkKey> {
-        let Some(connection) = self.connection(key) else { return Vec::new() };
-        let mut hungry: Vec<(u64, LinkKey)> = connection
-            .links
-            .iter()
-            .zip(0..)
-            .filter_map(|(link, slot)| match link {
-                Some((serial, End::Consumer(consumer))) if wanted(consumer) && connection.is_open_for(consumer) => {
-                    Some((consumer.served, LinkKey { connection: key, link: LinkId { slot, serial: *serial } }))
+    /// The channels of a connection that keep consumers waiting though their windows are open.
+    pub(super) fn waiting_channels(&self, key: ConnectionKey) -> Vec<u16> {
+        let windows = self.connection(key).map(|connection| connection.windows.as_slice()).unwrap_or_default();
+        let waits = |window: &Window| window.units > 0 && !window.waiting.is_empty();
+        windows.iter().zip(0..).filter(|(window, _)| waits(window)).map(|(_, channel)| channel).collect()
+    }
+
+    /// Takes out a consumer that its channel, or its connection if `channel` is none, kept waiting and keeps waiting no more:
+    /// the one that was served longest ago.
+    pub(super) fn next_waiting(&mut self, key: ConnectionKey, channel: Option<u16>) -> Option<LinkKey> {
+        let connection = self.connection_mut(key).filter(|connection| connection.room > 0)?;
+        let row = match channel {
+            None => &mut connection.waiting,
+            Some(channel) => {
+                let window = connection.windows.get_mut(usize::from(channel))?;
+                if window.units <= 0 {
+                    return None;
                 }
-                _ => None,
-            })
-            .collect();
-        hungry.sort_by_key(|(served, _)| *served);
-        hungry.into_iter().map(|(_, key)| key).collect()
+                &mut window.waiting
+            }
+        };
+        while let Some((_, link)) = row.pop_first() {
+            let link_slot = connection.links.get_mut(link.slot as usize).and_then(Option::as_mut);
+            // Those that have gone since are passed over.
+            if let Some((serial, End::Consumer(consumer))) = link_slot
+                && *serial == link.serial
+            {
+                consumer.is_waiting = false;
+                return Some(LinkKey { connection: key, link });
+            }
+        }
+        None
     }
 
     pub(super) fn add_producer(&mut self, key: LinkKey, producer: Producer) {

@@ -181,8 +181,8 @@ impl Router {
                 self.links.open_channel(connection, channel, window, unit);
             }
             Event::Window { channel, more } => {
-                let hungry = self.links.widen(connection, channel, more);
-                hungry.into_iter().for_each(|link| self.serve(link));
+                self.links.widen(connection, channel, more);
+                self.serve_waiting(connection, Some(channel));
             }
             Event::Credit { link, more, drain } => self.credit(key(link), more, drain),
             Event::Messages { .. } => debug_assert!(false, "messages come with their run"),
@@ -227,7 +227,16 @@ impl Router {
 
     /// The outbox of a connection takes so many bytes of messages from now.
     pub(crate) fn set_room(&mut self, connection: ConnectionKey, bytes: usize) {
-        for link in self.links.set_room(connection, i64::try_from(bytes).unwrap_or(i64::MAX)) {
+        self.links.set_room(connection, i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.serve_waiting(connection, None);
+        for channel in self.links.waiting_channels(connection) {
+            self.serve_waiting(connection, Some(channel));
+        }
+    }
+
+    /// Gives consumers their turn that a channel, or a connection, kept waiting: as many as it keeps waiting no more.
+    fn serve_waiting(&mut self, connection: ConnectionKey, channel: Option<u16>) {
+        while let Some(link) = self.links.next_waiting(connection, channel) {
             self.serve(link);
         }
     }

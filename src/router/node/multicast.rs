@@ -149,7 +149,7 @@ impl Multicast {
     /// Hands a consumer the copies that wait for it, as far as it can take them.
     pub(super) fn serve(&mut self, key: LinkKey, context: &mut Context<'_>) {
         let Some(lag) = self.lags.get_mut(&key) else { return };
-        while context.links.can_take(key)
+        while context.links.taker(key).is_some()
             && let Some(waiting) = lag.backlog.pop()
         {
             context.budget.give_back(waiting.cost());

@@ -15,7 +15,7 @@ impl Row {
     #[inline]
     pub(super) fn next(&mut self, links: &mut Links) -> Option<LinkKey> {
         while let Some(key) = self.0.front().copied() {
-            if links.can_take(key) {
+            if links.taker(key).is_some() {
                 return Some(key);
             }
             self.0.pop_front();
@@ -52,7 +52,7 @@ impl Row {
 
     /// A consumer joins the row if it can be given something and does not stand there.
     pub(super) fn join(&mut self, key: LinkKey, links: &mut Links) {
-        if links.can_take(key)
+        if links.taker(key).is_some()
             && let Some(consumer) = links.consumer_mut(key)
             && !std::mem::replace(&mut consumer.is_ready, true)
         {
