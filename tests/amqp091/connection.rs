@@ -203,6 +203,7 @@ fn heartbeats_come_at_half_the_time() {
         broker.advance(SECOND);
         assert_eq!(peer.heard_by_now(), Some(Heard091::Heartbeat));
         peer.send(frame091(HEARTBEAT, 0, b""));
+        peer.until_carried_over();
     }
     peer.close();
 }

@@ -144,6 +144,7 @@ fn empty_frames_keep_a_connection_alive_both_ways() {
         scene.broker.advance(HOUR / 2);
         peer.expect_empty_frame();
         peer.send(EMPTY_FRAME);
+        peer.until_carried_over();
         scene.undisturbed();
     }
     peer.close();

@@ -102,6 +102,7 @@ fn any_frame_is_a_sign_of_life() {
         // Ten times, longer than the time-out and just shorter than its double.
         for _ in 0..10 {
             peer.send(&sign);
+            peer.until_carried_over();
             broker.advance(1999 * MILLISECOND);
         }
         peer.expect_nothing();

@@ -362,9 +362,16 @@ impl Peer {
         }
     }
 
-    /// The next thing of what has arrived, or None. What the broker has written before is there: the loopback takes no time.
+    /// Waits until the broker's end has what was sent: it reads that before its clock moves.
+    #[track_caller]
+    pub fn until_carried_over(&self) {
+        self.socket.until_carried_over();
+    }
+
+    /// The next thing of what has arrived, or None. What the broker has written before is there.
     #[track_caller]
     pub fn heard_by_now(&mut self) -> Option<Heard> {
+        self.socket.until_carried_over();
         self.hear_until(Instant::now())
     }
 

@@ -127,6 +127,16 @@ impl Socket {
         written
     }
 
+    /// Waits until the kernel has carried over what either side has written: on a busy machine the loopback takes its time.
+    #[track_caller]
+    pub fn until_carried_over(&self) {
+        let deadline = Instant::now() + patience();
+        while cfg!(target_os = "linux") && self.stream.local_addr().is_ok_and(is_under_way) {
+            assert!(Instant::now() < deadline, "{}the loopback does not carry over what was written", row());
+            std::thread::yield_now();
+        }
+    }
+
     /// Sends FIN: nothing more will come from here, but the answers are read.
     pub fn hang_up(&mut self) {
         self.note("->", "FIN");
@@ -214,6 +224,17 @@ impl Socket {
     pub fn fail(&self, what: &str) -> ! {
         panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
     }
+}
+
+/// Whether bytes from or to this end of a connection are not acknowledged yet: the fifth field of proc(5)'s /proc/net/tcp.
+fn is_under_way(addr: SocketAddr) -> bool {
+    let SocketAddr::V4(addr) = addr else { return false };
+    let end = format!("{:08X}:{:04X}", u32::from_ne_bytes(addr.ip().octets()), addr.port());
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| match fields[..] {
+        [_, local, remote, "01", queues, ..] => (local == end || remote == end) && !queues.starts_with("00000000:"),
+        _ => false,
+    })
 }
 
 /// Bytes for a failure message.

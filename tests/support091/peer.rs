@@ -286,9 +286,16 @@ impl Peer091 {
         }
     }
 
+    /// Waits until the broker's end has what was sent: it reads that before its clock moves.
+    #[track_caller]
+    pub fn until_carried_over(&self) {
+        self.socket.until_carried_over();
+    }
+
     /// The next thing of what has arrived, heartbeats too, or None. What the broker has written before is there.
     #[track_caller]
     pub fn heard_by_now(&mut self) -> Option<Heard091> {
+        self.socket.until_carried_over();
         self.hear_until(Instant::now())
     }
 
