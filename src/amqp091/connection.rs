@@ -23,6 +23,7 @@ use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Cla
 use super::terms::{Capabilities, Terms, put_method};
 use super::types::{Reader, Version, shortened};
 use super::violation::{Details, ReplyCode, Scope, Violation};
+use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Run};
 use crate::outbox::Outbox;
@@ -36,6 +37,7 @@ pub(crate) struct Connection {
     heartbeat: Heartbeat,
     channels: Vec<Option<Box<Channel>>>,
     directory: Directory,
+    arriving: Arriving,
     blocking: Blocking,
     events: VecDeque<Event>,
     /// The messages of the one of those events that has some.
@@ -78,11 +80,13 @@ enum Phase {
 impl Connection {
     pub(crate) fn new(
         config: Arc<EngineConfig>,
+        budget: Budget,
         name: Arc<str>,
         version: Version,
         now: Instant,
         until: Instant,
     ) -> Connection {
+        let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
         let terms = Terms {
             name,
             version,
@@ -99,6 +103,7 @@ impl Connection {
             heartbeat: Heartbeat::new(now),
             channels: Vec::new(),
             directory: Directory::default(),
+            arriving,
             blocking: Blocking::default(),
             events: VecDeque::new(),
             arrivals: Vec::new(),
@@ -381,6 +386,7 @@ impl Connection {
             events: &mut self.events,
             arrivals: &mut self.arrivals,
             directory: &mut self.directory,
+            arriving: &mut self.arriving,
             blocking: &mut self.blocking,
         };
         (context, &mut self.channels, &mut self.touched)
@@ -555,6 +561,7 @@ impl Connection {
         self.channels.clear();
         self.touched.clear();
         self.blocking.clear();
+        self.arriving.clear();
         let gone = self.directory.drain();
         if !gone.is_empty() {
             self.events.push_back(Event::Detach { gone });

@@ -6,6 +6,7 @@ use super::blocking::Blocking;
 use super::directory::Directory;
 use super::method::Method;
 use super::terms::{Terms, put_method};
+use crate::budget::Arriving;
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Event};
 use crate::outbox::Outbox;
@@ -19,6 +20,8 @@ pub(super) struct Context<'a> {
     /// The messages of the one of those events that has some.
     pub(super) arrivals: &'a mut Vec<Arrival>,
     pub(super) directory: &'a mut Directory,
+    /// Counts the octets of contents of which not all has arrived.
+    pub(super) arriving: &'a mut Arriving,
     pub(super) blocking: &'a mut Blocking,
 }
 

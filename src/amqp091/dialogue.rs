@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::{Connection, Version};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::event::*;
 use crate::message::{Encoding, Message};
@@ -58,7 +59,7 @@ impl Dialogue {
         let now = Instant::now();
         let config = Arc::new(Config::default().engine);
         let until = now + config.handshake_time_out;
-        let engine = Connection::new(config, "peer".into(), Version::V0_9_1, now, until);
+        let engine = Connection::new(config, Budget::new(usize::MAX), "peer".into(), Version::V0_9_1, now, until);
         Dialogue { engine, inbox: BytesMut::new(), outbox: Outbox::default(), now, arrivals: Vec::new() }
     }
 

@@ -1,8 +1,7 @@
 //! Where the links of a connection are: the router's name for a link on one side, its channel and what it is there on the
 //! other.
 //!
-//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. What is
-//! limited for all channels of a connection together is added up here too.
+//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot.
 
 use std::sync::Arc;
 
@@ -33,8 +32,6 @@ pub(super) struct Directory {
     places: Slab<(u32, Place)>,
     next_serial: u32,
     generated_tags: u64,
-    /// Bytes of contents that are still arriving, on all channels together.
-    pub(super) partial_bytes: usize,
 }
 
 impl Directory {
@@ -60,9 +57,8 @@ impl Directory {
         self.places.len()
     }
 
-    /// Forgets all links at once, with all that has been added up for them.
+    /// Forgets all links at once.
     pub(super) fn drain(&mut self) -> Vec<LinkId> {
-        self.partial_bytes = 0;
         let links = self.places.drain().zip(0..);
         links.map(|((serial, _), slot)| LinkId { slot, serial }).collect()
     }

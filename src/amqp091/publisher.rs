@@ -12,6 +12,7 @@ use super::method::{BASIC, Basic, Method, PUBLISH};
 use super::terms::Terms;
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
+use crate::budget::Full;
 use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
 use crate::message::{Encoding, Message, Payload, PayloadBuilder};
 use crate::outbox::Outbox;
@@ -88,8 +89,7 @@ impl Publisher {
         let mut partial = Partial { frames: PayloadBuilder::default(), left: None };
         partial.frames.push(frame.bytes.clone());
         self.content = Some(partial);
-        context.directory.partial_bytes += frame.bytes.len();
-        check_partial_bytes(context)
+        take(frame.bytes.len(), context)
     }
 
     /// Takes a header or body frame.
@@ -99,13 +99,13 @@ impl Publisher {
         };
         let before = partial.frames.len();
         let result = partial.push(frame, context.config.max_message_size);
-        context.directory.partial_bytes -= before;
+        context.arriving.give_back(before);
         match result? {
             true => self.publish(partial.frames.finish(), context).map_err(|violation| violation.in_method(PUBLISH)),
             false => {
-                context.directory.partial_bytes += partial.frames.len();
+                let len = partial.frames.len();
                 self.content = Some(partial);
-                check_partial_bytes(context)
+                take(len, context).map_err(|violation| violation.in_method(PUBLISH))
             }
         }
     }
@@ -248,7 +248,7 @@ impl Publisher {
     pub(super) fn let_go(&mut self, context: &mut Context<'_>) {
         self.put_confirms(context);
         if let Some(partial) = self.content.take() {
-            context.directory.partial_bytes -= partial.frames.len();
+            context.arriving.give_back(partial.frames.len());
         }
         self.set_starved(false, context);
     }
@@ -288,12 +288,12 @@ impl Partial {
     }
 }
 
-fn check_partial_bytes(context: &Context<'_>) -> Result<(), Violation> {
-    let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
-    if context.directory.partial_bytes > limit {
-        return Err(Violation::new(ReplyCode::ResourceError, "too much in contents that are still arriving"));
-    }
-    Ok(())
+/// Counts octets of a content of which not all has arrived, if there is room for them.
+fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
+    context.arriving.take(octets).map_err(|full| match full {
+        Full::Connection => Violation::new(ReplyCode::ResourceError, "too much in contents that are still arriving"),
+        Full::Broker => Violation::no_room("no room for a content that is still arriving"),
+    })
 }
 
 /// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.

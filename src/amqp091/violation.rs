@@ -204,6 +204,13 @@ impl Violation {
         self
     }
 
+    /// The broker has no room for what is sent on a channel, for which the peer is not to blame.
+    pub(crate) fn no_room(text: &str) -> Violation {
+        let mut violation = Violation::new(ReplyCode::ResourceError, text).soft();
+        violation.0.is_breach = false;
+        violation
+    }
+
     /// It ends no more than the channel, whatever the code says.
     pub(crate) fn soft(mut self) -> Violation {
         self.0.scope = Scope::Channel;

@@ -22,6 +22,7 @@ use super::session::{Context, Session, Wire};
 use super::transfer;
 use super::types::{Decode, Reader};
 use super::violation::{Scope, Violation};
+use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Outcome, Reply, Run};
 use crate::outbox::Outbox;
@@ -50,6 +51,7 @@ pub(crate) struct Connection {
     /// The peer's channel leads to ours.
     channels: Vec<Option<u16>>,
     pub(super) directory: Directory,
+    arriving: Arriving,
     pub(super) events: VecDeque<Event>,
     /// Messages that have been read and not been handed out. Empty between two calls of [`Connection::receive`].
     gathered: Gathered,
@@ -91,7 +93,14 @@ pub(super) enum Phase {
 }
 
 impl Connection {
-    pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant, until: Instant) -> Connection {
+    pub(crate) fn new(
+        config: Arc<EngineConfig>,
+        budget: Budget,
+        name: Arc<str>,
+        now: Instant,
+        until: Instant,
+    ) -> Connection {
+        let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
         Connection {
             config,
             name,
@@ -106,6 +115,7 @@ impl Connection {
             sessions: Slab::new(),
             channels: Vec::new(),
             directory: Directory::default(),
+            arriving,
             events: VecDeque::new(),
             gathered: Gathered::default(),
             postponed: None,
@@ -438,6 +448,7 @@ impl Connection {
             events: &mut self.events,
             gathered: &mut self.gathered,
             directory: &mut self.directory,
+            arriving: &mut self.arriving,
         };
         work(session, &mut context)
     }
@@ -500,9 +511,9 @@ impl Connection {
         self.wire(out).send(0, &Close { error: Some(*violation.error) })
     }
 
-    /// For whoever keeps a record. What is not done here is not the peer's fault.
+    /// Keeps a violation that the peer is to blame for, for the record.
     fn note(&mut self, violation: &Violation) {
-        if violation.error.condition != Condition::NotImplemented {
+        if violation.is_breach {
             self.breaches.push_back(violation.into());
         }
     }

@@ -16,6 +16,7 @@ use super::performative::Transfer;
 use super::session::{Arrived, Context, FULL, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
 use super::transfer;
 use super::violation::Violation;
+use crate::budget::Full;
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, LinkId, Run, Ticket};
 use crate::ledger::Ledger;
@@ -59,7 +60,7 @@ impl Session {
         }
         match receiver.partial.take() {
             Some(mut partial) => {
-                context.directory.partial_bytes -= partial.len();
+                context.arriving.give_back(partial.len());
                 partial.check_continuation(transfer, handle)?;
                 if transfer.aborted {
                     self.abort(handle, partial.number);
@@ -223,16 +224,17 @@ impl Session {
     }
 
     fn wait_for_more(&mut self, handle: usize, partial: Partial, context: &mut Context<'_>) -> Result<(), Violation> {
-        context.directory.partial_bytes += partial.len();
+        let taken = context.arriving.take(partial.len());
         if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
             receiver.partial = Some(partial);
         }
-        let limit = usize::try_from(context.config.max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
-        if context.directory.partial_bytes > limit {
-            let what = "too much in deliveries that are still arriving";
-            return Err(Violation::connection("2.6.14", Condition::ResourceLimitExceeded, what));
-        }
-        Ok(())
+        taken.map_err(|full| match full {
+            Full::Connection => {
+                let what = "too much in deliveries that are still arriving";
+                Violation::connection("2.6.14", Condition::ResourceLimitExceeded, what)
+            }
+            Full::Broker => Violation::no_room(handle, "2.6.14", "no room for a delivery that is still arriving"),
+        })
     }
 
     /// A delivery is all there.
@@ -374,7 +376,7 @@ impl Session {
                 }
             }
             LinkEnd::Receiver(receiver) => {
-                context.directory.partial_bytes -= receiver.partial.take().map_or(0, |partial| partial.len());
+                context.arriving.give_back(receiver.partial.take().map_or(0, |partial| partial.len()));
                 if let Some(incoming) = &mut self.incoming
                     && unsettled > 0
                 {

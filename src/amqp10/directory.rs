@@ -27,8 +27,6 @@ pub(crate) struct Directory {
     next_serial: u32,
     /// Links that take a place in some session, those included that wait for the peer's detach.
     pub(crate) attached: usize,
-    /// Bytes of deliveries that are still arriving, on all links together.
-    pub(crate) partial_bytes: usize,
 }
 
 impl Directory {

@@ -14,6 +14,7 @@ use super::session::{Context, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target};
 use super::types::{Symbol, saturate};
 use super::violation::Violation;
+use crate::budget::Budget;
 use crate::config::EngineConfig;
 use crate::event::{Event, LinkId, LinkRequest, Manner, Node, NodeKind, Outcome, Reply};
 use crate::outbox::Outbox;
@@ -28,7 +29,7 @@ impl Connection {
         until: Instant,
         out: &mut Outbox,
     ) -> Connection {
-        let mut connection = Connection::new(config, name, now, until);
+        let mut connection = Connection::new(config, Budget::new(usize::MAX), name, now, until);
         connection.initiated = true;
         connection.phase = Phase::AwaitOpen { until };
         // The peer has not said yet how large a frame may be; a name that does not fit the smallest is told by its silence.

@@ -19,6 +19,7 @@ use super::link::{Link, LinkEnd, LinkState, Outgoing};
 use super::performative::{Begin, Disposition, Flow};
 use super::types::Encode;
 use super::violation::Violation;
+use crate::budget::Arriving;
 use crate::config::EngineConfig;
 use crate::event::{DeliveryKey, Event, LinkId, Outcome, Reply, Ticket};
 use crate::ledger::Ledger;
@@ -44,6 +45,8 @@ pub(crate) struct Context<'a> {
     pub(crate) events: &'a mut VecDeque<Event>,
     pub(crate) gathered: &'a mut Gathered,
     pub(crate) directory: &'a mut Directory,
+    /// Counts the bytes of deliveries of which not all has arrived.
+    pub(crate) arriving: &'a mut Arriving,
 }
 
 impl Context<'_> {

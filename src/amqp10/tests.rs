@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::{Connection, Denied, Initiator};
+use crate::budget::Budget;
 use crate::config::{Config, EngineConfig};
 use crate::event::*;
 use crate::message::Message;
@@ -167,7 +168,8 @@ impl Pair {
         let now = Instant::now();
         let mut outbox = Outbox::default();
         let mut initiator = Initiator::new(false, &mut outbox);
-        let mut accepting = Side::new(Connection::new(server.clone(), "client".into(), now, now + FAR));
+        let mut accepting =
+            Side::new(Connection::new(server.clone(), Budget::new(usize::MAX), "client".into(), now, now + FAR));
         accepting.inbox.extend_from_slice(b"AMQP\x00\x01\x00\x00");
         accepting.turn(now);
         let mut input = BytesMut::from(&accepting.take_output()[..]);
@@ -415,7 +417,7 @@ proptest! {
     fn a_handshake_in_any_pieces(cuts in prop::collection::vec(1..40usize, 1..60), known: bool, sasl_users: bool) {
         let users: &[(&str, &str)] = if sasl_users { &[("joe", "secret")] } else { &[] };
         let now = Instant::now();
-        let mut server = Side::new(Connection::new(config(users, None, 4096), "client".into(), now, now + FAR));
+        let mut server = Side::new(Connection::new(config(users, None, 4096), Budget::new(usize::MAX), "client".into(), now, now + FAR));
         let (mut input, mut out) = (BytesMut::new(), Outbox::default());
         let mut initiator = Initiator::new(true, &mut out);
         let password = if known { "secret" } else { "guess" };
@@ -424,7 +426,7 @@ proptest! {
         let mut denied = None;
         // However small the pieces: more rounds than the two have bytes to say.
         for _ in 0..2000 {
-            let mut side = Side::new(Connection::new(config(users, None, 4096), "-".into(), now, now + FAR));
+            let mut side = Side::new(Connection::new(config(users, None, 4096), Budget::new(usize::MAX), "-".into(), now, now + FAR));
             side.outbox = std::mem::take(&mut out);
             to_server.extend(side.take_output());
             let count = cuts.next().unwrap().min(to_server.len());

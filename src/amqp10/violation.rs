@@ -24,23 +24,36 @@ pub(crate) struct Violation {
     pub(crate) section: &'static str,
     /// Boxed to keep `Result<_, Violation>` small: every frame returns one.
     pub(crate) error: Box<Error>,
+    /// Whether the peer is to blame. Not for what is not implemented here, or for a broker without room.
+    pub(crate) is_breach: bool,
 }
 
 impl Violation {
+    fn new(scope: Scope, section: &'static str, condition: Condition, description: &str) -> Violation {
+        let is_breach = condition != Condition::NotImplemented;
+        Violation { scope, section, error: Box::new(Error::new(condition, description)), is_breach }
+    }
+
     pub(crate) fn connection(section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Connection, section, error: Box::new(Error::new(condition, description)) }
+        Violation::new(Scope::Connection, section, condition, description)
     }
 
     pub(crate) fn session(section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Session, section, error: Box::new(Error::new(condition, description)) }
+        Violation::new(Scope::Session, section, condition, description)
     }
 
     pub(crate) fn link(handle: usize, section: &'static str, condition: Condition, description: &str) -> Violation {
-        Violation { scope: Scope::Link(handle), section, error: Box::new(Error::new(condition, description)) }
+        Violation::new(Scope::Link(handle), section, condition, description)
     }
 
     pub(crate) fn framing(section: &'static str, description: &str) -> Violation {
         Violation::connection(section, Condition::FramingError, description)
+    }
+
+    /// The broker has no room for what is sent on a link.
+    pub(crate) fn no_room(handle: usize, section: &'static str, description: &str) -> Violation {
+        let violation = Violation::link(handle, section, Condition::ResourceLimitExceeded, description);
+        Violation { is_breach: false, ..violation }
     }
 }
 

@@ -134,7 +134,7 @@ impl EventLoop {
             ended_by_broker: false,
             tap: Tap::default(),
             transport: Transport::new(stream),
-            frontend: Frontend::new(self.config.clone(), name, self.now),
+            frontend: Frontend::new(self.config.clone(), self.budget.clone(), name, self.now),
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             is_unread: false,

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use super::translation;
 use crate::amqp10;
 use crate::amqp091;
+use crate::budget::Budget;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Reason, Run};
 use crate::message::{Encoding, HeadReader};
@@ -19,6 +20,7 @@ use crate::tap::{FrameReader, FrameText};
 #[derive(Debug)]
 pub(crate) struct Frontend {
     config: Arc<EngineConfig>,
+    budget: Budget,
     /// The peer's socket address, for the log.
     name: Arc<str>,
     engine: Engine,
@@ -60,9 +62,9 @@ fn describe_unknown(piece: &[u8], len: usize) -> FrameText {
 }
 
 impl Frontend {
-    pub(crate) fn new(config: Arc<EngineConfig>, name: Arc<str>, now: Instant) -> Frontend {
+    pub(crate) fn new(config: Arc<EngineConfig>, budget: Budget, name: Arc<str>, now: Instant) -> Frontend {
         let until = now + config.handshake_time_out;
-        Frontend { config, name, engine: Engine::AwaitHeader { until }, breach: None, notes: Vec::new() }
+        Frontend { config, budget, name, engine: Engine::AwaitHeader { until }, breach: None, notes: Vec::new() }
     }
 
     /// The peer's socket address.
@@ -91,12 +93,18 @@ impl Frontend {
         }
     }
 
+    /// What an engine shares with its frontend.
+    fn shares(&self) -> (Arc<EngineConfig>, Budget, Arc<str>) {
+        (self.config.clone(), self.budget.clone(), self.name.clone())
+    }
+
     /// The engine for what the first bytes say; None while they say too little.
     fn choose(&mut self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
         use amqp10::{Header, Protocol};
         let partial = match amqp091::Header::read(input) {
             amqp091::Header::Known(version) => {
-                let connection = amqp091::Connection::new(self.config.clone(), self.name.clone(), version, now, until);
+                let (config, budget, name) = self.shares();
+                let connection = amqp091::Connection::new(config, budget, name, version, now, until);
                 return Some(Engine::Amqp091(Box::new(connection)));
             }
             amqp091::Header::Partial => true,
@@ -106,7 +114,8 @@ impl Frontend {
             Header::Partial => return None,
             Header::Unknown(_) if partial => return None,
             Header::Known(first) if first.is_allowed_first(&self.config.users) => {
-                let connection = amqp10::Connection::new(self.config.clone(), self.name.clone(), now, until);
+                let (config, budget, name) = self.shares();
+                let connection = amqp10::Connection::new(config, budget, name, now, until);
                 return Some(Engine::Amqp10(Box::new(connection)));
             }
             Header::Known(_) => Protocol::Sasl,

@@ -19,4 +19,5 @@ mod meeting;
 mod publish;
 mod queue;
 mod recordings;
+mod room;
 mod versions;

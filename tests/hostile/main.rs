@@ -14,6 +14,7 @@ mod header;
 mod logging;
 mod open;
 mod payload;
+mod room;
 mod sasl;
 mod scene;
 mod sockets;

@@ -1,0 +1,118 @@
+//! 4.2.6: what has arrived of contents takes room in the broker as a whole, until they are whole or are given up.
+
+use fakebroker::Broker;
+
+use crate::support::{each_row, until};
+use crate::support091::*;
+
+const STORAGE_LIMIT: usize = 102_000;
+
+/// What each peer sends of its content, and how many can.
+const PART: usize = 20_000;
+const FIT: usize = STORAGE_LIMIT / PART;
+
+/// Octets of a body frame here.
+const PIECE: usize = 4000;
+
+/// A broker with little room, and with frames so small that peers have little to spare beyond it.
+fn small() -> (Broker, Bystander091) {
+    let broker = Broker::builder().storage_limit(STORAGE_LIMIT).max_frame_size(4096).start().unwrap();
+    let bystander = Bystander091::new(&broker);
+    (broker, bystander)
+}
+
+/// The frames of a publish up to so many octets of its body. The first comes alone, as clients send them.
+fn begin(peer: &mut Peer091, size: usize, sent: usize) {
+    peer.send(method(1, PUBLISH).short(0).shortstr("").shortstr("q").bits(&[]));
+    peer.send(content_header(1, size as u64, &NO_PROPERTIES));
+    go_on(peer, sent);
+}
+
+/// More of the body.
+fn go_on(peer: &mut Peer091, octets: usize) {
+    peer.send(vec![b'x'; octets].chunks(PIECE).flat_map(|piece| body(1, piece)).collect::<Vec<u8>>());
+}
+
+/// A peer on whose channel not all of a content has been sent.
+fn beginner(broker: &Broker) -> Peer091 {
+    let mut peer = Peer091::opened(broker);
+    peer.declare("q");
+    begin(&mut peer, 2 * PART, PART);
+    peer
+}
+
+/// Waits until somebody can store a message that takes all of the room, with what the broker counts beside its octets.
+#[track_caller]
+fn everything_is_free(broker: &Broker, bystander: &mut Bystander091) {
+    until(broker, "the others have gone", |counts| counts.connections == 1);
+    let mut peer = Peer091::opened(broker);
+    peer.send(method(1, CONFIRM).bits(&[false]));
+    peer.expect(CONFIRM_OK);
+    let size = STORAGE_LIMIT - 1000;
+    begin(&mut peer, size, size);
+    assert_eq!(peer.expect(ACK).longlong(), 1);
+    assert_eq!(broker.purge("q"), 1);
+    peer.close();
+    bystander.undisturbed();
+}
+
+#[test]
+fn contents_that_are_arriving_stay_within_the_storage_limit_together() {
+    let (broker, mut bystander) = small();
+    let mut begun: Vec<Peer091> = (0..FIT)
+        .map(|_| {
+            let mut peer = beginner(&broker);
+            peer.open_channel(2);
+            peer
+        })
+        .collect();
+    for _ in 0..20 {
+        let mut peer = beginner(&broker);
+        peer.expect_channel_closed_with(1, 506);
+        // No more than the channel is gone.
+        peer.open_channel(2);
+        peer.close();
+        bystander.undisturbed();
+    }
+    // One gives up, so another can go on.
+    begun.pop().unwrap().close();
+    go_on(&mut begun[0], PART);
+    begun[0].round_trip();
+    assert_eq!(begun[0].get("q", true).unwrap().body.len(), 2 * PART);
+    drop(begun);
+    everything_is_free(&broker, &mut bystander);
+    // Nobody is to blame for that.
+    let found = broker.verify().unwrap_err();
+    assert_eq!(found.violations, []);
+}
+
+#[test]
+fn however_a_content_is_given_up_its_room_is_free_again() {
+    let (broker, mut bystander) = small();
+    type GiveUp = fn(Peer091);
+    let rows: [(&str, GiveUp); 6] = [
+        ("the connection is closed", |peer| peer.close()),
+        ("FIN", |mut peer| {
+            peer.hang_up();
+            peer.expect_eof();
+        }),
+        ("RST", |peer| peer.reset()),
+        ("a method in between", |mut peer| {
+            peer.send(queue_declare(1, "other", &[]));
+            peer.expect_closed_with(505);
+        }),
+        ("too much of it", |mut peer| {
+            go_on(&mut peer, PART - PIECE);
+            peer.send(body(1, &[b'x'; PIECE + 1]));
+            peer.expect_closed_with(505);
+        }),
+        ("a second header", |mut peer| {
+            peer.send(content_header(1, 1, &NO_PROPERTIES));
+            peer.expect_closed_with(505);
+        }),
+    ];
+    each_row(rows, |give_up| {
+        give_up(beginner(&broker));
+        everything_is_free(&broker, &mut bystander);
+    });
+}

@@ -1,0 +1,137 @@
+//! 2.6.14: what has arrived of messages takes room in the broker as a whole, until they are whole or are given up.
+
+use fakebroker::Broker;
+
+use crate::scene::Scene;
+use crate::support::*;
+
+const STORAGE_LIMIT: usize = 102_000;
+
+/// What each peer sends of its message, and how many can.
+const PART: usize = 20_000;
+const FIT: usize = STORAGE_LIMIT / PART;
+
+/// Bytes of a message that one transfer takes here.
+const PIECE: usize = 400;
+
+/// A broker with little room, and with frames so small that peers have little to spare beyond it.
+fn small() -> Scene {
+    Scene::of(Broker::builder().storage_limit(STORAGE_LIMIT).max_frame_size(512))
+}
+
+fn payload(size: usize) -> Vec<u8> {
+    section(DATA, vec![b'x'; size - 8].into())
+}
+
+/// The transfers of the beginning of the next delivery, or of all of it.
+fn transfers(peer: &Peer, payload: &[u8], more: bool) -> Vec<u8> {
+    let count = payload.len().div_ceil(PIECE);
+    let transfer = |(index, piece): (usize, &[u8])| {
+        let transfer = if index == 0 { transfer(0, peer.next_delivery_id()) } else { continuation(0) };
+        transfer.with("more", more || index + 1 < count).with_payload(piece).bytes()
+    };
+    payload.chunks(PIECE).enumerate().flat_map(transfer).collect()
+}
+
+/// A transfer in the middle of a delivery.
+fn going_on(piece: &[u8]) -> Performative {
+    continuation(0).with("more", true).with_payload(piece)
+}
+
+/// A peer with a link on which not all of a message has been sent.
+fn beginner(scene: &Scene) -> Peer {
+    let mut peer = scene.peer();
+    peer.attach_sender("s", 0, "queue.large");
+    peer.send(transfers(&peer, &payload(2 * PART)[..PART], true));
+    peer
+}
+
+/// Waits until somebody can store a message that takes all of the room, with what the broker counts beside its bytes.
+#[track_caller]
+fn everything_is_free(scene: &mut Scene) {
+    scene.until("the others have gone", |broker| broker.counts().connections == 1);
+    let mut peer = scene.peer();
+    peer.attach_sender("s", 0, "queue.whole");
+    peer.send(transfers(&peer, &payload(STORAGE_LIMIT - 500), false));
+    assert_eq!(peer.expect_outcome_of(0).state(), ACCEPTED);
+    assert_eq!(scene.broker.purge("queue.whole"), 1);
+    peer.close();
+    scene.undisturbed();
+}
+
+#[test]
+fn messages_that_are_arriving_stay_within_the_storage_limit_together() {
+    let mut scene = small();
+    let mut begun: Vec<Peer> = (0..FIT)
+        .map(|_| {
+            let mut peer = beginner(&scene);
+            peer.round_trip();
+            peer
+        })
+        .collect();
+    for _ in 0..20 {
+        let mut peer = beginner(&scene);
+        peer.expect_detach_with(RESOURCE_LIMIT_EXCEEDED);
+        // No more than the link is gone, and what is small is refused as what comes whole.
+        peer.send(detach(0));
+        peer.round_trip();
+        peer.close();
+        scene.undisturbed();
+    }
+    // One gives up, so another can go on.
+    begun[0].send(continuation(0).with("aborted", true));
+    begun[0].expect_link_flow();
+    let rest = payload(2 * PART).split_off(PART);
+    let (most, last) = rest.split_at(PART - PIECE);
+    begun[1].send(most.chunks(PIECE).flat_map(|piece| going_on(piece).bytes()).collect::<Vec<u8>>());
+    begun[1].send(continuation(0).with_payload(last));
+    assert_eq!(begun[1].expect_outcome_of(0).state(), ACCEPTED);
+    assert_eq!(scene.broker.purge("queue.large"), 1);
+    drop(begun);
+    everything_is_free(&mut scene);
+    // Nobody is to blame for that.
+    let found = scene.broker.verify().unwrap_err();
+    assert_eq!(found.violations, []);
+}
+
+#[test]
+fn however_a_message_is_given_up_its_room_is_free_again() {
+    let mut scene = small();
+    type GiveUp = fn(Peer);
+    let rows: [(&str, GiveUp); 8] = [
+        ("aborted", |mut peer| {
+            peer.send(continuation(0).with("aborted", true));
+            peer.expect_link_flow();
+            peer.close();
+        }),
+        ("no continuation", |mut peer| {
+            peer.send(continuation(0).with("delivery-id", 7u32).with("more", true));
+            peer.expect_detach_with(INVALID_FIELD);
+            peer.close();
+        }),
+        ("detach", |mut peer| {
+            peer.send(detach(0));
+            peer.expect_detach();
+            peer.close();
+        }),
+        ("end", |mut peer| {
+            peer.send(end());
+            peer.expect_end();
+            peer.close();
+        }),
+        ("close", |peer| peer.close()),
+        ("FIN", |mut peer| {
+            peer.hang_up();
+            peer.drain_to_eof();
+        }),
+        ("RST", |peer| peer.reset()),
+        ("a fault", |mut peer| {
+            peer.send(frame_with_size(0, 2, 0, 0, b""));
+            peer.expect_closed_with(FRAMING_ERROR);
+        }),
+    ];
+    each_row(rows, |give_up| {
+        give_up(beginner(&scene));
+        everything_is_free(&mut scene);
+    });
+}
