@@ -105,6 +105,12 @@ impl Arriving {
         self.budget.give_back(bytes);
     }
 
+    /// The bytes that it holds.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives everything back: all messages have been let go of.
     pub(crate) fn clear(&mut self) {
         self.give_back(self.bytes);

@@ -488,6 +488,12 @@ impl Connection {
         place.map_or(0, |place| self.channel(place.channel).map_or(0, |channel| channel.unsettled(place.end)))
     }
 
+    /// Bytes of messages of which not all has arrived.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn arriving(&self) -> usize {
+        self.arriving.bytes()
+    }
+
     /// Both have opened, and neither has closed.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Opened

@@ -673,6 +673,12 @@ impl Connection {
         }
     }
 
+    /// Bytes of messages of which not all has arrived.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn arriving(&self) -> usize {
+        self.arriving.bytes()
+    }
+
     /// Both have opened, and neither has closed.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Opened

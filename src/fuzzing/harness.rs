@@ -66,7 +66,8 @@ impl Harness {
         let index = self.peers.len();
         let slot = u32::try_from(index).unwrap();
         let key = ConnectionKey { slot, serial: slot + 1 };
-        let frontend = Frontend::new(self.config.clone(), format!("peer {index}").into(), self.now);
+        let frontend =
+            Frontend::new(self.config.clone(), self.budget.clone(), format!("peer {index}").into(), self.now);
         let (inbox, outbox, heard) = (BytesMut::new(), Outbox::default(), Vec::new());
         self.peers.push(Some(Peer { key, frontend, inbox, outbox, reads, heard }));
         self.router.set_room(key, self.room);
@@ -205,7 +206,8 @@ impl Harness {
     /// What the router holds, which has to be what the budget says.
     pub(super) fn audit(&self) -> crate::router::Audit {
         let audit = self.router.audit();
-        assert_eq!(audit.bytes, self.budget.used(), "the budget is the sum of what waits");
+        let arriving: usize = self.peers.iter().flatten().map(|peer| peer.frontend.arriving()).sum();
+        assert_eq!(audit.bytes + arriving, self.budget.used(), "the budget is the sum of what waits");
         audit
     }
 }

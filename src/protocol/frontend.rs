@@ -161,6 +161,16 @@ impl Frontend {
         }
     }
 
+    /// Bytes of messages of which not all has arrived.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn arriving(&self) -> usize {
+        match &self.engine {
+            Engine::Amqp10(connection) => connection.arriving(),
+            Engine::Amqp091(connection) => connection.arriving(),
+            Engine::AwaitHeader { .. } | Engine::Refused => 0,
+        }
+    }
+
     /// See [`amqp10::Connection::poll_event`].
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         match &mut self.engine {
