@@ -5,10 +5,11 @@
 //! it has credit for.
 
 mod limits;
+mod model;
 mod node;
 mod topology;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +36,12 @@ pub(super) struct Dialogue {
     /// What each consumer has been handed and has not answered, in order.
     pub(super) handed: HashMap<LinkKey, Vec<(String, Ticket)>>,
     said: Vec<(String, Words)>,
+    /// What was handed out: to whom, and whether that was its end.
+    delivered: Vec<(String, String, bool)>,
+    /// Settled deliveries that have not been written to their end, as an engine would say later.
+    unfinished: HashSet<(LinkKey, String)>,
+    /// Outcomes that senders were told.
+    told: usize,
 }
 
 /// What is said to a link. What can be said in one go or in several is joined.
@@ -92,6 +99,9 @@ impl Dialogue {
             credit: HashMap::new(),
             handed: HashMap::new(),
             said: Vec::new(),
+            delivered: Vec::new(),
+            unfinished: HashSet::new(),
+            told: 0,
         }
     }
 
@@ -109,7 +119,7 @@ impl Dialogue {
 
     /// The link of this name; a new one if there is none.
     pub(super) fn link(&mut self, name: &str) -> LinkKey {
-        let slot = u32::try_from(self.links.len()).unwrap();
+        let slot = u32::try_from(self.names.len()).unwrap();
         let connection = self.connection(name);
         let key = LinkKey { connection, link: LinkId { slot, serial: slot } };
         let key = *self.links.entry(name.to_owned()).or_insert(key);
@@ -183,6 +193,19 @@ impl Dialogue {
         self.listen();
     }
 
+    /// A settled delivery is written to its end. False if it was not one that had to wait for that.
+    fn finish(&mut self, name: &str, text: &str) -> bool {
+        let key = self.links[name];
+        if !self.unfinished.remove(&(key, text.to_owned())) {
+            return false;
+        }
+        let handed = self.handed.get_mut(&key).unwrap();
+        let at = handed.iter().position(|(handed, _)| handed == text).unwrap();
+        let (_, ticket) = handed.remove(at);
+        self.does(name, |link| Event::Sent { link, ticket });
+        true
+    }
+
     /// A consumer says what becomes of a message that it has been handed.
     pub(super) fn answer(&mut self, name: &str, text: &str, outcome: Outcome) {
         let handed = self.handed.get_mut(&self.links[name]).unwrap();
@@ -220,6 +243,7 @@ impl Dialogue {
             let words = match effect {
                 Effect::Deliver { link, deliveries } => Words::Gets(self.take_deliveries(link, deliveries)),
                 Effect::Settle { first, count, outcome, .. } => {
+                    self.told += count as usize;
                     Words::Told { outcome: outcome.name(), first: first.0, last: first.0 + u64::from(count) - 1 }
                 }
                 Effect::Drained { link, left } => {
@@ -245,7 +269,13 @@ impl Dialogue {
             let credit = self.credit.entry(link).or_default();
             *credit -= 1;
             assert!(*credit >= 0, "{text:?} is handed out without credit");
-            if !settled {
+            let name = self.names.get(&link).cloned().unwrap_or_default();
+            let is_unfinished = settled && ticket != Ticket::NONE;
+            self.delivered.push((name, text.clone(), settled && !is_unfinished));
+            if is_unfinished {
+                self.unfinished.insert((link, text.clone()));
+            }
+            if !settled || is_unfinished {
                 self.handed.entry(link).or_default().push((text.clone(), ticket));
             }
             texts.push(if settled { format!("{text} (settled)") } else { text });
@@ -266,6 +296,34 @@ impl Dialogue {
     /// All that has been said since the last time.
     pub(super) fn said(&mut self) -> Vec<String> {
         self.said.drain(..).map(|(name, words)| format!("{name} {words}")).collect()
+    }
+
+    /// What has been handed out since the last time: to whom, what, and whether that was its end.
+    fn take_deliveries_seen(&mut self) -> Vec<(String, String, bool)> {
+        std::mem::take(&mut self.delivered)
+    }
+
+    /// How many outcomes senders have been told since the last time.
+    fn take_told(&mut self) -> usize {
+        std::mem::take(&mut self.told)
+    }
+
+    /// What a consumer has been handed and has not answered.
+    fn has(&self, name: &str) -> Vec<String> {
+        let handed = self.links.get(name).and_then(|link| self.handed.get(link));
+        handed.into_iter().flatten().map(|(text, _)| text.clone()).collect()
+    }
+
+    /// A consumer has no credit any more.
+    fn credit_is_gone(&mut self, name: &str) {
+        self.credit.insert(self.links[name], 0);
+    }
+
+    /// Throws away what waits at a node; how many messages that was.
+    fn purge(&mut self, address: &str) -> usize {
+        let purged = self.router.purge(address);
+        self.listen();
+        purged
     }
 
     /// Nothing that was said so far matters.

@@ -206,6 +206,20 @@ fn who_browses_takes_nothing() {
 }
 
 #[test]
+fn who_browses_is_not_shown_what_is_too_large_for_it() {
+    let mut talk = Dialogue::new();
+    talk.sender_at("a", "queue.q");
+    talk.send("a", &["enormous", "tiny"]);
+    talk.receiver("b", Node::Address("queue.q".into()), |request| {
+        (request.browse, request.max_message_size) = (true, 4);
+    });
+    talk.so_far();
+    talk.drain("b", 5);
+    talk.expect(&["b gets tiny", "b has all but 2"]);
+    talk.end();
+}
+
+#[test]
 fn who_excludes_others_is_alone() {
     let mut talk = Dialogue::new();
     let exclusive = |request: &mut ConsumerRequest| request.exclusive = true;

@@ -151,6 +151,9 @@ impl Queue {
             && let Some(waiting) = self.store.look_at(taker.consumer.cursor)
         {
             taker.consumer.cursor = waiting.sequence + 1;
+            if !taker.consumer.fits(&waiting.message) {
+                continue;
+            }
             let settled = taker.consumer.settles(false);
             let ticket = context.journal.ticket(waiting.number, settled);
             if context.journal.is_on() {
