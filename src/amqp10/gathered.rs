@@ -84,56 +84,16 @@ impl Gathered {
         if *credit == 0 || self.run.len() >= self.limit {
             return false;
         }
-        let [c0, c1] = channel.to_be_bytes();
-        match *input {
-            [
-                s0,
-                s1,
-                s2,
-                s3,
-                2,
-                0,
-                h0,
-                h1,
-                code::DESCRIBED,
-                code::SMALLULONG,
-                0x14,
-                code::LIST8,
-                _,
-                _,
-                ref fields @ ..,
-            ] if [h0, h1] == [c0, c1] => {
-                let is_here = input.len() >= u32::from_be_bytes([s0, s1, s2, s3]) as usize;
-                is_here && is_handle(fields, *handle)
-            }
-            [
-                s0,
-                s1,
-                s2,
-                s3,
-                2,
-                0,
-                h0,
-                h1,
-                code::DESCRIBED,
-                code::SMALLULONG,
-                0x14,
-                code::LIST32,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                ref fields @ ..,
-            ] if [h0, h1] == [c0, c1] => {
-                let is_here = input.len() >= u32::from_be_bytes([s0, s1, s2, s3]) as usize;
-                is_here && is_handle(fields, *handle)
-            }
-            _ => false,
-        }
+        let [s0, s1, s2, s3, 2, 0, c0, c1, code::DESCRIBED, code::SMALLULONG, 0x14, ref list @ ..] = *input else {
+            return false;
+        };
+        let fields = match *list {
+            [code::LIST8, _, _, ref fields @ ..] => fields,
+            [code::LIST32, _, _, _, _, _, _, _, _, ref fields @ ..] => fields,
+            _ => return false,
+        };
+        let is_here = input.len() >= u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+        is_here && [c0, c1] == channel.to_be_bytes() && is_handle(fields, *handle)
     }
 }
 
