@@ -21,32 +21,32 @@ use super::header::Header;
 use super::heartbeat::Heartbeat;
 use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH};
 use super::terms::{Capabilities, Terms, put_method};
-use super::types::{Reader, Version, shortened};
-use super::violation::{Details, ReplyCode, Scope, Violation};
+use super::types::{Reader, Version};
+use super::violation::{ReplyCode, Scope, Violation};
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
-use crate::event::{Arrival, Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Run};
+use crate::event::{Arrival, Breach, Delivery, Effect, Event, LinkId, Opened, Run};
 use crate::outbox::Outbox;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    config: Arc<EngineConfig>,
-    terms: Terms,
-    phase: Phase,
+    pub(super) config: Arc<EngineConfig>,
+    pub(super) terms: Terms,
+    pub(super) phase: Phase,
     heartbeat: Heartbeat,
-    channels: Vec<Option<Box<Channel>>>,
-    directory: Directory,
-    arriving: Arriving,
-    blocking: Blocking,
-    events: VecDeque<Event>,
+    pub(super) channels: Vec<Option<Box<Channel>>>,
+    pub(super) directory: Directory,
+    pub(super) arriving: Arriving,
+    pub(super) blocking: Blocking,
+    pub(super) events: VecDeque<Event>,
     /// The messages of the one of those events that has some.
     arrivals: Vec<Arrival>,
     /// How many messages that event may have.
     run_limit: usize,
-    breaches: VecDeque<Breach>,
+    pub(super) breaches: VecDeque<Breach>,
     /// Channels that have something to do at the end of the turn.
-    touched: Vec<u16>,
+    pub(super) touched: Vec<u16>,
 }
 
 /// ```text
@@ -57,7 +57,7 @@ pub(crate) struct Connection {
 /// ```
 /// Any violation leads to `AwaitCloseOk`; a peer that is silent for too long, to `Dropped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     AwaitHeader {
         until: Instant,
     },
@@ -351,7 +351,7 @@ impl Connection {
     }
 
     /// Writes a method of the connection itself.
-    fn tell(&self, method: &Class<'_>, out: &mut Outbox) {
+    pub(super) fn tell(&self, method: &Class<'_>, out: &mut Outbox) {
         put_method(out, self.terms.version, 0, &Method::Connection(method.clone()));
     }
 
@@ -507,72 +507,6 @@ impl Connection {
     /// The peer's time is over: its socket goes as it is.
     pub(crate) fn is_dropped(&self) -> bool {
         self.phase == Phase::Dropped
-    }
-
-    /// 2.2.4: after our close everything is discarded but what ends it.
-    fn on_frame_after_close(&mut self, frame: &Frame, out: &mut Outbox) {
-        let mut reader = Reader::new(frame.payload(), self.terms.version);
-        if frame.frame_type != FrameType::Method || frame.channel != 0 {
-            return;
-        }
-        let method = method::read_id(&mut reader).and_then(|id| Method::read(id, &mut reader));
-        match method {
-            Ok(Some(Method::Connection(Class::CloseOk {}))) => self.phase = Phase::Closed,
-            // Both have closed at once.
-            Ok(Some(Method::Connection(Class::Close { .. }))) => {
-                self.tell(&Class::CloseOk {}, out);
-                self.phase = Phase::Closed;
-            }
-            _ => {}
-        }
-    }
-
-    /// Closes after a violation.
-    fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
-        log::warn!("{}: closed: {}", self.terms.name, violation.0);
-        self.breaches.push_back(Breach::from(&*violation.0));
-        self.close(&violation.0, now, out);
-    }
-
-    /// Closes for a reason that is not the peer's.
-    pub(crate) fn close_with(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) {
-        self.close(&Violation::from(fault).0, now, out);
-    }
-
-    /// 2.2.4: closes and waits a while for close-ok.
-    fn close(&mut self, details: &Details, now: Instant, out: &mut Outbox) {
-        match self.phase {
-            Phase::AwaitHeader { .. } | Phase::AwaitEnd { .. } => {
-                self.phase = Phase::Closed;
-                return;
-            }
-            Phase::AwaitCloseOk { .. } | Phase::Closed | Phase::Dropped => return,
-            Phase::Handshake(_) | Phase::Opened => {}
-        }
-        self.finish_turn(now, out);
-        self.abandon();
-        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.terms.version));
-        let close = Class::Close {
-            reply_code: details.code.number(self.terms.version),
-            reply_text: shortened(&text),
-            class_id: id.class,
-            method_id: id.method,
-        };
-        self.tell(&close, out);
-        self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
-    }
-
-    /// The links go with the connection, without a word each.
-    pub(crate) fn abandon(&mut self) {
-        self.channels.clear();
-        self.touched.clear();
-        self.blocking.clear();
-        self.arriving.clear();
-        let gone = self.directory.drain();
-        if !gone.is_empty() {
-            self.events.push_back(Event::Detach { gone });
-        }
-        self.events.push_back(Event::Leave);
     }
 
     /// When [`Connection::handle_timeout`] is due.

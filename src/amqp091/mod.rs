@@ -7,7 +7,7 @@
 //! | section | file |
 //! |---|---|
 //! | 2.1.5 channels | `channel.rs` |
-//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `violation.rs` (which error ends what) |
+//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `closing.rs`, `violation.rs` (which error ends what) |
 //! | 4.2.2 protocol header | `header.rs` |
 //! | 4.2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
 //! | 4.2.5 data fields | `types.rs`, `table.rs` |
@@ -24,6 +24,7 @@
 
 mod blocking;
 mod channel;
+mod closing;
 mod connection;
 mod consumer;
 mod consumers;

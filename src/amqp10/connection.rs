@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use slab::Slab;
@@ -16,19 +16,17 @@ use super::directory::Directory;
 use super::encodings::read_string_map;
 use super::frame::{self, Frame, FrameType};
 use super::gathered::Gathered;
+use super::idle::Idle;
 use super::link::{Link, LinkEnd};
-use super::performative::{Attach, Begin, Close, Open, Performative, Transfer};
+use super::performative::{Attach, Begin, Open, Performative, Transfer};
 use super::session::{Context, Session, Wire};
 use super::transfer;
 use super::types::{Decode, Reader};
-use super::violation::{Scope, Violation};
+use super::violation::Violation;
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Outcome, Reply, Run};
 use crate::outbox::Outbox;
-
-/// 2.4.5: a peer may ask for heartbeats; nobody gets them faster than this allows (our choice).
-const MIN_IDLE_TIME_OUT: u32 = 100;
 
 /// See the module.
 #[derive(Debug)]
@@ -41,12 +39,10 @@ pub(crate) struct Connection {
     pub(super) user: Option<Arc<str>>,
     /// Whether we opened it, and the peer answers: see `request.rs`.
     pub(super) initiated: bool,
-    last_received: Instant,
-    last_sent: Instant,
+    idle: Idle,
     /// From the peer's open.
-    max_frame_size: u32,
+    pub(super) max_frame_size: u32,
     pub(super) channel_max: u16,
-    idle_time_out: Option<Duration>,
     pub(super) sessions: Slab<Session>,
     /// The peer's channel leads to ours.
     channels: Vec<Option<u16>>,
@@ -100,6 +96,7 @@ impl Connection {
         now: Instant,
         until: Instant,
     ) -> Connection {
+        let idle = Idle::new(config.idle_time_out, now);
         let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
         Connection {
             config,
@@ -107,11 +104,9 @@ impl Connection {
             phase: Phase::AwaitHeader { until },
             user: None,
             initiated: false,
-            last_received: now,
-            last_sent: now,
+            idle,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
             channel_max: u16::MAX,
-            idle_time_out: None,
             sessions: Slab::new(),
             channels: Vec::new(),
             directory: Directory::default(),
@@ -134,7 +129,7 @@ impl Connection {
         run: &mut Run,
     ) -> Option<Event> {
         if !input.is_empty() {
-            self.last_received = now;
+            self.idle.received(now);
         }
         self.gathered.borrow(run);
         let event = self.next_event(input, now, out);
@@ -283,17 +278,7 @@ impl Connection {
             host: open.hostname.clone(),
             user: self.user.clone(),
         })));
-        match open.idle_time_out.filter(|time_out| *time_out > 0) {
-            Some(time_out) if time_out < MIN_IDLE_TIME_OUT => Err(Violation::connection(
-                "2.4.5",
-                Condition::InvalidField,
-                "idle-time-out below 100 ms cannot be kept",
-            )),
-            time_out => {
-                self.idle_time_out = time_out.map(|time_out| Duration::from_millis(time_out.into()));
-                Ok(())
-            }
-        }
+        self.idle.opened(open.idle_time_out)
     }
 
     /// 2.5.1: the peer begins a session, and we answer with our end of it.
@@ -453,132 +438,6 @@ impl Connection {
         work(session, &mut context)
     }
 
-    /// Detaches the link or ends the session that a violation concerns; hands on what concerns the connection.
-    pub(super) fn contain(
-        &mut self,
-        result: Result<(), Violation>,
-        ours: usize,
-        out: &mut Outbox,
-    ) -> Result<(), Violation> {
-        let Err(violation) = result else { return Ok(()) };
-        let contained = match violation.scope {
-            Scope::Connection => return Err(violation),
-            Scope::Session => {
-                log::warn!("{}: session ended: {violation}", self.name);
-                self.note(&violation);
-                self.with_session(ours, out, |session, context| session.end(Some(*violation.error), context))
-            }
-            Scope::Link(handle) => {
-                log::warn!("{}: link detached: {violation}", self.name);
-                self.note(&violation);
-                let result =
-                    self.with_session(ours, out, |session, context| session.detach(handle, *violation.error, context));
-                return self.contain(result, ours, out);
-            }
-        };
-        contained.map_err(|violation| Violation { scope: Scope::Connection, ..violation })
-    }
-
-    /// 2.4.3: the peer closes, or answers our close.
-    fn on_close(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
-        match &close.error {
-            Some(error) => log::info!("{}: closed by the peer: {error}", self.name),
-            None => log::debug!("{}: closed by the peer", self.name),
-        }
-        self.say_what_is_owed(out);
-        self.abandon();
-        if self.initiated {
-            let fault = close.error.clone().map(Fault::from);
-            self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
-        }
-        self.phase = Phase::Closed;
-        self.wire(out).send(0, &Close { error: None })
-    }
-
-    /// 2.4.1: an open comes first. A peer that closes instead has said its last word: it is told what was wrong, and no close
-    /// of its is awaited.
-    fn on_close_before_open(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
-        let violation = Violation::connection("2.4.1", Condition::IllegalState, "a close before an open");
-        log::warn!("{}: closed: {violation}", self.name);
-        if self.initiated {
-            let fault = close.error.clone().map(Fault::from);
-            self.events.push_back(Event::Reply(Box::new(Reply::Closed { fault })));
-        } else {
-            self.note(&violation);
-            self.put_open(None, out)?;
-        }
-        self.phase = Phase::Closed;
-        self.wire(out).send(0, &Close { error: Some(*violation.error) })
-    }
-
-    /// Keeps a violation that the peer is to blame for, for the record.
-    fn note(&mut self, violation: &Violation) {
-        if violation.is_breach {
-            self.breaches.push_back(violation.into());
-        }
-    }
-
-    /// Closes after a violation.
-    pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
-        log::warn!("{}: closed: {violation}", self.name);
-        self.note(violation);
-        self.close(Some(violation.error.as_ref().clone()), now, out);
-    }
-
-    /// Closes for a reason that is not the peer's.
-    pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
-        self.close(Some(Error::from(fault)), now, out);
-    }
-
-    /// 2.4.3: closes and waits a while for the peer's close.
-    pub(super) fn close(&mut self, error: Option<Error>, now: Instant, out: &mut Outbox) {
-        let opened = match self.phase {
-            Phase::Opened => Ok(()),
-            // 2.4.1: an open comes before a close, even then.
-            Phase::AwaitOpen { .. } if self.initiated => Ok(()),
-            Phase::AwaitOpen { .. } => self.put_open(None, out),
-            // 2.2: and without the protocol agreed on there is neither.
-            Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {
-                self.phase = Phase::Closed;
-                return;
-            }
-            Phase::AwaitClose { .. } | Phase::Closed | Phase::Dropped => return,
-        };
-        self.say_what_is_owed(out);
-        self.abandon();
-        let mut wire = self.wire(out);
-        let error = error.map(|error| error.shortened(wire.description_limit()));
-        let closed = opened.and_then(|()| wire.send(0, &Close { error }));
-        self.phase = match closed {
-            Ok(()) => Phase::AwaitClose { until: now + self.config.linger },
-            Err(_) => Phase::Closed,
-        };
-    }
-
-    /// Outcomes that have gathered come before our close.
-    fn say_what_is_owed(&mut self, out: &mut Outbox) {
-        for (_, session) in &mut self.sessions {
-            // Whatever is wrong with it, the connection goes anyway.
-            let _ = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
-        }
-    }
-
-    /// The links go with the connection, without a word each.
-    pub(crate) fn abandon(&mut self) {
-        // Nothing is written.
-        let mut out = Outbox::default();
-        let mut gone = Vec::new();
-        let sessions: Vec<usize> = self.sessions.iter().map(|(ours, _)| ours).collect();
-        for ours in sessions {
-            let _ = self.with_session(ours, &mut out, |session, context| {
-                session.ended = true;
-                gone.extend(session.let_all_go(context));
-                Ok(())
-            });
-        }
-        self.events.push_back(Event::Detach { gone });
-    }
-
     /// What the router wants done to a link of this connection. One that is gone needs nothing.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         let Some(place) = self.directory.place(effect.link().link) else { return };
@@ -647,7 +506,7 @@ impl Connection {
             }
         }
         if !out.is_empty() {
-            self.last_sent = now;
+            self.idle.sent(now);
         }
     }
 
@@ -702,27 +561,17 @@ impl Connection {
             | Phase::AwaitSecondHeader { until }
             | Phase::AwaitOpen { until }
             | Phase::AwaitClose { until } => Some(until),
-            Phase::Opened => [self.silence_deadline(), self.heartbeat_deadline()].into_iter().flatten().min(),
+            Phase::Opened => self.idle.deadline(),
             Phase::Closed | Phase::Dropped => None,
         }
     }
 
-    /// 2.4.5: what we advertise is half of what we bear, as recommended.
-    fn silence_deadline(&self) -> Option<Instant> {
-        self.config.idle_time_out.map(|time_out| self.last_received + time_out * 2)
-    }
-
-    fn heartbeat_deadline(&self) -> Option<Instant> {
-        self.idle_time_out.map(|time_out| self.last_sent + time_out / 2)
-    }
-
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
-        if !due(self.deadline()) {
+        if self.deadline().is_none_or(|at| at > now) {
             return;
         }
         match self.phase {
-            Phase::Opened if due(self.silence_deadline()) => {
+            Phase::Opened if self.idle.is_silent(now) => {
                 let what = "nothing was received within the idle-time-out";
                 self.fail(&Violation::connection("2.4.5", Condition::ResourceLimitExceeded, what), now, out);
             }
@@ -731,7 +580,7 @@ impl Connection {
                 if out.is_empty() {
                     let _ = out.append(|body| frame::put(body, FrameType::Amqp, 0, self.max_frame_size, |_| {}));
                 }
-                self.last_sent = now;
+                self.idle.sent(now);
             }
             Phase::AwaitOpen { .. } => {
                 let what = "no open within the time for the handshake";

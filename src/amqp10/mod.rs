@@ -6,7 +6,7 @@
 //! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
-//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (the same for the initiating side) |
+//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (the same for the initiating side), `idle.rs`, `closing.rs` |
 //! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
 //! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
@@ -19,9 +19,10 @@
 //! | 5.3 SASL | `sasl.rs` |
 //! | all of them, for a person to read | `describe.rs` |
 //!
-//! The engine speaks to the router in the words of `event.rs` and knows neither it nor any socket. Time is an argument.
+//! The engine speaks to the router in the words of `event/` and knows neither it nor any socket. Time is an argument.
 
 mod attach;
+mod closing;
 mod composite;
 mod connection;
 pub(crate) mod content;
@@ -39,6 +40,7 @@ mod gathered;
 mod handles;
 mod handshake;
 mod header;
+mod idle;
 mod initiator;
 mod link;
 mod performative;

@@ -8,5 +8,6 @@ mod support;
 mod broker;
 mod links;
 mod others;
+mod receiving;
 mod server;
 mod steps;

@@ -1,0 +1,79 @@
+//! 2.2.4: how a connection closes after a violation, or because the broker wants it to. A part of `connection.rs`.
+
+use std::time::Instant;
+
+use super::connection::{Connection, Phase};
+use super::frame::{Frame, FrameType};
+use super::method::{self, Connection as Class, Method};
+use super::types::{Reader, shortened};
+use super::violation::{Details, Violation};
+use crate::event::{Breach, Event, Fault};
+use crate::outbox::Outbox;
+
+impl Connection {
+    /// 2.2.4: after our close everything is discarded but what ends it.
+    pub(super) fn on_frame_after_close(&mut self, frame: &Frame, out: &mut Outbox) {
+        let mut reader = Reader::new(frame.payload(), self.terms.version);
+        if frame.frame_type != FrameType::Method || frame.channel != 0 {
+            return;
+        }
+        let method = method::read_id(&mut reader).and_then(|id| Method::read(id, &mut reader));
+        match method {
+            Ok(Some(Method::Connection(Class::CloseOk {}))) => self.phase = Phase::Closed,
+            // Both have closed at once.
+            Ok(Some(Method::Connection(Class::Close { .. }))) => {
+                self.tell(&Class::CloseOk {}, out);
+                self.phase = Phase::Closed;
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes after a violation.
+    pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
+        log::warn!("{}: closed: {}", self.terms.name, violation.0);
+        self.breaches.push_back(Breach::from(&*violation.0));
+        self.close(&violation.0, now, out);
+    }
+
+    /// Closes for a reason that is not the peer's.
+    pub(crate) fn close_with(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) {
+        self.close(&Violation::from(fault).0, now, out);
+    }
+
+    /// 2.2.4: closes and waits a while for close-ok.
+    fn close(&mut self, details: &Details, now: Instant, out: &mut Outbox) {
+        match self.phase {
+            Phase::AwaitHeader { .. } | Phase::AwaitEnd { .. } => {
+                self.phase = Phase::Closed;
+                return;
+            }
+            Phase::AwaitCloseOk { .. } | Phase::Closed | Phase::Dropped => return,
+            Phase::Handshake(_) | Phase::Opened => {}
+        }
+        self.finish_turn(now, out);
+        self.abandon();
+        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.terms.version));
+        let close = Class::Close {
+            reply_code: details.code.number(self.terms.version),
+            reply_text: shortened(&text),
+            class_id: id.class,
+            method_id: id.method,
+        };
+        self.tell(&close, out);
+        self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
+    }
+
+    /// The links go with the connection, without a word each.
+    pub(crate) fn abandon(&mut self) {
+        self.channels.clear();
+        self.touched.clear();
+        self.blocking.clear();
+        self.arriving.clear();
+        let gone = self.directory.drain();
+        if !gone.is_empty() {
+            self.events.push_back(Event::Detach { gone });
+        }
+        self.events.push_back(Event::Leave);
+    }
+}
