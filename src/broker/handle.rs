@@ -40,7 +40,7 @@ pub(super) fn node(address: &str) -> String {
 /// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with) |
 /// | stop | [`stop`](Handle::stop), [`stop_clean`](Handle::stop_clean) |
 ///
-/// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`](crate::node_at). What is
+/// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`]. What is
 /// shown (messages, links, routes) has the node's name.
 ///
 /// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
