@@ -150,17 +150,18 @@
 //!
 //! To follow a message from socket to socket, read in this order:
 //!
-//! 1. `broker/`: what a test holds; `config.rs`: every knob, its default and why;
+//! 1. `broker/`: what a test holds; `config.rs`: every option, its default and why;
 //! 2. `event_loop/`: a turn of the loop; `transport.rs`, `outbox.rs`, `timers.rs`, `clock.rs`: its tools;
-//! 3. `tap/`: what sees each frame between socket and engine; `protocol/`: which protocol is this? and a message of one in the
-//!    words of the other;
+//! 3. `tap/`: what sees each frame between socket and engine; `protocol/`: which protocol a connection speaks, and messages
+//!    translated;
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
-//!    its elders, likewise;
+//!    the two versions before it, in the same way;
 //! 5. `event/`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
-//!    is not settled yet, on both sides;
-//! 6. `router/`: addresses, and who gets what; `counts.rs`: what a test reads of it;
-//! 7. `recorder/`: what is kept of it for the test, as data; `snapshot.rs`, `protocol/seen.rs`: what the test is shown;
-//!    `hooks.rs`: where it has a say;
+//!    is not settled yet, on both sides; `budget.rs`: the bytes that wait anywhere;
+//! 6. `router/`: addresses, and who gets what; `router/node/`: each kind of node; `router/exchange/`: exchanges and bindings;
+//!    `counts.rs`: what a test reads of it;
+//! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `protocol/seen.rs`: what the test is shown;
+//!    `hooks.rs`: where the test decides;
 //! 8. `content.rs` and `value.rs`: a message taken apart, for the test alone;
 //! 9. `connector/`: a client, on the same engine.
 
