@@ -129,7 +129,7 @@ impl Session {
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         self.put_refusal(handle, attach, context)?;
-        Err(Violation { scope: Scope::Link(handle), section: "2.7.3", error: Box::new(error), is_breach: true })
+        Err(Violation::of(Scope::Link(handle), "2.7.3", error))
     }
 
     /// 2.6.3: writes the answer to an attach that is refused: the terminus on our side is null.

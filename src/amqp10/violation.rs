@@ -30,8 +30,13 @@ pub(crate) struct Violation {
 
 impl Violation {
     fn new(scope: Scope, section: &'static str, condition: Condition, description: &str) -> Violation {
-        let is_breach = condition != Condition::NotImplemented;
-        Violation { scope, section, error: Box::new(Error::new(condition, description)), is_breach }
+        Violation::of(scope, section, Error::new(condition, description))
+    }
+
+    /// A violation with an error that has been made before. What is not implemented here is nobody's fault.
+    pub(crate) fn of(scope: Scope, section: &'static str, error: Error) -> Violation {
+        let is_breach = error.condition != Condition::NotImplemented;
+        Violation { scope, section, error: Box::new(error), is_breach }
     }
 
     pub(crate) fn connection(section: &'static str, condition: Condition, description: &str) -> Violation {
