@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use fakebroker::{Broker, Seen};
+use fakebroker::{Broker, MessageRecord};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::{Connection, Sender, Session};
@@ -23,7 +23,7 @@ struct Publisher {
 impl Publisher {
     async fn publish(&mut self, event: &str) -> Fallible<()> {
         for _ in 0..=self.urls.len() {
-            // Without this time-out, it would wait for a broker that hangs for as long as that likes.
+            // Without this timeout, it would wait for a broker that hangs for as long as that likes.
             match timeout(Duration::from_secs(2), self.attempt(event)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => println!("publisher: {error} at {}", self.urls[self.current]),
@@ -56,7 +56,8 @@ async fn main() -> Fallible<()> {
     // Two ports that are known and taken; nobody listens there until a broker is started.
     let brokers = Broker::group(2)?;
     let mut publisher = Publisher { urls: brokers.urls(), current: 0, link: None };
-    let texts = |seen: Vec<Seen>| seen.iter().filter_map(|seen| seen.as_text().map(str::to_owned)).collect::<Vec<_>>();
+    let texts =
+        |seen: Vec<MessageRecord>| seen.iter().filter_map(|seen| seen.as_text().map(str::to_owned)).collect::<Vec<_>>();
 
     // The first refuses connections: the second it is.
     brokers.start(1)?;

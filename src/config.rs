@@ -60,7 +60,7 @@ pub enum Unroutable {
     Released,
     /// `modified` with delivery-failed.
     Modified,
-    /// Nothing: the delivery stays unsettled, and a client's own time-out is what ends it.
+    /// Nothing: the delivery stays unsettled, and a client's own timeout is what ends it.
     Silent,
 }
 
@@ -94,11 +94,11 @@ pub(crate) struct EngineConfig {
     /// Links of one connection, all its sessions together: 65,536.
     pub(crate) max_links: usize,
     /// Off: a test that stops in a debugger should not lose its connections.
-    pub(crate) idle_time_out: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     /// 128 MiB: above what tests send, below what hurts.
     pub(crate) max_message_size: u64,
     /// From accept to `open`, however the bytes trickle in: 10 s.
-    pub(crate) handshake_time_out: Duration,
+    pub(crate) handshake_timeout: Duration,
     /// How long a peer may take to answer our close before its socket is dropped: 5 s.
     pub(crate) linger: Duration,
     /// Look for `to` in every message, even on a link with an address. Off.
@@ -143,9 +143,9 @@ impl Default for Config {
                 channel_max: 1023,
                 handle_max: 65_535,
                 max_links: 65_536,
-                idle_time_out: None,
+                idle_timeout: None,
                 max_message_size: 128 * 1024 * 1024,
-                handshake_time_out: Duration::from_secs(10),
+                handshake_timeout: Duration::from_secs(10),
                 linger: Duration::from_secs(5),
                 route_by_to: false,
                 deliver_unsettled: false,

@@ -5,6 +5,18 @@
 /// A snapshot: it does not change after it was taken. A message is counted before its sender or its receiver can know of it,
 /// so a test that has its answer finds it here. What comes later, a receiver's answer for example, is waited for with
 /// [`Handle::wait_for`](crate::Handle::wait_for).
+///
+/// `direct`, `topic`, `fanout`, `fanout_sent` and `queued` have the names that the test broker of oslo.messaging's AMQP 1.0 driver
+/// gave them: programs that read its counters read these. They count what happened at a kind of address, and are not the types
+/// of exchanges of 0-9-1: what an exchange of the type `topic` or `fanout` routes is counted by the queues that it reaches.
+///
+/// | counter | one for each |
+/// |---|---|
+/// | `direct` | message that a direct address forwarded |
+/// | `topic` | message that an anycast address forwarded; delivery that a queue handed out, a redelivery included |
+/// | `fanout` | message that a multicast address forwarded, whatever the number of its receivers |
+/// | `fanout_sent` | copy that a multicast address forwarded |
+/// | `queued` | message that a queue stored |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::bounded;
 use crate::event::{Fault, Modified, Outcome, Reason};
-use crate::protocol::Seen;
+use crate::protocol::MessageRecord;
 use crate::snapshot::{Connection, Link};
 
 /// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed. The sender of
@@ -128,7 +128,7 @@ type Hook<T, V> = Box<dyn FnMut(&T) -> V + Send>;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) on_message: Option<Hook<Seen, Verdict>>,
+    pub(crate) on_message: Option<Hook<MessageRecord, Verdict>>,
     pub(crate) on_attach: Option<Hook<Link, Admission>>,
     pub(crate) on_connect: Option<Hook<Connection, Admission>>,
     /// What those said that panicked.
@@ -157,8 +157,8 @@ impl Hooks {
         self.panics.clone()
     }
 
-    pub(crate) fn message(&mut self, seen: &Seen) -> Option<Verdict> {
-        ask(&mut self.on_message, &mut self.panics, "on_message", seen)
+    pub(crate) fn message(&mut self, record: &MessageRecord) -> Option<Verdict> {
+        ask(&mut self.on_message, &mut self.panics, "on_message", record)
     }
 
     pub(crate) fn attach(&mut self, link: &Link) -> Option<Admission> {

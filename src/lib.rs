@@ -11,7 +11,7 @@
 //! ```
 //!
 //! There is no async runtime in it and none is needed: the broker is one thread, and a [`Broker`] is a handle on it that
-//! stops it when it is dropped.
+//! ends it when it is dropped.
 //!
 //! # A tour
 //!
@@ -40,20 +40,20 @@
 //! ## Look
 //!
 //! ```
-//! # use fakebroker::{Broker, Connector, Fate, Outcome};
+//! # use fakebroker::{Broker, Connector, MessageState, Outcome};
 //! let broker = Broker::start()?;
 //! let mut client = Connector::from_url(&broker.url())?.open()?;
 //! let orders = client.sender("queue.orders")?;
 //! client.send(&orders, "one coffee")?.accepted()?;
 //!
 //! assert_eq!(broker.counts().queued, 1); // counted before the client had its answer
-//! let seen = broker.messages("queue.orders").remove(0); // the message, and all that befell it
-//! assert_eq!(seen.as_text(), Some("one coffee"));
-//! assert_eq!((seen.fate, seen.outcome), (Fate::Waiting, Some(Outcome::Accepted)));
+//! let record = broker.messages("queue.orders").remove(0); // the message, and all that befell it
+//! assert_eq!(record.as_text(), Some("one coffee"));
+//! assert_eq!((record.state, record.outcome), (MessageState::Waiting, Some(Outcome::Accepted)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`connections`](Handle::connections), [`links`](Handle::links) and [`routes`](Handle::routes) say who is there and what
+//! [`connections`](Handle::connections), [`links`](Handle::links) and [`addresses`](Handle::addresses) say who is there and what
 //! waits where; [`trace`](Handle::trace) has every frame in words, and what was decided about every message. A broker that has
 //! been stopped still answers.
 //!
@@ -102,7 +102,7 @@
 //! It can refuse who connects or attaches ([`on_connect`](Handle::on_connect), [`on_attach`](Handle::on_attach)), let senders
 //! wait for credit ([`withhold`](Handle::withhold), [`grant`](Handle::grant)), hang ([`pause`](Handle::pause)), and end
 //! connections and links, with a word or without ([`disconnect`](Handle::disconnect), [`close`](Handle::close),
-//! [`detach`](Handle::detach)). With [`Builder::manual_clock`] time is the test's own: an idle time-out of an hour takes one
+//! [`detach`](Handle::detach)). With [`Builder::manual_clock`] time is the test's own: an idle timeout of an hour takes one
 //! [`advance`](Handle::advance).
 //!
 //! ## Verify
@@ -160,7 +160,7 @@
 //!    is not settled yet, on both sides; `budget.rs`: the bytes that wait anywhere;
 //! 6. `router/`: addresses, and who gets what; `router/node/`: each kind of node; `router/exchange/`: exchanges and bindings;
 //!    `counts.rs`: what a test reads of it;
-//! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `protocol/seen.rs`: what the test is shown;
+//! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `protocol/message_record.rs`: what the test is shown;
 //!    `hooks.rs`: where the test decides;
 //! 8. `content.rs` and `value.rs`: a message taken apart, for the test alone;
 //! 9. `connector/`: a client, on the same engine.
@@ -206,9 +206,9 @@ pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
 pub use event::ConnectionId;
 pub use hooks::{Admission, Verdict};
-pub use protocol::{Fate, Outcome, Party, Receipt, Seen};
+pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
-pub use snapshot::{Connection, Link, Role, Route, Violation};
+pub use snapshot::{AddressInfo, Connection, Link, Role, Violation};
 pub use value::Value;
 
 /// The README's examples are true.

@@ -97,10 +97,10 @@ impl fmt::Display for Link {
 }
 
 /// An address that somebody is attached to or that stores messages, as it was when the picture was taken: see
-/// [`Handle::routes`](crate::Handle::routes).
+/// [`Handle::addresses`](crate::Handle::addresses).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Route {
+pub struct AddressInfo {
     /// The address.
     pub address: String,
     /// What is done with its messages.
@@ -115,9 +115,9 @@ pub struct Route {
     pub arrived: u64,
 }
 
-impl fmt::Display for Route {
+impl fmt::Display for AddressInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { address, distribution, senders, receivers, waiting, arrived } = self;
+        let AddressInfo { address, distribution, senders, receivers, waiting, arrived } = self;
         write!(f, "{address:?} ({distribution}): senders {senders}, receivers {receivers}, waiting {waiting}, ")?;
         write!(f, "arrived {arrived}")
     }

@@ -1,7 +1,7 @@
 //! Timers: what is due when, the earliest first. Knows no clock; the caller says what time it is.
 //!
 //! A deadline that moves later is not touched here (a timer that fires early is set again by its owner), so a busy connection
-//! costs nothing, however often its idle time-out is put off. An ordered map instead of a heap, since a timer that is no longer
+//! costs nothing, however often its idle timeout is put off. An ordered map instead of a heap, since a timer that is no longer
 //! wanted has to go at once: its owner may be gone long before it is due.
 
 use std::collections::BTreeMap;

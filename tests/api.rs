@@ -39,12 +39,12 @@ fn what_stands_for_a_broker_is_shared_between_threads() {
 
 #[test]
 fn what_is_looked_at_is_compared_and_printed() {
-    plain::<(Seen, Receipt, Party, Outcome, Fate)>();
+    plain::<(MessageRecord, Receipt, LinkName, Outcome, MessageState)>();
     plain::<(Message, Header, Properties, Body, Value)>();
-    plain::<(Connection, ConnectionId, Link, Route, Violation)>();
+    plain::<(Connection, ConnectionId, Link, AddressInfo, Violation)>();
     plain::<(Counts, TraceEvent, TraceKind, Verdict, Admission)>();
-    printed::<Seen>();
-    printed::<Party>();
+    printed::<MessageRecord>();
+    printed::<LinkName>();
     printed::<Outcome>();
     printed::<Message>();
     printed::<Body>();
@@ -52,7 +52,7 @@ fn what_is_looked_at_is_compared_and_printed() {
     printed::<Connection>();
     printed::<ConnectionId>();
     printed::<Link>();
-    printed::<Route>();
+    printed::<AddressInfo>();
     printed::<Violation>();
     printed::<TraceEvent>();
     shared::<Delivery>();

@@ -24,27 +24,27 @@ fn come_and_go(turn: u32) {
             let broker = Broker::start().unwrap();
             let client = Peer::receiver(&broker, "a", 1);
             let silent = Peer::connect(&broker);
-            broker.stop();
+            broker.crash();
             drop((client, silent));
         }
-        1 => Broker::start().unwrap().stop_clean(),
+        1 => Broker::start().unwrap().stop(),
         2 => drop(Broker::builder().listen("127.0.0.1:0").listen("127.0.0.1:0").start().unwrap()),
         3 => drop(Broker::builder().bind().unwrap()),
         4 => {
             let bound = Broker::builder().bind().unwrap();
-            bound.handle().stop();
+            bound.handle().crash();
             bound.run().unwrap();
         }
         5 => {
             let broker = Broker::builder().linger(Duration::from_millis(1)).start().unwrap();
             let mut never_answers = Peer::opened(&broker);
-            broker.stop_clean();
+            broker.stop();
             never_answers.expect_close_with(CONNECTION_FORCED);
         }
         6 => {
             // A handle that is kept longer than the broker.
             let handle = Broker::start().unwrap().handle();
-            handle.stop();
+            handle.crash();
         }
         7 => {
             // Down and up in each way, with a client that is cut off and one that is told.
@@ -55,8 +55,8 @@ fn come_and_go(turn: u32) {
                 client.expect_transfer();
                 broker.restart(ending, queues).unwrap();
             }
-            broker.stop();
-            broker.stop();
+            broker.crash();
+            broker.crash();
         }
         8 => {
             let brokers = Broker::group(2).unwrap();
@@ -64,7 +64,7 @@ fn come_and_go(turn: u32) {
             let client = Peer::opened(&brokers[0]);
             brokers.crash(0).unwrap();
             brokers.start_all().unwrap();
-            brokers.stop_clean(1).unwrap();
+            brokers.stop(1).unwrap();
             drop((client, brokers));
         }
         9 => {
@@ -83,7 +83,7 @@ fn come_and_go(turn: u32) {
             let mut client = Peer::opened(&broker);
             broker.pause();
             client.send(begin().on_channel(1));
-            broker.stop();
+            broker.crash();
         }
         11 => {
             // A message that a hook holds up, by a hook that holds the broker's handle.
@@ -96,7 +96,7 @@ fn come_and_go(turn: u32) {
             let mut client = Peer::sender(&broker, "queue.a");
             client.send_message(0, "1");
             client.expect_nothing();
-            broker.stop();
+            broker.crash();
         }
         12 => {
             // Somebody waits on a thread of its own, and sees it restart.

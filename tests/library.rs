@@ -74,10 +74,10 @@ fn a_bound_address_is_nobody_elses() {
 #[test]
 fn a_stop_before_the_start_is_not_forgotten() {
     let bound = Broker::builder().bind().unwrap();
-    bound.handle().stop();
+    bound.handle().crash();
     in_time(move || bound.run()).unwrap();
     let bound = Broker::builder().bind().unwrap();
-    bound.handle().stop_clean();
+    bound.handle().stop();
     in_time(move || bound.run()).unwrap();
 }
 
@@ -86,8 +86,8 @@ fn a_broker_that_was_stopped_can_be_restarted() {
     let broker = Broker::start().unwrap();
     // The second of two finds nothing to stop, and nor does the restart.
     for ending in [Ending::Crash, Ending::Clean] {
+        broker.crash();
         broker.stop();
-        broker.stop_clean();
         expect_refused(&broker);
         broker.restart(ending, Queues::Keep).unwrap();
         expect_works(&broker);
@@ -112,7 +112,7 @@ fn two_listeners_are_one_broker() {
     let id = sender.send_message(0, "across");
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
     assert_eq!(text(&receiver.expect_transfer().payload), "across");
-    broker.stop();
+    broker.crash();
     addrs.iter().for_each(expect_refused);
 }
 
@@ -144,7 +144,7 @@ fn stop_is_a_crash_to_its_clients() {
     let mut silent = Peer::connect(&broker);
     let mut greeted = Peer::greeted(&broker);
     let broker = in_time(move || {
-        broker.stop();
+        broker.crash();
         broker
     });
     // Not a word before the end, from `Peer::expect_eof`.
@@ -161,7 +161,7 @@ fn what_was_stored_is_gone_after_a_stop() {
     let mut sender = Peer::sender(&broker, "queue.a");
     let id = sender.send_message(0, "from before");
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
-    broker.stop();
+    broker.crash();
     let broker = Broker::builder().listen(address).start().unwrap();
     let _receiver = Peer::ready_receiver(&broker, "queue.a", 10);
 }
@@ -177,10 +177,10 @@ fn a_port_can_be_used_again_at_once() {
         // At this end, too, connections to that port are left in every state there is.
         before.retain_mut(|_| turn % 2 == 0);
         match turn % 3 {
-            0 => broker.stop(),
+            0 => broker.crash(),
             1 => drop(broker),
             _ => {
-                let stops = thread::spawn(move || broker.stop_clean());
+                let stops = thread::spawn(move || broker.stop());
                 for client in &mut clients {
                     client.expect_close_with(CONNECTION_FORCED);
                     client.send(close());
@@ -204,7 +204,7 @@ fn a_clean_stop_says_why_and_waits_for_the_answers() {
     let mut half_way = Peer::greeted(&broker);
     let (sender, done) = channel();
     thread::spawn(move || {
-        broker.stop_clean();
+        broker.stop();
         sender.send(broker)
     });
     answers.expect_close_with(CONNECTION_FORCED);
@@ -233,7 +233,7 @@ fn a_clean_stop_is_bounded() {
     let mut also_mute = Peer::opened(&broker);
     let begun = Instant::now();
     let broker = in_time(move || {
-        broker.stop_clean();
+        broker.stop();
         broker
     });
     assert!(begun.elapsed() >= linger, "it took {:?}", begun.elapsed());
@@ -251,11 +251,11 @@ fn a_clean_stop_can_be_cut_short() {
     let handle = broker.handle();
     let (sender, done) = channel();
     thread::spawn(move || {
-        broker.stop_clean();
+        broker.stop();
         sender.send(()).unwrap();
     });
     mute.expect_close_with(CONNECTION_FORCED);
-    handle.stop();
+    handle.crash();
     done.recv_timeout(patience()).expect("the stop ends the wait");
     mute.expect_eof();
 }
@@ -263,7 +263,7 @@ fn a_clean_stop_can_be_cut_short() {
 #[test]
 fn without_clients_a_clean_stop_takes_no_time() {
     let broker = Broker::builder().linger(Duration::from_secs(3600)).start().unwrap();
-    in_time(move || broker.stop_clean());
+    in_time(move || broker.stop());
 }
 
 #[test]
@@ -283,8 +283,8 @@ fn a_handle_does_not_keep_it_alive() {
     in_time(move || drop(broker));
     expect_refused(&handle.addr());
     // And does no harm.
+    handle.crash();
     handle.stop();
-    handle.stop_clean();
     assert_eq!(handle.counts().connections, 0);
 }
 
@@ -292,15 +292,15 @@ fn a_handle_does_not_keep_it_alive() {
 fn stopping_again_does_nothing() {
     in_time(|| {
         let broker = Broker::start().unwrap();
+        broker.crash();
+        broker.crash();
         broker.stop();
-        broker.stop();
-        broker.stop_clean();
-        broker.stop();
+        broker.crash();
         drop(broker);
         let broker = Broker::start().unwrap();
-        broker.stop_clean();
-        broker.stop_clean();
         broker.stop();
+        broker.stop();
+        broker.crash();
     });
 }
 
@@ -311,7 +311,7 @@ fn several_threads_may_stop_it_at_once() {
         thread::scope(|scope| {
             for n in 0..8 {
                 let broker = &broker;
-                scope.spawn(move || if n % 2 == 0 { broker.stop() } else { broker.stop_clean() });
+                scope.spawn(move || if n % 2 == 0 { broker.crash() } else { broker.stop() });
             }
         });
         expect_refused(&broker);
@@ -328,7 +328,7 @@ fn the_counts_outlive_it() {
     assert_eq!(peer.expect_outcome_of(id).state(), REJECTED);
     let live = broker.counts();
     assert_eq!((live.dropped, live.connections, live.sender_links, live.receiver_links), (1, 1, 1, 1));
-    broker.stop();
+    broker.crash();
     // What happened stays; who was there is gone.
     assert_eq!(broker.counts().dropped, 1);
     assert_eq!(broker.counts().connections, 0);
@@ -346,13 +346,13 @@ fn a_handle_works_from_another_thread() {
         let handle = handle.clone();
         move || {
             let counts = handle.counts();
-            handle.stop();
+            handle.crash();
             counts
         }
     });
     assert_eq!(counts.join().unwrap().connections, 1);
     peer.expect_eof();
-    in_time(move || broker.stop());
+    in_time(move || broker.crash());
 }
 
 #[test]
@@ -367,11 +367,11 @@ fn run_serves_on_the_callers_thread() {
         assert_eq!(handle.counts().connections, 1);
         assert!(done.try_recv().is_err(), "it returned before it was stopped");
         if clean {
-            handle.stop_clean();
+            handle.stop();
             peer.expect_close_with(CONNECTION_FORCED);
             peer.send(close());
         } else {
-            handle.stop();
+            handle.crash();
         }
         peer.expect_eof();
         done.recv_timeout(patience()).expect("it returns when it is stopped").unwrap();
@@ -425,7 +425,7 @@ fn two_brokers_share_nothing() {
     assert_ne!(first.0, second.0);
     assert_ne!(first.1, second.1);
 
-    one.stop();
+    one.crash();
     expect_works(&two);
 }
 
@@ -457,11 +457,11 @@ fn a_builder_can_be_used_again() {
 }
 
 #[test]
-fn time_outs_that_never_end_are_fine() {
+fn timeouts_that_never_end_are_fine() {
     let broker = Broker::builder()
-        .handshake_time_out(Duration::MAX)
+        .handshake_timeout(Duration::MAX)
         .linger(Duration::MAX)
-        .idle_time_out(Duration::MAX)
+        .idle_timeout(Duration::MAX)
         .start()
         .unwrap();
     let peer = Peer::opened(&broker);
@@ -472,7 +472,7 @@ fn time_outs_that_never_end_are_fine() {
 fn after_a_stop_nobody_is_there() {
     let broker = Broker::start().unwrap();
     let _peer = Peer::sender(&broker, "queue.a");
-    broker.stop();
+    broker.crash();
     let counts = broker.counts();
     assert_eq!((counts.connections, counts.sender_links), (0, 0));
 }

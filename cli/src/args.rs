@@ -150,11 +150,11 @@ struct Connections {
 
     /// Clients must send something within this time; 0 is off
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
-    idle_time_out: Duration,
+    idle_timeout: Duration,
 
     /// From its connect to its open a client may take this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
-    handshake_time_out: Duration,
+    handshake_timeout: Duration,
 
     /// A client may take this long to answer a close before its socket is dropped
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
@@ -330,8 +330,8 @@ impl Connections {
             .channel_max(self.channel_max)
             .handle_max(self.handle_max)
             .max_links(self.max_links)
-            .idle_time_out(self.idle_time_out)
-            .handshake_time_out(self.handshake_time_out)
+            .idle_timeout(self.idle_timeout)
+            .handshake_timeout(self.handshake_timeout)
             .linger(self.linger);
         for (key, value) in &self.open_property {
             builder = builder.open_property(key, value);

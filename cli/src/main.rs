@@ -85,8 +85,8 @@ fn run(args: &Args) -> io::Result<()> {
     }
     match news.recv() {
         Ok(Shutdown::Failed(error)) => return Err(error),
-        Ok(Shutdown::Clean) => stop_clean(&brokers[0], news),
-        Ok(Shutdown::AtOnce) | Err(_) => brokers[0].stop(),
+        Ok(Shutdown::Clean) => stop(&brokers[0], news),
+        Ok(Shutdown::AtOnce) | Err(_) => brokers[0].crash(),
     }
     Ok(())
 }
@@ -100,15 +100,15 @@ fn plain(brokers: &Group) -> io::Result<()> {
     out.flush()
 }
 
-/// Stops the broker with a close for every client; a second request meanwhile stops it at once.
-fn stop_clean(broker: &Broker, news: Receiver<Shutdown>) {
+/// Stops the broker, with a close for every client; a second request meanwhile ends it at once.
+fn stop(broker: &Broker, news: Receiver<Shutdown>) {
     let handle = broker.handle();
     std::thread::spawn(move || {
         if news.recv().is_ok() {
-            handle.stop();
+            handle.crash();
         }
     });
-    broker.stop_clean();
+    broker.stop();
 }
 
 fn watch_signals(news: Sender<Shutdown>) -> io::Result<()> {

@@ -57,7 +57,7 @@ def test_messages_are_seen_whole(broker):
     assert message.application_properties == {"table": 7, "raw": b"\x00"}
     assert message.message_annotations == {"x-opt-a": 1}
     assert message.header["ttl"] == 1500
-    assert (message.fate, message.why, message.outcome) == ("forwarded", None, "accepted")
+    assert (message.state, message.why, message.outcome) == ("forwarded", None, "accepted")
     assert message.receivers == (Receipt(1, "r", message.receivers[0].outcome),)
     assert message.receivers[0].outcome == "rejected"
     assert b"hello" in message.raw
@@ -71,7 +71,7 @@ def test_an_outcome_has_its_reasons(broker):
     assert (outcome, outcome.condition) == ("rejected", "amqp:not-found")
     assert "nobody" in outcome.description
     [message] = broker.messages("nobody")
-    assert (message.fate, message.outcome, message.sender) == ("dropped", "rejected", None)
+    assert (message.state, message.outcome, message.sender) == ("dropped", "rejected", None)
     assert message.why
     with Broker(unroutable="silent") as silent:
         assert silent.inject("nobody", "m") is None
@@ -152,8 +152,8 @@ def test_who_is_there(broker):
         assert (there.id, there.protocol, there.container) == (1, "AMQP 1.0", connection.container.container_id)
         [link] = broker.links()
         assert (link.connection, link.name, link.role, link.address) == (1, "s", "sender", "queue.a")
-        [route] = broker.routes()
-        assert (route.address, route.distribution, route.waiting, route.arrived) == ("queue.a", "queue", 1, 1)
+        [info] = broker.addresses()
+        assert (info.address, info.distribution, info.waiting, info.arrived) == ("queue.a", "queue", 1, 1)
     assert broker.purge("queue.a") == 1
 
 
@@ -223,8 +223,8 @@ def test_up_and_down():
         broker.start()
         assert not refused(broker)
         broker.inject("queue.a", "kept")
-        for end in (broker.crash, broker.shutdown):
-            end()
+        for end in (broker.crash, broker.stop):
+            end(hold=True)
             assert refused(broker)
             assert broker.queue_depth("queue.a") == 1
             broker.start()
@@ -240,13 +240,15 @@ def test_up_and_down():
         broker.resume()
         with pytest.raises(BrokerError, match="started"):
             broker.start()
-        broker.stop_clean()
+        broker.stop()
+        broker.stop()
+        broker.crash(hold=False)
         assert not broker.is_alive()
         assert refused(broker)
 
 
 def test_time_passes_when_the_test_says_so():
-    with Broker(manual_clock=True, arguments=["--idle-time-out", "3600", "--linger", "60"]) as broker:
+    with Broker(manual_clock=True, arguments=["--idle-timeout", "3600", "--linger", "60"]) as broker:
         with connected(broker):
             assert broker.advance(7199.5) == 7199.5
             assert len(broker.connections()) == 1
@@ -301,7 +303,7 @@ def test_rules_for_messages(broker):
     assert (rejected.outcome, rejected.outcome.condition) == ("rejected", "my:reason")
     flags = (modified.outcome.delivery_failed, modified.outcome.undeliverable_here)
     assert (modified.outcome, flags) == ("modified", (True, True))
-    assert (rejected.fate, poison.outcome, released.outcome) == ("decided", "accepted", "released")
+    assert (rejected.state, poison.outcome, released.outcome) == ("decided", "accepted", "released")
     assert {message.outcome for message in (late, back)} == {"accepted"}
     with pytest.raises(BrokerError, match='"verdict"'):
         broker.on_message("dance")
@@ -341,5 +343,5 @@ def test_what_it_is_like_can_be_chosen():
         assert [message.text for message in broker.messages("orders")] == ["two"]
         assert len(broker.trace()) == 2
         broker.inject("any", "m")
-        distributions = {route.address: route.distribution for route in broker.routes()}
+        distributions = {info.address: info.distribution for info in broker.addresses()}
         assert distributions["orders"] == "queue"

@@ -58,7 +58,7 @@ impl Dialogue {
     fn new() -> Dialogue {
         let now = Instant::now();
         let config = Arc::new(Config::default().engine);
-        let until = now + config.handshake_time_out;
+        let until = now + config.handshake_timeout;
         let engine = Connection::new(config, Budget::new(usize::MAX), "peer".into(), Version::V0_9_1, now, until);
         Dialogue { engine, inbox: BytesMut::new(), outbox: Outbox::default(), now, arrivals: Vec::new() }
     }

@@ -181,7 +181,7 @@ impl Handshake {
         party.tell(Class::Tune {
             channel_max: party.terms.channel_max,
             frame_max: party.frame_max_offered(),
-            heartbeat: party.config.idle_time_out.map_or(0, in_seconds),
+            heartbeat: party.config.idle_timeout.map_or(0, in_seconds),
         });
         self.awaited = Awaited::TuneOk;
         Progress::GoesOn

@@ -1,4 +1,4 @@
-//! 2.4: connections. Header exchange, SASL, open and close, idle time-outs; owns the sessions.
+//! 2.4: connections. Header exchange, SASL, open and close, idle timeouts; owns the sessions.
 //!
 //! Bytes go in through [`Connection::receive`], which returns what the peer did an [`Event`] at a time, so that each is
 //! answered before the next is read; the router's answers come in through [`Connection::apply`]; what is to be written
@@ -96,7 +96,7 @@ impl Connection {
         now: Instant,
         until: Instant,
     ) -> Connection {
-        let idle = Idle::new(config.idle_time_out, now);
+        let idle = Idle::new(config.idle_timeout, now);
         let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
         Connection {
             config,

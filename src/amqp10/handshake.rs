@@ -110,7 +110,7 @@ impl Connection {
             hostname,
             max_frame_size: self.config.max_frame_size,
             channel_max: self.config.channel_max,
-            idle_time_out: self.config.idle_time_out.map(|time_out| saturate_millis(time_out).max(1)),
+            idle_time_out: self.config.idle_timeout.map(|timeout| saturate_millis(timeout).max(1)),
             outgoing_locales: Vec::new(),
             incoming_locales: Vec::new(),
             offered_capabilities: offered.into_iter().collect(),

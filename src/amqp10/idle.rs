@@ -1,4 +1,4 @@
-//! 2.4.5: idle time-outs. When the peer has been silent for too long, and when it has to be sent an empty frame.
+//! 2.4.5: idle timeouts. When the peer has been silent for too long, and when it has to be sent an empty frame.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use super::definitions::Condition;
 use super::violation::Violation;
 
 /// A peer may ask for empty frames; nobody gets them faster than this allows, in milliseconds (our choice).
-const MIN_IDLE_TIME_OUT: u32 = 100;
+const MIN_IDLE_TIMEOUT: u32 = 100;
 
-/// The two idle time-outs of a connection.
+/// The two idle timeouts of a connection.
 #[derive(Debug)]
 pub(super) struct Idle {
     last_received: Instant,
@@ -26,14 +26,14 @@ impl Idle {
 
     /// Takes what the peer's open says, in milliseconds. 0 is none.
     pub(super) fn opened(&mut self, theirs: Option<u32>) -> Result<(), Violation> {
-        match theirs.filter(|time_out| *time_out > 0) {
-            Some(time_out) if time_out < MIN_IDLE_TIME_OUT => Err(Violation::connection(
+        match theirs.filter(|timeout| *timeout > 0) {
+            Some(timeout) if timeout < MIN_IDLE_TIMEOUT => Err(Violation::connection(
                 "2.4.5",
                 Condition::InvalidField,
                 "idle-time-out below 100 ms cannot be kept",
             )),
-            time_out => {
-                self.theirs = time_out.map(|time_out| Duration::from_millis(time_out.into()));
+            timeout => {
+                self.theirs = timeout.map(|timeout| Duration::from_millis(timeout.into()));
                 Ok(())
             }
         }
@@ -51,7 +51,7 @@ impl Idle {
 
     /// When there is something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let empty_frame = self.theirs.map(|time_out| self.last_sent + time_out / 2);
+        let empty_frame = self.theirs.map(|timeout| self.last_sent + timeout / 2);
         [self.silence_deadline(), empty_frame].into_iter().flatten().min()
     }
 
@@ -62,6 +62,6 @@ impl Idle {
 
     /// 2.4.5: what we advertise is half of what we bear, as recommended.
     fn silence_deadline(&self) -> Option<Instant> {
-        self.ours.map(|time_out| self.last_received + time_out * 2)
+        self.ours.map(|timeout| self.last_received + timeout * 2)
     }
 }

@@ -130,7 +130,7 @@ pub(super) struct Arrived {
     pub(super) link_serial: u32,
 }
 
-/// Deliveries with one fate, to be told in one disposition.
+/// Deliveries with one state, to be told in one disposition.
 #[derive(Debug)]
 struct Range {
     role: Role,

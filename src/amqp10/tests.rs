@@ -150,13 +150,13 @@ struct Pair {
     to_client: Vec<u8>,
 }
 
-fn config(users: &[(&str, &str)], idle_time_out: Option<Duration>, max_frame_size: u32) -> Arc<EngineConfig> {
+fn config(users: &[(&str, &str)], idle_timeout: Option<Duration>, max_frame_size: u32) -> Arc<EngineConfig> {
     let mut known = Users::default();
     users.iter().for_each(|(name, password)| known.add((*name).into(), (*password).into()));
     Arc::new(EngineConfig {
         users: known,
         container_id: "one".into(),
-        idle_time_out,
+        idle_timeout,
         max_frame_size,
         ..Config::default().engine
     })

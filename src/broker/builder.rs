@@ -232,8 +232,8 @@ impl Builder {
 
     /// Within this time clients must send something. It is what the broker's open says; a client is closed after twice as
     /// long, as section 2.4.5 recommends. Zero: off. Default: off.
-    pub fn idle_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.idle_time_out = (!time_out.is_zero()).then_some(bounded(time_out));
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.engine.idle_timeout = (!timeout.is_zero()).then_some(bounded(timeout));
         self
     }
 
@@ -297,19 +297,19 @@ impl Builder {
     }
 
     /// Time that a client has from its connect to its open. Default: 10 s.
-    pub fn handshake_time_out(mut self, time_out: Duration) -> Self {
-        self.config.engine.handshake_time_out = bounded(time_out);
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.config.engine.handshake_timeout = bounded(timeout);
         self
     }
 
-    /// Time that a client has to answer a close before its socket is dropped; also the bound of [`Broker::stop_clean`].
+    /// Time that a client has to answer a close before its socket is dropped; also the bound of [`Broker::stop`].
     /// Default: 5 s.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.config.engine.linger = bounded(linger);
         self
     }
 
-    /// Has time stand still, but for [`Handle::advance`]: heartbeats, idle time-outs, delays by hooks, the times for a handshake
+    /// Has time stand still, but for [`Handle::advance`]: heartbeats, idle timeouts, delays by hooks, the times for a handshake
     /// and for a close run out when the test says so. The trace's times are this clock's too. Real time is how long
     /// [`Handle::wait_for`] and its like wait, and a clean stop for clients' answers. Default: no, the clock is the system's.
     ///
@@ -317,9 +317,9 @@ impl Builder {
     /// # use std::time::Duration;
     /// # use fakebroker::{Broker, Connector};
     /// const HOUR: Duration = Duration::from_secs(3600);
-    /// let broker = Broker::builder().idle_time_out(HOUR).manual_clock().start()?;
+    /// let broker = Broker::builder().idle_timeout(HOUR).manual_clock().start()?;
     /// let mut silent = Connector::from_url(&broker.url())?.open()?;
-    /// broker.advance(2 * HOUR); // after twice the time-out
+    /// broker.advance(2 * HOUR); // after twice the timeout
     /// let error = silent.round_trip().unwrap_err();
     /// assert_eq!(error.condition(), Some("amqp:resource-limit-exceeded"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -86,7 +86,8 @@ impl Group {
         self.iter().try_for_each(Broker::launch)
     }
 
-    /// Stops one at once, without a word to its clients. What it stores it keeps.
+    /// Ends one at once, without a word to its clients: see [`Broker::crash`]. What it stores it keeps, and [`Group::start`] starts
+    /// it again.
     ///
     /// # Errors
     /// When its port cannot be held for it.
@@ -95,11 +96,12 @@ impl Group {
         self[index].hold()
     }
 
-    /// Stops one with a close for each of its clients. What it stores it keeps.
+    /// Ends one with a close for each of its clients: see [`Broker::stop`]. What it stores it keeps, and [`Group::start`] starts
+    /// it again.
     ///
     /// # Errors
     /// When its port cannot be held for it.
-    pub fn stop_clean(&self, index: usize) -> io::Result<()> {
+    pub fn stop(&self, index: usize) -> io::Result<()> {
         self[index].halt(Ending::Clean);
         self[index].hold()
     }

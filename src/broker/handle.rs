@@ -14,9 +14,9 @@ use crate::counts::Counts;
 use crate::event::{ConnectionId, Text};
 use crate::event_loop::{AtWork, Command, EventLoop, Shared};
 use crate::hooks::{Admission, Verdict};
-use crate::protocol::{Outcome, Seen};
+use crate::protocol::{MessageRecord, Outcome};
 use crate::recorder::TraceEvent;
-use crate::snapshot::{Connection, Link, Route};
+use crate::snapshot::{AddressInfo, Connection, Link};
 
 /// The node that an address names, as on the wire: see [`node_at`].
 pub(super) fn node(address: &str) -> String {
@@ -29,7 +29,7 @@ pub(super) fn node(address: &str) -> String {
 /// | to | there is |
 /// |---|---|
 /// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs) |
-/// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`routes`](Handle::routes), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
+/// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`addresses`](Handle::addresses), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
 /// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_stage`](Handle::wait_for_stage), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
 /// | put in and take out | [`inject`](Handle::inject), [`purge`](Handle::purge) |
 /// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |
@@ -38,10 +38,10 @@ pub(super) fn node(address: &str) -> String {
 /// | own the time | [`advance`](Handle::advance), [`now`](Handle::now), [`has_manual_clock`](Handle::has_manual_clock) |
 /// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
 /// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with) |
-/// | stop | [`stop`](Handle::stop), [`stop_clean`](Handle::stop_clean) |
+/// | end it | [`stop`](Handle::stop), [`crash`](Handle::crash) |
 ///
 /// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`]. What is
-/// shown (messages, links, routes) has the node's name.
+/// shown (messages, links, addresses) has the node's name.
 ///
 /// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
 /// broker that has stopped still answers what happened.
@@ -93,14 +93,18 @@ impl Handle {
         self.shared.counts()
     }
 
-    /// Tells the broker to stop at once, and returns without waiting for it.
-    pub fn stop(&self) {
-        self.send(Command::Stop);
+    /// Tells the broker to end at once, without a word to its clients: see [`Broker::crash`](crate::Broker::crash). Returns without
+    /// waiting for it. [`Broker::restart`](crate::Broker::restart) starts it again; what [`Bound::run`](crate::Bound::run) served
+    /// cannot be.
+    pub fn crash(&self) {
+        self.send(Command::Crash);
     }
 
-    /// Tells the broker to close its connections and stop, and returns without waiting for it.
-    pub fn stop_clean(&self) {
-        self.send(Command::StopClean);
+    /// Tells the broker to close every connection as its protocol does, and to end then: see
+    /// [`Broker::stop`](crate::Broker::stop). Returns without waiting for it. Whether the broker can be started again: see
+    /// [`Handle::crash`].
+    pub fn stop(&self) {
+        self.send(Command::Stop);
     }
 
     fn send(&self, command: Command) {
@@ -163,10 +167,10 @@ impl Handle {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn messages(&self, address: &str) -> Vec<Seen> {
+    pub fn messages(&self, address: &str) -> Vec<MessageRecord> {
         let address = node(address);
         let records = self.ask(move |event_loop| event_loop.recorder().messages(&address));
-        records.into_iter().map(Seen::from).collect()
+        records.into_iter().map(MessageRecord::from).collect()
     }
 
     /// The messages of all addresses that are in the log, oldest first: see [`Handle::messages`].
@@ -176,15 +180,15 @@ impl Handle {
     /// # let broker = Broker::start()?;
     /// broker.inject("queue.orders", Message::text("one coffee"));
     /// broker.inject("queue.order", Message::text("one tea"));
-    /// let addresses: Vec<String> = broker.all_messages().into_iter().map(|seen| seen.address).collect();
+    /// let addresses: Vec<String> = broker.all_messages().into_iter().map(|record| record.address).collect();
     /// assert_eq!(addresses, ["queue.orders", "queue.order"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn all_messages(&self) -> Vec<Seen> {
+    pub fn all_messages(&self) -> Vec<MessageRecord> {
         let records = self.ask(|event_loop| event_loop.recorder().all_messages());
-        records.into_iter().map(Seen::from).collect()
+        records.into_iter().map(MessageRecord::from).collect()
     }
 
     /// Takes the messages of an address out of the log and returns them: asked again, only what has come since is there, and
@@ -202,13 +206,13 @@ impl Handle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn take_messages(&self, address: &str) -> Vec<Seen> {
+    pub fn take_messages(&self, address: &str) -> Vec<MessageRecord> {
         let address = node(address);
         let records = self.ask(move |event_loop| {
             let arrived = event_loop.router().arrived_at(&address);
             event_loop.recorder().take_messages(&address, arrived)
         });
-        records.into_iter().map(Seen::from).collect()
+        records.into_iter().map(MessageRecord::from).collect()
     }
 
     /// Messages that fell out of the log to make room for others, and that nobody had taken.
@@ -259,15 +263,15 @@ impl Handle {
     /// # use fakebroker::{Broker, Distribution, Message};
     /// # let broker = Broker::start()?;
     /// broker.inject("queue.orders", Message::text("one coffee"));
-    /// let [route] = &broker.routes()[..] else { panic!("one address expected") };
-    /// assert_eq!((route.address.as_str(), route.distribution), ("queue.orders", Distribution::Queue));
-    /// assert_eq!((route.receivers, route.waiting), (0, 1));
+    /// let [info] = &broker.addresses()[..] else { panic!("one address expected") };
+    /// assert_eq!((info.address.as_str(), info.distribution), ("queue.orders", Distribution::Queue));
+    /// assert_eq!((info.receivers, info.waiting), (0, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn routes(&self) -> Vec<Route> {
-        self.ask(|event_loop| event_loop.router().routes())
+    pub fn addresses(&self) -> Vec<AddressInfo> {
+        self.ask(|event_loop| event_loop.router().addresses())
     }
 
     /// Messages that wait at an address. Those that a receiver has and has not settled are not among them, nor are copies of
@@ -362,8 +366,8 @@ impl Handle {
     /// # let broker = Broker::start()?;
     /// broker.pause();
     /// // The operating system accepts the connection; then there is silence.
-    /// let impatient = Connector::from_url(&broker.url())?.time_out(Duration::from_millis(20));
-    /// assert!(impatient.open().unwrap_err().is_time_out());
+    /// let impatient = Connector::from_url(&broker.url())?.timeout(Duration::from_millis(20));
+    /// assert!(impatient.open().unwrap_err().is_timeout());
     /// broker.resume();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -520,7 +524,7 @@ impl Handle {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
-    pub fn on_message(&self, hook: impl FnMut(&Seen) -> Verdict + Send + 'static) {
+    pub fn on_message(&self, hook: impl FnMut(&MessageRecord) -> Verdict + Send + 'static) {
         self.ask(|event_loop| event_loop.hooks().on_message = Some(Box::new(hook)));
     }
 

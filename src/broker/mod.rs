@@ -38,8 +38,9 @@ pub use waiting::{Situation, WaitError};
 /// A running broker.
 ///
 /// It serves its clients on a thread of its own; nothing that is called here waits for a client unless its name says so.
-/// Dropping it stops it, as [`Broker::stop`] does. All that a [`Handle`] can do it can do too, and from several threads; its own
-/// [`stop`](Broker::stop) and [`stop_clean`](Broker::stop_clean) wait until the broker has stopped, those of a handle do not.
+/// Two verbs end a broker, here and on [`Handle`] and [`Group`]: `stop` closes every connection in its protocol's own way first,
+/// `crash` ends at once without a word. Dropping a broker crashes it. All that a [`Handle`] can do it can do too, and from several
+/// threads; its own [`stop`](Broker::stop) and [`crash`](Broker::crash) wait until the broker has ended, those of a handle do not.
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -78,9 +79,9 @@ impl Running {
 /// How a broker goes down: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// At once: sockets are closed without a word.
+    /// At once, without a word: as [`Broker::crash`].
     Crash,
-    /// With a close for every connection: see [`Broker::stop_clean`].
+    /// With a close for every connection: as [`Broker::stop`].
     Clean,
 }
 
@@ -123,29 +124,32 @@ impl Broker {
         self.handle.clone()
     }
 
-    /// Stops at once, like a crash: sockets are closed without a word. Returns when the thread has ended and the port is free.
-    /// Does nothing if it has stopped already. What happened can still be asked for, and [`Broker::restart`] starts it again.
+    /// Ends at once: sockets are closed without a word. Returns when the thread has ended and the port is free. Does nothing if
+    /// the broker has ended already. What happened can still be asked for, and [`Broker::restart`] starts it again.
     ///
     /// # Panics
     /// When a hook has panicked, with what it said: see [`Handle::verify`]. Not while the thread panics already.
     #[track_caller]
-    pub fn stop(&self) {
+    pub fn crash(&self) {
         self.halt(Ending::Crash);
         self.tell_panics();
     }
 
     /// Closes every connection as its protocol does (`amqp:connection:forced`) and waits for the clients' answers, but no
-    /// longer than [`Builder::linger`]; then stops. Returns when the thread has ended and the port is free.
+    /// longer than [`Builder::linger`]; then ends. Returns when the thread has ended and the port is free. What happened can
+    /// still be asked for, and [`Broker::restart`] starts it again. A [`crash`](Broker::crash) from another thread meanwhile
+    /// cuts it short.
     ///
     /// # Panics
-    /// As [`Broker::stop`] does.
+    /// As [`Broker::crash`] does.
     #[track_caller]
-    pub fn stop_clean(&self) {
+    pub fn stop(&self) {
         self.halt(Ending::Clean);
         self.tell_panics();
     }
 
-    /// Stops, if it runs, and starts again on the same port. When this returns, clients can connect. Counters, log, trace and
+    /// Ends, if it runs, as [`Ending`] says, and starts again on the same port.
+    /// When this returns, clients can connect. Counters, log, trace and
     /// hooks go on; nobody is connected; what was stored is there again or gone, as [`Queues`] says.
     ///
     /// ```
@@ -177,10 +181,13 @@ impl Broker {
     /// Ends the thread, and waits until it has.
     #[track_caller]
     fn halt(&self, ending: Ending) {
-        self.handle.refuse_from_hook("stop");
+        self.handle.refuse_from_hook(match ending {
+            Ending::Crash => "crash",
+            Ending::Clean => "stop",
+        });
         let tell = || match ending {
-            Ending::Crash => self.handle.stop(),
-            Ending::Clean => self.handle.stop_clean(),
+            Ending::Crash => self.handle.crash(),
+            Ending::Clean => self.handle.stop(),
         };
         // Even while somebody else waits for a clean end: that cuts it short.
         tell();
@@ -258,7 +265,7 @@ impl Drop for Broker {
         // From a hook there is no waiting; its thread ends when it can.
         if AtWork::is_for(&self.handle.shared) {
             self.handle.clear_hooks_later();
-            return self.handle.stop();
+            return self.handle.crash();
         }
         self.halt(Ending::Crash);
         let_go_of_hooks(&self.handle.shared);
@@ -350,7 +357,7 @@ impl Bound {
         Ok(broker)
     }
 
-    /// Listens, and serves on the caller's thread until a [`Handle`] stops it.
+    /// Listens, and serves on the caller's thread until a [`Handle`] ends it. What has run so cannot be started again.
     ///
     /// # Errors
     /// When listening or polling fails.

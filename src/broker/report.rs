@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::panic::Location;
 
 use super::Handle;
-use crate::protocol::Party;
-use crate::recorder::{MessageRecord, MessageState};
+use crate::protocol::LinkName;
+use crate::recorder::{LoggedMessage, LoggedState};
 use crate::snapshot::{Connection, Link, Violation};
 
 /// What [`Handle::verify_with`] looks for beside what [`Handle::verify`] does.
@@ -40,7 +40,7 @@ pub struct Dropped {
     /// Where it was sent.
     pub address: String,
     /// Who sent it. None for one that the test put in itself.
-    pub sender: Option<Party>,
+    pub sender: Option<LinkName>,
     /// Why nobody got it.
     pub why: String,
 }
@@ -55,14 +55,14 @@ impl fmt::Display for Dropped {
     }
 }
 
-impl From<MessageRecord> for Dropped {
-    fn from(record: MessageRecord) -> Dropped {
+impl From<LoggedMessage> for Dropped {
+    fn from(record: LoggedMessage) -> Dropped {
         Dropped {
             number: record.number,
             address: record.address.as_ref().to_owned(),
-            sender: record.from.map(Party::from),
+            sender: record.from.map(LinkName::from),
             why: match record.state {
-                MessageState::Dropped(why) => why.as_ref().to_owned(),
+                LoggedState::Dropped(why) => why.as_ref().to_owned(),
                 _ => String::new(),
             },
         }

@@ -10,9 +10,9 @@ use super::Handle;
 use crate::clock::{bounded, system_now};
 use crate::counts::Counts;
 use crate::event_loop::EventLoop;
-use crate::protocol::Seen;
+use crate::protocol::MessageRecord;
 use crate::recorder::{Stage, TraceEvent};
-use crate::snapshot::{Connection, Link, Route};
+use crate::snapshot::{AddressInfo, Connection, Link};
 
 /// Lines of the trace that an error shows.
 const SHOWN_EVENTS: usize = 20;
@@ -51,7 +51,7 @@ pub struct Situation {
     /// Who was attached where.
     pub links: Vec<Link>,
     /// What waited where.
-    pub routes: Vec<Route>,
+    pub addresses: Vec<AddressInfo>,
     /// The last lines of the trace.
     pub events: Vec<TraceEvent>,
     /// Hooks that have panicked, with what they said.
@@ -89,7 +89,7 @@ impl fmt::Display for WaitError {
         write!(f, "\n  counters: {}", if counts.is_empty() { "all 0".into() } else { counts.join(", ") })?;
         list(f, "connections", &self.connections)?;
         list(f, "links", &self.links)?;
-        list(f, "addresses", &self.routes)?;
+        list(f, "addresses", &self.addresses)?;
         list(f, "last events", &self.events)
     }
 }
@@ -173,7 +173,12 @@ impl Handle {
     /// # Errors
     /// See [`Handle::wait_for`].
     #[track_caller]
-    pub fn wait_for_messages(&self, timeout: Duration, address: &str, count: u64) -> Result<Vec<Seen>, WaitError> {
+    pub fn wait_for_messages(
+        &self,
+        timeout: Duration,
+        address: &str,
+        count: u64,
+    ) -> Result<Vec<MessageRecord>, WaitError> {
         self.wait_for_stage(timeout, address, count, Stage::Arrived)
     }
 
@@ -205,7 +210,7 @@ impl Handle {
         address: &str,
         count: u64,
         stage: Stage,
-    ) -> Result<Vec<Seen>, WaitError> {
+    ) -> Result<Vec<MessageRecord>, WaitError> {
         let verb = match stage {
             Stage::Arrived => "to arrive for",
             Stage::Delivered => "to be delivered from",
@@ -218,7 +223,7 @@ impl Handle {
             let recorder = event_loop.recorder();
             (recorder.come_to(&asked, stage, arrived) >= count).then(|| recorder.messages(&asked))
         })?;
-        Ok(records.into_iter().map(Seen::from).collect())
+        Ok(records.into_iter().map(MessageRecord::from).collect())
     }
 
     /// Waits until exactly so many clients are connected and their connections open. 0: until all have gone, before
@@ -326,7 +331,7 @@ impl Handle {
                 counts: event_loop.counts(),
                 connections: event_loop.connections(),
                 links: event_loop.links(),
-                routes: event_loop.router().routes(),
+                addresses: event_loop.router().addresses(),
                 events,
                 hook_panics: event_loop.hooks().tell(),
                 is_stopped,
@@ -343,7 +348,7 @@ impl WaitError {
             counts: Counts::default(),
             connections: Vec::new(),
             links: Vec::new(),
-            routes: Vec::new(),
+            addresses: Vec::new(),
             events: Vec::new(),
             hook_panics: Vec::new(),
             is_stopped: false,

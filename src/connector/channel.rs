@@ -56,7 +56,7 @@ pub struct Channel {
     /// For [`Channel::request`].
     pub(super) requesters: HashMap<Arc<str>, Sender>,
     pub(super) replies: Option<Receiver>,
-    /// A request has a time-out for all of its steps.
+    /// A request has a timeout for all of its steps.
     pub(super) limit: Option<(Instant, Duration)>,
     peer: Peer,
     opened: bool,
@@ -74,7 +74,7 @@ impl Channel {
     ) -> Result<Channel, Error> {
         let step = Step::OpenChannel;
         let now = Instant::now();
-        let deadline = after(now, connector.time_out_for(step));
+        let deadline = after(now, connector.timeout_for(step));
         let name = stream.peer_name().into();
         let hostname = Some(connector.hostname().into());
         // Time is kept here; the engine's own limit is for peers that nobody waits for.
@@ -121,7 +121,7 @@ impl Channel {
     /// took.
     ///
     /// # Errors
-    /// When the connection has failed, or no answer comes within the step's time-out.
+    /// When the connection has failed, or no answer comes within the step's timeout.
     pub fn round_trip(&mut self) -> Result<Duration, Error> {
         let step = Step::RoundTrip;
         let (began, deadline) = self.begin_step(step)?;
@@ -135,7 +135,7 @@ impl Channel {
     /// Closes, and waits for the peer to do so too.
     ///
     /// # Errors
-    /// When it had closed before, with its reason, or does not answer within the step's time-out. The socket is closed
+    /// When it had closed before, with its reason, or does not answer within the step's timeout. The socket is closed
     /// anyway.
     pub fn disconnect(mut self) -> Result<(), Error> {
         let step = Step::Disconnect;
@@ -153,7 +153,7 @@ impl Channel {
             return Err(Error::new(step, dead.again()));
         }
         let now = Instant::now();
-        let deadline = after(now, self.connector.time_out_for(step));
+        let deadline = after(now, self.connector.timeout_for(step));
         Ok((now, self.limit.map_or(deadline, |(limit, _)| limit.min(deadline))))
     }
 
@@ -175,9 +175,9 @@ impl Channel {
         if let Some(result) = self.wait(step, deadline, done)? {
             return Ok(result);
         }
-        let limited = self.limit.filter(|(limit, _)| *limit == deadline).map(|(_, time_out)| time_out);
-        let time_out = limited.unwrap_or_else(|| self.connector.time_out_for(step));
-        Err(Error::new(step, ErrorKind::TimedOut(time_out)))
+        let limited = self.limit.filter(|(limit, _)| *limit == deadline).map(|(_, timeout)| timeout);
+        let timeout = limited.unwrap_or_else(|| self.connector.timeout_for(step));
+        Err(Error::new(step, ErrorKind::TimedOut(timeout)))
     }
 
     /// Lets the connection work until `done` has something, which is asked after everything that the peer did. None when time

@@ -128,7 +128,7 @@ impl Error {
 
     /// Whether time was up.
     #[must_use]
-    pub fn is_time_out(&self) -> bool {
+    pub fn is_timeout(&self) -> bool {
         matches!(*self.kind, ErrorKind::TimedOut(_))
     }
 

@@ -1,6 +1,6 @@
 //! The connector: a blocking AMQP 1.0 client for tests and small programs, on the same protocol engine as the broker.
 //!
-//! One thread, the caller's; no call waits longer than its time-out. Connecting has three steps, each of which can be taken
+//! One thread, the caller's; no call waits longer than its timeout. Connecting has three steps, each of which can be taken
 //! and can fail on its own: [`Connector::connect`], [`Connected::authenticate`], [`Authenticated::open_channel`];
 //! [`Connector::open`] takes all three. What comes out is a [`Channel`], which sends and receives on links.
 //!
@@ -27,7 +27,7 @@
 //! that one thing happens at a time. A channel can be moved to another thread; threads that send and receive at once take one
 //! each.
 //!
-//! Nothing happens between calls. A peer that wants to hear something now and then (its idle time-out) hears it while a call
+//! Nothing happens between calls. A peer that wants to hear something now and then (its idle timeout) hears it while a call
 //! waits; a channel that is left alone for longer is closed by such a peer. [`Channel::round_trip`] is something to say.
 //!
 //! It speaks to any AMQP 1.0 peer. There is no TLS, and a PLAIN password crosses the socket as it is.
@@ -64,8 +64,8 @@ pub use steps::{Authenticated, Connected};
 ///     .port(broker.addr().port())
 ///     .user("joe")
 ///     .password("secret")
-///     .time_out(Duration::from_secs(5))
-///     .time_out_of(Step::Connect, Duration::from_secs(1));
+///     .timeout(Duration::from_secs(5))
+///     .timeout_of(Step::Connect, Duration::from_secs(1));
 ///
 /// let connected = connector.connect()?;
 /// let authenticated = connected.authenticate()?;
@@ -84,9 +84,9 @@ pub struct Connector {
     virtual_host: Option<String>,
     container_id: Option<String>,
     sasl: bool,
-    idle_time_out: Option<Duration>,
-    time_out: Duration,
-    time_outs: Vec<(Step, Duration)>,
+    idle_timeout: Option<Duration>,
+    timeout: Duration,
+    timeouts: Vec<(Step, Duration)>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -119,9 +119,9 @@ impl Connector {
             virtual_host: None,
             container_id: None,
             sasl: true,
-            idle_time_out: None,
-            time_out: Duration::from_secs(10),
-            time_outs: Vec::new(),
+            idle_timeout: None,
+            timeout: Duration::from_secs(10),
+            timeouts: Vec::new(),
         }
     }
 
@@ -169,23 +169,23 @@ impl Connector {
     }
 
     /// The peer has to say something within this time, or the connection is closed. Zero: off. Default: off.
-    pub fn idle_time_out(mut self, idle_time_out: Duration) -> Connector {
-        self.idle_time_out = (!idle_time_out.is_zero()).then_some(idle_time_out.min(FAR));
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Connector {
+        self.idle_timeout = (!idle_timeout.is_zero()).then_some(idle_timeout.min(FAR));
         self
     }
 
     /// How long each step may take. Default: 10 s.
-    pub fn time_out(mut self, time_out: Duration) -> Connector {
-        self.time_out = time_out;
-        self.time_outs.clear();
+    pub fn timeout(mut self, timeout: Duration) -> Connector {
+        self.timeout = timeout;
+        self.timeouts.clear();
         self
     }
 
-    /// How long one of the steps may take. [`Step::Receive`] and [`Step::Request`] have a time-out with each call instead.
+    /// How long one of the steps may take. [`Step::Receive`] and [`Step::Request`] have a timeout with each call instead.
     /// Looking up a host's name is part of [`Step::Connect`], but takes as long as the system takes for it.
-    pub fn time_out_of(mut self, step: Step, time_out: Duration) -> Connector {
-        self.time_outs.retain(|(known, _)| *known != step);
-        self.time_outs.push((step, time_out));
+    pub fn timeout_of(mut self, step: Step, timeout: Duration) -> Connector {
+        self.timeouts.retain(|(known, _)| *known != step);
+        self.timeouts.push((step, timeout));
         self
     }
 
@@ -207,8 +207,8 @@ impl Connector {
         self.connect()?.authenticate()?.open_channel()
     }
 
-    fn time_out_for(&self, step: Step) -> Duration {
-        self.time_outs.iter().find(|(known, _)| *known == step).map_or(self.time_out, |(_, time_out)| *time_out)
+    fn timeout_for(&self, step: Step) -> Duration {
+        self.timeouts.iter().find(|(known, _)| *known == step).map_or(self.timeout, |(_, timeout)| *timeout)
     }
 }
 

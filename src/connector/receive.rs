@@ -55,14 +55,14 @@ pub struct Modification {
 }
 
 impl Channel {
-    /// The next delivery of a link. None if there is none within `time_out`; with [`Duration::ZERO`] only what has come by
+    /// The next delivery of a link. None if there is none within `timeout`; with [`Duration::ZERO`] only what has come by
     /// now counts.
     ///
     /// # Errors
     /// When link or connection have ended. A message that cannot be decoded is rejected with `amqp:decode-error`, and is an
     /// error ([`ErrorKind::Protocol`]) that concerns nothing else.
-    pub fn receive(&mut self, receiver: &Receiver, time_out: Duration) -> Result<Option<Delivery>, Error> {
-        self.receive_by(Step::Receive, receiver, after(Instant::now(), time_out))
+    pub fn receive(&mut self, receiver: &Receiver, timeout: Duration) -> Result<Option<Delivery>, Error> {
+        self.receive_by(Step::Receive, receiver, after(Instant::now(), timeout))
     }
 
     pub(super) fn receive_by(
@@ -88,7 +88,7 @@ impl Channel {
             }
         };
         self.top_up(link);
-        self.flush(step, after(Instant::now(), self.connector.time_out_for(step)))?;
+        self.flush(step, after(Instant::now(), self.connector.timeout_for(step)))?;
         let Some(Arrived { delivery, settled, message }) = arrived else { return Ok(None) };
         match content::decode(&message.payload.contiguous()) {
             Ok(message) => Ok(Some(Delivery { channel: self.serial, link, delivery, settled, message })),
@@ -129,7 +129,7 @@ impl Channel {
     /// ```
     ///
     /// # Errors
-    /// When the peer does not say within the step's time-out that this was all, or when link or connection have ended.
+    /// When the peer does not say within the step's timeout that this was all, or when link or connection have ended.
     pub fn drain(&mut self, receiver: &Receiver) -> Result<usize, Error> {
         let step = Step::Drain;
         self.check_own(step, receiver.channel)?;

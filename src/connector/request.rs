@@ -43,16 +43,11 @@ impl Channel {
     /// ```
     ///
     /// # Errors
-    /// When the message is not accepted, no answer comes within `time_out`, the peer makes up no address (RabbitMQ 3
+    /// When the message is not accepted, no answer comes within `timeout`, the peer makes up no address (RabbitMQ 3
     /// does not), or the connection has ended.
-    pub fn request(
-        &mut self,
-        address: &str,
-        message: impl Into<Message>,
-        time_out: Duration,
-    ) -> Result<Message, Error> {
-        let deadline = after(Instant::now(), time_out);
-        self.limit = Some((deadline, time_out));
+    pub fn request(&mut self, address: &str, message: impl Into<Message>, timeout: Duration) -> Result<Message, Error> {
+        let deadline = after(Instant::now(), timeout);
+        self.limit = Some((deadline, timeout));
         let result = self.reply_link().and_then(|replies| {
             let answer = self.ask(address, message.into(), &replies, deadline);
             if matches!(answer, Ok(Some(_))) {
@@ -64,7 +59,7 @@ impl Channel {
             answer
         });
         self.limit = None;
-        result?.ok_or_else(|| Error::new(Step::Request, ErrorKind::TimedOut(time_out)))
+        result?.ok_or_else(|| Error::new(Step::Request, ErrorKind::TimedOut(timeout)))
     }
 
     fn reply_link(&mut self) -> Result<Receiver, Error> {

@@ -55,7 +55,7 @@ impl Channel {
     /// Sends a message and waits for its outcome. A text is a message too.
     ///
     /// # Errors
-    /// When the peer gives no credit or no outcome within the step's time-out, when the message is larger than it takes, or
+    /// When the peer gives no credit or no outcome within the step's timeout, when the message is larger than it takes, or
     /// when link or connection have ended. A message that was not accepted is no error here: see [`Outcome::accepted`].
     pub fn send(&mut self, sender: &Sender, message: impl Into<Message>) -> Result<Outcome, Error> {
         let (_, deadline) = self.begin_step(Step::Send)?;
@@ -110,7 +110,7 @@ impl Channel {
     /// Waits for the outcome of a message that was posted.
     ///
     /// # Errors
-    /// When none comes within the time-out of [`Step::Send`], or when link or connection have ended.
+    /// When none comes within the timeout of [`Step::Send`], or when link or connection have ended.
     pub fn outcome(&mut self, posted: Posted) -> Result<Outcome, Error> {
         self.check_own(Step::Send, posted.channel)?;
         let (_, deadline) = self.begin_step(Step::Send)?;
@@ -118,7 +118,7 @@ impl Channel {
     }
 
     /// Sends messages with at most `window` under way whose outcomes have not come, and gives all outcomes, in the order of the
-    /// messages. The time-out of [`Step::Send`] is for each.
+    /// messages. The timeout of [`Step::Send`] is for each.
     ///
     /// ```
     /// use fakebroker::{Broker, Outcome, connector::Connector};

@@ -29,10 +29,10 @@ pub struct Authenticated {
 }
 
 pub(super) fn connect(connector: &Connector) -> Result<Connected, Error> {
-    let deadline = after(Instant::now(), connector.time_out_for(Step::Connect));
+    let deadline = after(Instant::now(), connector.timeout_for(Step::Connect));
     let mut stream = Stream::connect(&connector.host, connector.port, deadline).map_err(|error| {
         let kind = match error.kind() {
-            std::io::ErrorKind::TimedOut => ErrorKind::TimedOut(connector.time_out_for(Step::Connect)),
+            std::io::ErrorKind::TimedOut => ErrorKind::TimedOut(connector.timeout_for(Step::Connect)),
             kind => {
                 let (host, port) = (&connector.host, connector.port);
                 ErrorKind::Io(std::io::Error::new(kind, format!("{host} port {port}: {error}")))
@@ -54,7 +54,7 @@ impl Connected {
     /// neither of the two (`sasl:mechanisms`).
     pub fn authenticate(mut self) -> Result<Authenticated, Error> {
         let step = Step::Authenticate;
-        let deadline = after(Instant::now(), self.connector.time_out_for(step));
+        let deadline = after(Instant::now(), self.connector.timeout_for(step));
         self.wait(step, deadline, |initiator| initiator.offered().is_some() || initiator.is_agreed())?;
         let mut mechanisms = Vec::new();
         if let Some(offered) = self.initiator.offered() {
@@ -88,11 +88,11 @@ impl Connected {
                 }
                 if !stream.write(deadline).map_err(ErrorKind::Io)? {
                     // A few bytes that nobody takes.
-                    return Err(ErrorKind::TimedOut(connector.time_out_for(step)));
+                    return Err(ErrorKind::TimedOut(connector.timeout_for(step)));
                 }
                 match stream.read(deadline).map_err(ErrorKind::Io)? {
                     Received::Bytes => {}
-                    Received::Nothing => return Err(ErrorKind::TimedOut(connector.time_out_for(step))),
+                    Received::Nothing => return Err(ErrorKind::TimedOut(connector.timeout_for(step))),
                     Received::End => ended = true,
                 }
             }
@@ -129,9 +129,9 @@ fn engine_config(connector: &Connector) -> EngineConfig {
     });
     EngineConfig {
         container_id,
-        idle_time_out: connector.idle_time_out,
-        handshake_time_out: connector.time_out_for(Step::OpenChannel).min(FAR),
-        linger: connector.time_out_for(Step::Disconnect).min(FAR),
+        idle_timeout: connector.idle_timeout,
+        handshake_timeout: connector.timeout_for(Step::OpenChannel).min(FAR),
+        linger: connector.timeout_for(Step::Disconnect).min(FAR),
         ..Config::default().engine
     }
 }

@@ -88,7 +88,7 @@ impl Stream {
                     self.patience = MIN_PATIENCE;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_time_out(&error) => {
+                Err(error) if is_timeout(&error) => {
                     self.patience = (self.patience * 2).min(MAX_PATIENCE);
                     return Ok(false);
                 }
@@ -108,7 +108,7 @@ impl Stream {
                 self.socket.set_nonblocking(false)?;
                 result
             } else {
-                // No time-out is shorter than a millisecond everywhere.
+                // No timeout is shorter than a millisecond everywhere.
                 self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
                 self.socket.read(&mut self.buffer)
             };
@@ -120,7 +120,7 @@ impl Stream {
                     return Ok(Received::Bytes);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_time_out(&error) => return Ok(Received::Nothing),
+                Err(error) if is_timeout(&error) => return Ok(Received::Nothing),
                 Err(error) => return Err(error),
             }
         }
@@ -128,6 +128,6 @@ impl Stream {
 }
 
 /// What a socket says when its time is up differs between systems.
-fn is_time_out(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -9,7 +9,7 @@ use crate::message::Message;
 
 /// One end of a link, as a reader knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Party {
+pub(crate) struct NamedLink {
     pub(crate) link: LinkKey,
     /// What its peer calls it.
     pub(crate) name: Arc<str>,
@@ -19,11 +19,11 @@ pub(crate) struct Party {
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     /// It arrived for an address.
-    Arrived { number: u64, from: Option<Party>, address: Arc<str>, settled: bool, message: Message },
+    Arrived { number: u64, from: Option<NamedLink>, address: Arc<str>, settled: bool, message: Message },
     /// It waits at its address.
     Waits { number: u64, address: Arc<str> },
     /// It was handed to a consumer.
-    Forwarded { number: u64, to: Party, address: Arc<str> },
+    Forwarded { number: u64, to: NamedLink, address: Arc<str> },
     /// Nobody gets it.
     Dropped { number: u64, address: Arc<str>, why: Arc<str> },
     /// A copy of it that waited for one consumer is lost.
@@ -33,5 +33,5 @@ pub(crate) enum Record {
     /// Its sender was given an outcome.
     Told { number: u64, outcome: Outcome },
     /// A consumer gave an outcome.
-    Answered { number: u64, by: Party, outcome: Outcome },
+    Answered { number: u64, by: NamedLink, outcome: Outcome },
 }

@@ -9,10 +9,10 @@ const TURN_COMMANDS: usize = 64;
 
 /// A command of a handle.
 pub(crate) enum Command {
-    /// Stops at once, like a crash.
+    /// Ends at once.
+    Crash,
+    /// Ends after a close for every connection.
     Stop,
-    /// Stops after a close for every connection.
-    StopClean,
     /// Calls this.
     Do(Box<dyn FnOnce(&mut EventLoop) + Send>),
 }
@@ -28,8 +28,8 @@ impl EventLoop {
             }
             let Ok(command) = self.commands.try_recv() else { return };
             match command {
-                Command::Stop => self.stop = Stop::Now,
-                Command::StopClean => self.stop_clean(),
+                Command::Crash => self.stop = Stop::Now,
+                Command::Stop => self.close_and_stop(),
                 Command::Do(question) => {
                     question(self);
                     self.apply_effects();
@@ -60,7 +60,7 @@ impl EventLoop {
         answer
     }
 
-    fn stop_clean(&mut self) {
+    fn close_and_stop(&mut self) {
         if self.stop != Stop::No {
             return;
         }

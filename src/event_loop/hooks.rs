@@ -10,8 +10,8 @@ use crate::event::{
 };
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
 use crate::message::Message;
-use crate::protocol::Seen;
-use crate::recorder::{LinkName, MessageRecord};
+use crate::protocol::MessageRecord;
+use crate::recorder::{LoggedLink, LoggedMessage};
 use crate::router::Router;
 use crate::snapshot::{Link, Role};
 use crate::timers::Timers;
@@ -76,11 +76,11 @@ impl EventLoop {
         debug_assert_eq!(run.arrivals.len(), 1, "each message is judged before the next is read");
         let Some(Arrival { delivery, message }) = run.arrivals.first() else { return };
         let link = LinkKey { connection: key, link: *link };
-        let (party, address) = self.router.passage(link, to, message);
+        let (sender, address) = self.router.passage(link, to, message);
         let number = self.router.next_number();
-        let party = party.map(LinkName::from);
-        let seen = Seen::from(MessageRecord::preview(number, party, &address, delivery.is_none(), message));
-        let verdict = self.asked(key, |hooks| hooks.message(&seen));
+        let sender = sender.map(LoggedLink::from);
+        let record = MessageRecord::from(LoggedMessage::preview(number, sender, &address, delivery.is_none(), message));
+        let verdict = self.asked(key, |hooks| hooks.message(&record));
         let judged = verdict.map_or(Judged::Forward, Judged::from);
         if judged == Judged::Forward {
             return self.router.messages(key, &event, run);

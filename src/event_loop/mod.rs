@@ -77,7 +77,7 @@ use reports::Reports;
 /// What a timer is for.
 #[derive(Debug)]
 enum Wake {
-    /// A deadline of a connection: heartbeat, idle time-out, handshake, linger.
+    /// A deadline of a connection: heartbeat, idle timeout, handshake, linger.
     Connection(ConnectionKey),
     /// Accepting again.
     Listeners,

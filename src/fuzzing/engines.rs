@@ -117,9 +117,9 @@ fn run(input: &[u8], handshake: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) {
     harness.disconnect(peer);
 
     // What the peer has left to others stays, until somebody wants it gone.
-    for route in harness.router.routes() {
-        if !Good::owns(&route.address) {
-            harness.router.purge(&route.address);
+    for info in harness.router.addresses() {
+        if !Good::owns(&info.address) {
+            harness.router.purge(&info.address);
         }
     }
     assert_eq!(harness.audit(), before, "as it was before the peer came");
@@ -132,7 +132,7 @@ fn run(input: &[u8], handshake: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) {
     harness.router.undeclare_all();
     harness.router.purge_all();
     assert_eq!(harness.audit(), crate::router::Audit::default());
-    assert!(harness.router.routes().is_empty(), "{:?}", harness.router.routes());
+    assert!(harness.router.addresses().is_empty(), "{:?}", harness.router.addresses());
     assert!(harness.router.poll_effect().is_none());
 }
 

@@ -63,7 +63,7 @@ fn describe_unknown(piece: &[u8], len: usize) -> FrameText {
 
 impl Frontend {
     pub(crate) fn new(config: Arc<EngineConfig>, budget: Budget, name: Arc<str>, now: Instant) -> Frontend {
-        let until = now + config.handshake_time_out;
+        let until = now + config.handshake_timeout;
         Frontend { config, budget, name, engine: Engine::AwaitHeader { until }, breach: None, notes: Vec::new() }
     }
 

@@ -5,13 +5,13 @@
 //! |---|---|
 //! | `frontend.rs` | which protocol is this: one enum over the engines |
 //! | `translation.rs` | a message of one protocol in the words of the other |
-//! | `seen.rs` | a message of the log, read for people |
+//! | `message_record.rs` | a message of the log, read for people |
 
 mod frontend;
-mod seen;
+mod message_record;
 mod translation;
 
 pub(crate) use frontend::{Frontend, head_reader};
-pub use seen::{Fate, Outcome, Party, Receipt, Seen};
+pub use message_record::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 #[cfg(any(test, fuzzing))]
 pub(crate) use translation::translated;

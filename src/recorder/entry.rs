@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::messages::LinkName;
+use super::messages::LoggedLink;
 use super::trace_event::TraceKind;
 use crate::event::ConnectionId;
 use crate::tap::{Direction, FrameReader, FrameText};
@@ -13,7 +13,7 @@ use crate::tap::{Direction, FrameReader, FrameText};
 /// What the router decided about a message.
 #[derive(Clone, Debug)]
 pub(super) enum Decision {
-    Forwarded { number: u64, to: LinkName, address: Arc<str> },
+    Forwarded { number: u64, to: LoggedLink, address: Arc<str> },
     Waits { number: u64, address: Arc<str> },
     Dropped { number: u64, address: Arc<str>, why: Arc<str> },
     Ruled { number: u64, address: Arc<str>, what: &'static str },

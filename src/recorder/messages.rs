@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ConnectionId, Outcome, Party};
+use crate::event::{ConnectionId, NamedLink, Outcome};
 use crate::message::{Encoding, Message, Payload};
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
@@ -18,19 +18,19 @@ const MAX_RECEIPTS: usize = 1000;
 
 /// One end of a link, by the names that it has for those who look on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LinkName {
+pub(crate) struct LoggedLink {
     pub(crate) connection: ConnectionId,
     /// What the peer calls the link.
     pub(crate) link: Arc<str>,
 }
 
-impl From<Party> for LinkName {
-    fn from(Party { link, name }: Party) -> LinkName {
-        LinkName { connection: ConnectionId::of(link.connection), link: name }
+impl From<NamedLink> for LoggedLink {
+    fn from(NamedLink { link, name }: NamedLink) -> LoggedLink {
+        LoggedLink { connection: ConnectionId::of(link.connection), link: name }
     }
 }
 
-impl fmt::Display for LinkName {
+impl fmt::Display for LoggedLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of {}", self.link, self.connection)
     }
@@ -38,7 +38,7 @@ impl fmt::Display for LinkName {
 
 /// What was done with a message so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum MessageState {
+pub(crate) enum LoggedState {
     #[default]
     Undecided,
     Waiting,
@@ -65,38 +65,38 @@ pub enum Stage {
 
 /// A message of the log as it is handed out: what the log knows of it, its bytes unread.
 #[derive(Clone, Debug)]
-pub(crate) struct MessageRecord {
+pub(crate) struct LoggedMessage {
     pub(crate) number: u64,
     /// The sender. None if the test put the message in.
-    pub(crate) from: Option<LinkName>,
+    pub(crate) from: Option<LoggedLink>,
     pub(crate) address: Arc<str>,
     pub(crate) settled: bool,
     pub(crate) encoding: Encoding,
     pub(crate) payload: Bytes,
-    pub(crate) state: MessageState,
+    pub(crate) state: LoggedState,
     /// What the sender was told.
     pub(crate) outcome: Option<Outcome>,
     /// One entry for each delivery, with the answer to it.
-    pub(crate) receivers: Vec<(LinkName, Option<Outcome>)>,
+    pub(crate) receivers: Vec<(LoggedLink, Option<Outcome>)>,
 }
 
-impl MessageRecord {
+impl LoggedMessage {
     /// A message that is not in the log yet.
     pub(crate) fn preview(
         number: u64,
-        from: Option<LinkName>,
+        from: Option<LoggedLink>,
         address: &str,
         settled: bool,
         message: &Message,
-    ) -> MessageRecord {
-        MessageRecord {
+    ) -> LoggedMessage {
+        LoggedMessage {
             number,
             from,
             address: address.into(),
             settled,
             encoding: message.encoding,
             payload: message.payload.contiguous(),
-            state: MessageState::Undecided,
+            state: LoggedState::Undecided,
             outcome: None,
             receivers: Vec::new(),
         }
@@ -109,7 +109,7 @@ struct Entry {
     taken: bool,
     /// Whether it was stored, sent out or decided, whatever became of it later.
     kept: bool,
-    from: Option<LinkName>,
+    from: Option<LoggedLink>,
     /// There once the entry is in use.
     address: Option<Arc<str>>,
     settled: bool,
@@ -117,11 +117,11 @@ struct Entry {
     /// Its payload; in `large` instead if it is large.
     small: Vec<u8>,
     large: Option<Payload>,
-    state: MessageState,
+    state: LoggedState,
     /// Copies of it that wait.
     waiting: usize,
     outcome: Option<Outcome>,
-    receivers: Vec<(LinkName, Option<Outcome>)>,
+    receivers: Vec<(LoggedLink, Option<Outcome>)>,
 }
 
 impl Entry {
@@ -158,7 +158,7 @@ impl Messages {
     pub(super) fn add(
         &mut self,
         number: u64,
-        from: Option<LinkName>,
+        from: Option<LoggedLink>,
         address: Arc<str>,
         settled: bool,
         message: Message,
@@ -194,7 +194,7 @@ impl Messages {
         entry.address = Some(address);
         entry.settled = settled;
         entry.encoding = encoding;
-        entry.state = MessageState::Undecided;
+        entry.state = LoggedState::Undecided;
         entry.waiting = 0;
         entry.outcome = None;
     }
@@ -217,8 +217,8 @@ impl Messages {
         if let Some(entry) = self.entry(number) {
             entry.kept = true;
             entry.waiting += 1;
-            if matches!(entry.state, MessageState::Undecided) {
-                entry.state = MessageState::Waiting;
+            if matches!(entry.state, LoggedState::Undecided) {
+                entry.state = LoggedState::Waiting;
             }
         }
     }
@@ -227,13 +227,13 @@ impl Messages {
     pub(super) fn lost(&mut self, number: u64) -> bool {
         let Some(entry) = self.entry(number) else { return false };
         entry.waiting = entry.waiting.saturating_sub(1);
-        entry.waiting == 0 && matches!(entry.state, MessageState::Waiting)
+        entry.waiting == 0 && matches!(entry.state, LoggedState::Waiting)
     }
 
-    pub(super) fn forwarded(&mut self, number: u64, to: LinkName) {
+    pub(super) fn forwarded(&mut self, number: u64, to: LoggedLink) {
         if let Some(entry) = self.entry(number) {
             entry.kept = true;
-            entry.state = MessageState::Forwarded;
+            entry.state = LoggedState::Forwarded;
             entry.waiting = entry.waiting.saturating_sub(1);
             if entry.receivers.len() < MAX_RECEIPTS {
                 entry.receivers.push((to, None));
@@ -243,14 +243,14 @@ impl Messages {
 
     pub(super) fn dropped(&mut self, number: u64, why: &Arc<str>) {
         if let Some(entry) = self.entry(number) {
-            entry.state = MessageState::Dropped(why.clone());
+            entry.state = LoggedState::Dropped(why.clone());
         }
     }
 
     pub(super) fn ruled(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
             entry.kept = true;
-            entry.state = MessageState::Ruled;
+            entry.state = LoggedState::Ruled;
         }
     }
 
@@ -260,9 +260,9 @@ impl Messages {
         }
     }
 
-    pub(super) fn answered(&mut self, number: u64, by: &LinkName, outcome: Outcome) {
+    pub(super) fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
         let Some(entry) = self.entry(number) else { return };
-        let is_its = |(to, answer): &&mut (LinkName, Option<Outcome>)| answer.is_none() && to == by;
+        let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
         // The last: a link of this name may have had it before, and have gone without a word.
         if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
             *answer = Some(outcome);
@@ -270,22 +270,22 @@ impl Messages {
     }
 
     /// Those that were not taken and are as `wanted` says, oldest first.
-    fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<MessageRecord> {
+    fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<LoggedMessage> {
         let numbered = self.entries.iter().zip(self.first..);
         let wanted = numbered.filter(|(entry, _)| !entry.taken && wanted(entry));
         wanted.map(|(entry, number)| entry.record(number)).collect()
     }
 
-    pub(super) fn of(&self, address: &str) -> Vec<MessageRecord> {
+    pub(super) fn of(&self, address: &str) -> Vec<LoggedMessage> {
         self.records(|entry| entry.is_at(address))
     }
 
-    pub(super) fn all(&self) -> Vec<MessageRecord> {
+    pub(super) fn all(&self) -> Vec<LoggedMessage> {
         self.records(|_| true)
     }
 
     /// Those that nobody was there for.
-    pub(super) fn dropped_ones(&self) -> Vec<MessageRecord> {
+    pub(super) fn dropped_ones(&self) -> Vec<LoggedMessage> {
         self.records(Entry::is_dropped)
     }
 
@@ -308,11 +308,11 @@ impl Messages {
 
 impl Entry {
     fn is_dropped(&self) -> bool {
-        !self.kept && matches!(self.state, MessageState::Dropped(_))
+        !self.kept && matches!(self.state, LoggedState::Dropped(_))
     }
 
     fn has_reached(&self, stage: Stage) -> bool {
-        let is_answered = |(_, answer): &(LinkName, Option<Outcome>)| answer.is_some();
+        let is_answered = |(_, answer): &(LoggedLink, Option<Outcome>)| answer.is_some();
         match stage {
             Stage::Arrived => !self.is_dropped(),
             Stage::Delivered => !self.receivers.is_empty(),
@@ -320,12 +320,12 @@ impl Entry {
         }
     }
 
-    fn record(&self, number: u64) -> MessageRecord {
+    fn record(&self, number: u64) -> LoggedMessage {
         let payload = match &self.large {
             Some(payload) => payload.contiguous(),
             None => Bytes::copy_from_slice(&self.small),
         };
-        MessageRecord {
+        LoggedMessage {
             number,
             from: self.from.clone(),
             address: self.address.clone().unwrap_or_else(|| "".into()),

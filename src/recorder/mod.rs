@@ -31,7 +31,7 @@ use crate::tap::{Frame, FrameReader};
 use entry::Decision;
 use messages::Messages;
 pub use messages::Stage;
-pub(crate) use messages::{LinkName, MessageRecord, MessageState};
+pub(crate) use messages::{LoggedLink, LoggedMessage, LoggedState};
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
 pub(crate) use trace::Start;
@@ -114,7 +114,7 @@ impl Recorder {
     }
 
     /// A message arrived. They are numbered in a row.
-    fn arrived(&mut self, number: u64, from: Option<LinkName>, address: Arc<str>, settled: bool, message: Message) {
+    fn arrived(&mut self, number: u64, from: Option<LoggedLink>, address: Arc<str>, settled: bool, message: Message) {
         self.messages.add(number, from, address, settled, message);
     }
 
@@ -127,7 +127,7 @@ impl Recorder {
     }
 
     /// It goes out to a consumer.
-    fn forwarded(&mut self, number: u64, to: LinkName, address: Arc<str>) {
+    fn forwarded(&mut self, number: u64, to: LoggedLink, address: Arc<str>) {
         if !self.trace.is_on() {
             return self.messages.forwarded(number, to);
         }
@@ -167,7 +167,7 @@ impl Recorder {
     }
 
     /// A consumer gave an outcome.
-    fn answered(&mut self, number: u64, by: &LinkName, outcome: Outcome) {
+    fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
         self.messages.answered(number, by, outcome);
     }
 
@@ -218,22 +218,22 @@ impl Recorder {
     }
 
     /// The messages of an address that are in the log, oldest first.
-    pub(crate) fn messages(&self, address: &str) -> Vec<MessageRecord> {
+    pub(crate) fn messages(&self, address: &str) -> Vec<LoggedMessage> {
         self.messages.of(address)
     }
 
     /// All messages that are in the log, oldest first.
-    pub(crate) fn all_messages(&self) -> Vec<MessageRecord> {
+    pub(crate) fn all_messages(&self) -> Vec<LoggedMessage> {
         self.messages.all()
     }
 
     /// Messages of the log that nobody was there for.
-    pub(crate) fn dropped_messages(&self) -> Vec<MessageRecord> {
+    pub(crate) fn dropped_messages(&self) -> Vec<LoggedMessage> {
         self.messages.dropped_ones()
     }
 
     /// Takes the messages of an address out of the log, oldest first. `arrived` have arrived for it until now.
-    pub(crate) fn take_messages(&mut self, address: &str, arrived: u64) -> Vec<MessageRecord> {
+    pub(crate) fn take_messages(&mut self, address: &str, arrived: u64) -> Vec<LoggedMessage> {
         let taken = self.messages.of(address);
         self.messages.forget(address);
         self.taken_until.insert(address.into(), arrived);

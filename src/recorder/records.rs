@@ -1,7 +1,7 @@
 //! How the router's decisions come into the record.
 
 use super::Recorder;
-use super::messages::LinkName;
+use super::messages::LoggedLink;
 use crate::event::Record;
 
 impl Recorder {
@@ -9,7 +9,7 @@ impl Recorder {
     pub(crate) fn record(&mut self, record: Record) {
         match record {
             Record::Arrived { number, from, address, settled, message } => {
-                self.arrived(number, from.map(LinkName::from), address, settled, message);
+                self.arrived(number, from.map(LoggedLink::from), address, settled, message);
             }
             Record::Waits { number, address } => self.waits(number, address),
             Record::Forwarded { number, to, address } => self.forwarded(number, to.into(), address),

@@ -10,7 +10,7 @@ use super::store::Waiting;
 use crate::budget::Budget;
 use crate::config::{RoutingConfig, Settlement, Unroutable};
 use crate::counts::Counts;
-use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, Outcome, Party, Reason, Ticket};
+use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
 use crate::message::Message;
 
 /// A message on its way into a node.
@@ -92,9 +92,9 @@ impl Context<'_> {
 
     /// Writes down that a message came, if that is wanted.
     #[inline]
-    pub(super) fn came(&mut self, number: u64, party: &Option<Party>, settled: bool, message: &Message) {
+    pub(super) fn came(&mut self, number: u64, sender: &Option<NamedLink>, settled: bool, message: &Message) {
         if self.journal.is_on() {
-            self.journal.came(number, party.clone(), self.address, settled, message);
+            self.journal.came(number, sender.clone(), self.address, settled, message);
         }
     }
 
@@ -105,7 +105,7 @@ impl Context<'_> {
         key: LinkKey,
         arrivals: &mut Vec<Arrival>,
         from: LinkKey,
-        party: &Option<Party>,
+        sender: &Option<NamedLink>,
     ) -> u64 {
         if self.config.settlement != Settlement::Immediate {
             return 0;
@@ -117,7 +117,7 @@ impl Context<'_> {
             let settled = taker.consumer.settles(delivery.is_none());
             let ticket = self.journal.ticket(number, settled);
             if self.journal.is_on() {
-                self.journal.came(number, party.clone(), self.address, delivery.is_none(), &message);
+                self.journal.came(number, sender.clone(), self.address, delivery.is_none(), &message);
                 self.journal.forwarded(number, key, &taker.consumer.name, self.address);
             }
             taker.give(message, settled, ticket, self.effects);

@@ -339,7 +339,7 @@ impl Dialogue {
         self.router.purge_all();
         self.listen();
         assert_eq!(self.router.audit(), super::Audit::default());
-        assert!(self.router.routes().is_empty(), "{:?}", self.router.routes());
+        assert!(self.router.addresses().is_empty(), "{:?}", self.router.addresses());
         assert_eq!((self.router.counts().sender_links, self.router.counts().receiver_links), (0, 0));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{LinkKey, Outcome, Party, Record, Ticket};
+use crate::event::{LinkKey, NamedLink, Outcome, Record, Ticket};
 use crate::message::Message;
 
 /// What is written down.
@@ -65,14 +65,18 @@ impl Journal {
     /// Writes down that a message was handed to a consumer.
     #[inline]
     pub(super) fn forwarded(&mut self, number: u64, link: LinkKey, name: &Arc<str>, address: &Arc<str>) {
-        self.note(|| Record::Forwarded { number, to: Party { link, name: name.clone() }, address: address.clone() });
+        self.note(|| Record::Forwarded {
+            number,
+            to: NamedLink { link, name: name.clone() },
+            address: address.clone(),
+        });
     }
 
     /// Writes down that a message arrived.
     pub(super) fn came(
         &mut self,
         number: u64,
-        from: Option<Party>,
+        from: Option<NamedLink>,
         address: &Arc<str>,
         settled: bool,
         message: &Message,

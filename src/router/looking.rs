@@ -8,9 +8,9 @@ use super::links::End;
 use super::routing::address_of;
 use crate::config::RoutingConfig;
 use crate::event::ConnectionId;
-use crate::event::{Destination, LinkKey, Node, Party};
+use crate::event::{Destination, LinkKey, NamedLink, Node};
 use crate::message::Message;
-use crate::snapshot::{Link, Role, Route};
+use crate::snapshot::{AddressInfo, Link, Role};
 
 impl Router {
     /// All links, in the order of their connections, with what the router knows of them. A sender's credit is for its engine
@@ -63,8 +63,8 @@ impl Router {
     }
 
     /// All addresses in use, by name.
-    pub(crate) fn routes(&self) -> Vec<Route> {
-        let picture = |entry: &Entry| Route {
+    pub(crate) fn addresses(&self) -> Vec<AddressInfo> {
+        let picture = |entry: &Entry| AddressInfo {
             address: entry.address.as_ref().to_owned(),
             distribution: entry.node.distribution(),
             senders: entry.producers,
@@ -72,9 +72,9 @@ impl Router {
             waiting: entry.node.depth(),
             arrived: entry.arrived,
         };
-        let mut routes: Vec<Route> = self.addresses.iter().map(|(_, entry)| picture(entry)).collect();
-        routes.sort_by(|a, b| a.address.cmp(&b.address));
-        routes
+        let mut infos: Vec<AddressInfo> = self.addresses.iter().map(|(_, entry)| picture(entry)).collect();
+        infos.sort_by(|a, b| a.address.cmp(&b.address));
+        infos
     }
 
     /// Messages that wait at an address.
@@ -98,18 +98,23 @@ impl Router {
     }
 
     /// What a link's message is shown as before it is routed: who sends it, and where it is for.
-    pub(crate) fn passage(&mut self, from: LinkKey, to: &Destination, message: &Message) -> (Option<Party>, Arc<str>) {
+    pub(crate) fn passage(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+    ) -> (Option<NamedLink>, Arc<str>) {
         let producer = self.links.producer_mut(from);
-        let party = producer.as_ref().map(|producer| Party { link: from, name: producer.name.clone() });
+        let sender = producer.as_ref().map(|producer| NamedLink { link: from, name: producer.name.clone() });
         let own = producer.and_then(|producer| producer.node);
         if self.is_by_exchange(from, own, to) {
-            return (party, self.address_by_exchange(from, to, message));
+            return (sender, self.address_by_exchange(from, to, message));
         }
         let address = match (to, own.and_then(|id| self.addresses.get(id))) {
             (Destination::Link | Destination::Missing, Some(entry)) => entry.address.clone(),
             _ => address_of(to).into(),
         };
-        (party, address)
+        (sender, address)
     }
 
     /// Whether a link is attached.

@@ -58,7 +58,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::config::RoutingConfig;
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, Outcome, Party, Record, Run, Ticket};
+use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, NamedLink, Outcome, Record, Run, Ticket};
 use crate::message::{Encoding, HeadReader};
 
 use addresses::Addresses;
@@ -341,7 +341,7 @@ impl Router {
         let name = &consumer.name;
         self.journal.note(|| Record::Answered {
             number,
-            by: Party { link: key, name: name.clone() },
+            by: NamedLink { link: key, name: name.clone() },
             outcome: outcome.clone(),
         });
         let Some(outstanding) = outstanding else { return false };

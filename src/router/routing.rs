@@ -9,7 +9,7 @@ use super::context::{self, Answers, Incoming};
 use super::exchange;
 use super::links::NodeId;
 use crate::config::{Distribution, RoutingConfig};
-use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Party, Reason, Run};
+use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, NamedLink, Outcome, Reason, Run};
 use crate::message::Message;
 
 /// Why a message has no node.
@@ -47,7 +47,7 @@ impl Router {
 
     /// Messages go to one node.
     pub(super) fn offer_all(&mut self, id: NodeId, from: LinkKey, to: &Destination, run: &mut Run) {
-        let party = self.party(from);
+        let sender = self.sender(from);
         let Some(entry) = self.addresses.get_mut(id) else { return };
         let address = entry.address.clone();
         entry.arrived += run.arrivals.len() as u64;
@@ -56,12 +56,12 @@ impl Router {
         self.work(id, |node, context| {
             let mut answers = Answers::Sender(from);
             if !is_ended {
-                node.forward_run(&mut run.arrivals, from, &party, context);
+                node.forward_run(&mut run.arrivals, from, &sender, context);
             }
             for Arrival { delivery, message } in run.arrivals.drain(..) {
                 let number = context.journal.next_number();
                 if context.journal.is_on() {
-                    context.journal.came(number, party.clone(), &address, delivery.is_none(), &message);
+                    context.journal.came(number, sender.clone(), &address, delivery.is_none(), &message);
                 }
                 let incoming = Incoming { number, message, delivery };
                 let refused = match is_ended {
@@ -197,8 +197,8 @@ impl Router {
         self.addresses.count_lost(address, 1);
         let number = self.journal.next_number();
         if self.journal.is_on() {
-            let party = self.party(from);
-            self.journal.came(number, party, address, settled, message);
+            let sender = self.sender(from);
+            self.journal.came(number, sender, address, settled, message);
         }
         number
     }
@@ -211,11 +211,11 @@ impl Router {
     }
 
     /// Who sends on a link, for the records. None for a test, and while nobody wants records.
-    pub(super) fn party(&mut self, from: LinkKey) -> Option<Party> {
+    pub(super) fn sender(&mut self, from: LinkKey) -> Option<NamedLink> {
         if !self.journal.is_on() {
             return None;
         }
-        self.links.producer_mut(from).map(|producer| Party { link: from, name: producer.name.clone() })
+        self.links.producer_mut(from).map(|producer| NamedLink { link: from, name: producer.name.clone() })
     }
 
     /// Where somebody receives, for a reader who wonders why nobody did here. A glance, not a search: it is made for each

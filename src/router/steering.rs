@@ -12,13 +12,13 @@ use crate::message::Message;
 impl Router {
     /// Counts and numbers a message that is not routed yet.
     fn take_in(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
-        let (party, address) = self.passage(from, to, message);
+        let (sender, address) = self.passage(from, to, message);
         match self.addresses.find(&address).and_then(|id| self.addresses.get_mut(id)) {
             Some(entry) => entry.arrived += 1,
             None => self.addresses.count_lost(&address, 1),
         }
         let number = self.journal.next_number();
-        self.journal.came(number, party, &address, settled, message);
+        self.journal.came(number, sender, &address, settled, message);
         number
     }
 

@@ -240,8 +240,8 @@ fn before_tune_frames_are_as_small_as_every_peer_takes() {
 }
 
 #[test]
-fn our_idle_time_out_is_offered_as_heartbeat() {
-    let broker = Broker::builder().idle_time_out(Duration::from_secs(7)).start().unwrap();
+fn our_idle_timeout_is_offered_as_heartbeat() {
+    let broker = Broker::builder().idle_timeout(Duration::from_secs(7)).start().unwrap();
     let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
     peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     let mut tune = peer.expect(TUNE);
@@ -252,7 +252,7 @@ fn our_idle_time_out_is_offered_as_heartbeat() {
 fn a_broker_that_stops_says_so() {
     let broker = Broker::start().unwrap();
     let mut peer = Peer091::opened(&broker);
-    let stopping = std::thread::spawn(move || broker.stop_clean());
+    let stopping = std::thread::spawn(move || broker.stop());
     let text = peer.expect_closed_with(320);
     assert!(text.starts_with("CONNECTION_FORCED"), "{text}");
     stopping.join().unwrap();

@@ -1,6 +1,6 @@
 //! Messages that come by 1.0 and go by an exchange: addresses in RabbitMQ's second version of them.
 
-use fakebroker::{Broker, Fate, Message, Outcome, Unroutable};
+use fakebroker::{Broker, Message, MessageState, Outcome, Unroutable};
 
 use crate::support::{
     ACCEPTED, APPLICATION_PROPERTIES, PROPERTIES, Peer, REJECTED, RELEASED, TARGET, Value, attach_receiver,
@@ -117,7 +117,7 @@ fn what_is_bound_nowhere_has_the_outcome_of_the_unroutable() {
         let id = new.send_message(0, "lost");
         assert_eq!(new.expect_outcome_of(id).state(), state);
         let dropped = broker.messages("/exchanges/amq.direct/k").pop().expect("a message in the log");
-        assert!(matches!(dropped.fate, Fate::Dropped { .. }), "{dropped:?}");
+        assert!(matches!(dropped.state, MessageState::Dropped { .. }), "{dropped:?}");
         // By 0-9-1 it is as ever.
         let mut old = Peer091::opened(&broker);
         old.send(publish(1, "amq.direct", "k", &[true], &NO_PROPERTIES, b"back"));

@@ -297,7 +297,7 @@ fn headers_that_are_none_of_ours() {
 
 #[test]
 fn who_takes_too_long_is_dropped() {
-    let broker = Broker::builder().handshake_time_out(HOUR).manual_clock().start().unwrap();
+    let broker = Broker::builder().handshake_timeout(HOUR).manual_clock().start().unwrap();
     let until_dropped: [(&str, &[&[u8]]); 4] = [
         ("nothing", &[]),
         ("half a header", &[b"AMQP\x00"]),

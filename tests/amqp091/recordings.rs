@@ -62,7 +62,7 @@ fn replay(recording: &str, byte_by_byte: bool) {
         .user("guest", "guest")
         .max_frame_size(131_072)
         .channel_max(2047)
-        .idle_time_out(Duration::from_secs(60))
+        .idle_timeout(Duration::from_secs(60))
         .start()
         .unwrap();
     let mut all: BTreeMap<String, Line> = BTreeMap::new();

@@ -8,7 +8,7 @@ use fakebroker::{Broker, Message, Outcome, Settlement, Value};
 use crate::support::patience;
 
 fn open(broker: &Broker) -> Channel {
-    Connector::from_url(&broker.url()).unwrap().time_out(patience()).open().unwrap()
+    Connector::from_url(&broker.url()).unwrap().timeout(patience()).open().unwrap()
 }
 
 /// The text of the next delivery, accepted.
@@ -20,11 +20,11 @@ fn next(channel: &mut Channel, receiver: &fakebroker::connector::Receiver) -> St
 }
 
 #[test]
-fn time_outs_that_never_end_are_fine() {
+fn timeouts_that_never_end_are_fine() {
     let broker = Broker::start().unwrap();
     let connector = Connector::from_url(&broker.url()).unwrap();
     for idle in [Duration::MAX, Duration::ZERO] {
-        let mut channel = connector.clone().time_out(Duration::MAX).idle_time_out(idle).open().unwrap();
+        let mut channel = connector.clone().timeout(Duration::MAX).idle_timeout(idle).open().unwrap();
         channel.round_trip().unwrap();
         channel.disconnect().unwrap();
     }
@@ -190,7 +190,7 @@ fn requests_and_answers() {
     }
     answering.join().unwrap();
     let error = channel.request("queue.questions", "anybody?", Duration::from_millis(50)).unwrap_err();
-    assert!(error.is_time_out() && error.step() == Step::Request, "{error}");
+    assert!(error.is_timeout() && error.step() == Step::Request, "{error}");
     let error = channel.request("nowhere", "anybody?", patience()).unwrap_err();
     assert_eq!((error.step(), error.condition()), (Step::Request, Some("amqp:not-found")), "{error}");
     // Two questions, one reply address at a time, and none left.
@@ -292,7 +292,7 @@ fn a_broker_that_stops() {
     let mut channel = open(&broker);
     let receiver = channel.receiver("queue.a").unwrap();
     let waiting = std::thread::spawn(move || channel.receive(&receiver, patience()).unwrap_err());
-    broker.stop_clean();
+    broker.stop();
     let error = waiting.join().unwrap();
     assert_eq!((error.step(), error.condition()), (Step::Receive, Some("amqp:connection:forced")), "{error}");
 }

@@ -113,7 +113,7 @@ fn an_attach_that_is_answered_too_late() {
     });
     let mut channel = server.open();
     // A request attaches a receiver for its reply first.
-    assert!(channel.request("slow", "anybody?", Duration::from_millis(50)).unwrap_err().is_time_out());
+    assert!(channel.request("slow", "anybody?", Duration::from_millis(50)).unwrap_err().is_timeout());
     channel.sender("quick").unwrap();
     channel.disconnect().unwrap();
     server.done();
@@ -222,10 +222,10 @@ fn nothing_is_sent_without_credit() {
         // The attach is answered, and nothing more: the next thing is the close.
         answer_close(peer);
     });
-    let mut channel = server.connector().time_out_of(Step::Send, Duration::from_millis(100)).open().unwrap();
+    let mut channel = server.connector().timeout_of(Step::Send, Duration::from_millis(100)).open().unwrap();
     let sender = channel.sender("queue.a").unwrap();
     let error = channel.send(&sender, "never").unwrap_err();
-    assert!(error.is_time_out() && error.step() == Step::Send, "{error}");
+    assert!(error.is_timeout() && error.step() == Step::Send, "{error}");
     channel.disconnect().unwrap();
     server.done();
 }
@@ -292,7 +292,7 @@ fn what_ends_while_an_outcome_is_awaited() {
         ),
         (
             "an outcome of what was never sent",
-            (None, "time-out", |peer| peer.send(disposition(RECEIVER, 77, accepted()))),
+            (None, "timeout", |peer| peer.send(disposition(RECEIVER, 77, accepted()))),
         ),
     ];
     each_row(rows, |(condition, words, script)| {
@@ -302,13 +302,13 @@ fn what_ends_while_an_outcome_is_awaited() {
             script(&mut peer);
             peer.drain_to_eof();
         });
-        let time_out = if words == "time-out" { Duration::from_millis(100) } else { patience() };
-        let mut channel = server.connector().time_out_of(Step::Send, time_out).open().unwrap();
+        let timeout = if words == "timeout" { Duration::from_millis(100) } else { patience() };
+        let mut channel = server.connector().timeout_of(Step::Send, timeout).open().unwrap();
         let sender = channel.sender("queue.a").unwrap();
         let error = channel.send(&sender, "lost").unwrap_err();
         assert_eq!(told(&error), (Step::Send, condition), "{error}");
-        assert!(error.to_string().contains(words) || error.is_time_out(), "{error}");
-        assert_eq!(error.is_time_out(), words == "time-out");
+        assert!(error.to_string().contains(words) || error.is_timeout(), "{error}");
+        assert_eq!(error.is_timeout(), words == "timeout");
         drop(channel);
         server.done();
     });
@@ -455,7 +455,7 @@ fn a_request_bounds_all_of_its_steps() {
     });
     let mut channel = server.open();
     let error = channel.request("questions", "anybody?", Duration::from_millis(100)).unwrap_err();
-    assert!(error.is_time_out(), "{error}");
+    assert!(error.is_timeout(), "{error}");
     assert!(error.to_string().contains("100ms"), "{error}");
     drop(channel);
     server.done();
@@ -493,7 +493,7 @@ fn a_server_that_falls_silent() {
         peer.expect_close_with(RESOURCE_LIMIT_EXCEEDED);
         peer.drain_to_eof();
     });
-    let mut channel = server.connector().idle_time_out(Duration::from_millis(500)).open().unwrap();
+    let mut channel = server.connector().idle_timeout(Duration::from_millis(500)).open().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
     let error = channel.receive(&receiver, patience()).unwrap_err();
     assert!(error.to_string().contains("idle-time-out, see section 2.4.5"), "{error}");

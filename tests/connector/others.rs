@@ -14,7 +14,7 @@ fn url(variable: &str) -> String {
 }
 
 fn connector(variable: &str) -> Connector {
-    Connector::from_url(&url(variable)).unwrap().time_out(patience())
+    Connector::from_url(&url(variable)).unwrap().timeout(patience())
 }
 
 /// An address that no run before this one has left anything at.

@@ -186,9 +186,9 @@ fn a_drain_that_nobody_answers() {
         peer.expect_link_flow();
         answer_close(peer);
     });
-    let mut channel = server.connector().time_out_of(Step::Drain, Duration::from_millis(100)).open().unwrap();
+    let mut channel = server.connector().timeout_of(Step::Drain, Duration::from_millis(100)).open().unwrap();
     let receiver = channel.receiver("queue.a").unwrap();
-    assert!(channel.drain(&receiver).unwrap_err().is_time_out());
+    assert!(channel.drain(&receiver).unwrap_err().is_timeout());
     channel.disconnect().unwrap();
     server.done();
 }

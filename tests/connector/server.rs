@@ -31,7 +31,7 @@ impl Server {
     }
 
     pub(crate) fn connector(&self) -> Connector {
-        Connector::new().host("127.0.0.1").port(self.addr.port()).time_out(patience())
+        Connector::new().host("127.0.0.1").port(self.addr.port()).timeout(patience())
     }
 
     pub(crate) fn open(&self) -> Channel {

@@ -13,7 +13,7 @@ use crate::support::*;
 fn kind(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Io(_) => "io",
-        ErrorKind::TimedOut(_) => "time-out",
+        ErrorKind::TimedOut(_) => "timeout",
         ErrorKind::Refused { .. } => "refused",
         ErrorKind::Protocol(_) => "protocol",
         ErrorKind::NotAccepted(_) => "not accepted",
@@ -96,9 +96,9 @@ fn silence_ends_each_step_in_time() {
             script(&mut peer);
             peer.drain_to_eof();
         });
-        let error = server.connector().time_out_of(step, Duration::from_millis(100)).open().unwrap_err();
-        assert_error(&error, step, "time-out", "100ms");
-        assert!(error.is_time_out());
+        let error = server.connector().timeout_of(step, Duration::from_millis(100)).open().unwrap_err();
+        assert_error(&error, step, "timeout", "100ms");
+        assert!(error.is_timeout());
         server.done();
     });
 }
@@ -115,9 +115,9 @@ fn a_step_that_trickles_in_is_not_given_more_time() {
         }
         peer.drain_to_eof();
     });
-    let connector = server.connector().time_out_of(Step::Connect, Duration::from_millis(100));
+    let connector = server.connector().timeout_of(Step::Connect, Duration::from_millis(100));
     let error = connector.connect().unwrap_err();
-    assert_error(&error, Step::Connect, "time-out", "100ms");
+    assert_error(&error, Step::Connect, "timeout", "100ms");
     server.done();
 }
 
@@ -350,8 +350,8 @@ fn disconnect_is_bounded() {
         // And no answer.
         peer.drain_to_eof();
     });
-    let channel = server.connector().time_out_of(Step::Disconnect, Duration::from_millis(100)).open().unwrap();
-    assert_error(&channel.disconnect().unwrap_err(), Step::Disconnect, "time-out", "100ms");
+    let channel = server.connector().timeout_of(Step::Disconnect, Duration::from_millis(100)).open().unwrap();
+    assert_error(&channel.disconnect().unwrap_err(), Step::Disconnect, "timeout", "100ms");
     server.done();
 }
 

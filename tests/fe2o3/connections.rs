@@ -183,12 +183,12 @@ fn a_clean_stop_tells_the_client() {
         let mut client = Client::connect(&broker).await;
         let mut receiver = client.receiver("a").await;
         let handle = broker.handle();
-        handle.stop_clean();
+        handle.stop();
         let error = client.connection.on_close().await.expect_err("closed by the broker");
         let said = format!("{error:?}");
         assert!(said.contains("ConnectionForced"), "{said}");
         assert!(receiver.recv::<String>().await.is_err());
-        broker.stop_clean();
+        broker.stop();
     });
 }
 
@@ -198,7 +198,7 @@ fn a_crash_is_noticed() {
         let mut client = Client::connect(&broker).await;
         let mut sender = client.sender("queue.a").await;
         sender.send("stored").await.unwrap().accepted_or("not accepted").unwrap();
-        broker.stop();
+        broker.crash();
         assert!(client.connection.on_close().await.is_err());
         assert!(sender.send("lost").await.is_err());
         assert_eq!(broker.counts().queued, 1, "the counters outlive the broker");

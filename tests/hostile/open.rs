@@ -139,9 +139,9 @@ fn answers_an_attach(peer: &mut Peer) {
 }
 
 #[test]
-fn an_idle_time_out_that_cannot_be_kept_closes() {
+fn an_idle_timeout_that_cannot_be_kept_closes() {
     let mut scene = Scene::new();
-    // 2.4.5: a peer with a time-out that is too short is told so. Ours is 100 ms at least.
+    // 2.4.5: a peer with a timeout that is too short is told so. Ours is 100 ms at least.
     each_row([("1 ms", 1u32), ("50 ms", 50), ("99 ms", 99)], |milliseconds| {
         let mut peer = Peer::greeted(&scene.broker);
         peer.send(open().with("idle-time-out", milliseconds));
@@ -152,7 +152,7 @@ fn an_idle_time_out_that_cannot_be_kept_closes() {
         peer.expect_eof();
         scene.undisturbed();
     });
-    // 2.7.1: zero is no time-out at all.
+    // 2.7.1: zero is no timeout at all.
     Peer::opened_with(&scene.broker, open().with("idle-time-out", 0u32), begin()).close();
     let mut peer = Peer::greeted(&scene.broker);
     peer.send(open().with("idle-time-out", 100u32));

@@ -24,7 +24,7 @@ fn is_dropped(peer: &mut Peer) {
 
 #[test]
 fn a_peer_that_never_opens_is_dropped() {
-    let mut scene = Scene::of(Broker::builder().handshake_time_out(HOUR).manual_clock());
+    let mut scene = Scene::of(Broker::builder().handshake_timeout(HOUR).manual_clock());
     let init = sasl_init("ANONYMOUS", b"").bytes();
     let rows = [
         ("silent from the start", vec![]),
@@ -61,7 +61,7 @@ fn a_peer_that_never_opens_is_dropped() {
 
 #[test]
 fn the_handshake_has_one_deadline_in_all() {
-    let mut scene = Scene::of(Broker::builder().handshake_time_out(HOUR).manual_clock());
+    let mut scene = Scene::of(Broker::builder().handshake_timeout(HOUR).manual_clock());
     let rows = [
         ("a header that never ends", b"AMQP\x00\x01\x00".to_vec()),
         (
@@ -110,8 +110,8 @@ fn a_peer_that_never_answers_our_close_is_dropped() {
 }
 
 #[test]
-fn a_peer_past_our_idle_time_out_is_closed_and_then_dropped() {
-    let mut scene = Scene::of(Broker::builder().idle_time_out(HOUR).linger(HOUR / 2).manual_clock());
+fn a_peer_past_our_idle_timeout_is_closed_and_then_dropped() {
+    let mut scene = Scene::of(Broker::builder().idle_timeout(HOUR).linger(HOUR / 2).manual_clock());
     let mut silent = Peer::greeted(&scene.broker);
     silent.send(open());
     let advertised = silent.expect_open().number("idle-time-out");
@@ -137,9 +137,9 @@ fn a_peer_past_our_idle_time_out_is_closed_and_then_dropped() {
 
 #[test]
 fn empty_frames_keep_a_connection_alive_both_ways() {
-    let mut scene = Scene::of(Broker::builder().idle_time_out(HOUR).manual_clock());
+    let mut scene = Scene::of(Broker::builder().idle_timeout(HOUR).manual_clock());
     let mut peer = Peer::opened_with(&scene.broker, open().with("idle-time-out", 3_600_000u32), begin());
-    // Ours to them, theirs to us; each one is an answer to the last, over several time-outs.
+    // Ours to them, theirs to us; each one is an answer to the last, over several timeouts.
     for _ in 0..8 {
         scene.broker.advance(HOUR / 2);
         peer.expect_empty_frame();

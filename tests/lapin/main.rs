@@ -251,11 +251,11 @@ fn ten_thousand_messages_in_order() {
 
 #[test]
 fn heartbeats_keep_an_idle_connection() {
-    with_broker(Broker::builder().idle_time_out(Duration::from_secs(1)), |broker| async move {
+    with_broker(Broker::builder().idle_timeout(Duration::from_secs(1)), |broker| async move {
         let (_connection, channel) = channel(&broker).await;
         declare(&channel, "q").await;
         let mut consumer = consume(&channel, "q").await;
-        // Who is silent for twice the time-out is dropped. Nobody says anything until this message comes.
+        // Who is silent for twice the timeout is dropped. Nobody says anything until this message comes.
         broker.on_message(|_| Verdict::Delay(Duration::from_secs(3)));
         publish(&channel, "", "q", "late").await;
         assert_eq!(next(&mut consumer).await.data, b"late");

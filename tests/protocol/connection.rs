@@ -25,7 +25,7 @@ fn what_open_says_can_be_chosen() {
         .open_property("product", "something else")
         .max_frame_size(4096)
         .channel_max(7)
-        .idle_time_out(std::time::Duration::from_secs(60))
+        .idle_timeout(std::time::Duration::from_secs(60))
         .start()
         .unwrap();
     let mut peer = Peer::greeted(&broker);
@@ -84,7 +84,7 @@ fn the_broker_closes() {
     let broker = Broker::start().unwrap();
     let mut peer = Peer::ready_receiver(&broker, "a", 10);
     std::thread::scope(|scope| {
-        scope.spawn(|| broker.stop_clean());
+        scope.spawn(|| broker.stop());
         peer.expect_closed_with(CONNECTION_FORCED);
     });
     assert_eq!(broker.counts().connections, 0);
@@ -96,7 +96,7 @@ fn both_close_at_once() {
     let mut peer = Peer::opened(&broker);
     peer.send(close());
     std::thread::scope(|scope| {
-        scope.spawn(|| broker.stop_clean());
+        scope.spawn(|| broker.stop());
         // 2.4.6: each close answers the other.
         peer.expect_close();
         peer.expect_eof();

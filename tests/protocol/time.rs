@@ -1,4 +1,4 @@
-//! 2.4.5: idle time-outs in both directions, by a clock that the test advances.
+//! 2.4.5: idle timeouts in both directions, by a clock that the test advances.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ fn manual() -> Builder {
 
 /// A peer that wants to hear something every so many milliseconds.
 #[track_caller]
-fn impatient(broker: &Broker, idle_time_out: u32) -> Peer {
-    Peer::opened_with(broker, open().with("idle-time-out", idle_time_out), begin())
+fn impatient(broker: &Broker, idle_timeout: u32) -> Peer {
+    Peer::opened_with(broker, open().with("idle-time-out", idle_timeout), begin())
 }
 
 #[test]
-fn heartbeats_come_at_half_the_peers_time_out() {
+fn heartbeats_come_at_half_the_peers_timeout() {
     let broker = manual().start().unwrap();
     let mut peer = impatient(&broker, 400);
     for _ in 0..4 {
@@ -46,7 +46,7 @@ fn by_the_clock_of_the_system_they_come_by_themselves() {
 }
 
 #[test]
-fn without_a_time_out_there_are_no_heartbeats() {
+fn without_a_timeout_there_are_no_heartbeats() {
     let broker = manual().start().unwrap();
     let mut zero = impatient(&broker, 0);
     let mut without = Peer::opened(&broker);
@@ -81,7 +81,7 @@ fn a_busy_connection_needs_no_heartbeats() {
 
 #[test]
 fn a_silent_peer_is_closed() {
-    let broker = manual().idle_time_out(100 * MILLISECOND).start().unwrap();
+    let broker = manual().idle_timeout(100 * MILLISECOND).start().unwrap();
     let mut peer = Peer::greeted(&broker);
     peer.send(open());
     // What it says is what it keeps to, at least.
@@ -96,10 +96,10 @@ fn a_silent_peer_is_closed() {
 #[test]
 fn any_frame_is_a_sign_of_life() {
     each_row([("a heartbeat", EMPTY_FRAME.to_vec()), ("a flow", flow().bytes())], |sign: Vec<u8>| {
-        let broker = manual().idle_time_out(Duration::from_secs(1)).start().unwrap();
+        let broker = manual().idle_timeout(Duration::from_secs(1)).start().unwrap();
         let mut peer = Peer::opened(&broker);
         let mut silent = Peer::opened(&broker);
-        // Ten times, longer than the time-out and just shorter than its double.
+        // Ten times, longer than the timeout and just shorter than its double.
         for _ in 0..10 {
             peer.send(&sign);
             peer.until_carried_over();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::script::Frames;
 use crate::support::*;
 
-/// Heartbeats that are waited for; each takes half the time-out that the client announced.
+/// Heartbeats that are waited for; each takes half the timeout that the client announced.
 const HEARTBEATS: u64 = 2;
 
 /// Counts of what matters to the client. Flows are left out: brokers give credit as they like.

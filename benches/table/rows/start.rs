@@ -18,11 +18,11 @@ pub(crate) fn in_process(scale: &Scale, table: &mut Table) {
         starts.push(start.elapsed().as_secs_f64());
         drop(stream);
         let start = Instant::now();
-        broker.stop();
+        broker.crash();
         stops.push(start.elapsed().as_secs_f64());
     }
     table.value("Broker::start() until the first connect", 1e-3, starts.median(), "s", &starts.show("s"));
-    table.value("Broker::stop()", 1e-3, stops.median(), "s", &stops.show("s"));
+    table.value("Broker::crash()", 1e-3, stops.median(), "s", &stops.show("s"));
 }
 
 pub(crate) fn command(scale: &Scale, table: &mut Table) {

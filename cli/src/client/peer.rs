@@ -22,7 +22,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connector(&self) -> Connector {
-        self.url.clone().time_out(self.step_timeout)
+        self.url.clone().timeout(self.step_timeout)
     }
 
     pub(crate) fn open(&self) -> Result<Channel, Failure> {

@@ -14,7 +14,7 @@ use super::waiting::Wait;
 use super::{pictures, trace};
 
 /// The version of the control lines. A change that breaks clients raises it.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The longest time that a clock can be advanced by at once: ten years.
 const MAX_ADVANCE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -49,15 +49,12 @@ impl Control {
 
     pub(super) fn obey(&mut self, command: &str, mut fields: Fields) -> Result<Answered, Refusal> {
         let answer = match command {
-            // Version 1 of these lines had these four, and ignored other members.
+            // Version 1 of these lines had these two, and ignored other members.
             "counts" => json!({"counts": pictures::counts(&self.broker().counts())}),
             "start" => self.start()?,
-            "stop" => return Ok(Answered::Ends(Ending::Crash)),
-            "stop_clean" => return Ok(Answered::Ends(Ending::Clean)),
+            "stop" | "crash" | "stop_clean" | "shutdown" => return self.end(command, &mut fields),
             "advance" => self.advance(&mut fields)?,
-            "crash" | "shutdown" | "restart" | "pause" | "resume" | "refuse_connections" => {
-                self.run(command, &mut fields)?
-            }
+            "restart" | "pause" | "resume" | "refuse_connections" => self.run(command, &mut fields)?,
             "disconnect" | "close" | "detach" | "withhold" | "grant" | "restore" => self.steer(command, &mut fields)?,
             "on_message" | "on_attach" | "on_connect" | "clear_hooks" => self.rule(command, &mut fields)?,
             _ => self.look(command, &mut fields)?,
@@ -80,14 +77,14 @@ impl Control {
             "messages" => {
                 let (address, detail) = (fields.text("address")?, Detail::read(fields)?);
                 fields.end()?;
-                let seen = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
-                json!({"messages": messages::all(&seen, detail), "forgotten": broker.forgotten_messages()})
+                let records = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
+                json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
             }
             "take_messages" => {
                 let (address, detail) = (fields.text_of("address")?, Detail::read(fields)?);
                 fields.end()?;
-                let seen = broker.take_messages(&address);
-                json!({"messages": messages::all(&seen, detail), "forgotten": broker.forgotten_messages()})
+                let records = broker.take_messages(&address);
+                json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
             }
             "inject" => {
                 let (address, message) = (fields.text_of("address")?, messages::read(fields)?);
@@ -112,9 +109,10 @@ impl Control {
                 fields.end()?;
                 json!({"links": pictures::links(&broker.links())})
             }
-            "routes" => {
+            // Version 2 called it `routes`, and still has its answer.
+            "addresses" | "routes" => {
                 fields.end()?;
-                json!({"routes": pictures::routes(&broker.routes())})
+                json!({command: pictures::addresses(&broker.addresses())})
             }
             "trace" => trace::show(broker, fields)?,
             "verify" => {
@@ -141,7 +139,29 @@ impl Control {
         self.inbox.await_answer(number).unwrap_or_else(|| Err("the input has ended, and so does the wait".into()))
     }
 
-    /// Commands for the broker as a whole: restart, pause, crash, shutdown.
+    /// Ends the broker: `stop` with a close for every connection, `crash` without a word. With `hold` the program goes on, with
+    /// the port, until `start`; without it ends too. `stop_clean` and `shutdown` are the names that versions 1 and 2 had for `stop`
+    /// without and with `hold`.
+    fn end(&mut self, command: &str, fields: &mut Fields) -> Result<Answered, Refusal> {
+        let (ending, hold) = match command {
+            "crash" => (Ending::Crash, fields.flag("hold")?.unwrap_or(true)),
+            "shutdown" => (Ending::Clean, true),
+            "stop_clean" => (Ending::Clean, false),
+            _ => (Ending::Clean, fields.flag("hold")?.unwrap_or(false)),
+        };
+        // Version 1 had `stop` and `stop_clean`, and ignored other members.
+        if hold || !matches!(command, "stop" | "stop_clean") {
+            fields.end()?;
+        }
+        if !hold {
+            return Ok(Answered::Ends(ending));
+        }
+        self.expect_up()?;
+        self.take_down(ending)?;
+        Ok(Answered::Said(Map::new()))
+    }
+
+    /// Commands for the broker as a whole: restart, pause.
     fn run(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
         let endings = [("crash", Ending::Crash), ("clean", Ending::Clean)];
         match command {
@@ -164,9 +184,7 @@ impl Control {
                 self.expect_up()?;
                 match command {
                     "pause" => self.broker().pause(),
-                    "resume" => self.broker().resume(),
-                    "crash" => self.take_down(Ending::Crash)?,
-                    _ => self.take_down(Ending::Clean)?,
+                    _ => self.broker().resume(),
                 }
             }
         }
@@ -201,7 +219,7 @@ impl Control {
         self.is_up = false;
         let held = match ending {
             Ending::Crash => self.brokers.crash(0),
-            Ending::Clean => self.brokers.stop_clean(0),
+            Ending::Clean => self.brokers.stop(0),
         };
         held.map_err(|error| error.to_string())
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fakebroker::{Body, Fate, Header, Message, Outcome, Party, Properties, Seen, Value};
+use fakebroker::{Body, Header, LinkName, Message, MessageRecord, MessageState, Outcome, Properties, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::base64;
@@ -46,35 +46,35 @@ impl Object {
     }
 }
 
-pub(super) fn all(messages: &[Seen], detail: Detail) -> Json {
-    messages.iter().map(|message| seen(message, detail)).collect()
+pub(super) fn all(messages: &[MessageRecord], detail: Detail) -> Json {
+    messages.iter().map(|message| record(message, detail)).collect()
 }
 
-fn seen(seen: &Seen, Detail { typed, raw }: Detail) -> Json {
+fn record(record: &MessageRecord, Detail { typed, raw }: Detail) -> Json {
     let mut object = Object::default();
-    object.put("number", seen.number);
-    object.put("address", seen.address.as_str());
-    object.put_some("sender", seen.sender.as_ref().map(party));
-    object.put("settled", seen.settled);
-    put_content(&mut object, &seen.message, typed);
-    object.put_some("unreadable", seen.unreadable.as_deref());
-    object.put_some("raw", raw.then(|| base64::encode(&seen.raw)));
+    object.put("number", record.number);
+    object.put("address", record.address.as_str());
+    object.put_some("sender", record.sender.as_ref().map(link_name));
+    object.put("settled", record.settled);
+    put_content(&mut object, &record.message, typed);
+    object.put_some("unreadable", record.unreadable.as_deref());
+    object.put_some("raw", raw.then(|| base64::encode(&record.raw)));
     object.put(
-        "fate",
-        match &seen.fate {
-            Fate::Undecided => "undecided",
-            Fate::Waiting => "waiting",
-            Fate::Forwarded => "forwarded",
-            Fate::Dropped(_) => "dropped",
-            Fate::Decided => "decided",
-            // Fate is non-exhaustive: the library may add variants.
+        "state",
+        match &record.state {
+            MessageState::Undecided => "undecided",
+            MessageState::Waiting => "waiting",
+            MessageState::Forwarded => "forwarded",
+            MessageState::Dropped(_) => "dropped",
+            MessageState::Decided => "decided",
+            // MessageState is non-exhaustive: the library may add variants.
             _ => "unknown",
         },
     );
-    if let Fate::Dropped(why) = &seen.fate {
+    if let MessageState::Dropped(why) = &record.state {
         object.put("why", why.as_str());
     }
-    let receivers = seen.receivers.iter().map(|receipt| {
+    let receivers = record.receivers.iter().map(|receipt| {
         let mut receiver = Object::default();
         receiver.put("connection", receipt.receiver.connection.get());
         receiver.put("link", receipt.receiver.link.as_str());
@@ -82,12 +82,12 @@ fn seen(seen: &Seen, Detail { typed, raw }: Detail) -> Json {
         Json::Object(receiver.0)
     });
     object.put("receivers", receivers.collect::<Json>());
-    put_outcome(&mut object, seen.outcome.as_ref());
+    put_outcome(&mut object, record.outcome.as_ref());
     Json::Object(object.0)
 }
 
-pub(super) fn party(party: &Party) -> Json {
-    json!({"connection": party.connection.get(), "link": party.link})
+pub(super) fn link_name(link_name: &LinkName) -> Json {
+    json!({"connection": link_name.connection.get(), "link": link_name.link})
 }
 
 /// Adds `outcome`, null if there is none, and the members that belong to it.

@@ -1,5 +1,5 @@
 //! `--control`: JSON lines, for test authors in any language. Each line on standard input is a command and gets exactly one
-//! line back, in order; the end of the input stops the broker, so that it never outlives the test that started it.
+//! line back, in order; at the end of the input the broker crashes, so that it never outlives the test that started it.
 //!
 //! | file | what |
 //! |---|---|

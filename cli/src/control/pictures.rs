@@ -1,9 +1,9 @@
 //! Connections, links, addresses and reports in JSON.
 
-use fakebroker::{Connection, Counts, Dropped, Link, Report, Route, Violation};
+use fakebroker::{AddressInfo, Connection, Counts, Dropped, Link, Report, Violation};
 use serde_json::{Map, Value as Json, json};
 
-use super::messages::party;
+use super::messages::link_name;
 
 pub(super) fn counts(counts: &Counts) -> Map<String, Json> {
     counts.iter().map(|(name, count)| (name.into(), count.into())).collect()
@@ -38,18 +38,18 @@ pub(super) fn links(links: &[Link]) -> Json {
     links.iter().map(one).collect()
 }
 
-pub(super) fn routes(routes: &[Route]) -> Json {
-    let one = |route: &Route| {
+pub(super) fn addresses(addresses: &[AddressInfo]) -> Json {
+    let one = |info: &AddressInfo| {
         json!({
-            "address": route.address,
-            "distribution": route.distribution.to_string(),
-            "senders": route.senders,
-            "receivers": route.receivers,
-            "waiting": route.waiting,
-            "arrived": route.arrived,
+            "address": info.address,
+            "distribution": info.distribution.to_string(),
+            "senders": info.senders,
+            "receivers": info.receivers,
+            "waiting": info.waiting,
+            "arrived": info.arrived,
         })
     };
-    routes.iter().map(one).collect()
+    addresses.iter().map(one).collect()
 }
 
 fn violations(violations: &[Violation]) -> Json {
@@ -70,7 +70,7 @@ fn dropped(messages: &[Dropped]) -> Json {
         json!({
             "number": dropped.number,
             "address": dropped.address,
-            "sender": dropped.sender.as_ref().map(party),
+            "sender": dropped.sender.as_ref().map(link_name),
             "why": dropped.why,
         })
     };

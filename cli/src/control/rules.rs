@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fakebroker::{Admission, Connection, Handle, Link, Seen, Verdict, node_at};
+use fakebroker::{Admission, Connection, Handle, Link, MessageRecord, Verdict, node_at};
 
 use super::fields::{Fields, Refusal};
 
@@ -39,8 +39,8 @@ impl Rules {
         let rule = Rule::read(fields, &["address", "name", "subject", "body"], read_verdict)?;
         self.sets().message.push(rule);
         let rules = self.clone();
-        handle.on_message(move |seen| {
-            let fact = |name: &str| fact_of_message(seen, name);
+        handle.on_message(move |record| {
+            let fact = |name: &str| fact_of_message(record, name);
             decide(&mut rules.sets().message, fact).unwrap_or(Verdict::Forward)
         });
         Ok(())
@@ -78,12 +78,12 @@ impl Rules {
     }
 }
 
-fn fact_of_message(seen: &Seen, name: &str) -> Option<String> {
+fn fact_of_message(record: &MessageRecord, name: &str) -> Option<String> {
     match name {
-        "address" => Some(seen.address.clone()),
-        "name" => seen.sender.as_ref().map(|sender| sender.link.clone()),
-        "subject" => seen.properties.subject.clone(),
-        "body" => seen.as_text().map(str::to_owned),
+        "address" => Some(record.address.clone()),
+        "name" => record.sender.as_ref().map(|sender| sender.link.clone()),
+        "subject" => record.properties.subject.clone(),
+        "body" => record.as_text().map(str::to_owned),
         _ => None,
     }
 }

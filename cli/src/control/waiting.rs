@@ -9,10 +9,10 @@ use super::fields::{Fields, Refusal};
 use super::messages::{self, Detail};
 use super::pictures;
 
-/// The time-out of a `wait` that names none.
+/// The timeout of a `wait` that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest time-out that is taken.
+/// The longest timeout that is taken.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A `wait` command, read.
@@ -94,8 +94,8 @@ impl Wait {
                 handle.wait_for_receivers(timeout, address, *count).map(|()| json!({}))
             }
             What::Messages { address, count, stage, detail } => {
-                let seen = handle.wait_for_stage(timeout, address, *count, *stage);
-                seen.map(|seen| json!({"messages": messages::all(&seen, *detail)}))
+                let records = handle.wait_for_stage(timeout, address, *count, *stage);
+                records.map(|records| json!({"messages": messages::all(&records, *detail)}))
             }
             What::Connections(count) => {
                 let connections = handle.wait_for_connections(timeout, *count);

@@ -67,10 +67,10 @@ fn answers_a_line_that_is_not_utf_8() {
 }
 
 #[test]
-fn stop_is_a_crash_to_the_clients() {
+fn a_crash_without_hold_ends_the_program_at_once() {
     let (mut program, addr) = Program::controlled(&[]);
     let mut peer = Peer::opened(&addr);
-    assert_eq!(program.ask(r#"{"cmd":"stop"}"#), json!({"ok": true}));
+    assert_eq!(program.ask(r#"{"cmd":"crash","hold":false}"#), json!({"ok": true}));
     peer.expect_eof();
     program.expect_exit(0);
     program.expect_no_more_output();
@@ -78,15 +78,18 @@ fn stop_is_a_crash_to_the_clients() {
 }
 
 #[test]
-fn stop_clean_closes_connections() {
-    let (mut program, addr) = Program::controlled(&[]);
-    let mut peer = Peer::opened(&addr);
-    assert_eq!(program.ask(r#"{"cmd":"stop_clean"}"#), json!({"ok": true}));
-    peer.expect_close_with(CONNECTION_FORCED);
-    peer.send(close());
-    peer.expect_eof();
-    program.expect_exit(0);
-    program.expect_no_more_output();
+fn stop_closes_connections_and_ends_the_program() {
+    for command in [r#"{"cmd":"stop"}"#, r#"{"cmd":"stop","hold":false}"#, r#"{"cmd":"stop_clean"}"#] {
+        let (mut program, addr) = Program::controlled(&[]);
+        let mut peer = Peer::opened(&addr);
+        assert_eq!(program.ask(command), json!({"ok": true}));
+        peer.expect_close_with(CONNECTION_FORCED);
+        peer.send(close());
+        peer.expect_eof();
+        program.expect_exit(0);
+        program.expect_no_more_output();
+        expect_refused(&addr);
+    }
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn held_it_refuses_connections_until_it_is_started() {
 
 #[test]
 fn held_it_can_be_stopped() {
-    for command in [r#"{"cmd":"stop"}"#, r#"{"cmd":"stop_clean"}"#] {
+    for command in [r#"{"cmd":"stop"}"#, r#"{"cmd":"stop_clean"}"#, r#"{"cmd":"crash","hold":false}"#] {
         let mut program = Program::start(&["--control", "--hold"]);
         program.json();
         assert_eq!(program.ask(command), json!({"ok": true}));

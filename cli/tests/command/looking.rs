@@ -10,7 +10,7 @@ use crate::support::*;
 #[test]
 fn it_says_which_version_it_is() {
     let (mut program, _) = Program::controlled(&[]);
-    assert_eq!(program.obeys(json!({"cmd": "version"})), json!({"version": env!("CARGO_PKG_VERSION"), "protocol": 2}));
+    assert_eq!(program.obeys(json!({"cmd": "version"})), json!({"version": env!("CARGO_PKG_VERSION"), "protocol": 3}));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn messages_are_told_with_all_that_befell_them() {
         "application_properties": {"n": 1},
         "text": "hello",
         "data": "aGVsbG8=",
-        "fate": "forwarded",
+        "state": "forwarded",
         "receivers": [{"connection": 1, "link": "r", "outcome": "rejected", "condition": "", "description": ""}],
         "outcome": "accepted",
     });
@@ -69,7 +69,7 @@ fn messages_say_why_they_were_dropped_and_what_cannot_be_read() {
     assert_eq!(peer.expect_outcome_of(id).state(), REJECTED);
     let answer = program.obeys(json!({"cmd": "messages", "address": "nobody"}));
     let message = &answer["messages"][0];
-    assert_eq!((&message["fate"], &message["outcome"]), (&json!("dropped"), &json!("rejected")), "{message}");
+    assert_eq!((&message["state"], &message["outcome"]), (&json!("dropped"), &json!("rejected")), "{message}");
     assert_eq!(message["condition"], json!(NOT_FOUND), "{message}");
     assert!(!message["why"].as_str().unwrap().is_empty(), "{message}");
     assert!(!message["unreadable"].as_str().unwrap().is_empty(), "{message}");
@@ -218,15 +218,15 @@ fn who_is_there_and_what_waits_where() {
     assert_eq!(links["links"][0], link("s", "sender", json!("queue.a"), 999), "{links}");
     assert_eq!(links["links"][1], link("r", "receiver", json!("queue.b"), 5), "{links}");
     assert_eq!(links["links"][2], link("anonymous", "sender", Json::Null, 1000), "{links}");
-    let route = |address: &str, senders: u32, receivers: u32, waiting: u32| {
+    let info = |address: &str, senders: u32, receivers: u32, waiting: u32| {
         json!({
             "address": address, "distribution": "queue", "senders": senders, "receivers": receivers,
             "waiting": waiting, "arrived": waiting,
         })
     };
     assert_eq!(
-        program.obeys(json!({"cmd": "routes"})),
-        json!({"routes": [route("queue.a", 1, 0, 1), route("queue.b", 0, 1, 0)]})
+        program.obeys(json!({"cmd": "addresses"})),
+        json!({"addresses": [info("queue.a", 1, 0, 1), info("queue.b", 0, 1, 0)]})
     );
 }
 

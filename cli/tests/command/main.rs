@@ -120,7 +120,7 @@ fn wrong_usage_is_exit_code_2() {
         &["--handle-max", "4294967296"],
         &["--open-property", "product"],
         &["--open-property", "prodüct=x"],
-        &["--idle-time-out", "-1"],
+        &["--idle-timeout", "-1"],
         &["--linger", "soon"],
         &["--hold"],
         &["--message-log", "5"],

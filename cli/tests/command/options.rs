@@ -78,7 +78,7 @@ fn its_limits_are_as_it_is_told() {
         "9",
         "--max-links",
         "1",
-        "--idle-time-out",
+        "--idle-timeout",
         "60",
         "--container-id",
         "mine",
@@ -180,7 +180,7 @@ fn what_waits_is_bounded_as_it_is_told() {
 #[test]
 fn a_client_that_says_nothing_is_dropped_in_the_time_it_is_told() {
     // By default it would be longer than a peer waits here.
-    let (_program, addr) = Program::listening(&["--handshake-time-out", "0.05"]);
+    let (_program, addr) = Program::listening(&["--handshake-timeout", "0.05"]);
     let mut silent = Peer::connect(&addr);
     silent.expect_eof();
 }

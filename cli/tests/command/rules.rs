@@ -42,7 +42,7 @@ fn each_verdict() {
     peer.expect_nothing();
     let answer = program.obeys(json!({"cmd": "messages", "address": "queue.a"}));
     let last = answer["messages"].as_array().unwrap().last().unwrap();
-    assert_eq!((&last["fate"], &last["outcome"]), (&json!("decided"), &json!(null)), "{last}");
+    assert_eq!((&last["state"], &last["outcome"]), (&json!("decided"), &json!(null)), "{last}");
 }
 
 #[test]

@@ -100,10 +100,12 @@ fn connections_are_refused_and_accepted_again() {
 fn it_crashes_and_comes_back() {
     let (mut program, addr) = Program::controlled(&[]);
     program.obeys(json!({"cmd": "inject", "address": "queue.a", "text": "kept"}));
-    for command in ["crash", "shutdown"] {
+    let stop = json!({"cmd": "stop", "hold": true});
+    let crash = json!({"cmd": "crash", "hold": true});
+    for command in [json!({"cmd": "crash"}), crash, stop.clone(), json!({"cmd": "shutdown"})] {
         let mut peer = Peer::opened(&addr);
-        program.tell(format!("{}\n", json!({"cmd": command})));
-        if command == "shutdown" {
+        program.tell(format!("{command}\n"));
+        if command["cmd"] != "crash" {
             peer.expect_close_with(CONNECTION_FORCED);
             peer.send(close());
         }
@@ -115,6 +117,7 @@ fn it_crashes_and_comes_back() {
             program.obeys(json!({"cmd": "messages", "address": "queue.a"}))["messages"][0]["text"],
             json!("kept")
         );
+        assert!(program.refuses(stop.clone()).contains("not running"));
         for needs in ["crash", "shutdown", "pause", "resume", "refuse_connections"] {
             assert!(program.refuses(json!({"cmd": needs})).contains("not running"));
         }
@@ -154,10 +157,10 @@ fn it_restarts() {
 
 #[test]
 fn down_it_can_be_stopped() {
-    for command in ["stop", "stop_clean"] {
+    for command in [json!({"cmd": "stop"}), json!({"cmd": "stop_clean"}), json!({"cmd": "crash", "hold": false})] {
         let (mut program, _) = Program::controlled(&[]);
         program.obeys(json!({"cmd": "crash"}));
-        program.obeys(json!({"cmd": command}));
+        program.obeys(command);
         program.expect_exit(0);
     }
 }
@@ -187,7 +190,7 @@ fn credit_is_withheld_and_granted() {
 
 #[test]
 fn time_passes_when_it_is_told() {
-    let (mut program, addr) = Program::controlled(&["--manual-clock", "--idle-time-out", "3600"]);
+    let (mut program, addr) = Program::controlled(&["--manual-clock", "--idle-timeout", "3600"]);
     program.obeys(json!({"cmd": "on_message", "verdict": "delay", "seconds": 60}));
     let mut peer = Peer::opened(&addr);
     peer.attach_sender("s", 0, "queue.a");

@@ -79,11 +79,11 @@ fn in_vain_it_says_what_happened_instead() {
 fn lines_behind_it_are_answered_after_it_and_in_order() {
     let (mut program, _) = Program::controlled(&[]);
     let wait = json!({"cmd": "wait", "for": "connections", "count": 1, "timeout": 0.05});
-    program.tell(format!("{wait}\n{}\n{wait}\n{}\n", json!({"cmd": "version"}), json!({"cmd": "routes"})));
+    program.tell(format!("{wait}\n{}\n{wait}\n{}\n", json!({"cmd": "version"}), json!({"cmd": "addresses"})));
     expect_error(&program.json());
-    assert_eq!(program.json()["protocol"], json!(2));
+    assert_eq!(program.json()["protocol"], json!(3));
     expect_error(&program.json());
-    assert_eq!(program.json(), json!({"ok": true, "routes": []}));
+    assert_eq!(program.json(), json!({"ok": true, "addresses": []}));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn the_end_of_the_input_ends_it() {
         let error = expect_error(&program.json());
         assert!(error.contains("input"), "{error}");
     }
-    assert_eq!(program.json()["protocol"], json!(2));
+    assert_eq!(program.json()["protocol"], json!(3));
     program.expect_exit(0);
     expect_refused(&addr);
     assert!(begun.elapsed() < Duration::from_secs(60));
@@ -153,7 +153,7 @@ fn many_lines_behind_it_are_all_answered() {
         (0..5000).for_each(|_| input.write_all(b"{\"cmd\":\"version\"}\n").unwrap());
     });
     expect_error(&program.json());
-    (0..5000).for_each(|_| assert_eq!(program.json()["protocol"], json!(2)));
+    (0..5000).for_each(|_| assert_eq!(program.json()["protocol"], json!(3)));
     writer.join().unwrap();
     program.expect_exit(0);
 }

@@ -11,7 +11,7 @@ Nothing but the standard library is needed, and the command itself: see `find_co
 """
 
 from ._command import BrokerError, CommandNotFound, find_command
-from ._pictures import Connection, Counts, Dropped, Link, Report, Route, Violation
+from ._pictures import Connection, Counts, Dropped, Link, Report, AddressInfo, Violation
 from ._values import Described, Typed
 from .broker import Broker, VerifyError, WaitError
 from .driver import FakeBroker
@@ -31,7 +31,7 @@ __all__ = [
     "Outcome",
     "Receipt",
     "Report",
-    "Route",
+    "AddressInfo",
     "Sender",
     "Typed",
     "VerifyError",

@@ -37,7 +37,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Route:
+class AddressInfo:
     """An address that somebody is attached to or that stores messages."""
 
     address: str
@@ -108,7 +108,7 @@ def _dropped(json: Dict[str, Any]) -> Dropped:
     return Dropped(json["number"], json["address"], sender, json["why"])
 
 
-T = TypeVar("T", Connection, Link, Route, Violation)
+T = TypeVar("T", Connection, Link, AddressInfo, Violation)
 
 
 def read(picture: Type[T], items: List[Dict[str, Any]]) -> List[T]:

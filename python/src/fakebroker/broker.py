@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, Union
 from urllib.parse import urlsplit
 
 from ._command import BrokerError, Command
-from ._pictures import Connection, Counts, Link, Report, Route, read
+from ._pictures import Connection, Counts, Link, Report, AddressInfo, read
 from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
 from .messages import Message, Outcome
 
@@ -102,7 +102,7 @@ class Broker:
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  traceback: Optional[TracebackType]) -> None:
-        self.stop()
+        self.crash(hold=False)
 
     def __repr__(self) -> str:
         return f"<fakebroker.Broker at {self.url}{'' if self.is_alive() else ', stopped'}>"
@@ -121,25 +121,31 @@ class Broker:
         """Accepts connections: of a broker that was made with `hold`, or is down."""
         self._ask("start")
 
-    def stop(self) -> None:
-        """Ends it at once: to its clients, a crash. Does nothing if it has ended."""
+    def stop(self, hold: bool = False) -> None:
+        """Closes every connection in its protocol's own way, then ends the command. Does nothing if it has ended.
+
+        With `hold` the command goes on: it answers, keeps its port and what it stores, and refuses connections until `start`.
+        """
+        if hold:
+            self._ask("stop", hold=True)
+            return
+        if self.is_alive():
+            self._ask("stop")
+            self._command.wait()
         self._command.end()
 
-    def stop_clean(self) -> None:
-        """Closes every connection, then ends it."""
-        self._ask("stop_clean")
-        self._command.wait()
+    def crash(self, hold: bool = True) -> None:
+        """Ends every connection at once, without a word. It keeps its port and what it stores until `start`.
 
-    def crash(self) -> None:
-        """Goes down at once, and keeps the port: connections are refused until `start`. What it stores it keeps."""
-        self._ask("crash")
-
-    def shutdown(self) -> None:
-        """Likewise, with a close for every connection."""
-        self._ask("shutdown")
+        Without `hold` the command ends too, as it does at the end of a `with`; does nothing then if it has ended.
+        """
+        if hold:
+            self._ask("crash")
+            return
+        self._command.end()
 
     def restart(self, ending: str = "crash", queues: str = "keep") -> None:
-        """Goes down, by a `crash` or `clean`, and comes up on the same port. Stored messages are `keep` or `drop`."""
+        """Ends as by `crash`, or `clean` as by `stop`, and comes up on the same port. Stored messages are `keep` or `drop`."""
         self._ask("restart", ending=ending, queues=queues)
 
     def is_alive(self) -> bool:
@@ -228,9 +234,9 @@ class Broker:
         """All links."""
         return read(Link, self._ask("links")["links"])
 
-    def routes(self) -> List[Route]:
+    def addresses(self) -> List[AddressInfo]:
         """All addresses that somebody is attached to or where messages wait."""
-        return read(Route, self._ask("routes")["routes"])
+        return read(AddressInfo, self._ask("addresses")["addresses"])
 
     def queue_depth(self, address: str) -> int:
         """Messages that wait at an address."""

@@ -46,7 +46,7 @@ class FakeBroker:
                 self._counts = self._broker.counts
             finally:
                 self._stopped = True
-                self._broker.stop()
+                self._broker.crash(hold=False)
 
     def is_alive(self) -> bool:
         """Whether it was started and still runs."""

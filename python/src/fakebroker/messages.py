@@ -72,7 +72,7 @@ class Message:
     #: The body, if it is lists: one for each section.
     sequence: Optional[List[List[Any]]]
     #: `undecided`, `waiting`, `forwarded`, `dropped` or `decided` (by a rule).
-    fate: str
+    state: str
     #: Why it was dropped.
     why: Optional[str]
     #: What its sender was told. None if nothing yet.
@@ -124,7 +124,7 @@ class Message:
             data=None if data is None else b"".join(map(bytes_of, data if isinstance(data, list) else [data])),
             value=from_json(json.get("value")),
             sequence=from_json(json.get("sequence")),
-            fate=json["fate"],
+            state=json["state"],
             why=json.get("why"),
             outcome=Outcome.read(json),
             receivers=tuple(Receipt(receipt["connection"], receipt["link"], Outcome.read(receipt))

@@ -38,7 +38,7 @@ fn by_exchange(exchange: &str, key: &str) -> Destination {
 fn a_dynamic_node_goes_with_its_link() {
     let mut talk = Dialogue::new();
     talk.receiver("x.replies", Node::Dynamic(NodeKind::Unspecified), |_| {});
-    let address: Arc<str> = talk.router.routes()[0].address.as_str().into();
+    let address: Arc<str> = talk.router.addresses()[0].address.as_str().into();
     talk.sender_at("a", &address);
     talk.receiver_at("other", &address);
     talk.receiver_at("x.more", &address);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::row::Row;
 use super::waiting::drop_unfit;
-use crate::event::{Arrival, LinkKey, Party};
+use crate::event::{Arrival, LinkKey, NamedLink};
 use crate::message::Message;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Links;
@@ -25,13 +25,13 @@ impl Anycast {
         &mut self,
         arrivals: &mut Vec<Arrival>,
         from: LinkKey,
-        party: &Option<Party>,
+        sender: &Option<NamedLink>,
         context: &mut Context<'_>,
     ) {
         if self.store.is_empty()
             && let Some(only) = self.ready.only()
         {
-            context.counts.topic += context.forward_run(only, arrivals, from, party);
+            context.counts.topic += context.forward_run(only, arrivals, from, sender);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::waiting::drop_unfit;
-use crate::event::{Arrival, LinkKey, Party};
+use crate::event::{Arrival, LinkKey, NamedLink};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::store::{Store, Waiting};
 
@@ -21,13 +21,13 @@ impl Direct {
         &self,
         arrivals: &mut Vec<Arrival>,
         from: LinkKey,
-        party: &Option<Party>,
+        sender: &Option<NamedLink>,
         context: &mut Context<'_>,
     ) {
         if let Some(first) = self.consumers.first()
             && self.store.is_empty()
         {
-            context.counts.direct += context.forward_run(*first, arrivals, from, party);
+            context.counts.direct += context.forward_run(*first, arrivals, from, sender);
         }
     }
 

@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use super::context::{Answers, Context, Incoming};
 use super::links::Outstanding;
 use crate::config::Distribution;
-use crate::event::{Arrival, ConnectionKey, Effect, Fault, LinkKey, NodeKind, Outcome, Party};
+use crate::event::{Arrival, ConnectionKey, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome};
 
 use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
@@ -92,13 +92,13 @@ impl Node {
         &mut self,
         arrivals: &mut Vec<Arrival>,
         from: LinkKey,
-        party: &Option<Party>,
+        sender: &Option<NamedLink>,
         context: &mut Context<'_>,
     ) {
         match self {
-            Node::Direct(node) => node.forward_run(arrivals, from, party, context),
-            Node::Anycast(node) => node.forward_run(arrivals, from, party, context),
-            Node::Queue(node) => node.take_run(arrivals, from, party, context),
+            Node::Direct(node) => node.forward_run(arrivals, from, sender, context),
+            Node::Anycast(node) => node.forward_run(arrivals, from, sender, context),
+            Node::Queue(node) => node.take_run(arrivals, from, sender, context),
             // A copy for each.
             Node::Multicast(_) => {}
         }

@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::declared::Declared;
 use super::row::Row;
-use crate::event::{Arrival, Fault, LinkKey, Modified, Outcome, Party, Reason, Ticket};
+use crate::event::{Arrival, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
 use crate::message::keep_together;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Outstanding;
@@ -38,7 +38,7 @@ impl Queue {
         &mut self,
         arrivals: &mut Vec<Arrival>,
         from: LinkKey,
-        party: &Option<Party>,
+        sender: &Option<NamedLink>,
         context: &mut Context<'_>,
     ) {
         let cost = arrivals.iter().map(|arrival| Waiting::cost_of(&arrival.message)).sum();
@@ -55,7 +55,7 @@ impl Queue {
         keep_together(arrivals.iter_mut().skip(at_once).map(|arrival| &mut arrival.message));
         for (index, Arrival { delivery, message }) in arrivals.drain(..).enumerate() {
             let number = context.journal.next_number();
-            context.came(number, party, delivery.is_none(), &message);
+            context.came(number, sender, delivery.is_none(), &message);
             match only {
                 Some(key) if index < at_once => {
                     context.counts.topic += 1;

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use super::translation;
 use crate::content::Message;
 use crate::event::{self, ConnectionId};
-use crate::recorder::{LinkName, MessageRecord, MessageState};
+use crate::recorder::{LoggedLink, LoggedMessage, LoggedState};
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,31 +78,31 @@ impl From<&event::Outcome> for Outcome {
     }
 }
 
-/// One end of a link, by the names that it has for those who look on.
+/// The name of a link: links are called by their clients, and two connections may use one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Party {
+pub struct LinkName {
     /// Whose link it is.
     pub connection: ConnectionId,
     /// What the client calls the link.
     pub link: String,
 }
 
-impl fmt::Display for Party {
+impl fmt::Display for LinkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of {}", self.link, self.connection)
     }
 }
 
-/// What the broker did with a message, in the end.
+/// What has become of a message in the broker up to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum MessageState {
     /// Nothing yet.
     Undecided,
     /// It waits, in a queue or for a receiver with credit.
     Waiting,
-    /// It went out to a receiver at least: see [`Seen::receivers`].
+    /// It went out to a receiver at least: see [`MessageRecord::receivers`].
     Forwarded,
     /// Nobody got it, and this is why.
     Dropped(String),
@@ -115,7 +115,7 @@ pub enum Fate {
 #[non_exhaustive]
 pub struct Receipt {
     /// Who.
-    pub receiver: Party,
+    pub receiver: LinkName,
     /// Its answer. None if it has not given one, or never will: a delivery that went out settled gets none.
     pub outcome: Option<Outcome>,
 }
@@ -130,83 +130,83 @@ pub struct Receipt {
 ///
 /// let broker = Broker::start()?;
 /// broker.inject("queue.orders", Message::text("one coffee").subject("order"));
-/// let seen = &broker.messages("queue.orders")[0];
-/// assert_eq!((seen.as_text(), seen.properties.subject.as_deref()), (Some("one coffee"), Some("order")));
+/// let record = &broker.messages("queue.orders")[0];
+/// assert_eq!((record.as_text(), record.properties.subject.as_deref()), (Some("one coffee"), Some("order")));
 /// assert_eq!(
-///     seen.to_string(),
+///     record.to_string(),
 ///     r#"message 1 at "queue.orders": "one coffee" subject="order"; waiting; its sender was told accepted"#
 /// );
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Seen {
+pub struct MessageRecord {
     /// Counts the messages of a broker, from 1; the trace names it so too.
     pub number: u64,
     /// Where it was sent.
     pub address: String,
     /// Who sent it. None for one that the test put in itself.
-    pub sender: Option<Party>,
+    pub sender: Option<LinkName>,
     /// It arrived settled: its sender is told nothing.
     pub settled: bool,
-    /// What it says. Empty if its bytes cannot be read: [`Seen::unreadable`] says why.
+    /// What it says. Empty if its bytes cannot be read: [`MessageRecord::unreadable`] says why.
     pub message: Message,
     /// The bytes, as they came, in the encoding of its sender's protocol.
     pub raw: Vec<u8>,
     /// Why the bytes could not be read, if they could not.
     pub unreadable: Option<String>,
     /// What was done with it.
-    pub fate: Fate,
+    pub state: MessageState,
     /// Whom it went to, one entry for each delivery, the first thousand of them.
     pub receivers: Vec<Receipt>,
     /// What its sender was told. None if that has not happened, or never will.
     pub outcome: Option<Outcome>,
 }
 
-impl From<LinkName> for Party {
-    fn from(name: LinkName) -> Party {
-        Party { connection: name.connection, link: name.link.as_ref().to_owned() }
+impl From<LoggedLink> for LinkName {
+    fn from(name: LoggedLink) -> LinkName {
+        LinkName { connection: name.connection, link: name.link.as_ref().to_owned() }
     }
 }
 
-impl From<MessageState> for Fate {
-    fn from(state: MessageState) -> Fate {
+impl From<LoggedState> for MessageState {
+    fn from(state: LoggedState) -> MessageState {
         match state {
-            MessageState::Undecided => Fate::Undecided,
-            MessageState::Waiting => Fate::Waiting,
-            MessageState::Forwarded => Fate::Forwarded,
-            MessageState::Dropped(why) => Fate::Dropped(why.as_ref().to_owned()),
-            MessageState::Ruled => Fate::Decided,
+            LoggedState::Undecided => MessageState::Undecided,
+            LoggedState::Waiting => MessageState::Waiting,
+            LoggedState::Forwarded => MessageState::Forwarded,
+            LoggedState::Dropped(why) => MessageState::Dropped(why.as_ref().to_owned()),
+            LoggedState::Ruled => MessageState::Decided,
         }
     }
 }
 
-impl From<MessageRecord> for Seen {
-    fn from(record: MessageRecord) -> Seen {
+impl From<LoggedMessage> for MessageRecord {
+    fn from(record: LoggedMessage) -> MessageRecord {
         let (message, unreadable) = match translation::read(record.encoding, &record.payload) {
             Ok(message) => (message, None),
             Err(why) => (Message::default(), Some(why)),
         };
-        let receipt = |(receiver, outcome): (LinkName, Option<event::Outcome>)| Receipt {
+        let receipt = |(receiver, outcome): (LoggedLink, Option<event::Outcome>)| Receipt {
             receiver: receiver.into(),
             outcome: outcome.as_ref().map(Outcome::from),
         };
-        Seen {
+        MessageRecord {
             number: record.number,
             address: record.address.as_ref().to_owned(),
-            sender: record.from.map(Party::from),
+            sender: record.from.map(LinkName::from),
             settled: record.settled,
             message,
             raw: record.payload.into(),
             unreadable,
-            fate: record.state.into(),
+            state: record.state.into(),
             receivers: record.receivers.into_iter().map(receipt).collect(),
             outcome: record.outcome.as_ref().map(Outcome::from),
         }
     }
 }
 
-impl Deref for Seen {
+impl Deref for MessageRecord {
     type Target = Message;
 
     fn deref(&self) -> &Message {
@@ -214,7 +214,7 @@ impl Deref for Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for MessageRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "message {} at {:?}", self.number, self.address)?;
         self.sender.iter().try_for_each(|sender| write!(f, " from {sender}"))?;
@@ -222,12 +222,12 @@ impl fmt::Display for Seen {
             Some(why) => write!(f, ", {} bytes that cannot be read: {why}", self.raw.len())?,
             None => write!(f, ": {}", self.message)?,
         }
-        match &self.fate {
-            Fate::Undecided => {}
-            Fate::Waiting => f.write_str("; waiting")?,
-            Fate::Forwarded => f.write_str("; forwarded")?,
-            Fate::Dropped(why) => write!(f, "; dropped: {why}")?,
-            Fate::Decided => f.write_str("; decided by a hook")?,
+        match &self.state {
+            MessageState::Undecided => {}
+            MessageState::Waiting => f.write_str("; waiting")?,
+            MessageState::Forwarded => f.write_str("; forwarded")?,
+            MessageState::Dropped(why) => write!(f, "; dropped: {why}")?,
+            MessageState::Decided => f.write_str("; decided by a hook")?,
         }
         for Receipt { receiver, outcome } in &self.receivers {
             write!(f, "; to {receiver}")?;
