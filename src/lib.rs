@@ -183,6 +183,7 @@ mod event_loop;
 pub mod fuzzing;
 mod hooks;
 mod ledger;
+mod live;
 mod message;
 mod outbox;
 mod protocol;

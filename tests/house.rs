@@ -62,7 +62,19 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("amqp091", &["arguments", "budget", "config", "event", "ledger", "message", "outbox", "tap", "users", "value"]),
     (
         "router",
-        &["arguments", "budget", "config", "counts", "event", "hooks", "ledger", "message", "snapshot", "value"],
+        &[
+            "arguments",
+            "budget",
+            "config",
+            "counts",
+            "event",
+            "hooks",
+            "ledger",
+            "live",
+            "message",
+            "snapshot",
+            "value",
+        ],
     ),
     ("recorder", &["event", "message", "tap"]),
     // Data and tools.
@@ -79,6 +91,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("counts", &[]),
     ("ledger", &[]),
+    ("live", &[]),
     ("outbox", &[]),
     ("timers", &[]),
     ("users", &[]),

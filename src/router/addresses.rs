@@ -7,10 +7,10 @@ use slab::Slab;
 
 use super::arrivals::Arrivals;
 use super::links::NodeId;
-use super::live::live;
 use super::node::Node;
 use crate::config::Distribution;
 use crate::event::LinkKey;
+use crate::live::live;
 
 /// An address with its node.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use super::Router;
 use super::links::NodeId;
-use super::live::live;
 use crate::event::{Effect, LinkKey, Outcome, Reason};
+use crate::live::live;
 
 impl Router {
     /// Gives a producer with `left` credit as much as the window has, if half of it is used and nothing holds it back.

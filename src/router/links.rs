@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use super::effects::Effects;
 use super::exchange::Terminus;
-use super::live::live;
 pub(super) use super::node_id::NodeId;
 use super::origins::OriginId;
 use super::store::Waiting;
 use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Delivery, LinkId, LinkKey, Manner, Outcome, Ticket};
 use crate::ledger::Ledger;
+use crate::live::live;
 use crate::message::Message;
 
 /// What a delivery takes in an outbox beside its payload, about.

@@ -41,7 +41,6 @@ mod effects;
 mod exchange;
 mod journal;
 mod links;
-mod live;
 mod looking;
 mod node;
 mod node_id;

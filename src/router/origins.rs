@@ -4,8 +4,8 @@ use slab::Slab;
 
 use super::effects::Effects;
 use super::journal::Journal;
-use super::live::live;
 use crate::event::{DeliveryKey, LinkKey, Outcome};
+use crate::live::live;
 
 /// Names a message whose sender waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::collections::{HashSet, VecDeque};
 use super::declared::Declared;
 use super::row::Row;
 use crate::event::{Arrival, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
+use crate::live::live;
 use crate::message::keep_together;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Outstanding;
-use crate::router::live::live;
 use crate::router::store::{Store, Waiting};
 
 /// See the module.
