@@ -87,7 +87,7 @@ fn the_trace_is_there_while_it_runs() {
     let mut peer = Peer::opened(&addr);
     peer.attach_sender("s", 0, "queue.traced");
     // Two turns of the loop later it has been flushed.
-    program.obeys(json!({"cmd": "wait", "for": "counts", "equal": {"sender_links": 1}}));
+    program.waits_for(json!({"for": "counts", "equal": {"sender_links": 1}}));
     peer.round_trip();
     assert!(std::fs::read_to_string(&file.0).unwrap().contains("queue.traced"));
     assert_eq!(program.ask(r#"{"cmd":"stop"}"#), json!({"ok": true}));

@@ -29,7 +29,7 @@ fn messages_are_told_with_all_that_befell_them() {
     let delivery = peer.expect_transfer().number("delivery-id") as u32;
     peer.expect_outcome_of(id);
     peer.send(disposition(RECEIVER, delivery, rejected()));
-    program.obeys(json!({"cmd": "wait", "for": "counts", "equal": {"rejected": 1}}));
+    program.waits_for(json!({"for": "counts", "equal": {"rejected": 1}}));
 
     let expected = json!({
         "number": 1,
@@ -234,7 +234,7 @@ fn who_is_there_and_what_waits_where() {
 fn a_connection_that_is_not_open_says_little() {
     let (mut program, addr) = Program::controlled(&[]);
     let peer = Peer::connect(&addr);
-    program.obeys(json!({"cmd": "wait", "for": "counts", "equal": {"connections": 1}}));
+    program.waits_for(json!({"for": "counts", "equal": {"connections": 1}}));
     let expected = json!({
         "id": 1, "peer": peer.local_addr().to_string(), "protocol": null, "container": null, "host": null, "user": null,
     });
@@ -304,7 +304,7 @@ fn verify_lists_what_is_not_in_order() {
     vandal.send(detach(7));
     vandal.expect_end_with(UNATTACHED_HANDLE);
     vandal.hang_up();
-    program.obeys(json!({"cmd": "wait", "for": "counts", "equal": {"connections": 1}}));
+    program.waits_for(json!({"for": "counts", "equal": {"connections": 1}}));
 
     let report = program.obeys(json!({"cmd": "verify"}));
     assert_eq!(report["clean"], json!(false));

@@ -17,7 +17,6 @@ mod values;
 mod waiting;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use program::*;
 use support::*;
@@ -65,15 +64,13 @@ fn a_signal_right_after_the_first_line_is_handled() {
 
 #[test]
 fn a_second_signal_means_at_once() {
-    let (mut program, addr) = Program::listening(&[]);
+    // An hour is what it would wait for the answer.
+    let (mut program, addr) = Program::listening(&["--linger", "3600"]);
     let mut mute = Peer::opened(&addr);
     program.signal("INT");
     mute.expect_close_with(CONNECTION_FORCED);
-    let begun = Instant::now();
     program.signal("INT");
     program.expect_exit(0);
-    // It would have waited five seconds for the answer.
-    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::program::*;
 use crate::support::*;
 
@@ -179,9 +181,10 @@ fn what_waits_is_bounded_as_it_is_told() {
 
 #[test]
 fn a_client_that_says_nothing_is_dropped_in_the_time_it_is_told() {
-    // By default it would be longer than a peer waits here.
-    let (_program, addr) = Program::listening(&["--handshake-timeout", "0.05"]);
+    let (mut program, addr) = Program::controlled(&["--manual-clock", "--handshake-timeout", "2"]);
     let mut silent = Peer::connect(&addr);
+    // Less than the default.
+    program.obeys(json!({"cmd": "advance", "seconds": 2}));
     silent.expect_eof();
 }
 

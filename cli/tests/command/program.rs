@@ -5,14 +5,19 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
 use crate::support::*;
 
-/// Nothing here takes seconds; this is for a machine that is busy with something else.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The command `wait` for a condition, with the tests' patience as its timeout.
+pub(crate) fn patient(mut condition: Json) -> Json {
+    let members = condition.as_object_mut().unwrap();
+    members.insert("cmd".into(), json!("wait"));
+    members.insert("timeout".into(), json!(patience().as_secs()));
+    condition
+}
 
 /// The program with all its streams in the test's hands.
 pub(crate) struct Program {
@@ -67,7 +72,7 @@ impl Program {
     /// The next line on standard output, while it still runs: it was flushed.
     #[track_caller]
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line on standard output")
+        self.lines.recv_timeout(patience()).expect("a line on standard output")
     }
 
     #[track_caller]
@@ -98,6 +103,12 @@ impl Program {
         answer
     }
 
+    /// A `wait` for what must come about, and its answer. Its timeout is the tests' patience.
+    #[track_caller]
+    pub(crate) fn waits_for(&mut self, condition: Json) -> Json {
+        self.obeys(patient(condition))
+    }
+
     /// A command that is not carried out, and why.
     #[track_caller]
     pub(crate) fn refuses(&mut self, command: Json) -> String {
@@ -108,7 +119,7 @@ impl Program {
 
     #[track_caller]
     pub(crate) fn expect_no_more_output(&self) {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(patience()) {
             Err(RecvTimeoutError::Disconnected) => {}
             other => panic!("on standard output: {other:?}"),
         }
@@ -133,7 +144,7 @@ impl Program {
     /// Waits for its end, which is seen as that of its standard error.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + patience();
         loop {
             match self.errors.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.said.push(line),

@@ -46,7 +46,7 @@ fn connections_are_closed() {
     peers[0].send(close());
     peers[0].expect_eof();
     peers[0].hang_up();
-    program.obeys(json!({"cmd": "wait", "for": "connections", "count": 1}));
+    program.waits_for(json!({"for": "connections", "count": 1}));
     assert_eq!(program.obeys(json!({"cmd": "close", "connection": 7})), json!({"closed": 0}));
     assert_eq!(program.obeys(json!({"cmd": "close"})), json!({"closed": 1}));
     peers[1].expect_close_with(CONNECTION_FORCED);
