@@ -1,4 +1,7 @@
 //! The commands: what each takes, does and answers. `docs/control.md` is the list for those who write them.
+//!
+//! A command is read whole before any of it is done: [`COMMANDS`] has a function for each name that takes the command's members
+//! and returns what is to be done, and [`Control::obey`] refuses members that are left over in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::fields::{Fields, Refusal};
 use super::inbox::Inbox;
 use super::messages::{self, Detail};
-use super::rules::{Rules, read_reason};
+use super::rules::{Rules, read_on_attach, read_on_connect, read_on_message, read_reason};
 use super::waiting::Wait;
 use super::{pictures, trace};
 
@@ -38,6 +41,74 @@ pub(super) enum Answered {
     Ends(Ending),
 }
 
+/// A command that has been read and can be carried out.
+type Act = Box<dyn FnOnce(&mut Control) -> Result<Answered, Refusal>>;
+
+/// Takes the members of a command. It does nothing yet: a member that it leaves over is refused.
+type Read = fn(&mut Fields) -> Result<Act, Refusal>;
+
+/// All commands by name.
+const COMMANDS: &[(&str, Read)] = &[
+    ("version", |_| Ok(look(|_| json!({"version": env!("CARGO_PKG_VERSION"), "protocol": PROTOCOL})))),
+    ("counts", |_| Ok(look(|broker| json!({"counts": pictures::counts(&broker.counts())})))),
+    ("wait", read_wait),
+    ("messages", read_messages),
+    ("take_messages", read_take_messages),
+    ("inject", read_inject),
+    ("purge", |fields| {
+        let address = fields.text_of("address")?;
+        Ok(look(move |broker| json!({"purged": broker.purge(&address)})))
+    }),
+    ("queue_depth", |fields| {
+        let address = fields.text_of("address")?;
+        Ok(look(move |broker| json!({"depth": broker.queue_depth(&address)})))
+    }),
+    ("connections", |_| Ok(look(|broker| json!({"connections": pictures::connections(&broker.connections())})))),
+    ("links", |_| Ok(look(|broker| json!({"links": pictures::links(&broker.links())})))),
+    ("addresses", |_| Ok(look(|broker| json!({"addresses": pictures::addresses(&broker.addresses())})))),
+    // The name that version 2 had for `addresses`.
+    ("routes", |_| Ok(look(|broker| json!({"routes": pictures::addresses(&broker.addresses())})))),
+    ("trace", |fields| {
+        let show = trace::read(fields)?;
+        Ok(act(move |control| show(control.broker())))
+    }),
+    ("verify", |fields| {
+        let dropped = fields.flag("dropped")?.unwrap_or(false);
+        let what = if dropped { Verify::new().dropped() } else { Verify::new() };
+        Ok(look(move |broker| pictures::report(&broker.verify_with(what))))
+    }),
+    ("advance", read_advance),
+    ("pause", |_| Ok(act(|control| control.steer(|broker| broker.pause())))),
+    ("resume", |_| Ok(act(|control| control.steer(|broker| broker.resume())))),
+    ("refuse_connections", read_refuse_connections),
+    ("disconnect", read_disconnect),
+    ("close", read_close),
+    ("detach", read_detach),
+    ("withhold", |fields| {
+        let address = fields.text_of("address")?;
+        Ok(change(move |broker| broker.withhold(&address)))
+    }),
+    ("grant", |fields| {
+        let (address, messages) = (fields.text_of("address")?, fields.number_of("messages")?);
+        Ok(change(move |broker| broker.grant(&address, messages)))
+    }),
+    ("restore", |fields| {
+        let address = fields.text_of("address")?;
+        Ok(change(move |broker| broker.restore(&address)))
+    }),
+    ("on_message", |fields| read_on_message(fields).map(rule)),
+    ("on_attach", |fields| read_on_attach(fields).map(rule)),
+    ("on_connect", |fields| read_on_connect(fields).map(rule)),
+    ("clear_hooks", |_| Ok(rule(|rules: &Rules, broker: &Broker| rules.clear(broker)))),
+    ("restart", read_restart),
+    ("start", |_| Ok(act(Control::start))),
+    ("stop", |fields| Ok(end(Ending::Clean, fields.flag("hold")?.unwrap_or(false)))),
+    ("crash", |fields| Ok(end(Ending::Crash, fields.flag("hold")?.unwrap_or(true)))),
+    // The names that versions 1 and 2 had for `stop` without and with `hold`.
+    ("stop_clean", |_| Ok(end(Ending::Clean, false))),
+    ("shutdown", |_| Ok(end(Ending::Clean, true))),
+];
+
 impl Control {
     pub(super) fn new(brokers: Arc<Group>, is_up: bool, inbox: Inbox) -> Control {
         Control { brokers, is_up, rules: Rules::default(), inbox, waits: 0 }
@@ -47,81 +118,13 @@ impl Control {
         &self.brokers[0]
     }
 
+    /// Carries out a command, unless it has a member that it does not know: then nothing is done.
     pub(super) fn obey(&mut self, command: &str, mut fields: Fields) -> Result<Answered, Refusal> {
-        let answer = match command {
-            // Version 1 of these lines had these two, and ignored other members.
-            "counts" => json!({"counts": pictures::counts(&self.broker().counts())}),
-            "start" => self.start()?,
-            "stop" | "crash" | "stop_clean" | "shutdown" => return self.end(command, &mut fields),
-            "advance" => self.advance(&mut fields)?,
-            "restart" | "pause" | "resume" | "refuse_connections" => self.run(command, &mut fields)?,
-            "disconnect" | "close" | "detach" | "withhold" | "grant" | "restore" => self.steer(command, &mut fields)?,
-            "on_message" | "on_attach" | "on_connect" | "clear_hooks" => self.rule(command, &mut fields)?,
-            _ => self.look(command, &mut fields)?,
-        };
-        match answer {
-            Json::Object(answer) => Ok(Answered::Said(answer)),
-            _ => Ok(Answered::Said(Map::new())),
-        }
-    }
-
-    /// Commands that look and wait.
-    fn look(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
-        let broker = self.broker();
-        Ok(match command {
-            "version" => {
-                fields.end()?;
-                json!({"version": env!("CARGO_PKG_VERSION"), "protocol": PROTOCOL})
-            }
-            "wait" => return self.wait(Wait::read(fields)?),
-            "messages" => {
-                let (address, detail) = (fields.text("address")?, Detail::read(fields)?);
-                fields.end()?;
-                let records = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
-                json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
-            }
-            "take_messages" => {
-                let (address, detail) = (fields.text_of("address")?, Detail::read(fields)?);
-                fields.end()?;
-                let records = broker.take_messages(&address);
-                json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
-            }
-            "inject" => {
-                let (address, message) = (fields.text_of("address")?, messages::read(fields)?);
-                fields.end()?;
-                messages::outcome(broker.inject(&address, message).as_ref())
-            }
-            "purge" => {
-                let address = fields.text_of("address")?;
-                fields.end()?;
-                json!({"purged": broker.purge(&address)})
-            }
-            "queue_depth" => {
-                let address = fields.text_of("address")?;
-                fields.end()?;
-                json!({"depth": broker.queue_depth(&address)})
-            }
-            "connections" => {
-                fields.end()?;
-                json!({"connections": pictures::connections(&broker.connections())})
-            }
-            "links" => {
-                fields.end()?;
-                json!({"links": pictures::links(&broker.links())})
-            }
-            // Version 2 called it `routes`, and still has its answer.
-            "addresses" | "routes" => {
-                fields.end()?;
-                json!({command: pictures::addresses(&broker.addresses())})
-            }
-            "trace" => trace::show(broker, fields)?,
-            "verify" => {
-                let dropped = fields.flag("dropped")?.unwrap_or(false);
-                fields.end()?;
-                pictures::report(&broker.verify_with(if dropped { Verify::new().dropped() } else { Verify::new() }))
-            }
-            unknown => return Err(format!("unknown command {unknown:?}")),
-        })
+        let known = COMMANDS.iter().find(|(name, _)| *name == command);
+        let (_, read) = known.ok_or_else(|| format!("unknown command {command:?}"))?;
+        let act = read(&mut fields)?;
+        fields.end()?;
+        act(self)
     }
 
     /// Runs a wait in a thread of its own, so that the end of the input can cut it short.
@@ -139,67 +142,11 @@ impl Control {
         self.inbox.await_answer(number).unwrap_or_else(|| Err("the input has ended, and so does the wait".into()))
     }
 
-    /// Ends the broker: `stop` with a close for every connection, `crash` without a word. With `hold` the program goes on, with
-    /// the port, until `start`; without it ends too. `stop_clean` and `shutdown` are the names that versions 1 and 2 had for `stop`
-    /// without and with `hold`.
-    fn end(&mut self, command: &str, fields: &mut Fields) -> Result<Answered, Refusal> {
-        let (ending, hold) = match command {
-            "crash" => (Ending::Crash, fields.flag("hold")?.unwrap_or(true)),
-            "shutdown" => (Ending::Clean, true),
-            "stop_clean" => (Ending::Clean, false),
-            _ => (Ending::Clean, fields.flag("hold")?.unwrap_or(false)),
-        };
-        // Version 1 had `stop` and `stop_clean`, and ignored other members.
-        if hold || !matches!(command, "stop" | "stop_clean") {
-            fields.end()?;
-        }
-        if !hold {
-            return Ok(Answered::Ends(ending));
-        }
+    /// Does something to a broker that has to be up.
+    fn steer(&self, steer: impl FnOnce(&Broker)) -> Result<Json, Refusal> {
         self.expect_up()?;
-        self.take_down(ending)?;
-        Ok(Answered::Said(Map::new()))
-    }
-
-    /// Commands for the broker as a whole: restart, pause.
-    fn run(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
-        let endings = [("crash", Ending::Crash), ("clean", Ending::Clean)];
-        match command {
-            "restart" => {
-                let ending = fields.choice("ending", &endings)?.unwrap_or(Ending::Crash);
-                let queues = fields.choice("queues", &[("keep", Queues::Keep), ("drop", Queues::Drop)])?;
-                fields.end()?;
-                let restarted = self.brokers.restart(0, ending, queues.unwrap_or(Queues::Keep));
-                self.is_up = restarted.is_ok();
-                restarted.map_err(|error| error.to_string())?;
-            }
-            "refuse_connections" => {
-                let refuse = fields.flag("refuse")?.unwrap_or(true);
-                fields.end()?;
-                self.expect_up()?;
-                self.broker().refuse_connections(refuse).map_err(|error| error.to_string())?;
-            }
-            _ => {
-                fields.end()?;
-                self.expect_up()?;
-                match command {
-                    "pause" => self.broker().pause(),
-                    _ => self.broker().resume(),
-                }
-            }
-        }
+        steer(self.broker());
         Ok(json!({}))
-    }
-
-    /// Lets time pass. The lines behind it wait until it has.
-    fn advance(&self, fields: &mut Fields) -> Result<Json, Refusal> {
-        let seconds = fields.seconds_of("seconds", MAX_ADVANCE)?;
-        fields.end()?;
-        if !self.broker().has_manual_clock() {
-            return Err("only a manual clock can be advanced: see --manual-clock".into());
-        }
-        self.broker().advance(seconds);
-        Ok(json!({"now": self.broker().now().as_secs_f64()}))
     }
 
     fn expect_up(&self) -> Result<(), Refusal> {
@@ -215,6 +162,12 @@ impl Control {
         Ok(json!({"url": self.broker().url()}))
     }
 
+    fn restart(&mut self, ending: Ending, queues: Queues) -> Result<Json, Refusal> {
+        let restarted = self.brokers.restart(0, ending, queues);
+        self.is_up = restarted.is_ok();
+        restarted.map(|()| json!({})).map_err(|error| error.to_string())
+    }
+
     fn take_down(&mut self, ending: Ending) -> Result<(), Refusal> {
         self.is_up = false;
         let held = match ending {
@@ -223,69 +176,133 @@ impl Control {
         };
         held.map_err(|error| error.to_string())
     }
+}
 
-    /// Commands for connections, links and credit.
-    fn steer(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
-        let broker = self.broker();
-        Ok(match command {
-            "disconnect" => {
-                let connection = fields.number::<u32>("connection")?;
-                fields.end()?;
-                json!({"disconnected": match connection {
-                    Some(id) => usize::from(broker.disconnect(id.into())),
-                    None => broker.disconnect_all(),
-                }})
-            }
-            "close" => {
-                let connection = fields.number::<u32>("connection")?.map(ConnectionId::from);
-                let (condition, description) = read_reason(fields, "amqp:connection:forced")?;
-                fields.end()?;
-                let ids = broker.connections().into_iter().map(|known| known.id);
-                let chosen = ids.filter(|id| connection.is_none_or(|connection| connection == *id));
-                json!({"closed": chosen.filter(|id| broker.close(*id, &condition, &description)).count()})
-            }
-            "detach" => {
-                let chosen = read_links(fields)?;
-                let (condition, description) = read_reason(fields, "amqp:link:detach-forced")?;
-                fields.end()?;
-                let links = broker.links().into_iter().filter(chosen);
-                json!({"detached": links.filter(|link| broker.detach(link, &condition, &description)).count()})
-            }
-            _ => {
-                let address = fields.text_of("address")?;
-                match command {
-                    "grant" => {
-                        let messages = fields.number_of("messages")?;
-                        fields.end()?;
-                        broker.grant(&address, messages);
-                    }
-                    "withhold" => {
-                        fields.end()?;
-                        broker.withhold(&address);
-                    }
-                    _ => {
-                        fields.end()?;
-                        broker.restore(&address);
-                    }
-                }
-                json!({})
-            }
-        })
-    }
+/// An act with an answer.
+fn act(act: impl FnOnce(&mut Control) -> Result<Json, Refusal> + 'static) -> Act {
+    Box::new(|control| {
+        Ok(Answered::Said(match act(control)? {
+            Json::Object(answer) => answer,
+            _ => Map::new(),
+        }))
+    })
+}
 
-    fn rule(&mut self, command: &str, fields: &mut Fields) -> Result<Json, Refusal> {
-        let handle = self.broker();
-        match command {
-            "on_message" => self.rules.on_message(handle, fields)?,
-            "on_attach" => self.rules.on_attach(handle, fields)?,
-            "on_connect" => self.rules.on_connect(handle, fields)?,
-            _ => {
-                fields.end()?;
-                self.rules.clear(handle);
-            }
-        }
+/// An act that needs the broker alone, and cannot fail.
+fn look(look: impl FnOnce(&Broker) -> Json + 'static) -> Act {
+    act(|control| Ok(look(control.broker())))
+}
+
+/// An act on the broker that has nothing to tell.
+fn change(change: impl FnOnce(&Broker) + 'static) -> Act {
+    look(|broker| {
+        change(broker);
+        json!({})
+    })
+}
+
+/// An act on the rules.
+fn rule(change: impl FnOnce(&Rules, &Broker) + 'static) -> Act {
+    act(|control| {
+        change(&control.rules, control.broker());
         Ok(json!({}))
+    })
+}
+
+/// Ends the broker, with a close for every connection or without a word. With `hold` the program goes on, with the port, until
+/// `start`; without it ends too.
+fn end(ending: Ending, hold: bool) -> Act {
+    if !hold {
+        return Box::new(move |_| Ok(Answered::Ends(ending)));
     }
+    act(move |control| {
+        control.expect_up()?;
+        control.take_down(ending).map(|()| json!({}))
+    })
+}
+
+fn read_wait(fields: &mut Fields) -> Result<Act, Refusal> {
+    let wait = Wait::read(fields)?;
+    Ok(act(move |control| control.wait(wait)))
+}
+
+fn read_messages(fields: &mut Fields) -> Result<Act, Refusal> {
+    let (address, detail) = (fields.text("address")?, Detail::read(fields)?);
+    Ok(look(move |broker| {
+        let records = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
+        json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
+    }))
+}
+
+fn read_take_messages(fields: &mut Fields) -> Result<Act, Refusal> {
+    let (address, detail) = (fields.text_of("address")?, Detail::read(fields)?);
+    Ok(look(move |broker| {
+        let records = broker.take_messages(&address);
+        json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
+    }))
+}
+
+fn read_inject(fields: &mut Fields) -> Result<Act, Refusal> {
+    let (address, message) = (fields.text_of("address")?, messages::read(fields)?);
+    Ok(look(move |broker| messages::outcome(broker.inject(&address, message).as_ref())))
+}
+
+/// Lets time pass. The lines behind it wait until it has.
+fn read_advance(fields: &mut Fields) -> Result<Act, Refusal> {
+    let seconds = fields.seconds_of("seconds", MAX_ADVANCE)?;
+    Ok(act(move |control| {
+        let broker = control.broker();
+        if !broker.has_manual_clock() {
+            return Err("only a manual clock can be advanced: see --manual-clock".into());
+        }
+        broker.advance(seconds);
+        Ok(json!({"now": broker.now().as_secs_f64()}))
+    }))
+}
+
+fn read_restart(fields: &mut Fields) -> Result<Act, Refusal> {
+    let ending = fields.choice("ending", &[("crash", Ending::Crash), ("clean", Ending::Clean)])?;
+    let queues = fields.choice("queues", &[("keep", Queues::Keep), ("drop", Queues::Drop)])?;
+    let (ending, queues) = (ending.unwrap_or(Ending::Crash), queues.unwrap_or(Queues::Keep));
+    Ok(act(move |control| control.restart(ending, queues)))
+}
+
+fn read_refuse_connections(fields: &mut Fields) -> Result<Act, Refusal> {
+    let refuse = fields.flag("refuse")?.unwrap_or(true);
+    Ok(act(move |control| {
+        control.expect_up()?;
+        let refused = control.broker().refuse_connections(refuse);
+        refused.map(|()| json!({})).map_err(|error| error.to_string())
+    }))
+}
+
+fn read_disconnect(fields: &mut Fields) -> Result<Act, Refusal> {
+    let connection = fields.number::<u32>("connection")?;
+    Ok(look(move |broker| {
+        json!({"disconnected": match connection {
+            Some(id) => usize::from(broker.disconnect(id.into())),
+            None => broker.disconnect_all(),
+        }})
+    }))
+}
+
+fn read_close(fields: &mut Fields) -> Result<Act, Refusal> {
+    let connection = fields.number::<u32>("connection")?.map(ConnectionId::from);
+    let (condition, description) = read_reason(fields, "amqp:connection:forced")?;
+    Ok(look(move |broker| {
+        let ids = broker.connections().into_iter().map(|known| known.id);
+        let chosen = ids.filter(|id| connection.is_none_or(|connection| connection == *id));
+        json!({"closed": chosen.filter(|id| broker.close(*id, &condition, &description)).count()})
+    }))
+}
+
+fn read_detach(fields: &mut Fields) -> Result<Act, Refusal> {
+    let chosen = read_links(fields)?;
+    let (condition, description) = read_reason(fields, "amqp:link:detach-forced")?;
+    Ok(look(move |broker| {
+        let links = broker.links().into_iter().filter(chosen);
+        json!({"detached": links.filter(|link| broker.detach(link, &condition, &description)).count()})
+    }))
 }
 
 /// Reads which links a command is for: those that match all of its members.
@@ -299,4 +316,18 @@ fn read_links(fields: &mut Fields) -> Result<impl Fn(&Link) -> bool + use<>, Ref
             && address.as_ref().is_none_or(|address| link.address.as_ref() == Some(address))
             && role.is_none_or(|role| role == link.role)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COMMANDS;
+
+    #[test]
+    fn each_command_has_one_name_and_is_documented() {
+        let text = include_str!("../../../docs/control.md");
+        for (index, (name, _)) in COMMANDS.iter().enumerate() {
+            assert!(text.contains(&format!("`{name}`")), "{name}");
+            assert!(COMMANDS.iter().take(index).all(|(other, _)| other != name), "{name}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fakebroker::{Admission, Connection, Handle, Link, MessageRecord, Verdict, node_at};
+use fakebroker::{Admission, Broker, Connection, Link, MessageRecord, Verdict, node_at};
 
 use super::fields::{Fields, Refusal};
 
@@ -35,47 +35,52 @@ impl Rules {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn on_message(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
-        let rule = Rule::read(fields, &["address", "name", "subject", "body"], read_verdict)?;
-        self.sets().message.push(rule);
-        let rules = self.clone();
-        handle.on_message(move |record| {
+    pub(super) fn clear(&self, broker: &Broker) {
+        broker.clear_hooks();
+        *self.sets() = Sets::default();
+    }
+}
+
+/// A rule that has been read: adds it, and has the broker ask the rules of its kind.
+pub(super) type Add = Box<dyn FnOnce(&Rules, &Broker)>;
+
+pub(super) fn read_on_message(fields: &mut Fields) -> Result<Add, Refusal> {
+    let rule = Rule::read(fields, &["address", "name", "subject", "body"], read_verdict)?;
+    Ok(Box::new(move |rules, broker| {
+        rules.sets().message.push(rule);
+        let rules = rules.clone();
+        broker.on_message(move |record| {
             let fact = |name: &str| fact_of_message(record, name);
             decide(&mut rules.sets().message, fact).unwrap_or(Verdict::Forward)
         });
-        Ok(())
-    }
+    }))
+}
 
-    pub(super) fn on_attach(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
-        let rule = Rule::read(fields, &["address", "name", "role"], |fields| {
-            read_admission(fields, "amqp:unauthorized-access")
-        })?;
-        self.sets().attach.push(rule);
-        let rules = self.clone();
-        handle.on_attach(move |link| {
+pub(super) fn read_on_attach(fields: &mut Fields) -> Result<Add, Refusal> {
+    let rule =
+        Rule::read(fields, &["address", "name", "role"], |fields| read_admission(fields, "amqp:unauthorized-access"))?;
+    Ok(Box::new(move |rules, broker| {
+        rules.sets().attach.push(rule);
+        let rules = rules.clone();
+        broker.on_attach(move |link| {
             let fact = |name: &str| fact_of_link(link, name);
             decide(&mut rules.sets().attach, fact).unwrap_or(Admission::Allow)
         });
-        Ok(())
-    }
+    }))
+}
 
-    pub(super) fn on_connect(&self, handle: &Handle, fields: &mut Fields) -> Result<(), Refusal> {
-        let rule = Rule::read(fields, &["container", "host", "user"], |fields| {
-            read_admission(fields, "amqp:unauthorized-access")
-        })?;
-        self.sets().connect.push(rule);
-        let rules = self.clone();
-        handle.on_connect(move |connection| {
+pub(super) fn read_on_connect(fields: &mut Fields) -> Result<Add, Refusal> {
+    let rule = Rule::read(fields, &["container", "host", "user"], |fields| {
+        read_admission(fields, "amqp:unauthorized-access")
+    })?;
+    Ok(Box::new(move |rules, broker| {
+        rules.sets().connect.push(rule);
+        let rules = rules.clone();
+        broker.on_connect(move |connection| {
             let fact = |name: &str| fact_of_connection(connection, name);
             decide(&mut rules.sets().connect, fact).unwrap_or(Admission::Allow)
         });
-        Ok(())
-    }
-
-    pub(super) fn clear(&self, handle: &Handle) {
-        handle.clear_hooks();
-        *self.sets() = Sets::default();
-    }
+    }))
 }
 
 fn fact_of_message(record: &MessageRecord, name: &str) -> Option<String> {
@@ -119,9 +124,7 @@ impl<V> Rule<V> {
             let pattern = if *name == "address" { pattern.map(|said| node_at(&said).into_owned()) } else { pattern };
             wanted.extend(pattern.map(|pattern| (*name, pattern)));
         }
-        let rule = Rule { wanted, verdict: verdict(fields)?, left: fields.number("times")? };
-        fields.end()?;
-        Ok(rule)
+        Ok(Rule { wanted, verdict: verdict(fields)?, left: fields.number("times")? })
     }
 }
 

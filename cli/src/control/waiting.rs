@@ -74,7 +74,6 @@ impl Wait {
             Word::Settled => (What::Settled, "all deliveries to be settled".to_owned()),
         };
         let timeout = fields.seconds("timeout", MAX_TIMEOUT)?.unwrap_or(DEFAULT_TIMEOUT);
-        fields.end()?;
         Ok(Wait { timeout, what, text })
     }
 
