@@ -1,15 +1,15 @@
-//! The name of a connection for those who look on: a test, a trace.
+//! The public name of a connection, in tests and traces.
 
 use std::fmt;
 
 use super::link::ConnectionKey;
 
-/// One connection of one broker, in the order in which they were accepted, from 1. Never used again.
+/// One connection of one broker: 1 for the first that was accepted, 2 for the next. Numbers are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u32);
 
 impl ConnectionId {
-    /// The number, as it stands in a trace.
+    /// Returns the number, as traces show it.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0

@@ -1,24 +1,24 @@
-//! Connections and links: the names that both sides know them by, and what a peer asks for when it attaches one.
+//! Connections and links: their keys, and what a peer requests for a link when it attaches it.
 
 use std::sync::Arc;
 
 use super::message::{Fault, Outcome};
 
-/// One connection of the event loop. The serial makes a stale key harmless when its slot is taken again.
+/// The key of a connection of the event loop. The serial tells a stale key from that of a later connection in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionKey {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
 }
 
-/// One link of a connection, as its engine names it. Slots are dense, so that the router can index by them.
+/// The key of a link within its connection, given by the engine. Slots are dense, so that the router can index by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LinkId {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
 }
 
-/// One link of the whole broker.
+/// The key of a link within the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LinkKey {
     pub(crate) connection: ConnectionKey,
@@ -26,26 +26,26 @@ pub(crate) struct LinkKey {
 }
 
 impl LinkKey {
-    /// No link's name.
+    /// A key that no link has.
     pub(crate) const NOBODY: LinkKey = LinkKey {
         connection: ConnectionKey { slot: u32::MAX, serial: 0 },
         link: LinkId { slot: u32::MAX, serial: u32::MAX },
     };
 }
 
-/// Where a link begins or ends, as its peer asked.
+/// The node that a peer wants to attach a link to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     Address(Arc<str>),
-    /// A fresh address, please; what the node should be like is a hint.
+    /// A new node with a generated address (dynamic, 3.5.3 and 3.5.4). The requested kind is a hint.
     Dynamic(NodeKind),
-    /// A queue that is there already, under this address.
+    /// A declared queue, which must exist.
     Queue(Arc<str>),
-    /// Each message says itself where it goes.
+    /// No node: each message has its own address (anonymous terminus).
     Anonymous,
 }
 
-/// What kind of node a dynamic terminus asks for, and what kind a link has been attached to.
+/// The kind of node that a dynamic terminus requests, or that a link has been attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeKind {
     Unspecified,
@@ -53,56 +53,56 @@ pub(crate) enum NodeKind {
     Topic,
 }
 
-/// How deliveries go out on a link.
+/// Which deliveries go out settled on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Settled,
     Unsettled,
-    /// As they came in.
+    /// Those of messages that came settled.
     Mixed,
 }
 
-/// A link that a peer wants to receive on.
+/// An attach of a consumer.
 #[derive(Debug)]
 pub(crate) struct ConsumerRequest {
     pub(crate) link: LinkId,
-    /// The channel (1.0: the session, by our channel number) whose window its deliveries use, if they use one: see
+    /// The channel (1.0: the session, by our channel number) whose window its deliveries use, if any: see
     /// [`Event::ChannelOpened`](super::Event::ChannelOpened).
     pub(crate) channel: Option<u16>,
-    /// What the peer calls it.
+    /// The name of the link, as its peer gave it.
     pub(crate) name: Arc<str>,
     pub(crate) node: Node,
     pub(crate) manner: Manner,
-    /// Take copies and leave what is stored in its place.
+    /// Whether to get copies and leave messages in their queue (distribution mode copy).
     pub(crate) browse: bool,
-    /// The outcome of what it leaves unanswered when it goes.
+    /// The outcome of unanswered deliveries when the link is detached.
     pub(crate) default_outcome: Outcome,
-    /// Larger messages, in bytes, are not for it.
+    /// Maximum size of a message, in bytes. Larger messages are not given to this consumer.
     pub(crate) max_message_size: u64,
-    /// It wants to be the only one.
+    /// Whether to attach only as the sole consumer.
     pub(crate) exclusive: bool,
-    /// It looks in now and then: it is not counted as a consumer.
+    /// Whether the link serves single requests (basic.get) and is not counted as a consumer.
     pub(crate) passing: bool,
 }
 
-/// Who a peer is, once its connection is open.
+/// The identity of a peer, known when its connection is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
-    /// The protocol with its version, as one says it.
+    /// The protocol and its version, as text.
     pub(crate) protocol: &'static str,
-    /// What it calls itself.
+    /// The container-id or the connection name that the peer gave.
     pub(crate) container: Option<Arc<str>>,
-    /// What it calls us: the virtual host.
+    /// The virtual host (the hostname in open) that the peer asked for.
     pub(crate) host: Option<Arc<str>>,
-    /// As whom it was let in, if it had to say.
+    /// The user that authenticated, if any.
     pub(crate) user: Option<Arc<str>>,
 }
 
-/// A link that our end wants.
+/// A link that a connector attaches.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkRequest {
     pub(crate) name: Arc<str>,
-    /// Messages go to the node, or come from there.
+    /// Whether the connector sends on the link.
     pub(crate) sends: bool,
     pub(crate) node: Node,
     pub(crate) manner: Manner,
@@ -110,21 +110,21 @@ pub(crate) struct LinkRequest {
     pub(crate) browse: bool,
 }
 
-/// What a peer says to an end that began: a client's.
+/// A peer's reply to a connector.
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// The connection is open.
     Opened { container: Arc<str>, max_frame_size: u32, offers: Vec<Arc<str>>, properties: Vec<(Arc<str>, Arc<str>)> },
     /// The session has begun.
     Begun { session: usize },
-    /// The link is attached; `address` is where.
+    /// The link is attached, at `address`.
     Attached { link: LinkId, address: Option<Arc<str>>, max_message_size: u64 },
-    /// A link that drains has brought all there was.
+    /// A drain has ended.
     Drained { link: LinkId },
-    /// The link is no more: its own doing, or its answer to ours.
+    /// The link is detached, by the peer or in reply to our detach.
     Detached { link: LinkId, fault: Option<Fault> },
-    /// Nor is the session.
+    /// The session has ended.
     Ended { session: usize, fault: Option<Fault> },
-    /// Nor is the connection.
+    /// The connection is closed.
     Closed { fault: Option<Fault> },
 }

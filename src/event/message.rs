@@ -1,4 +1,4 @@
-//! Messages on their way: where they go, the names of their deliveries, and how those end.
+//! Messages between engines and router: destinations, the keys of deliveries, and outcomes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use crate::message::Message;
 
-/// The engine's name for a delivery that came in; it means something to nobody else.
+/// The engine's key of an incoming delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryKey(pub(crate) u64);
 
-/// The router's name for a delivery that goes out, given back with the receiver's answer. [`Ticket::NONE`] when nobody asks
-/// for it.
+/// The router's key of an outgoing delivery, which comes back with the outcome. [`Ticket::NONE`] if the outcome does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) u64);
 
@@ -21,34 +20,34 @@ impl Ticket {
 
     const NOTED: u64 = 1 << 63;
 
-    /// For a delivery that only a record is kept of, under this number.
+    /// Makes the ticket of a delivery of which only a record is kept, under this number.
     pub(crate) fn noted(number: u64) -> Ticket {
         Ticket(Self::NOTED | number)
     }
 
-    /// The ticket of the delivery that was handed out `count` deliveries later.
+    /// Returns the ticket of the delivery that was handed out `count` deliveries later.
     pub(crate) fn later(self, count: u32) -> Ticket {
         if self == Ticket::NONE { self } else { Ticket(self.0.wrapping_add(count.into())) }
     }
 
-    /// The number of such a delivery.
+    /// Returns the number given to [`Ticket::noted`], if that made this ticket.
     pub(crate) fn as_noted(self) -> Option<u64> {
         (self != Ticket::NONE && self.0 & Self::NOTED != 0).then_some(self.0 & !Self::NOTED)
     }
 }
 
-/// Text that still lies in the buffer it arrived in: an address found in a message, say.
+/// Text in the buffer that it arrived in, such as the address of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text(Bytes);
 
 impl Text {
-    /// None if the bytes are not UTF-8.
+    /// Checks the bytes. None if they are not UTF-8.
     pub(crate) fn new(bytes: Bytes) -> Option<Text> {
         std::str::from_utf8(&bytes).is_ok().then_some(Text(bytes))
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // Checked when it was made.
+        // [`Text::new`] has checked it.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -59,7 +58,7 @@ impl From<&str> for Text {
     }
 }
 
-/// An exchange and a routing key, in the buffer that they arrived in.
+/// An exchange and a routing key in the buffer that they arrived in.
 #[derive(Clone, Debug)]
 pub(crate) struct ExchangeAddress {
     bytes: Bytes,
@@ -68,7 +67,7 @@ pub(crate) struct ExchangeAddress {
 }
 
 impl ExchangeAddress {
-    /// Takes the places of both in `bytes`. None if they are not UTF-8 or lie outside.
+    /// Takes the ranges of both in `bytes`. None if they are out of range or not UTF-8.
     pub(crate) fn new(bytes: Bytes, exchange: Range<u16>, key: Range<u16>) -> Option<ExchangeAddress> {
         text_at(&bytes, &exchange)?;
         text_at(&bytes, &key)?;
@@ -76,7 +75,7 @@ impl ExchangeAddress {
     }
 
     pub(crate) fn exchange(&self) -> &str {
-        // Checked when it was made, as is the key.
+        // [`ExchangeAddress::new`] has checked it.
         text_at(&self.bytes, &self.exchange).unwrap_or_default()
     }
 
@@ -89,24 +88,24 @@ fn text_at<'a>(bytes: &'a [u8], at: &Range<u16>) -> Option<&'a str> {
     std::str::from_utf8(bytes.get(usize::from(at.start)..usize::from(at.end))?).ok()
 }
 
-/// Where a message that arrived should go.
+/// The destination of an incoming message.
 #[derive(Clone, Debug)]
 pub(crate) enum Destination {
-    /// Where its link is attached to.
+    /// The node that its link is attached to.
     Link,
-    /// Where the message says.
+    /// The address in the message (`to`).
     Named(Text),
-    /// To the queue of this address, if there is one.
+    /// The queue of this address, if it exists.
     Queue(Text),
-    /// To the queues that an exchange finds.
+    /// The queues bound to an exchange.
     Exchange(ExchangeAddress),
-    /// It should say and does not.
+    /// None, though the link is anonymous.
     Missing,
-    /// It should say and cannot be read.
+    /// Unknown, because the message cannot be decoded.
     Unreadable,
 }
 
-/// Why something was refused. Spelt by each protocol in its own way.
+/// The reason of a fault, which each protocol translates into its own condition or reply code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     NotFound,
@@ -116,11 +115,11 @@ pub(crate) enum Reason {
     MessageSizeExceeded,
     ConnectionForced,
     NotImplemented,
-    /// It is another connection's alone.
+    /// Exclusive to another connection.
     ResourceLocked,
-    /// It is there and is not as asked for.
+    /// Exists with other properties than requested.
     PreconditionFailed,
-    /// It was there and has been deleted.
+    /// Has been deleted while in use.
     ResourceDeleted,
     NotAllowed,
     /// A peer's own condition, passed on.
@@ -131,7 +130,7 @@ pub(crate) enum Reason {
 pub(crate) struct Fault {
     pub(crate) reason: Reason,
     pub(crate) description: Option<Arc<str>>,
-    /// More about it in the words of the peer's protocol, passed on unread.
+    /// Further information (1.0: the `info` of an error), encoded, passed on unread.
     pub(crate) info: Option<Bytes>,
 }
 
@@ -141,16 +140,16 @@ impl Fault {
     }
 }
 
-/// What a peer did against the rules of its protocol.
+/// A peer's violation of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Breach {
-    /// Where the specification demands otherwise.
+    /// The section of the specification that it violates.
     pub(crate) section: &'static str,
-    /// What it was told.
+    /// The fault that the peer was sent.
     pub(crate) fault: Fault,
 }
 
-/// How a delivery ended.
+/// The outcome of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Accepted,
@@ -160,7 +159,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// As one says it.
+    /// Returns the outcome as a verb.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Outcome::Accepted => "accept",
@@ -175,28 +174,28 @@ impl Outcome {
 pub(crate) struct Modified {
     pub(crate) delivery_failed: bool,
     pub(crate) undeliverable_here: bool,
-    /// To be merged into the message's annotations; encoded, and unread by the router.
+    /// Annotations to merge into the message's, encoded. The router does not read them.
     pub(crate) annotations: Option<Bytes>,
 }
 
-/// A whole message that came from a producer.
+/// A whole message from a producer.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// The delivery that its sender wants settled; None for one that came settled.
+    /// The sender's delivery, which needs an outcome. None if it came settled.
     pub(crate) delivery: Option<DeliveryKey>,
     pub(crate) message: Message,
 }
 
-/// Consecutive messages of one producer, all for one destination, on their way from an engine to the router.
+/// Consecutive messages of one producer for one destination, on their way from an engine to the router.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) arrivals: Vec<Arrival>,
-    /// Messages that it may hold. 1 where each has to be answered before the next is looked at.
+    /// Maximum number of messages. 1 where each has to be answered before the next frame is read.
     pub(crate) limit: usize,
 }
 
 impl Run {
-    /// Messages that go through the router together at most. More would save little.
+    /// Maximum number of messages that go through the router together. More would save little.
     pub(crate) const MAX: usize = 64;
 }
 
@@ -206,12 +205,12 @@ impl Default for Run {
     }
 }
 
-/// A message on its way from the router to one consumer.
+/// A message from the router for one consumer.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
     pub(crate) settled: bool,
     pub(crate) ticket: Ticket,
-    /// Units of its channel's window that the router has taken for it: see [`Event::Window`](super::Event::Window).
+    /// Units of the channel's window that the router has subtracted for it: see [`Event::Window`](super::Event::Window).
     pub(crate) units: u32,
 }

@@ -1,7 +1,7 @@
-//! The words that protocol engines and the router speak to each other.
+//! The events and effects that protocol engines and the router exchange.
 //!
-//! An engine turns what a peer did into [`Event`]s, the router answers with [`Effect`]s on links: the same connection's or
-//! another's. No behaviour lives here, and no protocol: a wire handle, a channel or a frame has no name in this folder.
+//! An engine turns frames of a peer into [`Event`]s. The router answers with [`Effect`]s on links of any connection. This folder
+//! has data only, and nothing of a protocol: no handles and no frames.
 
 mod connection_id;
 mod link;
@@ -26,49 +26,49 @@ pub(crate) use topology::{
     BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
 };
 
-/// What a peer did.
+/// A request or report of one connection's engine to the router.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Its connection is open. Nothing that the router does depends on it.
+    /// The connection is open. Ignored by the router.
     Opened(Box<Opened>),
-    /// It wants to send to a node, on a link that it calls `name`.
+    /// The peer attaches a link on which it sends.
     AttachProducer { link: LinkId, name: Arc<str>, node: Node },
-    /// It wants to receive from a node.
+    /// The peer attaches a link on which it receives.
     AttachConsumer(Box<ConsumerRequest>),
-    /// A channel has opened (1.0: a session has begun). What its consumers are sent together uses its window: `window` units
-    /// now, where a message takes a unit for each `unit` bytes begun.
+    /// A channel has opened (1.0: a session has begun). Its consumers share a window of `window` units. A message takes one unit
+    /// for each `unit` bytes or part of them.
     ChannelOpened { channel: u16, window: i64, unit: usize },
-    /// The window of a channel has become `more` units wider, or narrower.
+    /// The window of a channel has grown by `more` units, or shrunk if negative.
     Window { channel: u16, more: i64 },
-    /// A consumer takes `more` messages beyond those that it would have taken before, or fewer. With `drain` it wants those
-    /// that are there now, and then to be told that there are no more.
+    /// A consumer's credit has grown by `more` messages, or shrunk if negative. With `drain`, the router hands out what waits
+    /// now and then reports [`Effect::Drained`].
     Credit { link: LinkId, more: i64, drain: bool },
-    /// Whole messages came from a producer: those of the [`Run`] that was filled. `credit` is what the producer has left.
+    /// Whole messages came from a producer: those of the filled [`Run`]. `credit` is what the producer has left.
     Messages { link: LinkId, to: Destination, credit: u32 },
-    /// A consumer ended `count` deliveries in the same way: those with the ticket `first` and the ones that follow it.
+    /// A consumer gave an outcome to `count` deliveries: those with the ticket `first` and the ones that follow it.
     Answer { link: LinkId, first: Ticket, count: u32, outcome: Outcome },
-    /// A settled delivery with a ticket has been written to its end: nobody will answer it.
+    /// A settled delivery with a ticket has been written in full. No outcome will come for it.
     Sent { link: LinkId, ticket: Ticket },
-    /// It answers something that our end began, or says why it ended that. The router begins nothing.
+    /// The peer replied to a connector. The router gets none of these.
     Reply(Box<Reply>),
-    /// A consumer takes no more and no longer counts as one, but will still answer what it has.
+    /// A consumer takes no more messages, but still answers those that it has (basic.cancel).
     Retire { link: LinkId },
-    /// A queue should be there.
+    /// Declare a queue.
     Declare(Box<Declaration>),
-    /// A queue should be no more.
+    /// Delete a queue.
     Delete { link: LinkId, address: Arc<str>, if_unused: bool, if_empty: bool },
-    /// What waits in a queue should be no more.
+    /// Purge a queue.
     Purge { link: LinkId, address: Arc<str> },
-    /// A peer wants exchanges or bindings to change.
+    /// Change exchanges or bindings.
     Topology(Box<TopologyRequest>),
-    /// The peer has said goodbye: all that is its own goes.
+    /// The peer has closed the connection: its exclusive queues end now.
     Leave,
-    /// These links are no more. Those that go together come together, so that none of them is given what another had.
+    /// Links are detached. Those that are detached together are in one event, so that none of them is given what another had.
     Detach { gone: Vec<LinkId> },
 }
 
 impl Event {
-    /// The links that are no more, if that is what it says.
+    /// Returns the links of [`Event::Detach`]; no links for other events.
     pub(crate) fn into_gone(self, connection: ConnectionKey) -> Vec<LinkKey> {
         match self {
             Event::Detach { gone } => gone.into_iter().map(|link| LinkKey { connection, link }).collect(),
@@ -77,35 +77,34 @@ impl Event {
     }
 }
 
-/// What the router wants done to a link.
+/// A command of the router to the engine that has the link.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// The attach holds; `address` is where, none for an anonymous one.
+    /// Accept the attach. `address` is that of the node, None for an anonymous link.
     Attached { link: LinkKey, address: Option<Arc<str>>, kind: NodeKind },
-    /// The attach does not hold, or what the link asked for cannot be done.
+    /// Refuse the attach, or another request of the link.
     Refused { link: LinkKey, fault: Box<Fault> },
-    /// A producer may send `credit` messages from now.
+    /// Set a producer's credit to `credit` messages.
     Grant { link: LinkKey, credit: u32 },
-    /// A producer may send `credit` messages more than before.
+    /// Add `credit` messages to a producer's credit.
     GrantMore { link: LinkKey, credit: u32 },
-    /// Messages go out to a consumer, in this order. It has credit for all of them.
+    /// Deliver messages to a consumer, in this order. It has credit for all of them.
     Deliver { link: LinkKey, deliveries: Vec<Delivery> },
-    /// A consumer that drains has all there was, or all it has credit for: then so many still wait.
+    /// Report the end of a drain. `left` messages still wait.
     Drained { link: LinkKey, left: usize },
-    /// `count` deliveries of a producer ended in the same way: `first` and those that follow it.
+    /// Settle `count` deliveries of a producer with one outcome: `first` and those that follow it.
     Settle { link: LinkKey, first: DeliveryKey, count: u32, outcome: Outcome },
-    /// The last message of a producer that sends to no node of its own came settled and could not be routed: no outcome says
-    /// so. Its protocol may do so in another way.
+    /// Report that the last message of an anonymous producer came settled and could not be routed. No outcome can say so.
     Unroutable { link: LinkKey, fault: Box<Fault> },
-    /// The link ends, and its peer is told why. That it has gone is an event, as always.
+    /// Detach a link with an error. The engine then sends [`Event::Detach`], as for any other detach.
     Detach { link: LinkKey, fault: Box<Fault> },
-    /// The queue of this address is there, with so many messages waiting and so many consumers.
+    /// Report a declared queue: its address, the messages that wait in it, and its consumers.
     Declared { link: LinkKey, address: Arc<str>, messages: usize, consumers: usize },
-    /// The queue is no more, nor are the messages that waited in it.
+    /// Report a deleted queue, and the number of messages deleted with it.
     Deleted { link: LinkKey, messages: usize },
-    /// The messages that waited are no more.
+    /// Report a purge, and the number of messages deleted by it.
     Purged { link: LinkKey, messages: usize },
-    /// Exchanges and bindings are as the link asked for.
+    /// Report that a change to exchanges and bindings was made.
     TopologyChanged { link: LinkKey },
 }
 

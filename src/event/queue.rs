@@ -1,26 +1,26 @@
-//! Queues that peers declare.
+//! Declarations of queues.
 
 use std::sync::Arc;
 
 use super::link::LinkId;
 use crate::arguments::Arguments;
 
-/// How long a declared queue lives, and for whom.
+/// The exclusive and auto-delete properties of a declared queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lifetime {
-    /// For the connection that declared it alone, and gone with it.
+    /// Whether only the declaring connection may use the queue, which ends with it.
     pub(crate) exclusive: bool,
-    /// Gone with the last of its consumers.
+    /// Whether the queue ends with its last consumer (auto-delete).
     pub(crate) while_consumed: bool,
 }
 
-/// A queue that a peer wants to be there. A link of its is told the answer.
+/// A declaration of a queue. The result is reported to its link.
 #[derive(Debug)]
 pub(crate) struct Declaration {
     pub(crate) link: LinkId,
-    /// None: the router makes a name.
+    /// The address of the queue. None: the router generates one.
     pub(crate) address: Option<Arc<str>>,
-    /// The declaration only asks whether the queue is there: nothing else in it counts.
+    /// Whether only to check that the queue exists. The fields below are then ignored.
     pub(crate) passive: bool,
     pub(crate) lifetime: Lifetime,
     pub(crate) durable: bool,

@@ -1,5 +1,4 @@
-//! What the router decided about messages, as data for whoever keeps a record of it. The router writes these down only while
-//! somebody wants them.
+//! The router's decisions about messages, as data for the recorder. The router keeps them only if somebody has asked for them.
 
 use std::sync::Arc;
 
@@ -7,30 +6,30 @@ use super::link::LinkKey;
 use super::message::Outcome;
 use crate::message::Message;
 
-/// One end of a link, as a reader knows it.
+/// A link and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedLink {
     pub(crate) link: LinkKey,
-    /// What its peer calls it.
+    /// The name of the link, as its peer gave it.
     pub(crate) name: Arc<str>,
 }
 
-/// What happened to the message of this number. Messages are numbered in the order in which they arrive, from 1.
+/// An event in the life of the message `number`. Messages are numbered in the order in which they arrive, from 1.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    /// It arrived for an address.
+    /// The message arrived for an address.
     Arrived { number: u64, from: Option<NamedLink>, address: Arc<str>, settled: bool, message: Message },
-    /// It waits at its address.
+    /// The message waits at its address.
     Waits { number: u64, address: Arc<str> },
-    /// It was handed to a consumer.
+    /// The message was handed to a consumer.
     Forwarded { number: u64, to: NamedLink, address: Arc<str> },
-    /// Nobody gets it.
+    /// The message was dropped.
     Dropped { number: u64, address: Arc<str>, why: Arc<str> },
-    /// A copy of it that waited for one consumer is lost.
+    /// One consumer's copy of the message was dropped.
     Lost { number: u64, address: Arc<str>, why: &'static str },
-    /// A hook decided what becomes of it.
+    /// A hook ruled on the message.
     Ruled { number: u64, address: Arc<str>, what: &'static str },
-    /// Its sender was given an outcome.
+    /// The sender was sent an outcome.
     Told { number: u64, outcome: Outcome },
     /// A consumer gave an outcome.
     Answered { number: u64, by: NamedLink, outcome: Outcome },

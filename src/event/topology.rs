@@ -1,20 +1,20 @@
-//! Exchanges and bindings, as peers ask for them.
+//! Requests of peers that change exchanges and bindings.
 
 use std::sync::Arc;
 
 use super::link::LinkId;
 use crate::arguments::Arguments;
 
-/// By what an exchange finds the queues of a message.
+/// The type of an exchange: which bindings a message matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExchangeKind {
-    /// The message's routing key is the binding's.
+    /// Bindings whose key equals the routing key.
     Direct,
-    /// Every binding takes every message.
+    /// All bindings.
     Fanout,
-    /// The message's routing key has the words that the binding's pattern asks for.
+    /// Bindings whose pattern matches the words of the routing key.
     Topic,
-    /// The message has the headers that the binding's arguments ask for.
+    /// Bindings whose arguments match the message's headers.
     Headers,
 }
 
@@ -26,7 +26,7 @@ impl ExchangeKind {
         (ExchangeKind::Headers, "headers"),
     ];
 
-    /// None for a type that is not supported.
+    /// Returns the type of this name. None if it is not supported.
     pub(crate) fn named(name: &str) -> Option<ExchangeKind> {
         Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(kind, _)| kind)
     }
@@ -36,42 +36,42 @@ impl ExchangeKind {
     }
 }
 
-/// A change to exchanges or bindings that a peer asks for. Its link is told that it is done, or why it cannot be.
+/// A change to exchanges or bindings. The result is reported to the link.
 #[derive(Debug)]
 pub(crate) struct TopologyRequest {
     pub(crate) link: LinkId,
     pub(crate) change: TopologyChange,
 }
 
-/// What is to be changed.
+/// The change itself.
 #[derive(Debug)]
 pub(crate) enum TopologyChange {
-    /// An exchange should be there, and be like this.
+    /// Declare an exchange.
     Declare(ExchangeDeclaration),
-    /// Changes nothing: it fails unless the exchange is there.
+    /// Check that an exchange exists (passive declaration).
     Find(Arc<str>),
-    /// An exchange should be no more, nor its bindings. One that is not there is deleted already.
+    /// Delete an exchange and its bindings. Succeeds if there is none.
     Delete { name: Arc<str>, if_unused: bool },
-    /// Messages that match should go from an exchange to a target.
+    /// Add a binding from an exchange to a target.
     Bind(BindingRequest),
-    /// They should not any more. What is not bound is unbound already.
+    /// Remove a binding. Succeeds if there is none.
     Unbind(BindingRequest),
 }
 
-/// An exchange that should be there.
+/// A declaration of an exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct ExchangeDeclaration {
     pub(crate) name: Arc<str>,
     pub(crate) kind: ExchangeKind,
     pub(crate) durable: bool,
-    /// The exchange goes with the last of its bindings.
+    /// Whether the exchange ends with its last binding.
     pub(crate) auto_delete: bool,
-    /// Only other exchanges send to it.
+    /// Whether only other exchanges may send to it.
     pub(crate) internal: bool,
     pub(crate) arguments: Arguments,
 }
 
-/// A binding that should be there, or should not.
+/// A binding to add or remove.
 #[derive(Clone, Debug)]
 pub(crate) struct BindingRequest {
     pub(crate) source: Arc<str>,
@@ -80,7 +80,7 @@ pub(crate) struct BindingRequest {
     pub(crate) arguments: Arguments,
 }
 
-/// What a binding leads to, by its name.
+/// The target of a binding, by name.
 #[derive(Clone, Debug)]
 pub(crate) enum BindingTarget {
     Queue(Arc<str>),

@@ -1,4 +1,4 @@
-//! Addresses in use: each leads to a node, with what is known of it whatever its kind.
+//! The addresses in use, each with its node and the counters that every kind of node has.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use crate::config::Distribution;
 use crate::event::LinkKey;
 use crate::live::live;
 
-/// An address with its node.
+/// An address and its node.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) address: Arc<str>,
     pub(super) node: Node,
-    /// Links that peers send to it on.
+    /// Number of attached producers.
     pub(super) producers: usize,
-    /// Producers that get no more credit until the node has caught up.
+    /// Producers that get no credit until the node has caught up.
     pub(super) held: HashSet<LinkKey>,
-    /// Messages that have arrived for it.
+    /// Messages that have arrived for this address.
     pub(super) arrived: u64,
-    /// The link that a dynamic node lives and dies with.
+    /// The link that created a dynamic node, which ends with it.
     pub(super) owner: Option<LinkKey>,
-    /// It was a dynamic node's, and its link is gone; or a queue that is no more. Nothing is done with messages any more.
+    /// Whether the node has ended (a dynamic node without its link, a deleted queue). It handles no more messages.
     pub(super) ended: bool,
 }
 
@@ -35,39 +35,39 @@ impl Entry {
     }
 }
 
-/// See the module.
+/// All addresses in use, with lookups by address and by key.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     by_name: HashMap<Arc<str>, NodeId>,
     entries: Slab<Entry>,
-    /// How many messages have arrived at addresses that nobody uses any more.
+    /// The number of messages that arrived at addresses that are no longer in use.
     past: Arrivals,
 }
 
 impl Addresses {
-    /// The node at an address, if there is one.
+    /// Finds the node of an address.
     pub(super) fn find(&self, address: &str) -> Option<NodeId> {
         self.by_name.get(address).copied()
     }
 
-    /// What stands at an address, if anything does.
-    pub(super) fn named(&self, address: &str) -> Option<&Entry> {
+    /// Finds the entry of an address.
+    pub(super) fn find_entry(&self, address: &str) -> Option<&Entry> {
         self.find(address).and_then(|id| self.get(id))
     }
 
-    /// A node that a link is attached to or that has just been found.
+    /// Returns a node that must exist: a link is attached to it, or it has just been found.
     pub(super) fn get(&self, id: NodeId) -> Option<&Entry> {
         live(self.entries.get(id.0), "a node in use")
     }
 
-    /// A node that a link is attached to or that has just been found.
+    /// Returns a node that must exist: a link is attached to it, or it has just been found.
     #[inline]
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Entry> {
         live(self.entries.get_mut(id.0), "a node in use")
     }
 
-    /// A node that may have been forgotten since.
-    pub(super) fn get_if_there(&self, id: NodeId) -> Option<&Entry> {
+    /// Finds a node that may have been removed meanwhile.
+    pub(super) fn find_by_id(&self, id: NodeId) -> Option<&Entry> {
         self.entries.get(id.0)
     }
 
@@ -79,7 +79,7 @@ impl Addresses {
         self.entries.iter().map(|(id, entry)| (NodeId(id), entry))
     }
 
-    /// A node for an address that has none.
+    /// Adds a node at an address that has none.
     pub(super) fn add(&mut self, address: Arc<str>, distribution: Distribution, owner: Option<LinkKey>) -> NodeId {
         debug_assert!(!self.by_name.contains_key(&address), "an address has one node");
         let id = NodeId(self.entries.insert(Entry {
@@ -95,7 +95,7 @@ impl Addresses {
         id
     }
 
-    /// The address leads to the node no longer; links may still be attached to it.
+    /// Frees the address of a node. Links may still be attached to the node.
     pub(super) fn forget_name(&mut self, id: NodeId) {
         // Another node may have the address by now, if a dynamic node had it before.
         if let Some(entry) = self.entries.get(id.0)
@@ -105,7 +105,7 @@ impl Addresses {
         }
     }
 
-    /// Forgets a node that nobody uses. True if it is gone.
+    /// Removes a node that nobody uses. Returns whether it did.
     pub(super) fn tidy(&mut self, id: NodeId) -> bool {
         if !self.entries.get(id.0).is_some_and(Entry::is_unused) {
             return false;
@@ -121,8 +121,8 @@ impl Addresses {
         self.past.count(address, messages);
     }
 
-    /// Messages that have arrived for an address, ever.
+    /// Returns the number of messages that have arrived for an address since the broker started.
     pub(super) fn arrived_at(&self, address: &str) -> u64 {
-        self.named(address).map_or(0, |entry| entry.arrived) + self.past.of(address)
+        self.find_entry(address).map_or(0, |entry| entry.arrived) + self.past.of(address)
     }
 }

@@ -1,14 +1,14 @@
-//! How many messages have arrived at addresses that nobody uses any more. A test may wait for them. Bounded, since peers make
-//! addresses up.
+//! The number of messages that arrived at addresses that are no longer in use, for tests that wait for them. Bounded, because
+//! clients choose addresses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Addresses that are remembered, and the bytes that they have together.
+/// Limits on the number of remembered addresses and on their total bytes.
 const MAX_ADDRESSES: usize = 65_536;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// See the module.
+/// Message counts by address.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     arrived: HashMap<Arc<str>, u64>,

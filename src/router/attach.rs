@@ -1,4 +1,4 @@
-//! Links come and go, and with them the nodes that they use.
+//! Attach and detach of links, and the nodes that come and go with them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -51,7 +51,7 @@ impl Router {
             Err(fault) => return self.effects.push(Effect::Refused { link: key, fault: Box::new(fault) }),
         };
         let Some(entry) = self.addresses.get_mut(id) else { return };
-        // Only what is stored can be looked at without being taken, and only of a queue can be asked for single messages.
+        // Only a queue can be browsed or asked for single messages.
         let is_queue = entry.node.queue().is_some();
         let browse = request.browse && is_queue;
         entry.node.add(key, browse, request.passing && is_queue, request.exclusive);
@@ -62,7 +62,7 @@ impl Router {
         self.effects.push(Effect::Attached { link: key, address, kind });
     }
 
-    /// The node that a link wants; made if there is none.
+    /// Returns the node for an attach, and makes it if there is none.
     pub(super) fn node_for(&mut self, node: Node, owner: LinkKey) -> NodeId {
         let (address, distribution, owner) = match node {
             Node::Address(address) => match RoutingConfig::node_at(&address) {
@@ -80,7 +80,7 @@ impl Router {
                 };
                 (self.generated_address(), distribution, Some(owner))
             }
-            // Anonymous producers have no node, there are no anonymous consumers, and only consumers ask for queues.
+            // Anonymous producers have no node, there are no anonymous consumers, and only consumers attach to a declared queue.
             Node::Anonymous | Node::Queue(_) => ("".into(), None, None),
         };
         if let Some(id) = self.addresses.find(&address) {
@@ -95,13 +95,14 @@ impl Router {
         format!("{}{}", self.generated_stem(), self.generated).into()
     }
 
-    /// What the addresses of all dynamic nodes of this broker begin with; a number follows.
+    /// Returns the prefix of the addresses of all dynamic nodes of this broker. A number follows it.
     fn generated_stem(&self) -> String {
         let RoutingConfig { generated_prefix, separator, .. } = &self.config;
         format!("{generated_prefix}{separator}{:08x}{separator}", self.salt >> 32)
     }
 
-    /// Refuses the address of a dynamic node that is there no longer: it is not made again by who still knows its name.
+    /// Refuses the address of a dynamic node that has ended. A client that still knows the address does not create the node
+    /// again.
     pub(super) fn check_is_not_gone(&self, node: &Node) -> Result<(), Fault> {
         let Node::Address(said) = node else { return Ok(()) };
         let address = RoutingConfig::node_at(said);
@@ -115,7 +116,7 @@ impl Router {
         }
     }
 
-    /// Links are gone. All of them leave their nodes before what they had is given to others.
+    /// Detaches links. All of them leave their nodes before what they had is given to others.
     pub(crate) fn detach(&mut self, gone: Vec<LinkKey>) {
         let mut nodes = Vec::new();
         let mut consumers = Vec::new();
@@ -131,7 +132,7 @@ impl Router {
                     nodes.push((consumer.node, key));
                     consumers.push((key, consumer));
                 }
-                // A refused one was never there.
+                // An attach that was refused left no link.
                 None => {}
             }
         }
@@ -139,12 +140,12 @@ impl Router {
             self.starved.retain(|key| self.links.find(*key).is_some());
         }
         self.let_consumers_go(consumers);
-        // A queue may have ended with its last consumer.
-        nodes.retain(|(id, _)| self.addresses.get_if_there(*id).is_some());
+        // A queue may have been deleted with its last consumer.
+        nodes.retain(|(id, _)| self.addresses.find_by_id(*id).is_some());
         for (id, key) in &nodes {
             self.end_dynamic_node(*id, *key);
         }
-        // Once for each: what waits there is looked through.
+        // Once for each node, since its waiting messages are searched.
         let mut nodes: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -154,7 +155,7 @@ impl Router {
         }
     }
 
-    /// The node that the producer sent to, if it was one.
+    /// Removes a producer from its node. Returns the node, if it had one.
     fn let_producer_go(&mut self, key: LinkKey, producer: &Producer) -> Option<NodeId> {
         self.counts.sender_links -= 1;
         for id in &producer.held_by {
@@ -192,31 +193,31 @@ impl Router {
         deserted.into_iter().for_each(|id| self.end_if_deserted(id));
     }
 
-    /// A dynamic node ends with the link that made it.
+    /// Ends a dynamic node whose creating link was detached (3.5.10, delete-on-close).
     fn end_dynamic_node(&mut self, id: NodeId, gone: LinkKey) {
         let Some(entry) = self.addresses.get_mut(id).filter(|entry| entry.owner == Some(gone)) else { return };
         entry.owner = None;
-        // Somebody has declared it since: it stays.
+        // A queue that has been declared meanwhile stays.
         if entry.node.queue().is_some_and(|queue| queue.declared.is_some()) {
             return;
         }
         entry.ended = true;
         let fault = Fault::new(Reason::ResourceDeleted, format!("the dynamic node {:?} is no more", entry.address));
         self.forget_name(id);
-        // What waits is dropped, and its senders have their outcomes before their links end.
+        // Waiting messages are dropped, and their senders are sent outcomes, before the links end.
         self.carry_on(id);
         self.detach_links_of(id, &fault);
     }
 
-    /// Forgets a node that nobody uses.
+    /// Removes a node that nobody uses.
     pub(super) fn tidy(&mut self, id: NodeId) {
-        let is_queue = self.addresses.get_if_there(id).is_some_and(|entry| entry.node.queue().is_some());
+        let is_queue = self.addresses.find_by_id(id).is_some_and(|entry| entry.node.queue().is_some());
         if self.addresses.tidy(id) && is_queue {
             self.unbind_queue(id);
         }
     }
 
-    /// The address of a node leads to it no longer.
+    /// Frees the address of a node. Links may still be attached to the node.
     pub(super) fn forget_name(&mut self, id: NodeId) {
         self.addresses.forget_name(id);
         if self.addresses.get(id).is_some_and(|entry| entry.node.queue().is_some()) {
@@ -225,7 +226,7 @@ impl Router {
     }
 }
 
-/// A link is told the address that it asked for, where there is more than one way to say it.
+/// Returns the address as the peer wrote it, for its attach, where an address can be written in more than one way.
 fn address_asked(node: &Node) -> Option<Arc<str>> {
     match node {
         Node::Address(address) => Some(address.clone()),

@@ -1,20 +1,20 @@
-//! For tests: what the router holds, counted from the things themselves and not from any running count.
+//! For tests: everything that the router holds, counted from the stored entries and not from running counters.
 
 use super::Router;
 use super::links::{End, Outstanding};
 use crate::event::ConnectionKey;
 
-/// What the router holds.
+/// The totals of what the router holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Audit {
     pub(crate) links: usize,
-    /// Messages that wait at nodes, and copies that wait for single consumers.
+    /// Messages that wait at nodes, copies for single consumers included.
     pub(crate) waiting: usize,
-    /// Deliveries whose outcome matters to a node.
+    /// Unanswered deliveries that need more than a counter when they end.
     pub(crate) outstanding: usize,
-    /// Messages whose senders wait for what their receivers say.
+    /// Messages whose senders wait for a receiver's outcome.
     pub(crate) origins: usize,
-    /// What all of that costs: the budget has to say the same.
+    /// The cost of all of that, which must equal what the budget has counted.
     pub(crate) bytes: usize,
 }
 
@@ -35,7 +35,7 @@ impl Router {
         audit
     }
 
-    /// The links of a connection.
+    /// Counts the links of a connection.
     pub(crate) fn links_of(&self, connection: ConnectionKey) -> usize {
         self.links.of(connection).len()
     }

@@ -1,4 +1,4 @@
-//! What a node needs of the router while it works: the links, the effects, the budget. A node knows no other node.
+//! The parts of the router that a node uses while it works: links, effects, budget. A node has no access to other nodes.
 
 use std::sync::Arc;
 
@@ -11,28 +11,29 @@ use crate::budget::Budget;
 use crate::config::{RoutingConfig, Settlement, Unroutable};
 use crate::counts::Counts;
 use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
+use crate::live::live;
 use crate::message::Message;
 
-/// A message on its way into a node.
+/// A message that is offered to a node.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// The message's own, for what is told of it.
+    /// The number of the message in records.
     pub(super) number: u64,
     pub(super) message: Message,
-    /// The delivery whose outcome its sender wants; None for one that came settled.
+    /// The sender's delivery, which needs an outcome. None if it came settled.
     pub(super) delivery: Option<DeliveryKey>,
 }
 
-/// Where the outcomes of messages go that a node is offered.
+/// Where the outcome of an offered message goes.
 #[derive(Debug)]
 pub(super) enum Answers<'a> {
-    /// To the producer that sent them.
+    /// To the producer that sent the message.
     Sender(LinkKey),
-    /// To whoever offers a message to several nodes: the outcome for its sender, None if that comes later or never.
+    /// Into this variable, for a caller that offers a message to several nodes. None: the outcome comes later or never.
     Kept(&'a mut Option<Outcome>),
 }
 
-/// See the module.
+/// Gives a node access to links, effects, budget and counters, for the duration of one call.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     /// The address of the node.
@@ -44,12 +45,13 @@ pub(super) struct Context<'a> {
     pub(super) budget: &'a Budget,
     pub(super) counts: &'a mut Counts,
     pub(super) journal: &'a mut Journal,
-    /// A message was refused for want of room.
+    /// Set when a message is refused for want of room.
     pub(super) is_full: &'a mut bool,
 }
 
 impl Context<'_> {
-    /// Remembers the sender of an unsettled message until `copies` receivers have answered, if it waits for that.
+    /// Registers the sender of an unsettled message, to be sent an outcome when `copies` receivers have answered. None unless
+    /// settlement is end to end.
     pub(super) fn origin(
         &mut self,
         number: u64,
@@ -65,7 +67,7 @@ impl Context<'_> {
         }
     }
 
-    /// Gives the sender of a message its outcome. None is none now: it comes later, or never.
+    /// Passes the outcome of a message to its sender. None: the outcome comes later or never.
     pub(super) fn tell(
         &mut self,
         to: &mut Answers<'_>,
@@ -74,7 +76,7 @@ impl Context<'_> {
         outcome: Option<Outcome>,
     ) {
         let Some(delivery) = delivery else {
-            // Whoever offers a message to several nodes wants to know all the same.
+            // A settled message has an outcome too where several nodes are offered it.
             if let Answers::Kept(kept) = to {
                 **kept = outcome;
             }
@@ -90,7 +92,7 @@ impl Context<'_> {
         }
     }
 
-    /// Writes down that a message came, if that is wanted.
+    /// Records that a message arrived, if records are kept.
     #[inline]
     pub(super) fn came(&mut self, number: u64, sender: &Option<NamedLink>, settled: bool, message: &Message) {
         if self.journal.is_on() {
@@ -98,8 +100,8 @@ impl Context<'_> {
         }
     }
 
-    /// Hands a consumer as many messages at the start of a run as it can take now, and forgets them; how many that was. None if
-    /// their senders wait for what their receivers say.
+    /// Hands a consumer as many messages from the start of a run as it can take now, and returns their number. The node keeps
+    /// nothing of them. Does nothing with end-to-end settlement.
     pub(super) fn forward_run(
         &mut self,
         key: LinkKey,
@@ -129,7 +131,7 @@ impl Context<'_> {
         count as u64
     }
 
-    /// Hands a message to a consumer at once and forgets it, if the consumer can take it now.
+    /// Hands a message to a consumer, if it can take it now. The node keeps nothing of it.
     #[inline]
     pub(super) fn forward(&mut self, key: LinkKey, incoming: Incoming, from: &mut Answers<'_>) -> Result<(), Incoming> {
         let Some(mut taker) = self.links.taker(key).filter(|taker| taker.consumer.fits(&incoming.message)) else {
@@ -154,7 +156,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Hands a message that the node forgets then to a consumer. False if the consumer cannot be given one.
+    /// Hands a message to a consumer that can take one now. The node keeps nothing of it.
     pub(super) fn pass_on(
         &mut self,
         key: LinkKey,
@@ -162,8 +164,8 @@ impl Context<'_> {
         message: Message,
         came_settled: bool,
         origin: Option<OriginId>,
-    ) -> bool {
-        let Some(mut taker) = self.links.taker(key) else { return false };
+    ) {
+        let Some(mut taker) = live(self.links.taker(key), "a consumer that can take a message") else { return };
         let settled = taker.consumer.settles(came_settled);
         let ticket = match origin.filter(|_| !settled) {
             Some(origin) => Ticket(taker.consumer.outstanding.push(Outstanding::EndToEnd(origin))),
@@ -176,16 +178,15 @@ impl Context<'_> {
         if let (true, Some(origin)) = (settled, origin) {
             self.resolve(origin, Outcome::Accepted);
         }
-        true
     }
 
-    /// One copy of a message whose sender waits has its outcome.
+    /// Adds the outcome of one copy of a message whose sender waits.
     pub(super) fn resolve(&mut self, origin: OriginId, outcome: Outcome) {
         self.origins.resolve(origin, outcome, self.journal, self.effects);
     }
 
-    /// Admits a message that cannot go out at once to where it would wait. None if it may not: too large for whoever is
-    /// there (`fits` is false), or no room; its sender is told then.
+    /// Checks that a message may wait: that it fits a consumer (`fits`) and the budget. If not, passes its sender an outcome and
+    /// returns None.
     pub(super) fn admit(&mut self, incoming: Incoming, fits: bool, from: &mut Answers<'_>) -> Option<Incoming> {
         let outcome = if !fits {
             self.refuse_for_size(incoming.number)
@@ -198,8 +199,7 @@ impl Context<'_> {
         None
     }
 
-    /// A message that cannot go out yet, as it waits: it is counted, and the sender of one that is not stored is told its
-    /// outcome unless it wants to know its receiver's.
+    /// Turns an admitted message into one that waits. Its sender is sent accepted, unless settlement is end to end.
     pub(super) fn keep(&mut self, incoming: Incoming, place: u64, from: &mut Answers<'_>) -> Waiting {
         let Incoming { number, message, delivery } = incoming;
         let origin = self.origin(number, delivery, from, 1);
@@ -211,13 +211,13 @@ impl Context<'_> {
         waiting
     }
 
-    /// Counts a message that waits from now.
+    /// Counts and records a message that begins to wait.
     pub(super) fn wait(&mut self, waiting: &Waiting) {
         self.budget.take(waiting.cost());
         self.journal.waits(waiting.number, self.address);
     }
 
-    /// A message that waited is lost; its sender is told, if it still waits for that.
+    /// Drops a message that waited. Its sender is sent released, if settlement is end to end.
     pub(super) fn drop_waiting(&mut self, waiting: Waiting, why: &str) {
         log::info!("dropped at {:?}: {why}", self.address);
         self.journal.dropped(waiting.number, self.address, why);
@@ -226,14 +226,14 @@ impl Context<'_> {
         self.release(waiting);
     }
 
-    /// A message that waited is taken out; its sender is told, if it still waits for that.
+    /// Removes a message that waited, for a purge. Its sender is sent released, if settlement is end to end.
     pub(super) fn purge(&mut self, waiting: Waiting) {
         self.budget.give_back(waiting.cost());
         self.journal.dropped(waiting.number, self.address, "purged");
         self.release(waiting);
     }
 
-    /// One consumer's copy of a message is lost; its sender is told, if it still waits for that.
+    /// Drops one consumer's copy of a message, as [`Context::drop_waiting`] does, without counting it as a dropped message.
     pub(super) fn lose_copy(&mut self, waiting: Waiting, why: &'static str) {
         self.budget.give_back(waiting.cost());
         self.journal.lost(waiting.number, self.address, why);
@@ -246,14 +246,14 @@ impl Context<'_> {
         }
     }
 
-    /// There is no room for a message; what its sender is told.
+    /// Refuses a message that finds no room. Returns the outcome for its sender.
     pub(super) fn refuse_for_room(&mut self, number: u64) -> Outcome {
         *self.is_full = true;
         let why = format!("no room for it at {:?}: the broker's storage limit is reached", self.address);
         self.refuse(number, Reason::ResourceLimitExceeded, why)
     }
 
-    /// A message is too large for whoever could be given it; what its sender is told.
+    /// Refuses a message that is larger than every consumer takes. Returns the outcome for its sender.
     pub(super) fn refuse_for_size(&mut self, number: u64) -> Outcome {
         let why = format!("the message is larger than the receiver at {:?} takes", self.address);
         self.refuse(number, Reason::MessageSizeExceeded, why)
@@ -266,13 +266,14 @@ impl Context<'_> {
         Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))
     }
 
-    /// Nobody is there for a message; what its sender is told. `elsewhere` says where somebody is.
+    /// Drops a message that has no consumer. Returns the outcome for its sender. `elsewhere` names addresses that have
+    /// consumers, for the records.
     pub(super) fn unroutable(&mut self, number: u64, elsewhere: impl FnOnce() -> String) -> Option<Outcome> {
         unroutable(self.config, self.counts, self.journal, self.address, number, elsewhere)
     }
 }
 
-/// Nobody is there for a message at an address; what its sender is told.
+/// Drops a message for an address without a consumer. Returns the outcome for its sender.
 pub(super) fn unroutable(
     config: &RoutingConfig,
     counts: &mut Counts,
@@ -290,7 +291,7 @@ pub(super) fn unroutable(
     unroutable_outcome(config, description)
 }
 
-/// What the sender of a message is told that nobody gets. None: nothing.
+/// Returns the outcome for the sender of a message without a consumer, as configured. None: no outcome is sent.
 pub(super) fn unroutable_outcome(config: &RoutingConfig, description: String) -> Option<Outcome> {
     match config.unroutable {
         Unroutable::Rejected => Some(Outcome::Rejected(Some(Box::new(Fault::new(Reason::NotFound, description))))),

@@ -1,8 +1,8 @@
-//! Dialogues with the router: what peers do goes in, what is to be done comes out, in words. No engine, no socket.
+//! Dialogues with the router: events of peers go in, effects come out and are compared as text. No engine, no socket.
 //!
-//! A link has a name; a name with a dot in it begins with that of its connection (`x.a` and `x.b` share one), any other has a
-//! connection of its own. After each step the budget has to be the sum of what waits, and nobody may have been handed more than
-//! it has credit for.
+//! A link has a name. A name with a dot begins with that of its connection (`x.a` and `x.b` share one); any other link has a
+//! connection of its own. After each step the budget must equal the sum of what waits, and no consumer may have been handed more
+//! than its credit.
 
 mod limits;
 mod model;
@@ -22,29 +22,29 @@ use crate::event::*;
 use crate::message::Message;
 use crate::protocol::head_reader;
 
-/// See the module.
+/// A router with links that are called by name.
 pub(super) struct Dialogue {
     pub(super) router: Router,
     pub(super) budget: Budget,
     connections: BTreeMap<String, ConnectionKey>,
     links: BTreeMap<String, LinkKey>,
     names: HashMap<LinkKey, String>,
-    /// Deliveries that each link has sent.
+    /// Number of deliveries that each link has sent.
     sent: HashMap<LinkKey, u64>,
     /// Credit that each consumer has left.
     pub(super) credit: HashMap<LinkKey, i64>,
-    /// What each consumer has been handed and has not answered, in order.
+    /// Unanswered deliveries of each consumer, in order.
     pub(super) handed: HashMap<LinkKey, Vec<(String, Ticket)>>,
     said: Vec<(String, Words)>,
-    /// What was handed out: to whom, and whether that was its end.
+    /// Messages that were handed out: the consumer, the text, and whether the delivery has ended with that.
     delivered: Vec<(String, String, bool)>,
-    /// Settled deliveries that have not been written to their end, as an engine would say later.
+    /// Settled deliveries that the engine has not written in full.
     unfinished: HashSet<(LinkKey, String)>,
-    /// Outcomes that senders were told.
+    /// Number of outcomes that senders were sent.
     told: usize,
 }
 
-/// What is said to a link. What can be said in one go or in several is joined.
+/// An effect on a link, as text. Effects that may be split or joined are joined.
 #[derive(Debug)]
 enum Words {
     Gets(Vec<String>),
@@ -53,7 +53,7 @@ enum Words {
 }
 
 impl Words {
-    /// Takes in what comes next for the same link, if it only goes on.
+    /// Merges the next effect on the same link, if it continues this one.
     fn join(&mut self, next: Words) -> Result<(), Words> {
         match (self, next) {
             (Words::Gets(texts), Words::Gets(more)) => texts.extend(more),
@@ -105,7 +105,7 @@ impl Dialogue {
         }
     }
 
-    /// The connection of a link, made if this is its first.
+    /// Returns the connection of a link, and makes it for the connection's first link.
     pub(super) fn connection(&mut self, link: &str) -> ConnectionKey {
         let name = link.split_once('.').map_or(link, |(name, _)| name);
         let slot = u32::try_from(self.connections.len()).unwrap();
@@ -117,7 +117,7 @@ impl Dialogue {
         key
     }
 
-    /// The link of this name; a new one if there is none.
+    /// Returns the link of this name, and makes it if there is none.
     pub(super) fn link(&mut self, name: &str) -> LinkKey {
         let slot = u32::try_from(self.names.len()).unwrap();
         let connection = self.connection(name);
@@ -173,7 +173,7 @@ impl Dialogue {
         self.does(name, |link| Event::Credit { link, more, drain: true });
     }
 
-    /// Sends messages, unsettled, which come together.
+    /// Sends unsettled messages in one run.
     pub(super) fn send(&mut self, name: &str, texts: &[&str]) {
         self.send_to(name, Destination::Link, texts, false);
     }
@@ -193,7 +193,7 @@ impl Dialogue {
         self.listen();
     }
 
-    /// A settled delivery is written to its end. False if it was not one that had to wait for that.
+    /// Reports that a settled delivery was written in full. False if the delivery did not need that.
     fn finish(&mut self, name: &str, text: &str) -> bool {
         let key = self.links[name];
         if !self.unfinished.remove(&(key, text.to_owned())) {
@@ -206,7 +206,7 @@ impl Dialogue {
         true
     }
 
-    /// A consumer says what becomes of a message that it has been handed.
+    /// Gives an outcome to a message that a consumer has been handed.
     pub(super) fn answer(&mut self, name: &str, text: &str, outcome: Outcome) {
         let handed = self.handed.get_mut(&self.links[name]).unwrap();
         let at = handed.iter().position(|(handed, _)| handed == text).unwrap_or_else(|| panic!("{name} has no {text}"));
@@ -225,7 +225,7 @@ impl Dialogue {
         let key = self.connections.remove(connection).unwrap();
         self.links.retain(|_, link| link.connection != key);
         self.router.connection_gone(key);
-        // Its slot is not used again.
+        // Keeps the slot in use.
         self.connections.insert(format!("{connection} that is gone"), key);
         self.listen();
     }
@@ -236,7 +236,7 @@ impl Dialogue {
         self.listen();
     }
 
-    /// Puts what the router wants done into words.
+    /// Takes all effects and stores them as text.
     fn listen(&mut self) {
         while let Some(effect) = self.router.poll_effect() {
             let name = self.names.get(&effect.link()).cloned().unwrap_or_default();
@@ -283,7 +283,7 @@ impl Dialogue {
         texts
     }
 
-    /// What has been said to each link since the last time is this, in this order. Between links the order is nobody's business.
+    /// Compares the effects on each link since the last call, in order. The order between links does not matter.
     pub(super) fn expect(&mut self, words: &[&str]) {
         let mut said = self.said();
         let mut words: Vec<String> = words.iter().map(|words| (*words).to_owned()).collect();
@@ -293,45 +293,45 @@ impl Dialogue {
         assert_eq!(said, words);
     }
 
-    /// All that has been said since the last time.
+    /// Takes all effects since the last call.
     pub(super) fn said(&mut self) -> Vec<String> {
         self.said.drain(..).map(|(name, words)| format!("{name} {words}")).collect()
     }
 
-    /// What has been handed out since the last time: to whom, what, and whether that was its end.
+    /// Takes the messages that were handed out since the last call: consumer, text, and whether the delivery has ended with that.
     fn take_deliveries_seen(&mut self) -> Vec<(String, String, bool)> {
         std::mem::take(&mut self.delivered)
     }
 
-    /// How many outcomes senders have been told since the last time.
+    /// Takes the number of outcomes that senders were sent since the last call.
     fn take_told(&mut self) -> usize {
         std::mem::take(&mut self.told)
     }
 
-    /// What a consumer has been handed and has not answered.
+    /// Lists the unanswered deliveries of a consumer.
     fn has(&self, name: &str) -> Vec<String> {
         let handed = self.links.get(name).and_then(|link| self.handed.get(link));
         handed.into_iter().flatten().map(|(text, _)| text.clone()).collect()
     }
 
-    /// A consumer has no credit any more.
+    /// Sets the credit of a consumer to 0.
     fn credit_is_gone(&mut self, name: &str) {
         self.credit.insert(self.links[name], 0);
     }
 
-    /// Throws away what waits at a node; how many messages that was.
+    /// Purges a node. Returns the number of messages.
     fn purge(&mut self, address: &str) -> usize {
         let purged = self.router.purge(address);
         self.listen();
         purged
     }
 
-    /// Nothing that was said so far matters.
+    /// Discards all effects so far.
     pub(super) fn so_far(&mut self) {
         self.said.clear();
     }
 
-    /// All leave, and what is stored is thrown away: nothing is left.
+    /// Closes all connections and purges all nodes, then checks that nothing is left.
     pub(super) fn end(mut self) {
         let connections: Vec<ConnectionKey> = self.connections.values().copied().collect();
         connections.into_iter().for_each(|connection| self.router.connection_gone(connection));
@@ -344,7 +344,7 @@ impl Dialogue {
     }
 }
 
-/// What is done to a link, without its name.
+/// Returns the text of an effect, without the link.
 fn in_words(effect: Effect) -> String {
     match effect {
         Effect::Attached { .. } => "is attached".into(),
@@ -363,7 +363,7 @@ fn in_words(effect: Effect) -> String {
     }
 }
 
-/// A queue's declaration, with nothing special about it.
+/// Returns the declaration of a queue with default fields.
 pub(super) fn declaration(link: LinkId, address: &str) -> Declaration {
     Declaration {
         link,

@@ -1,14 +1,14 @@
-//! What the router wants done, in order, until the event loop takes it. Messages for one consumer gather until then and leave
-//! as one effect; so do outcomes of deliveries that follow each other.
+//! Effects on links, in order, until the event loop takes them. Deliveries to one consumer gather into one effect, and so do
+//! equal outcomes of consecutive deliveries.
 
 use std::collections::VecDeque;
 
 use crate::event::{Delivery, DeliveryKey, Effect, LinkKey, Outcome};
 
-/// Lists of deliveries that are kept for the next consumer that is given some.
+/// Number of empty delivery lists that are kept for reuse.
 const SPARE_LISTS: usize = 64;
 
-/// One thing to be done.
+/// An entry of the queue of effects.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Deliver what has gathered at this consumer.
@@ -16,7 +16,7 @@ pub(super) enum Step {
     Effect(Effect),
 }
 
-/// See the module.
+/// The queue of effects.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     steps: VecDeque<Step>,
@@ -41,7 +41,7 @@ impl Effects {
         self.push(Effect::Settle { link, first: delivery, count: 1, outcome });
     }
 
-    /// Takes out the outcome that a link which is none was given.
+    /// Takes out the outcome for a message that was sent under the key `nobody`.
     pub(super) fn take_settled(&mut self, nobody: LinkKey) -> Option<Outcome> {
         let place = self
             .steps
@@ -53,13 +53,13 @@ impl Effects {
         }
     }
 
-    /// Announces a first delivery for a consumer; a list for it and those that follow.
+    /// Queues a `Step::Deliver` for a consumer, and returns an empty list for its deliveries.
     pub(super) fn begin_delivery(&mut self, link: LinkKey) -> Vec<Delivery> {
         self.steps.push_back(Step::Deliver(link));
         self.spare.pop().unwrap_or_default()
     }
 
-    /// Takes back a list when its deliveries have gone.
+    /// Takes back a list after its deliveries have been written.
     pub(super) fn reuse(&mut self, mut list: Vec<Delivery>) {
         if self.spare.len() < SPARE_LISTS {
             list.clear();
@@ -67,7 +67,7 @@ impl Effects {
         }
     }
 
-    /// The next thing to be done.
+    /// Takes the next entry.
     pub(super) fn pop(&mut self) -> Option<Step> {
         self.steps.pop_front()
     }

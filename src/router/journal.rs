@@ -1,16 +1,16 @@
-//! What the router writes down of its decisions, as [`Record`]s, while somebody wants to know; and the number of each message.
+//! The [`Record`]s of what the router decided, kept only if somebody has asked for them, and the numbering of messages.
 
 use std::sync::Arc;
 
 use crate::event::{LinkKey, NamedLink, Outcome, Record, Ticket};
 use crate::message::Message;
 
-/// What is written down.
+/// Which records are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// What is decided about messages.
+    /// Decisions about messages.
     pub(crate) decisions: bool,
-    /// What receivers answer, also where nothing here depends on it.
+    /// Outcomes that receivers give, also of deliveries that the router keeps nothing of.
     pub(crate) answers: bool,
 }
 
@@ -28,33 +28,33 @@ impl Journal {
         self.wanted = wanted;
     }
 
-    /// Whether decisions are written down: asked for each message.
+    /// Whether decisions are recorded.
     pub(super) fn is_on(&self) -> bool {
         self.wanted.decisions
     }
 
-    /// What has been written down, for who takes it out of the list.
+    /// Returns the records that have gathered. The caller empties the list.
     pub(super) fn records(&mut self) -> &mut Vec<Record> {
         &mut self.records
     }
 
-    /// The number of the next message.
+    /// Counts a message and returns its number.
     pub(super) fn next_number(&mut self) -> u64 {
         self.arrived += 1;
         self.arrived
     }
 
-    /// Messages that have arrived.
+    /// Returns how many messages have arrived.
     pub(super) fn arrived(&self) -> u64 {
         self.arrived
     }
 
-    /// A ticket for a delivery that the router itself keeps nothing of.
+    /// Returns the ticket for a delivery of which the router keeps nothing but, if it is recorded, its number.
     pub(super) fn ticket(&self, number: u64, settled: bool) -> Ticket {
         if settled || !self.wanted.answers { Ticket::NONE } else { Ticket::noted(number) }
     }
 
-    /// Writes down a record, if records are wanted. `record` is called only then.
+    /// Adds a record if records are kept. `record` is called only then.
     #[inline]
     pub(super) fn note(&mut self, record: impl FnOnce() -> Record) {
         if self.wanted.decisions {
@@ -62,7 +62,7 @@ impl Journal {
         }
     }
 
-    /// Writes down that a message was handed to a consumer.
+    /// Records that a message was handed to a consumer.
     #[inline]
     pub(super) fn forwarded(&mut self, number: u64, link: LinkKey, name: &Arc<str>, address: &Arc<str>) {
         self.note(|| Record::Forwarded {
@@ -72,7 +72,7 @@ impl Journal {
         });
     }
 
-    /// Writes down that a message arrived.
+    /// Records that a message arrived.
     pub(super) fn came(
         &mut self,
         number: u64,
@@ -84,22 +84,22 @@ impl Journal {
         self.note(|| Record::Arrived { number, from, address: address.clone(), settled, message: message.clone() });
     }
 
-    /// Writes down that a message waits.
+    /// Records that a message waits.
     pub(super) fn waits(&mut self, number: u64, address: &Arc<str>) {
         self.note(|| Record::Waits { number, address: address.clone() });
     }
 
-    /// Writes down that nobody gets a message.
+    /// Records that a message was dropped.
     pub(super) fn dropped(&mut self, number: u64, address: &Arc<str>, why: &str) {
         self.note(|| Record::Dropped { number, address: address.clone(), why: why.into() });
     }
 
-    /// Writes down that one consumer's copy is lost.
+    /// Records that one consumer's copy of a message was dropped.
     pub(super) fn lost(&mut self, number: u64, address: &Arc<str>, why: &'static str) {
         self.note(|| Record::Lost { number, address: address.clone(), why });
     }
 
-    /// Writes down what a sender is told.
+    /// Records the outcome that a sender is sent.
     pub(super) fn told(&mut self, number: u64, outcome: &Outcome) {
         self.note(|| Record::Told { number, outcome: outcome.clone() });
     }

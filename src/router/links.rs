@@ -1,9 +1,9 @@
-//! What the router knows of each link, found by its key without hashing: connections and links have dense slots. And how much
-//! each consumer can be given now, which is counted here and nowhere else.
+//! The state of each link, found by its key without hashing (connections and links have dense slots), and how much each consumer
+//! can be given now. That is counted in this file alone.
 //!
 //! A consumer can be given a message while three things last: its own credit, the window of its channel (shared with the other
-//! consumers there), and the room in its connection's outbox. Engines and event loop say what is added to each; what is
-//! handed out is taken off here.
+//! consumers of the channel), and the room in its connection's outbox. Engines and event loop report what is added to each; what
+//! is handed out is subtracted here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::ledger::Ledger;
 use crate::live::live;
 use crate::message::Message;
 
-/// What a delivery takes in an outbox beside its payload, about.
+/// Approximate bytes that a delivery takes in an outbox besides its payload.
 const HEAD: i64 = 64;
 
-/// A link that a peer sends on.
+/// A link on which a peer sends.
 #[derive(Debug)]
 pub(super) struct Producer {
-    /// What its peer calls it.
+    /// The name of the link, as its peer gave it.
     pub(super) name: Arc<str>,
-    /// Where its messages go. None: each says so itself, or an exchange does.
+    /// The node that its messages go to. None: each message names its own address, or they go to an exchange.
     pub(super) node: Option<NodeId>,
-    /// The exchange that it sends to.
+    /// The exchange that it is attached to.
     pub(super) exchange: Option<Box<Terminus>>,
-    /// There was no room for a message of its, and half of all room has not come free since.
+    /// Whether this producer is in `Router::starved`: a message of its found no room, and the broker has not relaxed since.
     pub(super) starved: bool,
-    /// It gets credit only when the test says so.
+    /// Whether this producer is given credit by the test alone.
     pub(super) withheld: bool,
-    /// Nodes that have fallen behind with what came from here.
+    /// Nodes that have fallen behind with messages from here, and so keep credit from it.
     pub(super) held_by: Vec<NodeId>,
 }
 
@@ -43,53 +43,53 @@ impl Producer {
         Producer { name, node, exchange: None, starved: false, withheld: false, held_by: Vec::new() }
     }
 
-    /// Whether its credit is kept up as it is used.
+    /// Whether its credit is replenished as it is used.
     pub(super) fn is_supplied(&self) -> bool {
         self.held_by.is_empty() && !self.withheld && !self.starved
     }
 }
 
-/// A link that a peer receives on.
+/// A link on which a peer receives.
 #[derive(Debug)]
 pub(super) struct Consumer {
-    /// What its peer calls it.
+    /// The name of the link, as its peer gave it.
     pub(super) name: Arc<str>,
     pub(super) node: NodeId,
-    /// The channel whose window its deliveries use, if they use one.
+    /// The channel whose window its deliveries use, if any.
     channel: Option<u16>,
     manner: Manner,
-    /// It takes copies and leaves what is stored in its place.
+    /// Whether this consumer browses: it gets copies, and the queue keeps its messages.
     pub(super) browse: bool,
-    /// It does not count as one of its node's: it looks in now and then, or has retired.
+    /// Whether this consumer is not counted as a consumer of its node: it serves single requests (basic.get), or has retired.
     pub(super) passing: bool,
     pub(super) default_outcome: Outcome,
     pub(super) max_message_size: u64,
-    /// Messages that it takes from now.
+    /// Messages that it can take now.
     pub(super) credit: i64,
-    /// It wants to be told when there is nothing more for it.
+    /// Whether its peer waits to be told that there is nothing more (link-credit with drain).
     pub(super) drain: bool,
-    /// It stands in its node's row of those that wait for a message.
+    /// Whether this consumer is in its node's row of consumers that can be given a message.
     pub(super) is_ready: bool,
-    /// Deliveries whose answer matters to more than the counters.
+    /// Unanswered deliveries that need more than a counter when they end.
     pub(super) outstanding: Ledger<Outstanding>,
-    /// Before this place in a queue there is nothing for it: it has seen it (browsing) or may not have it.
+    /// The first place in a queue that it has not been offered yet: those before it were seen (browsing) or are not for it.
     pub(super) cursor: u64,
-    /// When it was last given a message, by the count of all that were handed out. 0 is never.
+    /// The count of all messages handed out when this consumer was last given one. 0: never.
     served: u64,
-    /// It has been found to have credit and is kept waiting by its channel or its connection, which remembers it.
+    /// Whether this consumer is in the list of waiting consumers of its channel or its connection.
     is_waiting: bool,
-    /// What it has been handed and the event loop has not taken yet.
+    /// Deliveries that the event loop has not taken yet.
     pending: Vec<Delivery>,
 }
 
-/// A delivery that a consumer has not answered yet.
+/// An unanswered delivery of a consumer.
 #[derive(Debug)]
 pub(super) enum Outstanding {
-    /// Taken from a queue, and to go back there unless it is accepted or rejected.
+    /// Taken from a queue. Returns there unless it is accepted or rejected.
     Queued(Waiting),
-    /// Taken from a queue and going out settled, piece by piece: it goes back if its end is never written.
+    /// Taken from a queue, settled, and not written in full yet. Returns to the queue if its end is never written.
     Unfinished(Waiting),
-    /// Its sender waits for the outcome.
+    /// A delivery whose outcome its sender waits for.
     EndToEnd(OriginId),
 }
 
@@ -115,7 +115,7 @@ impl Consumer {
         }
     }
 
-    /// Whether a delivery goes out settled that came in so or not.
+    /// Whether a delivery goes out settled, if its message came settled or not.
     pub(super) fn settles(&self, came_settled: bool) -> bool {
         match self.manner {
             Manner::Settled => true,
@@ -129,32 +129,32 @@ impl Consumer {
     }
 }
 
-/// Either kind of link.
+/// A producer or a consumer.
 #[derive(Debug)]
 pub(super) enum End {
     Producer(Producer),
     Consumer(Box<Consumer>),
 }
 
-/// Consumers that are kept waiting, by when they were served last and their slots.
+/// Waiting consumers, by when they were last served and by slot.
 type Waiters = BTreeMap<(u64, u32), LinkId>;
 
-/// What the consumers of one channel can be sent together.
+/// The window that the consumers of one channel share.
 #[derive(Debug, Default)]
 struct Window {
     units: i64,
-    /// Bytes of one unit.
+    /// Bytes in one unit.
     unit: usize,
-    /// Consumers with credit that it keeps waiting.
+    /// Consumers with credit that wait for this window.
     waiting: Waiters,
 }
 
 #[derive(Debug, Default)]
 struct Connection {
     serial: u32,
-    /// Bytes that its outbox takes before its peer has to read some.
+    /// Bytes that its outbox takes before the peer has to read some.
     room: i64,
-    /// Consumers with credit that wait for room.
+    /// Consumers with credit that wait for room in the outbox.
     waiting: Waiters,
     windows: Vec<Window>,
     links: Vec<Option<(u32, End)>>,
@@ -162,7 +162,7 @@ struct Connection {
 
 impl Connection {
     fn is_open_for(&self, consumer: &Consumer) -> bool {
-        // Who asks for one message at a time is answered at once; that it cannot flood us is its engine's matter.
+        // A single request is answered at once; its engine bounds how many of them there are.
         consumer.credit > 0
             && (consumer.passing || (self.room > 0 && self.window_of(consumer).is_none_or(|window| window.units > 0)))
     }
@@ -172,7 +172,7 @@ impl Connection {
     }
 }
 
-/// A consumer that can be given a message now.
+/// A consumer that can be given a message now, with the window and the room that it uses.
 #[derive(Debug)]
 pub(super) struct Taker<'a> {
     key: LinkKey,
@@ -183,7 +183,7 @@ pub(super) struct Taker<'a> {
 }
 
 impl Taker<'_> {
-    /// How many of these messages, from the first, it can be given one after the other.
+    /// Counts the messages, from the first on, that the consumer can be given one after the other.
     pub(super) fn takes_of(&self, arrivals: &[Arrival]) -> usize {
         let (mut credit, mut room) = (self.consumer.credit, *self.room);
         let mut window = self.window.as_ref().map(|window| (window.units, window.unit));
@@ -203,7 +203,7 @@ impl Taker<'_> {
         count
     }
 
-    /// How many of these messages, from the first, it can be given and will be written to their end at once.
+    /// Counts the messages, from the first on, that the consumer can be given and that the engine can write in full at once.
     pub(super) fn finishes_of(&self, arrivals: &[Arrival]) -> usize {
         let count = self.takes_of(arrivals);
         let mut window = self.window.as_ref().map(|window| (window.units, window.unit));
@@ -216,12 +216,12 @@ impl Taker<'_> {
         arrivals.iter().take(count).take_while(finishes).count()
     }
 
-    /// Whether a message may be larger than what can be written of it at once.
+    /// Whether a message may be larger than what the window lets the engine write at once.
     pub(super) fn may_not_finish(&self, message: &Message) -> bool {
         self.window.as_ref().is_some_and(|window| units(message, window.unit) > window.units)
     }
 
-    /// Hands it a message.
+    /// Hands the consumer a message and subtracts it from credit, window and room.
     pub(super) fn give(&mut self, message: Message, settled: bool, ticket: Ticket, effects: &mut Effects) {
         let units = self.window.as_ref().map_or(1, |window| units(&message, window.unit));
         self.consumer.credit -= 1;
@@ -239,15 +239,15 @@ impl Taker<'_> {
     }
 }
 
-/// Bytes that a message takes in an outbox, about.
+/// Returns the approximate bytes that a message takes in an outbox.
 fn bytes(message: &Message) -> i64 {
     i64::try_from(message.payload.len()).unwrap_or(i64::MAX / 2) + HEAD
 }
 
-/// Units of a window that a message takes.
+/// Returns the units of a window that a message takes.
 fn units(message: &Message, unit: usize) -> i64 {
     let len = message.payload.len();
-    // Nearly all fit one.
+    // Nearly all messages fit one unit.
     if len <= unit { 1 } else { i64::try_from(len.div_ceil(unit.max(1))).unwrap_or(i64::MAX) }
 }
 
@@ -255,62 +255,67 @@ fn units(message: &Message, unit: usize) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     connections: Vec<Connection>,
-    /// Messages that were handed out.
+    /// Messages handed out so far, to all consumers.
     served: u64,
 }
 
 impl Links {
-    fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
+    fn find_connection(&self, key: ConnectionKey) -> Option<&Connection> {
         self.connections.get(key.slot as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    fn connection_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+    fn find_connection_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
         self.connections.get_mut(key.slot as usize).filter(|connection| connection.serial == key.serial)
     }
 
-    /// The link of this name. None if it is gone: names may be stale.
+    /// Finds a link. None if it has been detached: keys may be stale.
     pub(super) fn find(&self, key: LinkKey) -> Option<&End> {
-        let (serial, end) = self.connection(key.connection)?.links.get(key.link.slot as usize)?.as_ref()?;
+        let (serial, end) = self.find_connection(key.connection)?.links.get(key.link.slot as usize)?.as_ref()?;
         (*serial == key.link.serial).then_some(end)
     }
 
     fn find_mut(&mut self, key: LinkKey) -> Option<&mut End> {
-        let connection = self.connection_mut(key.connection)?;
+        let connection = self.find_connection_mut(key.connection)?;
         let (serial, end) = connection.links.get_mut(key.link.slot as usize)?.as_mut()?;
         (*serial == key.link.serial).then_some(end)
     }
 
-    /// The producer of this name, if it is still there.
-    pub(super) fn producer_mut(&mut self, key: LinkKey) -> Option<&mut Producer> {
+    /// Finds a producer. None if it has been detached.
+    pub(super) fn find_producer_mut(&mut self, key: LinkKey) -> Option<&mut Producer> {
         match self.find_mut(key)? {
             End::Producer(producer) => Some(producer),
             End::Consumer(_) => None,
         }
     }
 
-    /// The consumer of this name, if it is still there.
-    pub(super) fn consumer(&self, key: LinkKey) -> Option<&Consumer> {
+    /// Finds a consumer. None if it has been detached.
+    pub(super) fn find_consumer(&self, key: LinkKey) -> Option<&Consumer> {
         match self.find(key)? {
             End::Consumer(consumer) => Some(consumer),
             End::Producer(_) => None,
         }
     }
 
-    /// The consumer of this name, if it is still there.
-    pub(super) fn consumer_mut(&mut self, key: LinkKey) -> Option<&mut Consumer> {
+    /// Finds a consumer. None if it has been detached.
+    pub(super) fn find_consumer_mut(&mut self, key: LinkKey) -> Option<&mut Consumer> {
         match self.find_mut(key)? {
             End::Consumer(consumer) => Some(consumer),
             End::Producer(_) => None,
         }
     }
 
-    /// A consumer that stands at a node, which must be there as long as it does.
-    pub(super) fn at_node(&mut self, key: LinkKey) -> Option<&mut Consumer> {
-        live(self.consumer_mut(key), "a consumer of a node")
+    /// Returns a consumer that is in its node's lists, and so must exist.
+    pub(super) fn at_node(&self, key: LinkKey) -> Option<&Consumer> {
+        live(self.find_consumer(key), "a consumer of a node")
     }
 
-    /// The consumer, if it can be given a message now. One that only its channel or its connection keeps from that is
-    /// remembered: see [`Links::next_waiting`].
+    /// Returns a consumer that is in its node's lists, and so must exist.
+    pub(super) fn at_node_mut(&mut self, key: LinkKey) -> Option<&mut Consumer> {
+        live(self.find_consumer_mut(key), "a consumer of a node")
+    }
+
+    /// Returns the consumer if it can be given a message now. One with credit that only its channel or its connection blocks is
+    /// added to the waiting consumers there: see [`Links::next_waiting`].
     pub(super) fn taker(&mut self, key: LinkKey) -> Option<Taker<'_>> {
         let connection = self.connections.get_mut(key.connection.slot as usize)?;
         if connection.serial != key.connection.serial {
@@ -321,7 +326,7 @@ impl Links {
         if *serial != key.link.serial {
             return None;
         }
-        // What is asked for one by one is counted in no window.
+        // Single requests use no window.
         let channel = consumer.channel.filter(|_| !consumer.passing);
         let window = channel.and_then(|channel| windows.get_mut(usize::from(channel)));
         let is_closed = window.as_ref().is_some_and(|window| window.units <= 0);
@@ -343,30 +348,30 @@ impl Links {
 
     /// Whether a consumer can be given a message now.
     pub(super) fn can_take(&self, key: LinkKey) -> bool {
-        self.connection(key.connection)
-            .zip(self.consumer(key))
+        self.find_connection(key.connection)
+            .zip(self.find_consumer(key))
             .is_some_and(|(connection, consumer)| connection.is_open_for(consumer))
     }
 
     /// Whether a consumer can be given this message now.
     pub(super) fn can_take_this(&self, key: LinkKey, message: &Message) -> bool {
-        self.connection(key.connection)
-            .zip(self.consumer(key))
+        self.find_connection(key.connection)
+            .zip(self.find_consumer(key))
             .is_some_and(|(connection, consumer)| consumer.fits(message) && connection.is_open_for(consumer))
     }
 
-    /// Whether a consumer with credit is kept waiting by its channel or its connection.
+    /// Whether a consumer has credit and is blocked by its channel or its connection.
     pub(super) fn is_blocked(&self, key: LinkKey) -> bool {
-        self.consumer(key).is_some_and(|consumer| consumer.credit > 0) && !self.can_take(key)
+        self.find_consumer(key).is_some_and(|consumer| consumer.credit > 0) && !self.can_take(key)
     }
 
-    /// What a consumer has been handed since the last time.
+    /// Takes the deliveries that have gathered for a consumer. None if there are none, or the consumer has been detached.
     pub(super) fn take_pending(&mut self, key: LinkKey) -> Option<Vec<Delivery>> {
-        let pending = std::mem::take(&mut self.consumer_mut(key)?.pending);
+        let pending = std::mem::take(&mut self.find_consumer_mut(key)?.pending);
         (!pending.is_empty()).then_some(pending)
     }
 
-    /// A channel begins with this window.
+    /// Opens a channel with a window of `units` units of `unit` bytes.
     pub(super) fn open_channel(&mut self, key: ConnectionKey, channel: u16, units: i64, unit: usize) {
         let windows = &mut self.slot_of(key).windows;
         let index = usize::from(channel);
@@ -378,20 +383,21 @@ impl Links {
         }
     }
 
-    /// The window of a channel becomes wider, or narrower.
+    /// Adds `more` units, which may be negative, to the window of a channel.
     pub(super) fn widen(&mut self, key: ConnectionKey, channel: u16, more: i64) {
-        let connection = self.connection_mut(key);
-        if let Some(window) = connection.and_then(|connection| connection.windows.get_mut(usize::from(channel))) {
+        // The connection may have been detached meanwhile.
+        let Some(connection) = self.find_connection_mut(key) else { return };
+        if let Some(window) = live(connection.windows.get_mut(usize::from(channel)), "an open channel") {
             window.units = window.units.saturating_add(more);
         }
     }
 
-    /// The outbox of a connection takes this many bytes.
+    /// Sets how many bytes the outbox of a connection takes.
     pub(super) fn set_room(&mut self, key: ConnectionKey, room: i64) {
         self.slot_of(key).room = room;
     }
 
-    /// Sets the room of a connection that has some left. False if it has none.
+    /// Sets the room of a connection and returns true, unless it has none left.
     pub(super) fn refill(&mut self, key: ConnectionKey, room: i64) -> bool {
         let connection = self.slot_of(key);
         let has_some = connection.room > 0;
@@ -401,17 +407,17 @@ impl Links {
         has_some
     }
 
-    /// The channels of a connection that keep consumers waiting though their windows are open.
+    /// Lists the channels of a connection that have an open window and waiting consumers.
     pub(super) fn waiting_channels(&self, key: ConnectionKey) -> Vec<u16> {
-        let windows = self.connection(key).map(|connection| connection.windows.as_slice()).unwrap_or_default();
+        let windows = self.find_connection(key).map(|connection| connection.windows.as_slice()).unwrap_or_default();
         let waits = |window: &Window| window.units > 0 && !window.waiting.is_empty();
         windows.iter().zip(0..).filter(|(window, _)| waits(window)).map(|(_, channel)| channel).collect()
     }
 
-    /// Takes out a consumer that its channel, or its connection if `channel` is none, kept waiting and keeps waiting no more:
-    /// the one that was served longest ago.
+    /// Takes out the waiting consumer of a channel (of the connection, if `channel` is none) that was served longest ago. None
+    /// if there is none or the window or the room is used up.
     pub(super) fn next_waiting(&mut self, key: ConnectionKey, channel: Option<u16>) -> Option<LinkKey> {
-        let connection = self.connection_mut(key).filter(|connection| connection.room > 0)?;
+        let connection = self.find_connection_mut(key).filter(|connection| connection.room > 0)?;
         let row = match channel {
             None => &mut connection.waiting,
             Some(channel) => {
@@ -424,7 +430,7 @@ impl Links {
         };
         while let Some((_, link)) = row.pop_first() {
             let link_slot = connection.links.get_mut(link.slot as usize).and_then(Option::as_mut);
-            // Those that have gone since are passed over.
+            // Consumers that have been detached meanwhile are skipped.
             if let Some((serial, End::Consumer(consumer))) = link_slot
                 && *serial == link.serial
             {
@@ -455,13 +461,12 @@ impl Links {
         }
     }
 
-    /// The connection's place, made if this is the first that is heard of it.
+    /// Returns the entry of a connection, and makes it if this is the first event of the connection.
     fn slot_of(&mut self, key: ConnectionKey) -> &mut Connection {
         let index = key.slot as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, Connection::default);
         }
-        // Just made long enough.
         #[expect(clippy::indexing_slicing, reason = "resized above")]
         let connection = &mut self.connections[index];
         if connection.serial != key.serial {
@@ -470,14 +475,14 @@ impl Links {
         connection
     }
 
-    /// Takes a link out. None if it is gone already.
+    /// Removes a link. None if it has been removed before.
     pub(super) fn remove(&mut self, key: LinkKey) -> Option<End> {
         self.find(key)?;
-        let connection = self.connection_mut(key.connection)?;
+        let connection = self.find_connection_mut(key.connection)?;
         connection.links.get_mut(key.link.slot as usize)?.take().map(|(_, end)| end)
     }
 
-    /// All links, each with what it is.
+    /// Iterates over all links.
     pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &End)> {
         self.connections.iter().zip(0..).flat_map(|(connection, slot)| {
             let key = ConnectionKey { slot, serial: connection.serial };
@@ -488,9 +493,9 @@ impl Links {
         })
     }
 
-    /// The links of a connection.
+    /// Lists the links of a connection.
     pub(super) fn of(&self, key: ConnectionKey) -> Vec<LinkKey> {
-        let links = self.connection(key).map(|connection| connection.links.as_slice()).unwrap_or_default();
+        let links = self.find_connection(key).map(|connection| connection.links.as_slice()).unwrap_or_default();
         links
             .iter()
             .zip(0..)
@@ -500,7 +505,7 @@ impl Links {
     }
 
     pub(super) fn forget(&mut self, key: ConnectionKey) {
-        if let Some(connection) = self.connection_mut(key) {
+        if let Some(connection) = self.find_connection_mut(key) {
             *connection = Connection { serial: key.serial, ..Connection::default() };
         }
     }

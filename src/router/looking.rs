@@ -1,4 +1,4 @@
-//! What a test sees of the router's state: asked by the event loop between two events, never by an engine.
+//! Read access to the router's state for a test, on request of the event loop between two events. Engines do not call it.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::message::Message;
 use crate::snapshot::{AddressInfo, Link, Role};
 
 impl Router {
-    /// All links, in the order of their connections, with what the router knows of them. A sender's credit is for its engine
-    /// to say.
+    /// Lists all links in the order of their connections. Credit is filled in for receivers alone; the engines have that of
+    /// senders.
     pub(crate) fn links(&self) -> Vec<Link> {
         let mut links: Vec<Link> = self.links.iter().map(|(key, end)| self.picture(key, end)).collect();
         links.sort_by_key(|link| (link.connection, link.key.link.serial));
@@ -43,7 +43,7 @@ impl Router {
         }
     }
 
-    /// A link that is about to be attached, as it will look.
+    /// Describes a link before it is attached.
     pub(crate) fn preview(key: LinkKey, name: &str, role: Role, node: &Node) -> Link {
         Link {
             key,
@@ -62,7 +62,7 @@ impl Router {
         }
     }
 
-    /// All addresses in use, by name.
+    /// Lists all addresses in use, by name.
     pub(crate) fn addresses(&self) -> Vec<AddressInfo> {
         let picture = |entry: &Entry| AddressInfo {
             address: entry.address.as_ref().to_owned(),
@@ -77,34 +77,34 @@ impl Router {
         infos
     }
 
-    /// Messages that wait at an address.
+    /// Counts the messages that wait at an address.
     pub(crate) fn depth(&self, address: &str) -> usize {
-        self.addresses.named(address).map_or(0, |entry| entry.node.depth())
+        self.addresses.find_entry(address).map_or(0, |entry| entry.node.depth())
     }
 
-    /// Links that receive from an address.
+    /// Counts the links that receive from an address.
     pub(crate) fn receivers_at(&self, address: &str) -> usize {
-        self.addresses.named(address).map_or(0, |entry| entry.node.receivers())
+        self.addresses.find_entry(address).map_or(0, |entry| entry.node.receivers())
     }
 
-    /// Messages that have arrived for an address.
+    /// Counts the messages that have arrived for an address.
     pub(crate) fn arrived_at(&self, address: &str) -> u64 {
         self.addresses.arrived_at(address)
     }
 
-    /// The number that the next message will have.
+    /// Returns the number that the next message will get.
     pub(crate) fn next_number(&self) -> u64 {
         self.journal.arrived() + 1
     }
 
-    /// What a link's message is shown as before it is routed: who sends it, and where it is for.
+    /// Returns the sender and the address of a message that has not been routed yet.
     pub(crate) fn passage(
         &mut self,
         from: LinkKey,
         to: &Destination,
         message: &Message,
     ) -> (Option<NamedLink>, Arc<str>) {
-        let producer = self.links.producer_mut(from);
+        let producer = self.links.find_producer_mut(from);
         let sender = producer.as_ref().map(|producer| NamedLink { link: from, name: producer.name.clone() });
         let own = producer.and_then(|producer| producer.node);
         if self.is_by_exchange(from, own, to) {

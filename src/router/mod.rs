@@ -1,32 +1,33 @@
-//! The router: addresses and what is done with their messages. No protocol, no socket, no clock.
+//! The router: the addresses of the broker, and what is done with messages that are sent to them. It has no protocol, no socket
+//! and no clock.
 //!
-//! Our own words, defined here. A **producer** is a link that a peer sends on, a **consumer** one that a peer receives on.
-//! A **node** is what stands at an address: it forwards messages or stores them. A message that has been taken over and that no
-//! consumer could take yet **waits** at its node.
+//! Terms of this folder: a **producer** is a link on which a peer sends, a **consumer** a link on which a peer receives. A
+//! **node** stands at an address; it forwards messages or stores them. A message that a node has taken over and that no consumer
+//! could take yet **waits** at its node.
 //!
-//! Events come in through [`Router::handle`] and [`Router::messages`], effects on links go out through
-//! [`Router::poll_effect`], and what was decided through [`Router::records`].
+//! Events come in through [`Router::handle`] and [`Router::messages`]. Effects on links go out through [`Router::poll_effect`],
+//! records of decisions through [`Router::records`].
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `mod.rs` | events in, effects out |
-//! | `routing.rs` | the one way in for a message: it finds its node |
-//! | `node/` | the kinds of nodes |
-//! | `addresses.rs` | which node stands at which address; `arrivals.rs`: how much came to those that are gone |
-//! | `attach.rs` | links come and go |
-//! | `node_id.rs` | the names of nodes |
-//! | `links.rs` | what is known of each producer and consumer, and how much a consumer can be given |
-//! | `queues.rs` | queues that are declared and deleted |
-//! | `exchange/` | exchanges and bindings: to which queues a message goes |
-//! | `topology.rs` | what peers change there, and messages that come by an exchange |
-//! | `credit.rs` | what producers may send |
-//! | `origins.rs` | messages whose senders wait for what their receivers say |
-//! | `context.rs` | what a node needs of the router while it works |
-//! | `store.rs` | messages in order, with places to go back to |
-//! | `effects.rs`, `journal.rs` | what goes out: what is to be done, and what is written down |
-//! | `audit.rs` | for tests: all that is held, counted anew |
-//! | `looking.rs`, `steering.rs` | what a test sees of all this, and what it may change |
-//! | `live.rs` | lookups of what must be there |
+//! | `mod.rs` | the entry points: events in, effects out |
+//! | `routing.rs` | routes a message to its node |
+//! | `node/` | the four kinds of node |
+//! | `addresses.rs` | the node of each address; `arrivals.rs`: message counts of addresses that are no longer in use |
+//! | `attach.rs` | attach and detach |
+//! | `node_id.rs` | the key of a node |
+//! | `links.rs` | the state of each producer and consumer, and how much a consumer can be given |
+//! | `queues.rs` | declaration, deletion and purge of queues |
+//! | `exchange/` | exchanges and bindings: the queues of a message |
+//! | `topology.rs` | changes to exchanges and bindings, and messages that are sent to an exchange |
+//! | `credit.rs` | the credit of producers |
+//! | `origins.rs` | messages whose senders wait for a receiver's outcome (end-to-end settlement) |
+//! | `context.rs` | the parts of the router that a node uses while it works |
+//! | `store.rs` | waiting messages in order, with a place for each to return to |
+//! | `effects.rs`, `journal.rs` | effects and records until they are taken |
+//! | `audit.rs` | for tests: everything that is held, counted anew |
+//! | `looking.rs`, `steering.rs` | what a test can see and change |
+//! | `live.rs` | lookups that must succeed |
 
 mod addresses;
 mod arrivals;
@@ -58,6 +59,7 @@ use crate::budget::Budget;
 use crate::config::RoutingConfig;
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, NamedLink, Outcome, Record, Run, Ticket};
+use crate::live::live;
 use crate::message::{Encoding, HeadReader};
 
 use addresses::Addresses;
@@ -72,7 +74,7 @@ use links::{Links, NodeId, Outstanding};
 use node::Node;
 use origins::Origins;
 
-/// See the module.
+/// Holds the state of all links, nodes, exchanges and waiting messages, and turns the events of engines into effects on links.
 #[derive(Debug)]
 pub(crate) struct Router {
     config: RoutingConfig,
@@ -81,31 +83,31 @@ pub(crate) struct Router {
     /// Messages whose senders wait for a receiver's outcome.
     origins: Origins,
     counts: Counts,
-    /// All bytes that wait.
+    /// The bytes of everything that waits or is stored, counted against `storage_limit`.
     budget: Budget,
-    /// Queues that are one connection's alone.
+    /// The exclusive queues of each connection.
     owned: HashMap<ConnectionKey, BTreeSet<Arc<str>>>,
     exchanges: Exchanges,
-    /// Reads the head of a message, for what routing may depend on.
+    /// Returns the reader for the head of a message, which is called only where routing depends on the head.
     read_head: fn(Encoding) -> HeadReader,
-    /// Makes generated addresses differ, within this broker and between brokers.
+    /// The number of the last generated address. Together with `salt` it makes addresses unique among brokers.
     generated: u64,
     salt: u64,
     effects: Effects,
-    /// What was decided, for whoever asks.
+    /// Records of what was decided, if anybody has asked for them.
     journal: Journal,
-    /// Addresses whose producers get credit only when the test says so.
+    /// Addresses whose producers are given credit by the test alone.
     withheld: HashSet<Arc<str>>,
-    /// Producers for whose messages there was no room, and that are told when there is some again.
+    /// Producers that get no credit because a message of theirs found no room, until there is room again.
     starved: Vec<LinkKey>,
-    /// A message was refused for want of room since this was looked at last.
+    /// Whether a message was refused for want of room since this was last reset.
     is_full: bool,
-    /// The producer whose messages are being routed as they come.
+    /// The producer whose run is being routed.
     sending: Option<LinkKey>,
 }
 
 impl Router {
-    /// `salt` should differ between brokers.
+    /// Creates a router without links. `salt` should differ between brokers.
     pub(crate) fn new(
         config: RoutingConfig,
         salt: u64,
@@ -133,22 +135,22 @@ impl Router {
         }
     }
 
-    /// All counters but those of connections, which the event loop knows.
+    /// Returns all counters but those of connections, which the event loop keeps.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What is to be written down from now.
+    /// Sets which decisions are recorded from now on.
     pub(crate) fn set_wanted(&mut self, wanted: Wanted) {
         self.journal.set_wanted(wanted);
     }
 
-    /// What has been decided since the list was emptied last.
+    /// Returns the records that have gathered. The caller empties the list.
     pub(crate) fn records(&mut self) -> &mut Vec<Record> {
         self.journal.records()
     }
 
-    /// The next thing to be done to a link.
+    /// Returns the next effect on a link.
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
         loop {
             match self.effects.pop() {
@@ -164,12 +166,12 @@ impl Router {
         }
     }
 
-    /// Takes back the list of an [`Effect::Deliver`], for the next.
+    /// Takes back the list of an [`Effect::Deliver`] for reuse.
     pub(crate) fn reuse(&mut self, deliveries: Vec<Delivery>) {
         self.effects.reuse(deliveries);
     }
 
-    /// What a peer did. Messages come through [`Router::messages`].
+    /// Handles an event of a connection's engine. Messages come through [`Router::messages`] instead.
     pub(crate) fn handle(&mut self, connection: ConnectionKey, event: Event) {
         let key = |link: LinkId| LinkKey { connection, link };
         match event {
@@ -199,9 +201,12 @@ impl Router {
         }
     }
 
-    /// Messages came from a producer: those of [`Event::Messages`]. Empties the run.
+    /// Routes the messages of an [`Event::Messages`] and empties the run.
     pub(crate) fn messages(&mut self, connection: ConnectionKey, event: &Event, run: &mut Run) {
-        let Event::Messages { link, to, credit } = event else { return };
+        let Event::Messages { link, to, credit } = event else {
+            debug_assert!(false, "a run belongs to an Event::Messages");
+            return;
+        };
         let link = LinkKey { connection, link: *link };
         self.sending = Some(link);
         self.route(link, to, run);
@@ -209,12 +214,12 @@ impl Router {
         self.top_up(link, *credit);
     }
 
-    /// A connection is gone, and all its links with it.
+    /// Detaches all links of a connection that has closed.
     pub(crate) fn connection_gone(&mut self, connection: ConnectionKey) {
         self.connections_gone(vec![connection]);
     }
 
-    /// Connections are gone together, so that none of them is given what another had.
+    /// Detaches all links of several connections at once, so that nothing that one of them had is given to another.
     pub(crate) fn connections_gone(&mut self, connections: Vec<ConnectionKey>) {
         let links = connections.iter().flat_map(|connection| self.links.of(*connection)).collect();
         self.detach(links);
@@ -224,7 +229,7 @@ impl Router {
         }
     }
 
-    /// The outbox of a connection takes so many bytes of messages from now.
+    /// Sets how many bytes of messages the outbox of a connection takes, and serves the consumers that this unblocks.
     pub(crate) fn set_room(&mut self, connection: ConnectionKey, bytes: usize) {
         self.links.set_room(connection, i64::try_from(bytes).unwrap_or(i64::MAX));
         self.serve_waiting(connection, None);
@@ -233,37 +238,40 @@ impl Router {
         }
     }
 
-    /// Gives consumers their turn that a channel, or a connection, kept waiting: as many as it keeps waiting no more.
+    /// Serves the consumers that a channel (or the connection, if `channel` is none) kept waiting, as long as it has room for
+    /// more.
     fn serve_waiting(&mut self, connection: ConnectionKey, channel: Option<u16>) {
         while let Some(link) = self.links.next_waiting(connection, channel) {
             self.serve(link);
         }
     }
 
-    /// The outbox of a connection takes so many bytes of messages from now, unless it had room for none: then consumers wait for
-    /// it, nothing is done and the answer is false. [`Router::set_room`] serves them.
+    /// Sets how many bytes of messages the outbox of a connection takes, and returns true. Does nothing and returns false if the
+    /// connection had no room left: then consumers may wait for it, and [`Router::set_room`] has to be called, which serves
+    /// them.
     pub(crate) fn refill(&mut self, connection: ConnectionKey, bytes: usize) -> bool {
         self.links.refill(connection, i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
     fn credit(&mut self, key: LinkKey, more: i64, drain: bool) {
-        // The link may have gone since: what an engine says of it is then of no use.
-        if let Some(consumer) = self.links.consumer_mut(key) {
+        // The link may have been detached meanwhile; its credit is then void.
+        if let Some(consumer) = self.links.find_consumer_mut(key) {
             consumer.credit = consumer.credit.saturating_add(more);
             consumer.drain = drain;
             self.serve(key);
         }
     }
 
-    /// A consumer may have become able to take messages: gives it its turn.
+    /// Gives a consumer what its node has for it, after it has become able to take more.
     fn serve(&mut self, key: LinkKey) {
-        if let Some(consumer) = self.links.consumer(key) {
+        if let Some(consumer) = self.links.find_consumer(key) {
             let id = consumer.node;
             self.work(id, |node, context| node.serve(key, context));
         }
     }
 
-    /// Lets a node work, with what it needs of the router. Producers that it held back go on when it has caught up.
+    /// Calls `work` with a node and its context. If the node has caught up after that, the producers that it held are given
+    /// credit again.
     fn work<R>(&mut self, id: NodeId, work: impl FnOnce(&mut Node, &mut Context<'_>) -> R) -> Option<R> {
         let entry = self.addresses.get_mut(id)?;
         let mut context = Context {
@@ -284,7 +292,7 @@ impl Router {
         Some(result)
     }
 
-    /// A consumer ended deliveries in the same way.
+    /// Applies an outcome that a consumer gave to `count` deliveries, from `first` on.
     fn answer(&mut self, key: LinkKey, first: Ticket, count: u32, outcome: &Outcome) {
         let counter = match outcome {
             Outcome::Accepted => &mut self.counts.accepted,
@@ -303,16 +311,16 @@ impl Router {
         for index in 0..count {
             came_back |= self.conclude(key, first.later(index), outcome);
         }
-        if came_back && let Some(consumer) = self.links.consumer(key) {
+        if came_back && let Some(consumer) = self.links.at_node(key) {
             let id = consumer.node;
             self.carry_on(id);
         }
     }
 
-    /// A consumer accepted deliveries: nothing comes back.
+    /// Ends deliveries that a consumer accepted, when no records are kept.
     fn accept(&mut self, key: LinkKey, first: Ticket, count: u32) {
-        // The link may be gone, and the deliveries with it.
-        let Some(consumer) = self.links.consumer_mut(key) else { return };
+        // The link may have been detached meanwhile, and its deliveries with it.
+        let Some(consumer) = self.links.find_consumer_mut(key) else { return };
         let Router { budget, origins, journal, effects, .. } = self;
         let last = first.0 + u64::from(count).saturating_sub(1);
         consumer.outstanding.take_each(first.0..=last, |_, outstanding| match outstanding {
@@ -321,18 +329,19 @@ impl Router {
         });
     }
 
-    /// One delivery has ended. Whether its message came back to its node.
+    /// Ends one delivery. Returns whether its message came back to its node.
     fn conclude(&mut self, key: LinkKey, ticket: Ticket, outcome: &Outcome) -> bool {
-        // The link may be gone, and the delivery with it.
-        let Some(consumer) = self.links.consumer_mut(key) else { return false };
+        // The link may have been detached meanwhile, and its deliveries with it.
+        let Some(consumer) = self.links.find_consumer_mut(key) else { return false };
         let id = consumer.node;
         let (outstanding, number) = match ticket.as_noted() {
             Some(number) => (None, number),
             None => {
-                let Some(outstanding) = consumer.outstanding.remove(ticket.0) else { return false };
+                let outstanding = live(consumer.outstanding.remove(ticket.0), "an unanswered delivery");
+                let Some(outstanding) = outstanding else { return false };
                 let number = match &outstanding {
                     Outstanding::Queued(waiting) | Outstanding::Unfinished(waiting) => waiting.number,
-                    Outstanding::EndToEnd(origin) => self.origins.number(*origin).unwrap_or_default(),
+                    Outstanding::EndToEnd(origin) => self.origins.number(*origin),
                 };
                 (Some(outstanding), number)
             }
@@ -347,15 +356,17 @@ impl Router {
         self.work(id, |node, context| node.conclude(key, outstanding, outcome.clone(), context)).unwrap_or(false)
     }
 
-    /// A settled delivery has been written to its end.
+    /// Ends a settled delivery that the engine has written in full.
     fn sent(&mut self, key: LinkKey, ticket: Ticket) {
-        let outstanding = self.links.consumer_mut(key).and_then(|consumer| consumer.outstanding.remove(ticket.0));
+        // The link may have been detached meanwhile, and its deliveries with it.
+        let Some(consumer) = self.links.find_consumer_mut(key) else { return };
+        let outstanding = live(consumer.outstanding.remove(ticket.0), "a delivery that is being written");
         if let Some(Outstanding::Queued(waiting) | Outstanding::Unfinished(waiting)) = outstanding {
             self.budget.give_back(waiting.cost());
         }
     }
 
-    /// After consumers have left a node or something has come back to it: hands out what waits, or drops it.
+    /// Hands out or drops what waits at a node, after consumers have left it or a message has come back to it.
     fn carry_on(&mut self, id: NodeId) {
         let is_ended = self.addresses.get(id).is_some_and(|entry| entry.ended);
         self.work(id, |node, context| node.carry_on(is_ended, context));

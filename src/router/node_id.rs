@@ -1,5 +1,5 @@
-//! The names of nodes, for who knows of nodes nothing else.
+//! The key of a node, in a file of its own for modules that know nothing else of nodes.
 
-/// Names a node of the router. A link that is attached to a node keeps it alive, so its name is never stale.
+/// The key of a node. A link that is attached to a node keeps it alive, so a link's key of its node is never stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::router) struct NodeId(pub(in crate::router) usize);

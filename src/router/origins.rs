@@ -1,4 +1,4 @@
-//! Messages whose senders wait for what their receivers say: with end-to-end settlement, of all messages that are not stored.
+//! Messages whose senders wait for a receiver's outcome: with end-to-end settlement, all messages that are not stored.
 
 use slab::Slab;
 
@@ -7,44 +7,44 @@ use super::journal::Journal;
 use crate::event::{DeliveryKey, LinkKey, Outcome};
 use crate::live::live;
 
-/// Names a message whose sender waits.
+/// The key of a message whose sender waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OriginId(usize);
 
 #[derive(Debug)]
 struct Origin {
-    /// The message's.
+    /// The number of the message.
     number: u64,
     producer: LinkKey,
     delivery: DeliveryKey,
-    /// Copies whose receivers have not answered.
+    /// Copies without an outcome.
     pending: usize,
-    /// The best answer so far.
+    /// The best outcome so far.
     best: Option<Outcome>,
 }
 
-/// See the module.
+/// All messages whose senders wait.
 #[derive(Debug, Default)]
 pub(super) struct Origins(Slab<Origin>);
 
 impl Origins {
-    /// A message went out, or waits, in so many copies.
+    /// Adds a message that went out, or waits, in `copies` copies.
     pub(super) fn add(&mut self, number: u64, producer: LinkKey, delivery: DeliveryKey, copies: usize) -> OriginId {
         OriginId(self.0.insert(Origin { number, producer, delivery, pending: copies, best: None }))
     }
 
-    /// How many senders' messages wait for an answer.
+    /// Counts the messages whose senders wait.
     #[cfg(any(test, fuzzing))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The number of the message, if its sender still waits.
-    pub(super) fn number(&self, id: OriginId) -> Option<u64> {
-        self.0.get(id.0).map(|origin| origin.number)
+    /// Returns the number of a message. Its sender waits while any copy has no outcome.
+    pub(super) fn number(&self, id: OriginId) -> u64 {
+        live(self.0.get(id.0), "a message whose sender waits").map_or(0, |origin| origin.number)
     }
 
-    /// One copy of a message has its outcome; with the last the sender has its own.
+    /// Applies the outcome of one copy. The sender is sent the best outcome after the last copy.
     pub(super) fn resolve(&mut self, id: OriginId, outcome: Outcome, journal: &mut Journal, effects: &mut Effects) {
         let Some(origin) = live(self.0.get_mut(id.0), "a message whose sender waits") else { return };
         origin.pending = origin.pending.saturating_sub(1);
@@ -62,7 +62,7 @@ impl Origins {
     }
 }
 
-/// Of several receivers' answers, the one that the sender is given: somebody has it, or why nobody has.
+/// Chooses the outcome for the sender: accepted if any receiver accepted, else the one that says most about why none did.
 fn better(a: Outcome, b: Outcome) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
         Outcome::Accepted => 3,

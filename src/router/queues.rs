@@ -1,5 +1,5 @@
-//! Queues that peers declare, delete and purge, and consumers that step aside. What a queue does with messages is
-//! `node/queue.rs`.
+//! Declaration, deletion and purge of queues on behalf of peers, and retirement of consumers. `node/queue.rs` has what a queue
+//! does with messages.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use super::links::{End, NodeId};
 use super::node::{Declared, Queue, locked};
 use crate::config::Distribution;
 use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
+use crate::live::live;
 
-/// With this many addresses in use no queue is added to them by declaring it (our choice).
+/// Number of addresses in use from which on a declaration may not add a queue (our choice).
 const MAX_ADDRESSES: usize = 65_536;
 
 fn no_queue(address: &str) -> Fault {
@@ -18,14 +19,14 @@ fn no_queue(address: &str) -> Fault {
 }
 
 impl Router {
-    /// The node of a queue, if there is one with this address.
+    /// Finds the queue of an address.
     pub(super) fn queue(&self, address: &str) -> Option<NodeId> {
         let id = self.addresses.find(address)?;
         let entry = self.addresses.get(id)?;
         (entry.node.queue().is_some() && !entry.ended).then_some(id)
     }
 
-    /// The node of a queue, for a connection that wants to do something with it.
+    /// Finds the queue of an address for a connection. Fails if there is none, or if it is exclusive to another connection.
     pub(super) fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<NodeId, Fault> {
         let id = self.queue(address).ok_or_else(|| no_queue(address))?;
         let declared = self.addresses.get(id).and_then(|entry| entry.node.queue()?.declared.as_ref());
@@ -35,6 +36,7 @@ impl Router {
         }
     }
 
+    /// Returns the queue at a node. None if the node is of another kind.
     fn queue_mut(&mut self, id: NodeId) -> Option<&mut Queue> {
         self.addresses.get_mut(id).and_then(|entry| entry.node.queue_mut())
     }
@@ -79,11 +81,11 @@ impl Router {
         Ok(Effect::Declared { link, address, messages, consumers })
     }
 
-    /// The queue that has an address already, if the connection may have it.
+    /// Returns the queue that already has an address. Fails if the address belongs to another kind of node.
     fn declared_before(&self, link: LinkKey, address: &str, passive: bool) -> Result<NodeId, Fault> {
         match self.queue(address) {
             Some(_) if passive => self.queue_for(address, link.connection),
-            // Whether it may be declared again depends on all that was said the first time.
+            // `Declared::check_equivalent` decides whether it may be declared again.
             Some(id) => Ok(id),
             None => {
                 let reason = if passive { Reason::NotFound } else { Reason::PreconditionFailed };
@@ -92,15 +94,15 @@ impl Router {
         }
     }
 
-    /// A queue's name that nobody has.
+    /// Generates an unused queue name.
     fn generate_queue_name(&mut self) -> Arc<str> {
         self.generated += 1;
         format!("amq.gen-{:08x}-{}", self.salt >> 32, self.generated).into()
     }
 
-    /// Declares a queue that is there: for the first time, made just now or by who attached to it, or again.
+    /// Applies a declaration to an existing queue: stores the first one, and compares a later one with it.
     fn declare_as(&mut self, id: NodeId, address: &Arc<str>, declared: Declared) -> Result<(), Fault> {
-        let Some(queue) = self.queue_mut(id) else { return Err(no_queue(address)) };
+        let Some(queue) = live(self.queue_mut(id), "a queue") else { return Err(no_queue(address)) };
         if let Some(before) = &queue.declared {
             return before.check_equivalent(address, &declared);
         }
@@ -143,14 +145,14 @@ impl Router {
         self.answer_with(link, answer);
     }
 
-    /// A queue is no more: those who consume from it are told, what waits is thrown away; how many messages that was.
+    /// Ends a queue: purges it and detaches its links. Returns the number of messages purged.
     fn end_queue(&mut self, id: NodeId) -> usize {
         let messages = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
         self.forget_name(id);
         let Some(entry) = self.addresses.get_mut(id) else { return messages };
         entry.ended = true;
         let address = entry.address.clone();
-        let Some(queue) = entry.node.queue_mut() else { return messages };
+        let Some(queue) = live(entry.node.queue_mut(), "a queue") else { return messages };
         let declared = queue.declared.take();
         self.exchanges.refund(declared.as_ref().map_or(0, |declared| declared.arguments.cost()));
         if let Some(owned) = declared.and_then(|declared| self.owned.get_mut(&declared.owner?)) {
@@ -162,7 +164,7 @@ impl Router {
         messages
     }
 
-    /// Detaches the consumers of a queue that ends, and the producers of any node that does.
+    /// Detaches the consumers of a queue, and the producers of a node of any kind, because the node has ended.
     pub(super) fn detach_links_of(&mut self, id: NodeId, fault: &Fault) {
         let Some(entry) = self.addresses.get(id) else { return };
         let mut links = entry.node.queue().map(Queue::keys).unwrap_or_default();
@@ -176,17 +178,17 @@ impl Router {
         }
     }
 
-    /// A consumer has left: the queue goes with the last one, if that is how long it lives.
+    /// Ends an auto-delete queue after its last consumer has been detached.
     pub(super) fn end_if_deserted(&mut self, id: NodeId) {
-        // It may have gone with an earlier one.
-        let Some(entry) = self.addresses.get_if_there(id) else { return };
+        // The queue may have ended with an earlier consumer.
+        let Some(entry) = self.addresses.find_by_id(id) else { return };
         let goes = entry.node.queue().and_then(|queue| queue.declared.as_ref());
         if goes.is_some_and(|declared| declared.while_consumed) && entry.node.receivers() == 0 {
             self.end_queue(id);
         }
     }
 
-    /// What was a connection's alone goes with it.
+    /// Ends the exclusive queues of a connection that has closed.
     pub(super) fn end_owned(&mut self, connection: ConnectionKey) {
         for address in self.owned.remove(&connection).unwrap_or_default() {
             if let Some(id) = self.queue(&address) {
@@ -195,7 +197,7 @@ impl Router {
         }
     }
 
-    /// No queue stays that nobody uses.
+    /// Removes all declarations, and the queues that nobody uses.
     pub(crate) fn undeclare_all(&mut self) {
         let ids: Vec<NodeId> = self.addresses.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -208,7 +210,7 @@ impl Router {
         self.reset_topology();
     }
 
-    /// The node that a consumer may have, or why it may not.
+    /// Returns the node for a consumer. Fails if the consumer may not attach to it.
     pub(super) fn node_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<NodeId, Fault> {
         self.check_is_not_gone(&request.node)?;
         let id = match &request.node {
@@ -220,7 +222,7 @@ impl Router {
             node => self.node_for(node.clone(), key),
         };
         let Some(entry) = self.addresses.get(id) else { return Err(no_queue("")) };
-        // Others may send there, such as the reply to a request.
+        // Any connection may send there, for example the reply to a request.
         if entry.owner.is_some_and(|owner| owner.connection != key.connection) {
             let what = format!("the dynamic node {:?} is another connection's alone", entry.address);
             return Err(Fault::new(Reason::ResourceLocked, what));
@@ -230,9 +232,10 @@ impl Router {
         Ok(id)
     }
 
-    /// A consumer takes no more, and keeps what it has not answered.
+    /// Takes all credit from a consumer and counts it no more. Its unanswered deliveries stay (basic.cancel).
     pub(super) fn retire(&mut self, key: LinkKey) {
-        let Some(consumer) = self.links.consumer_mut(key).filter(|consumer| !consumer.passing) else { return };
+        // A consumer that was detached or retired before has nothing to lose.
+        let Some(consumer) = self.links.find_consumer_mut(key).filter(|consumer| !consumer.passing) else { return };
         consumer.passing = true;
         consumer.credit = 0;
         consumer.drain = false;

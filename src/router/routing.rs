@@ -1,5 +1,5 @@
-//! The one way in for a message, whoever sends it: a client, a test, a hook that has let it go. It is counted and numbered,
-//! finds its node, and its sender is told what became of it.
+//! Routing of every message, whether a client, a test or a delayed hook sends it. Counts and numbers the message, finds its
+//! node, and passes the outcome to its sender.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::config::{Distribution, RoutingConfig};
 use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, NamedLink, Outcome, Reason, Run};
 use crate::message::Message;
 
-/// Why a message has no node.
+/// The reason why a message has no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
-    /// Nobody uses the address.
+    /// No node at the address.
     Nobody,
-    /// It is for queues alone, and none of them is there.
+    /// Addressed to a queue that does not exist.
     NoQueue,
-    /// It does not say where it goes.
+    /// No address in the message or on the link.
     Missing,
-    /// It cannot be read.
+    /// The message cannot be decoded.
     Unreadable,
 }
 
 impl Router {
-    /// Messages arrived from a link, all for one destination. Empties the run.
+    /// Routes messages that arrived together from one link for one destination. Empties the run.
     pub(super) fn route(&mut self, from: LinkKey, to: &Destination, run: &mut Run) {
-        // The link may be none: a test's.
-        let own = self.links.producer_mut(from).and_then(|producer| producer.node);
+        // A test sends under a key that is no link's.
+        let own = self.links.find_producer_mut(from).and_then(|producer| producer.node);
         if self.is_by_exchange(from, own, to) {
             return self.route_by_exchange(from, to, run);
         }
@@ -45,7 +45,7 @@ impl Router {
         }
     }
 
-    /// Messages go to one node.
+    /// Offers messages to one node.
     pub(super) fn offer_all(&mut self, id: NodeId, from: LinkKey, to: &Destination, run: &mut Run) {
         let sender = self.sender(from);
         let Some(entry) = self.addresses.get_mut(id) else { return };
@@ -74,7 +74,7 @@ impl Router {
         self.after_offer(id, from, to, unserved);
     }
 
-    /// A message that was counted and numbered before goes its way.
+    /// Routes a message that was counted and numbered before.
     pub(super) fn route_numbered(&mut self, from: LinkKey, to: &Destination, incoming: Incoming) {
         let id = match self.find(None, to) {
             Ok(id) => id,
@@ -91,8 +91,8 @@ impl Router {
         self.after_offer(id, from, to, refused.and_then(Result::err).into_iter().collect());
     }
 
-    /// What follows when a node has been offered messages: those that nobody was there for are dropped, and a producer that
-    /// is too fast is held back.
+    /// Completes an offer: drops the messages that had no consumer, and takes credit from a producer that is too fast for the
+    /// node or the budget.
     fn after_offer(&mut self, id: NodeId, from: LinkKey, to: &Destination, unserved: Vec<Incoming>) {
         let nobody = !unserved.is_empty();
         for Incoming { number, delivery, .. } in unserved {
@@ -113,21 +113,21 @@ impl Router {
         }
     }
 
-    /// The node that a message is for, from a link that is attached to `own`.
+    /// Finds the node for a destination. `own` is the node that the link is attached to.
     fn find(&mut self, own: Option<NodeId>, to: &Destination) -> Result<NodeId, Lost> {
         match to {
             Destination::Link => own.ok_or(Lost::Nobody),
             Destination::Named(address) => self.node_named(address.as_str()).ok_or(Lost::Nobody),
-            // A link with an address says it for a message that does not.
+            // Without a `to` the address of the link counts.
             Destination::Missing => own.ok_or(Lost::Missing),
             Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
-            // See `topology.rs`.
+            // `topology.rs` routes these.
             Destination::Exchange(_) => Err(Lost::NoQueue),
             Destination::Unreadable => Err(Lost::Unreadable),
         }
     }
 
-    /// The node of an address that a message names. A queue needs nobody to be there.
+    /// Finds the node of an address that a message names. A queue is made if there is none, other kinds of node are not.
     fn node_named(&mut self, said: &str) -> Option<NodeId> {
         let address = RoutingConfig::node_at(said);
         if let Some(id) = self.addresses.find(&address) {
@@ -139,7 +139,7 @@ impl Router {
         Some(self.addresses.add(address.into(), Distribution::Queue, None))
     }
 
-    /// A message has no node: its sender is told.
+    /// Drops a message that has no node, and sends its sender the outcome.
     fn lose(&mut self, lost: Lost, number: u64, address: &Arc<str>, from: LinkKey, delivery: Option<DeliveryKey>) {
         let nowhere = Arc::from("");
         let outcome = match lost {
@@ -163,15 +163,15 @@ impl Router {
         self.tell(from, number, delivery, outcome);
     }
 
-    /// Tells the sender of a message that could not be routed what became of it, if it wants to know and there is something to
-    /// tell.
+    /// Sends the sender of a message that could not be routed its outcome. If the message came settled, an anonymous producer is
+    /// sent [`Effect::Unroutable`] instead.
     pub(super) fn tell(&mut self, from: LinkKey, number: u64, delivery: Option<DeliveryKey>, outcome: Option<Outcome>) {
         match (delivery, outcome) {
             (Some(delivery), Some(outcome)) => {
                 self.journal.told(number, &outcome);
                 self.effects.settle(from, delivery, outcome);
             }
-            // One that cannot be read names no place that it could have been for.
+            // A message that cannot be decoded has no address to be reported.
             (None, Some(Outcome::Rejected(Some(fault))))
                 if fault.reason != Reason::DecodeError && self.sending == Some(from) && self.is_anonymous(from) =>
             {
@@ -182,7 +182,7 @@ impl Router {
     }
 
     fn is_anonymous(&mut self, from: LinkKey) -> bool {
-        let producer = self.links.producer_mut(from);
+        let producer = self.links.find_producer_mut(from);
         producer.is_some_and(|producer| producer.node.is_none() && producer.exchange.is_none())
     }
 
@@ -210,16 +210,16 @@ impl Router {
         Outcome::Rejected(Some(Box::new(Fault::new(reason, why))))
     }
 
-    /// Who sends on a link, for the records. None for a test, and while nobody wants records.
+    /// Returns the sender for records. None for a test's message, and if no records are kept.
     pub(super) fn sender(&mut self, from: LinkKey) -> Option<NamedLink> {
         if !self.journal.is_on() {
             return None;
         }
-        self.links.producer_mut(from).map(|producer| NamedLink { link: from, name: producer.name.clone() })
+        self.links.find_producer_mut(from).map(|producer| NamedLink { link: from, name: producer.name.clone() })
     }
 
-    /// Where somebody receives, for a reader who wonders why nobody did here. A glance, not a search: it is made for each
-    /// message that is dropped.
+    /// Names a few addresses that have consumers, for the record of a message that had none. Looks at a limited number of
+    /// addresses, because this runs for every dropped message.
     fn served_elsewhere(&self) -> String {
         const GLANCE: usize = 64;
         const SHOWN: usize = 3;
@@ -234,7 +234,7 @@ impl Router {
     }
 }
 
-/// The address that a destination names, as it is counted and shown.
+/// Returns the address of a destination as it is counted and shown.
 pub(super) fn address_of(to: &Destination) -> Cow<'_, str> {
     match to {
         Destination::Named(address) => RoutingConfig::node_at(address.as_str()),

@@ -1,4 +1,4 @@
-//! What a test changes: asked for by the event loop between two events, never by an engine.
+//! Changes to the router's state that a test asks for, made by the event loop between two events. Engines do not call them.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use super::context::{Incoming, unroutable_outcome};
 use super::links::{End, Producer};
 use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Record, Run, Text};
 use crate::hooks::Ruling;
+use crate::live::live;
 use crate::message::Message;
 
 impl Router {
@@ -22,13 +23,14 @@ impl Router {
         number
     }
 
-    /// Takes in a message that goes on later. Its number: 0 for one that goes by an exchange, which may make several of it then.
+    /// Takes over a message that is to be routed later, and returns its number. 0 for a message that goes to an exchange: that
+    /// gets a number for each queue when it is routed.
     pub(crate) fn hold_up(&mut self, from: LinkKey, to: &Destination, message: &Message, settled: bool) -> u64 {
-        let own = self.links.producer_mut(from).and_then(|producer| producer.node);
+        let own = self.links.find_producer_mut(from).and_then(|producer| producer.node);
         if self.is_by_exchange(from, own, to) { 0 } else { self.take_in(from, to, message, settled) }
     }
 
-    /// Routes a message that was held up.
+    /// Routes a message that [`Router::hold_up`] took over.
     pub(crate) fn route_held(
         &mut self,
         from: LinkKey,
@@ -44,18 +46,18 @@ impl Router {
         }
     }
 
-    /// A message that was taken in before goes nowhere.
+    /// Drops a message that [`Router::hold_up`] took over.
     pub(crate) fn drop_held(&mut self, number: u64, address: &Arc<str>) {
         self.counts.dropped += 1;
         self.journal.dropped(number, address, "the broker stopped while a hook held it up");
     }
 
-    /// Keeps up the credit of a producer with so much left, whose message was not routed.
+    /// Tops up the credit of a producer that has `left` credit, after a message of its that was not routed.
     pub(crate) fn resupply(&mut self, from: LinkKey, left: u32) {
         self.top_up(from, left);
     }
 
-    /// Does with a message what a hook said instead of routing it.
+    /// Applies a hook's ruling to a message instead of routing it.
     pub(crate) fn rule(
         &mut self,
         from: LinkKey,
@@ -92,9 +94,9 @@ impl Router {
         self.journal.note(|| Record::Ruled { number, address: address.clone(), what });
     }
 
-    /// Puts a message in as if a client had sent it, unsettled. What the client would have been told at once.
+    /// Routes an unsettled message from the test. Returns the outcome that a client would have been sent at once.
     pub(crate) fn inject(&mut self, address: Text, message: Message) -> Option<Outcome> {
-        // No link has this name: what its sender is told is found among the effects, where it comes last if it is there.
+        // No link has this key. The outcome for it comes last among the effects, if there is one.
         let nobody = LinkKey::NOBODY;
         let mut run = Run::default();
         run.arrivals.push(Arrival { delivery: Some(DeliveryKey(0)), message });
@@ -102,7 +104,7 @@ impl Router {
         self.effects.take_settled(nobody)
     }
 
-    /// Takes out what waits at an address. How many messages that was.
+    /// Purges an address. Returns the number of messages.
     pub(crate) fn purge(&mut self, address: &str) -> usize {
         let Some(id) = self.addresses.find(address) else { return 0 };
         let purged = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
@@ -111,7 +113,7 @@ impl Router {
         purged
     }
 
-    /// Forgets all that is stored.
+    /// Purges all addresses.
     pub(crate) fn purge_all(&mut self) {
         let addresses: Vec<Arc<str>> = self.addresses.iter().map(|(_, entry)| entry.address.clone()).collect();
         for address in addresses {
@@ -129,41 +131,41 @@ impl Router {
         self.links.iter().filter(|(_, end)| is_there(end)).map(|(key, _)| key).collect()
     }
 
-    /// From now on who sends to this address gets credit only by [`Router::grant`]; what it had is taken back.
+    /// Takes the credit of all producers at an address, now and in future. They are given credit by [`Router::grant`] alone.
     pub(crate) fn withhold(&mut self, address: &str) {
         self.withheld.insert(address.into());
         for key in self.producers_at(address) {
-            if let Some(producer) = self.links.producer_mut(key) {
+            if let Some(producer) = live(self.links.find_producer_mut(key), "a producer") {
                 producer.withheld = true;
                 self.effects.push(Effect::Grant { link: key, credit: 0 });
             }
         }
     }
 
-    /// Who sends to this address gets this much more credit, once.
+    /// Gives every producer at an address `credit` more, once.
     pub(crate) fn grant(&mut self, address: &str, credit: u32) {
         for key in self.producers_at(address) {
             self.effects.push(Effect::GrantMore { link: key, credit });
         }
     }
 
-    /// Who sends to this address gets credit as usual again.
+    /// Gives the producers at an address credit automatically again.
     pub(crate) fn restore(&mut self, address: &str) {
         self.withheld.remove(address);
         for key in self.producers_at(address) {
-            if let Some(producer) = self.links.producer_mut(key) {
+            if let Some(producer) = live(self.links.find_producer_mut(key), "a producer") {
                 producer.withheld = false;
             }
             self.top_up(key, 0);
         }
     }
 
-    /// The attach does not hold.
+    /// Refuses an attach.
     pub(crate) fn refuse(&mut self, key: LinkKey, fault: Fault) {
         self.effects.push(Effect::Refused { link: key, fault: Box::new(fault) });
     }
 
-    /// The link ends.
+    /// Detaches a link.
     pub(crate) fn detach_link(&mut self, key: LinkKey, fault: Fault) {
         self.effects.push(Effect::Detach { link: key, fault: Box::new(fault) });
     }

@@ -1,4 +1,4 @@
-//! Messages that wait, in order, with places to go back to. Who gets them is for the nodes to decide.
+//! Waiting messages in order, with a place for each to return to. The nodes decide who gets them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,22 +6,22 @@ use super::origins::OriginId;
 use crate::event::LinkKey;
 use crate::message::Message;
 
-/// What a waiting message costs beside its bytes, about.
+/// Approximate bytes that a waiting message takes besides its content.
 const OVERHEAD: usize = 100;
 
 /// A message that waits, or that a consumer has and may give back.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    /// The message's own, for what is told of it.
+    /// The number of the message in records.
     pub(super) number: u64,
-    /// Its place in the order of its node.
+    /// Its position in the order of its node.
     pub(super) sequence: u64,
     pub(super) message: Message,
-    /// It arrived settled.
+    /// Whether the message came settled.
     pub(super) settled: bool,
-    /// Its sender waits for the outcome.
+    /// The key of its sender, if that waits for the outcome.
     pub(super) origin: Option<OriginId>,
-    /// Consumers that shall not have it again: those that called it undeliverable there.
+    /// Consumers that it is not given to again, because they set undeliverable-here (3.4.5).
     #[expect(clippy::box_collection, reason = "nearly always none, and there may be millions of these")]
     pub(super) shunned_by: Option<Box<Vec<LinkKey>>>,
 }
@@ -52,10 +52,10 @@ impl Waiting {
     }
 }
 
-/// Bytes that may wait for a slow receiver before its producers are held back, whatever the number of messages.
+/// Bytes that may wait for a slow receiver before credit is taken from producers, however few messages they are.
 const SOFT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Over the limit is slow, until half of it has gone.
+/// Whether a backlog is slow: from the limit on, until half of it has gone.
 fn is_slow(was_slow: bool, len: usize, bytes: usize, limit: usize) -> bool {
     if was_slow { len > limit / 2 || bytes > SOFT_BYTES / 2 } else { len > limit || bytes > SOFT_BYTES }
 }
@@ -77,7 +77,7 @@ impl Backlog {
         self.waiting.len()
     }
 
-    /// What all of them cost, added up anew.
+    /// Sums up the cost of all messages anew.
     #[cfg(any(test, fuzzing))]
     pub(super) fn cost(&self) -> usize {
         self.waiting.iter().map(Waiting::cost).sum()
@@ -94,14 +94,14 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Weighs it after a change: whether more than `limit` messages wait, or did and not half of them have gone since.
+    /// Updates the slow state: entered with more than `limit` messages, left at half of it.
     pub(super) fn is_slow(&mut self, limit: usize) -> bool {
         self.is_slow = is_slow(self.is_slow, self.waiting.len(), self.bytes, limit);
         self.is_slow
     }
 }
 
-/// The messages of one node. Those that came back stand in their old places, before all that were never out.
+/// The messages of one node. Returned messages stand in their old places, before all that were never handed out.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     returned: BTreeMap<u64, Waiting>,
@@ -120,13 +120,13 @@ impl Store {
         self.returned.len() + self.fresh.len()
     }
 
-    /// What all of them cost, added up anew.
+    /// Sums up the cost of all messages anew.
     #[cfg(any(test, fuzzing))]
     pub(super) fn cost(&self) -> usize {
         self.returned.values().chain(&self.fresh).map(Waiting::cost).sum()
     }
 
-    /// A place for a message, at the end.
+    /// Returns the next position at the end.
     pub(super) fn next_place(&mut self) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -138,14 +138,14 @@ impl Store {
         self.fresh.push_back(waiting);
     }
 
-    /// Back to its place.
+    /// Returns a message to its place.
     pub(super) fn put_back(&mut self, waiting: Waiting) {
         self.bytes += waiting.cost();
         self.returned.insert(waiting.sequence, waiting);
     }
 
-    /// The first message that is for a consumer, and from where on to look for it the next time: what is not is stepped over
-    /// once, not each time.
+    /// Takes the first message from `from` on that `is_for` accepts. Also returns where the next search has to begin, so that a
+    /// message is skipped once and not each time.
     pub(super) fn take_for(&mut self, is_for: impl Fn(&Waiting) -> bool, from: u64) -> (Option<Waiting>, u64) {
         let mut next = from;
         let mut found = None;
@@ -171,21 +171,21 @@ impl Store {
         (taken, next)
     }
 
-    /// The first message of all.
+    /// Takes the first message.
     pub(super) fn take(&mut self) -> Option<Waiting> {
         self.take_for(|_| true, 0).0
     }
 
-    /// The first message at or after a place, to look at.
+    /// Returns the first message at or after a place without taking it.
     pub(super) fn look_at(&self, from: u64) -> Option<&Waiting> {
         self.returned.range(from..).next().map(|(_, waiting)| waiting).or_else(|| {
-            // Fresh ones have consecutive numbers.
+            // Fresh messages have consecutive positions.
             let first = self.fresh.front()?.sequence;
             self.fresh.get(usize::try_from(from.saturating_sub(first)).ok()?)
         })
     }
 
-    /// Weighs it after a change: whether more than `limit` messages wait, or did and not half of them have gone since.
+    /// Updates the slow state: entered with more than `limit` messages, left at half of it.
     pub(super) fn is_slow(&mut self, limit: usize) -> bool {
         self.is_slow = is_slow(self.is_slow, self.len(), self.bytes, limit);
         self.is_slow

@@ -1,5 +1,5 @@
-//! Exchanges and bindings as peers change them, and messages that come by an exchange. Which queues an exchange finds is
-//! `exchange/`.
+//! Changes that peers make to exchanges and bindings, and messages that are sent to an exchange. `exchange/` finds the queues of
+//! such a message.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::event::{
 use crate::message::{Message, Routing};
 
 impl Router {
-    /// Changes exchanges or bindings for a peer; its link is told.
+    /// Changes exchanges or bindings for a peer, and reports the result to its link.
     pub(super) fn change_topology(&mut self, link: LinkKey, change: TopologyChange) {
         let answer = self.try_change(link, change).map(|gone| {
             self.exchanges_gone(&gone);
@@ -24,7 +24,7 @@ impl Router {
         self.answer_with(link, answer);
     }
 
-    /// The exchanges that are gone.
+    /// Makes a change. Returns the exchanges that were deleted by it.
     fn try_change(&mut self, link: LinkKey, change: TopologyChange) -> Result<Vec<Arc<str>>, Fault> {
         match change {
             TopologyChange::Declare(declaration) => self.exchanges.declare(declaration).map(|()| Vec::new()),
@@ -36,14 +36,14 @@ impl Router {
             }
             TopologyChange::Unbind(request) => match self.binding(link, request) {
                 Ok((source, binding)) => Ok(self.exchanges.unbind(&source, &binding)),
-                // The bindings of a queue that is not there went with it.
+                // The bindings of a queue that does not exist were removed with it.
                 Err(fault) if fault.reason == Reason::NotFound => Ok(Vec::new()),
                 Err(fault) => Err(fault),
             },
         }
     }
 
-    /// The binding that a peer means, if its queue is there and the peer may have it.
+    /// Builds the binding of a request. Fails if its queue does not exist or is exclusive to another connection.
     fn binding(&self, link: LinkKey, request: BindingRequest) -> Result<(Arc<str>, Binding), Fault> {
         let BindingRequest { source, target, key, arguments } = request;
         Exchanges::check_not_default(&source)?;
@@ -57,13 +57,13 @@ impl Router {
         Ok((source, Binding { target, key, arguments }))
     }
 
-    /// Takes out the bindings of a queue that is no more.
+    /// Removes the bindings of a queue that has ended.
     pub(super) fn unbind_queue(&mut self, id: NodeId) {
         let gone = self.exchanges.forget_queue(id);
         self.exchanges_gone(&gone);
     }
 
-    /// Detaches the links that send to exchanges which are no more.
+    /// Detaches the links that send to exchanges which were deleted.
     fn exchanges_gone(&mut self, gone: &[Arc<str>]) {
         if gone.is_empty() {
             return;
@@ -79,12 +79,12 @@ impl Router {
         }
     }
 
-    /// No exchange stays but those that are there from the beginning, and no binding.
+    /// Removes all bindings, and all exchanges but the predeclared ones.
     pub(super) fn reset_topology(&mut self) {
         self.exchanges = Exchanges::new();
     }
 
-    /// The exchange that an address names, if it is an exchange's and a peer may send there.
+    /// Returns the exchange that an address names, None if it names none. Fails if a peer may not send to the exchange.
     pub(super) fn terminus_at(&self, address: &Arc<str>) -> Result<Option<Terminus>, Fault> {
         if !is_exchange_path(address) {
             return Ok(None);
@@ -94,7 +94,7 @@ impl Router {
         Ok(Some(terminus))
     }
 
-    /// Whether a message goes by an exchange. `own` is the node that its link is attached to.
+    /// Whether a message goes to an exchange. `own` is the node that its link is attached to.
     #[inline]
     pub(super) fn is_by_exchange(&self, from: LinkKey, own: Option<NodeId>, to: &Destination) -> bool {
         match to {
@@ -114,7 +114,7 @@ impl Router {
 
     /// Routes messages for which [`Router::is_by_exchange`] holds. Empties the run.
     pub(super) fn route_by_exchange(&mut self, from: LinkKey, to: &Destination, run: &mut Run) {
-        // Nearly always the way of all of them is known, and leads to one queue.
+        // In most cases the route is cached and leads to one queue.
         if let Destination::Exchange(address) = to
             && let Some(queues) = self.exchanges.known_route(address.exchange(), address.key())
             && let [queue] = queues[..]
@@ -126,7 +126,7 @@ impl Router {
         }
     }
 
-    /// Routes one of them.
+    /// Routes one message for which [`Router::is_by_exchange`] holds.
     pub(super) fn route_one_by_exchange(&mut self, from: LinkKey, to: &Destination, arrival: Arrival) {
         let Arrival { delivery, mut message } = arrival;
         match self.queues_of(from, to, &mut message) {
@@ -136,7 +136,7 @@ impl Router {
         }
     }
 
-    /// A message goes to several queues: to each it is a message of its own.
+    /// Offers a message to several queues. Each numbers it as a message of its own.
     fn route_to_all(
         &mut self,
         queues: &[NodeId],
@@ -157,7 +157,7 @@ impl Router {
                 let refused = node.offer(incoming, &mut Answers::Kept(&mut kept), context);
                 debug_assert!(refused.is_ok(), "a queue stores");
             });
-            // Whoever has it, has it.
+            // One queue that accepts is enough for accepted.
             if outcome != Some(Outcome::Accepted) {
                 outcome = kept;
             }
@@ -171,11 +171,11 @@ impl Router {
         }
     }
 
-    /// The queues of a message that goes by an exchange.
+    /// Finds the queues of a message that goes to an exchange.
     fn queues_of(&mut self, from: LinkKey, to: &Destination, message: &mut Message) -> Result<Queues, Fault> {
         let own;
         let (exchange, key) = match to {
-            // The payload says how it came.
+            // The encoded message has exchange and routing key in it.
             Destination::Exchange(address) => (address.exchange(), address.key()),
             _ => {
                 own = self.routing_of(from, to, message)?;
@@ -187,7 +187,7 @@ impl Router {
         self.exchanges.route(exchange, key, read_headers)
     }
 
-    /// The exchange and the routing key of a message whose payload does not say them.
+    /// Returns the exchange and the routing key of a message that does not have them in its encoding.
     fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Arc<Routing>, Fault> {
         let said_by_message =
             || ((self.read_head)(message.encoding).subject)(&message.payload).unwrap_or_default().into();
@@ -203,7 +203,7 @@ impl Router {
         })
     }
 
-    /// The address that is shown for a message which goes by an exchange: its first queue's, if it has one.
+    /// Returns the address that is shown for a message to an exchange: its first queue's, or the one that its sender named.
     pub(super) fn address_by_exchange(&mut self, from: LinkKey, to: &Destination, message: &Message) -> Arc<str> {
         let mut message = message.clone();
         let first = self.queues_of(from, to, &mut message).ok().and_then(|queues| queues.first().copied());
@@ -213,13 +213,13 @@ impl Router {
         }
     }
 
-    /// No binding of the exchange takes a message.
+    /// Drops a message that no binding of its exchange matches.
     fn bound_nowhere(&mut self, from: LinkKey, to: &Destination, message: &Message, delivery: Option<DeliveryKey>) {
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
         let why = format!("no queue is bound for {address:?}");
         let outcome = self.refuse_nowhere(number, &address, Reason::NotFound, why.clone());
-        // Who names exchange and routing key apart has a way of its own to be told.
+        // 0-9-1 names the exchange and the routing key separately, and reports an unrouted message with basic.return.
         let outcome = match to {
             Destination::Exchange(_) => Some(outcome),
             _ => unroutable_outcome(&self.config, why),
@@ -227,7 +227,7 @@ impl Router {
         self.tell(from, number, delivery, outcome);
     }
 
-    /// A message is for an exchange that is not there, or that takes none from clients.
+    /// Drops a message for an exchange that does not exist or that refuses messages of clients.
     fn no_such_exchange(
         &mut self,
         from: LinkKey,
@@ -251,7 +251,7 @@ impl Router {
         self.tell(from, number, delivery, outcome);
     }
 
-    /// Where a message goes, in words that hold when its link is gone.
+    /// Turns the destination of a message into one that is valid after its link has been detached.
     pub(crate) fn lasting(&mut self, from: LinkKey, to: Destination) -> Destination {
         if !matches!(to, Destination::Link | Destination::Missing) {
             return to;
@@ -265,7 +265,7 @@ impl Router {
     }
 }
 
-/// The address of a message that goes by an exchange, as its sender says it.
+/// Returns the address of a message to an exchange, as its sender named it.
 fn said_address(to: &Destination, message: &Message) -> Arc<str> {
     match (to, &message.routing) {
         (Destination::Exchange(address), _) => address_of(address.exchange(), address.key()),

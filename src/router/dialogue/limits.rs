@@ -15,7 +15,7 @@ fn nobody_gets_more_than_its_credit() {
         talk.send("a", &["1", "2", "3", "4", "5"]);
         talk.credit("b", 1);
         talk.so_far();
-        // Taken back before it was used.
+        // Credit that is withdrawn before it was used.
         talk.credit("b", 1);
         talk.credit("b", -1);
         talk.expect(&["b gets 4"]);
@@ -34,14 +34,14 @@ fn consumers_of_a_channel_share_its_window() {
         let on_channel = |request: &mut ConsumerRequest| request.channel = Some(1);
         talk.sender_at("a", address);
         talk.receiver("x.b", Node::Address(address.into()), on_channel);
-        // 2 units, of 4 octets each.
+        // 2 units of 4 octets each.
         talk.does("x.b", |_| Event::ChannelOpened { channel: 1, window: 2, unit: 4 });
         talk.credit("x.b", 9);
         talk.so_far();
-        // It may begin while a unit is left.
+        // A message may begin while a unit is left.
         talk.send("a", &["1", "2 is long", "3", "4"]);
         talk.expect(&["x.b gets 1, 2 is long", "a is told accept of 0-3"]);
-        // It took 4 in all, so there are 2 too few.
+        // The messages took 4 units, 2 more than there were.
         talk.does("x.b", |_| Event::Window { channel: 1, more: 2 });
         talk.expect(&[]);
         talk.does("x.b", |_| Event::Window { channel: 1, more: 1 });
@@ -102,7 +102,7 @@ fn who_drains_is_told_when_that_was_all() {
         talk.so_far();
         talk.drain("b", 5);
         talk.expect(&["b gets 1, 2", "b has all but 0"]);
-        // Its credit is used up with that.
+        // The drain has used up its credit.
         talk.send("a", &["3"]);
         talk.expect(&["a is told accept of 2"]);
         talk.end();
@@ -131,7 +131,7 @@ fn without_room_senders_are_told_and_starve_until_half_is_free() {
     talk.sender_at("d", "queue.q");
     talk.does("d", |link| Event::Declare(Box::new(super::declaration(link, "queue.q"))));
     talk.so_far();
-    // Each costs 101.
+    // Each message costs 101.
     let to = || Destination::Queue("queue.q".into());
     talk.send_to("a", to(), &["1", "2", "3", "4", "5"], false);
     talk.expect(&["a is told accept of 0-3", "a is told reject of 4", "a may send 0"]);
@@ -153,7 +153,7 @@ fn a_sender_that_is_too_fast_is_held_until_half_has_gone() {
         talk.receiver_at("b", address);
         talk.so_far();
         talk.send("a", &["1", "2", "3"]);
-        // Who comes now waits too.
+        // A producer that attaches now is held too.
         talk.sender_at("c", address);
         talk.expect(&["a is told accept of 0-2", "c is attached"]);
         talk.credit("b", 1);

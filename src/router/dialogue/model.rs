@@ -1,5 +1,5 @@
-//! Random steps against a simple model: every message waits, is out with a consumer, has been delivered or is dropped, and is
-//! counted once; nobody is handed more than it has credit for; after all have left nothing is left.
+//! Random steps compared with a simple model: every message waits, is with a consumer, was delivered or was dropped, and is
+//! counted once; no consumer is handed more than its credit; nothing is left after all links have been detached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,12 +60,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Where a message is that is at one place at a time.
+/// The state of a message of a node that has each message once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// It waits or has been dropped: the router's counters say which.
+    /// Waiting or dropped; the router's counters say which.
     Kept,
-    /// A consumer of a queue has it.
+    /// With a consumer of a queue, unanswered.
     Out,
     Ended,
 }
@@ -78,7 +78,7 @@ struct Receiver {
     retired: bool,
 }
 
-/// What should be so.
+/// The expected state.
 struct Model {
     talk: Dialogue,
     end_to_end: bool,
@@ -89,10 +89,10 @@ struct Model {
     opened: BTreeSet<String>,
     /// Messages of all nodes but the multicast one.
     places: BTreeMap<String, Place>,
-    /// Outcomes that senders wait for, by link and delivery.
+    /// Number of outcomes that senders wait for.
     untold: usize,
     purged: usize,
-    /// Messages of the multicast node that nobody was there for.
+    /// Messages of the multicast node that had no consumer.
     unserved: u64,
     made: usize,
 }
@@ -119,7 +119,7 @@ impl Model {
         }
     }
 
-    /// A name for a link of one of the connections, in turn.
+    /// Returns a name for a link of one of the connections, in turn.
     fn name(&mut self) -> String {
         self.made += 1;
         let connection = &self.connections[self.made % self.connections.len()];
@@ -238,7 +238,7 @@ impl Model {
         }
     }
 
-    /// What a link that goes had.
+    /// Applies the detach of a link to the model.
     fn gone(&mut self, name: &str) {
         self.senders.remove(name);
         let Some(Receiver { node, browse, .. }) = self.receivers.remove(name) else { return };
@@ -249,7 +249,7 @@ impl Model {
         }
     }
 
-    /// Notes what has been handed out and told, and checks that it adds up.
+    /// Applies what has been handed out and sent, and checks the totals.
     fn check(&mut self) {
         for (name, text, is_end) in self.talk.take_deliveries_seen() {
             let Some(receiver) = self.receivers.get(&name) else { panic!("{name} is gone and gets {text}") };

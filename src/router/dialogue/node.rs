@@ -1,4 +1,4 @@
-//! Dialogues about each kind of node: who gets what, when, and what senders are told.
+//! Dialogues about each kind of node: which consumer gets a message, when, and which outcome its sender is sent.
 
 use super::Dialogue;
 use crate::config::{Settlement, Unroutable};
@@ -17,12 +17,12 @@ fn a_direct_node_serves_who_came_first() {
     talk.receiver_at("c", "here");
     talk.credit("c", 5);
     talk.expect(&["a is attached", "a may send 100", "a is told reject of 0", "b is attached", "c is attached"]);
-    // The second gets nothing, however much credit it has.
+    // The second consumer gets nothing, whatever its credit.
     talk.send("a", &["one", "two", "three"]);
     talk.expect(&["a is told accept of 1-3"]);
     talk.credit("b", 2);
     talk.expect(&["b gets one, two"]);
-    // What waits for the first goes to the second when the first leaves; what the first had is gone.
+    // Messages that wait for the first consumer go to the second when the first is detached. Deliveries of the first are lost.
     talk.detach(&["b"]);
     talk.expect(&["c gets three"]);
     talk.send("a", &["four"]);
@@ -71,7 +71,7 @@ fn an_anycast_node_serves_in_turn() {
     talk.so_far();
     talk.send("a", &["one", "two", "three", "four", "five"]);
     talk.expect(&["b gets one, three", "c gets two, four", "a is told accept of 0-4"]);
-    // Who has credit first has what waits.
+    // The consumer that has credit first gets the waiting message.
     talk.credit("c", 1);
     talk.expect(&["c gets five"]);
     talk.end();
@@ -88,7 +88,7 @@ fn an_anycast_message_that_is_too_large_for_one_goes_to_another() {
     talk.send("a", &["enormous", "tiny"]);
     talk.credit("large", 1);
     talk.expect(&["small gets tiny", "a is told accept of 0-1", "large gets enormous"]);
-    // Nobody who is left takes this one.
+    // No remaining consumer takes this message.
     talk.detach(&["large"]);
     talk.send("a", &["enormous"]);
     talk.expect(&["a is told reject of 2"]);
@@ -105,11 +105,11 @@ fn a_multicast_node_copies_to_all() {
     talk.credit("c", 5);
     talk.so_far();
     talk.send("a", &["one", "two"]);
-    // A copy waits for each that cannot take it; the others do not wait for it.
+    // A copy waits for each consumer that cannot take it, and for no other.
     talk.expect(&["b gets one", "c gets one, two", "a is told accept of 0-1"]);
     talk.credit("b", 1);
     talk.expect(&["b gets two"]);
-    // A copy that waits goes with who it waits for.
+    // A waiting copy is dropped with its consumer.
     talk.send("a", &["three"]);
     assert_eq!(talk.router.audit().waiting, 1);
     talk.detach(&["b"]);
@@ -128,7 +128,7 @@ fn a_queue_stores_and_serves_in_order() {
     talk.credit("b", 2);
     talk.expect(&["b is attached", "b gets one, two"]);
     talk.answer("b", "one", Outcome::Accepted);
-    // What comes back goes to its place, before what was never out.
+    // A released message returns to its place, before messages that were never out.
     talk.answer("b", "two", Outcome::Released);
     talk.credit("b", 2);
     talk.expect(&["b gets two, three"]);
@@ -150,7 +150,7 @@ fn a_queue_takes_back_what_a_receiver_leaves() {
     talk.receiver_at("d", "queue.q");
     talk.credit("d", 5);
     talk.so_far();
-    // Both leave at once: neither is given what the other had.
+    // Both are detached together: neither is given what the other had.
     talk.disconnect("x");
     talk.expect(&["d gets one, two"]);
     talk.end();
@@ -241,7 +241,7 @@ fn who_looks_in_is_no_consumer() {
     talk.receiver("b", Node::Address("queue.q".into()), |request| request.passing = true);
     assert_eq!(talk.router.receivers_at("queue.q"), 0);
     talk.so_far();
-    // Asked for one by one; without room in the outbox too.
+    // Single requests are answered even without room in the outbox.
     talk.room("b", 0);
     talk.drain("b", 1);
     talk.expect(&["b gets one", "b has all but 1"]);
@@ -279,7 +279,7 @@ fn with_end_to_end_settlement_the_receiver_says() {
     talk.expect(&["b gets one, two"]);
     talk.answer("b", "two", Outcome::Rejected(None));
     talk.expect(&["a is told reject of 1"]);
-    // What it leaves unanswered has its default outcome; what waits is released.
+    // Unanswered deliveries get the default outcome; waiting messages are released.
     talk.detach(&["b"]);
     talk.expect(&["a is told release of 0", "a is told release of 2"]);
     assert_eq!(talk.router.audit().origins, 0);
@@ -302,7 +302,7 @@ fn of_several_answers_the_best_is_told() {
     talk.answer("b", "two", Outcome::Released);
     talk.answer("c", "two", Outcome::Rejected(None));
     talk.expect(&[]);
-    // With the last one the sender is told.
+    // The sender is sent the outcome after the last answer.
     talk.answer("d", "one", Outcome::Rejected(None));
     talk.expect(&["a is told accept of 0"]);
     talk.detach(&["d"]);

@@ -1,4 +1,4 @@
-//! Dialogues about nodes that come and go: dynamic ones, queues that are declared, deleted and purged, and exchanges.
+//! Dialogues about nodes that are made and deleted: dynamic ones, declared queues, and exchanges.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn a_dynamic_node_goes_with_its_link() {
         "x.replies is attached",
         "a is attached",
         "a may send 100",
-        // Others may send there; to receive is its connection's alone.
+        // Any connection may send there; only the creating one may receive.
         "other is refused: ResourceLocked",
         "x.more is attached",
     ]);
@@ -54,7 +54,7 @@ fn a_dynamic_node_goes_with_its_link() {
     talk.so_far();
     talk.detach(&["x.replies"]);
     talk.expect(&["a is detached: ResourceDeleted"]);
-    // Its name is not made again by who still knows it.
+    // A sender that still knows the address does not make the node again.
     talk.sender_at("late", &address);
     talk.expect(&["late is refused: NotFound"]);
     talk.end();
@@ -140,7 +140,7 @@ fn a_queue_is_purged_and_deleted() {
     talk.credit("b", 1);
     talk.send("a", &["one", "two", "three"]);
     talk.so_far();
-    // What a consumer has is not in the queue.
+    // Unanswered deliveries are not in the queue.
     talk.does("d", |link| Event::Purge { link, address: "q".into() });
     talk.expect(&["d has purged 2"]);
     talk.send("a", &["four"]);
@@ -150,11 +150,11 @@ fn a_queue_is_purged_and_deleted() {
     talk.expect(&["d is refused: PreconditionFailed", "d is refused: PreconditionFailed"]);
     delete(&mut talk, "d", false, false);
     talk.expect(&["d has deleted 1", "b is detached: ResourceDeleted", "a is detached: ResourceDeleted"]);
-    // Its consumer has not gone yet: what it gives back now is given to nobody.
+    // Its consumer is still attached. What it releases now is dropped.
     talk.answer("b", "one", Outcome::Released);
     talk.expect(&[]);
     assert_eq!(talk.router.audit().bytes, 0);
-    // Nor is what its producer had on the way stored.
+    // Messages that its producer had under way are not stored either.
     talk.send("a", &["five"]);
     talk.expect(&["a is told reject of 4"]);
     talk.end();

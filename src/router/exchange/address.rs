@@ -9,22 +9,22 @@ use crate::event::{Fault, Reason};
 
 const PREFIX: &str = "/exchanges/";
 
-/// An exchange, and perhaps a routing key, that an address names.
+/// The exchange, and the routing key if there is one, that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::router) struct ExchangePath<'a> {
     pub(in crate::router) exchange: Cow<'a, str>,
-    /// None: each message says it.
+    /// The routing key. None: each message has its own.
     pub(in crate::router) key: Option<Cow<'a, str>>,
 }
 
-/// Whether an address names an exchange, well or badly.
+/// Whether an address has the form of an exchange's, valid or not.
 #[inline]
 pub(in crate::router) fn is_exchange_path(address: &str) -> bool {
     address.starts_with(PREFIX)
 }
 
 impl<'a> ExchangePath<'a> {
-    /// Reads an address for which [`is_exchange_path`] holds. Fails if it names no exchange or has too many parts.
+    /// Parses an address for which [`is_exchange_path`] holds. Fails if it names no exchange or has too many parts.
     pub(in crate::router) fn parse(address: &'a str) -> Result<ExchangePath<'a>, Fault> {
         let invalid = |why: &str| Fault::new(Reason::InvalidField, format!("address {address:?} {why}"));
         let rest = address.strip_prefix(PREFIX).ok_or_else(|| invalid("is no exchange's"))?;
@@ -40,7 +40,7 @@ impl<'a> ExchangePath<'a> {
     }
 }
 
-/// The address of an exchange with a routing key.
+/// Returns the address of an exchange with a routing key.
 pub(in crate::router) fn address_of(exchange: &str, key: &str) -> Arc<str> {
     let mut address = PREFIX.to_owned();
     put_encoded(exchange, &mut address);
@@ -49,7 +49,7 @@ pub(in crate::router) fn address_of(exchange: &str, key: &str) -> Arc<str> {
     address.into()
 }
 
-/// RFC 3986, 2.3: unreserved characters stay as they are.
+/// Percent-encodes a part of an address. Unreserved characters stay as they are (RFC 3986, 2.3).
 fn put_encoded(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,4 +1,4 @@
-//! The bindings of one exchange, found by key and target. Which of them a message matches is not decided here.
+//! The bindings of one exchange, found by key and target. `declared.rs` decides which of them a message matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use crate::arguments::Arguments;
 use crate::router::node_id::NodeId;
 
-/// The router's name of a queue. A queue that is gone is unbound before another gets its name.
+/// The router's key of a queue. The bindings of a queue are removed before another queue can get its key.
 pub(in crate::router) type QueueKey = NodeId;
 
-/// What a binding leads to.
+/// The target of a binding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::router) enum Target {
     Queue(QueueKey),
     Exchange(Arc<str>),
 }
 
-/// One binding. Those of one target stand together in their order.
+/// One binding. The order keeps bindings of one target together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::router) struct Binding {
     pub(in crate::router) target: Target,
@@ -25,16 +25,16 @@ pub(in crate::router) struct Binding {
 }
 
 impl Binding {
-    /// What a binding costs beside its arguments, about.
+    /// Approximate bytes that a binding takes besides its arguments.
     const OVERHEAD: usize = 512;
 
-    /// Memory that it takes, about.
+    /// Returns the approximate bytes that the binding takes.
     pub(super) fn cost(&self) -> usize {
         Binding::OVERHEAD + self.key.len() + self.arguments.cost()
     }
 }
 
-/// Bindings by their keys.
+/// Bindings by routing key.
 #[derive(Debug, Default)]
 pub(super) struct Bindings(BTreeMap<Arc<str>, BTreeSet<Binding>>);
 
@@ -43,12 +43,12 @@ impl Bindings {
         self.0.is_empty()
     }
 
-    /// Adds a binding. False if it was there.
+    /// Adds a binding. False if it existed.
     pub(super) fn add(&mut self, binding: Binding) -> bool {
         self.0.entry(binding.key.clone()).or_default().insert(binding)
     }
 
-    /// Takes out a binding. False if it was not there.
+    /// Removes a binding. False if it did not exist.
     pub(super) fn remove(&mut self, binding: &Binding) -> bool {
         let Some(bindings) = self.0.get_mut(&binding.key) else { return false };
         let was_there = bindings.remove(binding);
@@ -58,13 +58,13 @@ impl Bindings {
         was_there
     }
 
-    /// Takes out all that lead to a target by one key; what they cost.
+    /// Removes all bindings of a target by one key. Returns their cost.
     pub(super) fn remove_all(&mut self, target: &Target, key: &Arc<str>) -> usize {
         let found: Vec<Binding> = self.to(target, key).cloned().collect();
         found.iter().filter(|binding| self.remove(binding)).map(Binding::cost).sum()
     }
 
-    /// Whether a target is bound by a key, with whatever arguments.
+    /// Whether a target is bound by a key, with any arguments.
     pub(super) fn has(&self, target: &Target, key: &Arc<str>) -> bool {
         self.to(target, key).next().is_some()
     }
@@ -79,12 +79,12 @@ impl Bindings {
         self.0.values().flatten()
     }
 
-    /// The bindings with exactly this key.
+    /// Iterates over the bindings with this key.
     pub(super) fn with_key(&self, key: &str) -> impl Iterator<Item = &Binding> {
         self.0.get(key).into_iter().flatten()
     }
 
-    /// The bindings whose keys match.
+    /// Iterates over the bindings whose keys match.
     pub(super) fn with_keys<'a>(&'a self, matches: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = &'a Binding> {
         self.0.iter().filter(move |(key, _)| matches(key)).flat_map(|(_, bindings)| bindings)
     }

@@ -1,17 +1,17 @@
-//! Where messages went, by exchange and routing key, until a binding changes. Bounded, since peers make routing keys up.
+//! A cache of routes by exchange and routing key, cleared when a binding changes. Bounded, because clients choose routing keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bindings::QueueKey;
 
-/// The queues of one routing key of an exchange.
+/// The queues for one routing key of an exchange.
 pub(in crate::router) type Queues = Arc<[QueueKey]>;
 
-/// Routes that are remembered, and the queues of all of them together (our choice).
+/// Limit on the number of cached routes, and on the queues of all of them together (our choice).
 const MAX_REMEMBERED: usize = 65_536;
 
-/// See the module.
+/// The queues that were found for each exchange and routing key.
 #[derive(Debug, Default)]
 pub(super) struct RouteCache {
     routes: HashMap<Arc<str>, HashMap<Box<str>, Queues>>,
@@ -23,7 +23,7 @@ impl RouteCache {
         self.routes.get(exchange)?.get(key)
     }
 
-    /// Remembers a route; forgets all others if there are too many.
+    /// Adds a route. Clears the cache first if it is full.
     pub(super) fn insert(&mut self, exchange: Arc<str>, key: &str, queues: Queues) {
         if self.count >= MAX_REMEMBERED {
             self.clear();

@@ -1,4 +1,4 @@
-//! One exchange: how it was declared, and which of its bindings a message matches.
+//! One exchange: its declaration, and which of its bindings a message matches.
 
 use super::bindings::{Binding, Bindings, Target};
 use super::equivalence::{Named, check_arguments, check_field};
@@ -8,11 +8,11 @@ use crate::arguments::Arguments;
 use crate::event::{ExchangeDeclaration, ExchangeKind, Fault};
 use crate::value::Value;
 
-/// See the module.
+/// The declaration of an exchange, and its bindings.
 #[derive(Debug)]
 pub(super) struct Exchange {
     kind: ExchangeKind,
-    /// An exchange that has been there from the beginning and stays.
+    /// Whether this is a predeclared exchange, which cannot be deleted.
     pub(super) standard: bool,
     durable: bool,
     auto_delete: bool,
@@ -50,7 +50,7 @@ impl Exchange {
         }
     }
 
-    /// Refuses a second declaration that does not say the same as the first.
+    /// Refuses a later declaration that differs from the first.
     pub(super) fn check_equivalent(&self, declaration: &ExchangeDeclaration) -> Result<(), Fault> {
         let what = Named::Exchange(&declaration.name);
         check_field(what, "type", self.kind.name(), declaration.kind.name())?;
@@ -60,7 +60,7 @@ impl Exchange {
         check_arguments(what, &self.arguments, &declaration.arguments)
     }
 
-    /// Whether the exchange was bound, is not any more, and goes then.
+    /// Whether this is an auto-delete exchange that has lost its last binding.
     pub(super) fn is_done(&self) -> bool {
         self.auto_delete && self.was_bound && self.bindings.is_empty()
     }
@@ -73,18 +73,18 @@ impl Exchange {
         }
     }
 
-    /// Adds a binding. False if it was there.
+    /// Adds a binding. False if it existed.
     pub(super) fn bind(&mut self, binding: Binding) -> bool {
         self.was_bound = true;
         self.bindings.add(binding)
     }
 
-    /// Whether the routing key is not all that decides.
+    /// Whether bindings match on more than the routing key.
     pub(super) fn asks_for_headers(&self) -> bool {
         self.kind == ExchangeKind::Headers
     }
 
-    /// Hands on what the bindings lead to that a message matches. One target may come more than once.
+    /// Calls `each` with the target of every binding that a message matches. A target may be repeated.
     pub(super) fn targets(&self, key: &str, headers: &[(String, Value)], each: &mut dyn FnMut(&Target)) {
         let mut hand_on = |binding: &Binding| each(&binding.target);
         match self.kind {

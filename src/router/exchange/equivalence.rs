@@ -1,4 +1,4 @@
-//! Second declarations: what differs from the first is refused, in RabbitMQ's words.
+//! The comparison of a later declaration with the first, with RabbitMQ's texts for what differs.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use crate::arguments::Arguments;
 use crate::event::{Fault, Reason};
 use crate::value::Value;
 
-/// The virtual host that everything is in.
+/// The only virtual host.
 const VIRTUAL_HOST: &str = "/";
 
-/// A queue or an exchange, as it is called in the text of a fault.
+/// A queue or an exchange, as the texts of faults name it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::router) enum Named<'a> {
     Queue(&'a str),
@@ -31,7 +31,7 @@ impl Named<'_> {
     }
 }
 
-/// Refuses a field that was `current` when it was declared and is `received` now.
+/// Refuses a field whose value `received` differs from the declared `current`.
 pub(in crate::router) fn check_field<T: PartialEq + fmt::Display>(
     what: Named<'_>,
     field: &str,
@@ -44,7 +44,7 @@ pub(in crate::router) fn check_field<T: PartialEq + fmt::Display>(
     Err(inequivalent(what, field, &format!("'{received}'"), &format!("'{current}'")))
 }
 
-/// Refuses arguments that are not those of the first declaration.
+/// Refuses arguments that differ from those of the first declaration.
 pub(in crate::router) fn check_arguments(
     what: Named<'_>,
     current: &Arguments,
@@ -70,7 +70,7 @@ fn with_type(value: Option<&Value>) -> String {
     }
 }
 
-/// A value without the quotation marks that text has.
+/// A value that is displayed without the quotation marks of text.
 struct Bare<'a>(&'a Value);
 
 impl fmt::Display for Bare<'_> {
@@ -82,7 +82,7 @@ impl fmt::Display for Bare<'_> {
     }
 }
 
-/// The type of a value as RabbitMQ calls it.
+/// Returns RabbitMQ's name for the type of a value.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "void",

@@ -1,5 +1,5 @@
-//! Headers exchanges: which bindings a message's headers match. A binding's arguments are the headers that it asks for;
-//! `x-match` says whether the message needs all of them or any.
+//! Headers exchanges: a binding's arguments are the headers that it requires; `x-match` says whether a message needs all of them
+//! or any.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use crate::value::Value;
 
 const X_MATCH: &str = "x-match";
 
-/// How the headers that a binding asks for are put together.
+/// The value of `x-match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mode {
     any: bool,
-    /// Headers whose names begin with `x-` are looked at too.
+    /// Whether headers whose names begin with `x-` count too.
     with_x: bool,
 }
 
@@ -32,10 +32,10 @@ impl Mode {
     }
 }
 
-/// Refuses arguments whose `x-match` says nothing that can be done.
+/// Refuses an unknown value of `x-match`.
 pub(super) fn check(arguments: &Arguments) -> Result<(), Fault> {
     let (Some(said), None) = (arguments.get(X_MATCH), Mode::of(arguments)) else { return Ok(()) };
-    // In RabbitMQ's words.
+    // RabbitMQ's texts.
     let what = match said.as_str() {
         Some(text) => {
             format!("Invalid x-match field value <<{text:?}>>; expected all, any, all-with-x, or any-with-x")
@@ -49,12 +49,12 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Fault> {
 pub(super) struct Headers<'a>(HashMap<&'a str, &'a Value>);
 
 impl<'a> Headers<'a> {
-    /// Takes them in the order in which they came: of those with one name the first counts.
+    /// Indexes headers by name. Of several with one name the first counts.
     pub(super) fn of(entries: &'a [(String, Value)]) -> Headers<'a> {
         Headers(entries.iter().rev().map(|(name, value)| (name.as_str(), value)).collect())
     }
 
-    /// Whether the message has what a binding's arguments ask for. A null asks for a header of that name, whatever its value.
+    /// Whether the message matches a binding's arguments. A null requires a header of that name with any value.
     pub(super) fn match_arguments(&self, arguments: &Arguments) -> bool {
         let Some(Mode { any, with_x }) = Mode::of(arguments) else { return false };
         let mut asked = arguments.iter().filter(|(name, _)| *name != X_MATCH && (with_x || !name.starts_with("x-")));
@@ -85,7 +85,7 @@ mod tests {
             (vec![other.clone()], false),
             (vec![("a", Value::Null)], true),
             (vec![("none", Value::Null)], false),
-            // Not looked at.
+            // Ignored, because its name begins with `x-`.
             (vec![a.clone(), ("x-none", Value::Null)], true),
             (vec![mode("all-with-x"), a.clone(), ("x-none", Value::Null)], false),
             (vec![mode("all-with-x"), a.clone(), x.clone()], true),

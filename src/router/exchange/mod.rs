@@ -1,16 +1,12 @@
-//! Exchanges and bindings: the only owner of topology, for both protocol families. Finds the queues of a message; what is
-//! done with it there, and what a queue is, is not known here.
+//! Exchanges and bindings of both protocol families. Finds the queues of a message; does not know what a queue is or does.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `mod.rs` | all exchanges: declared, deleted, bound; where a message goes |
-//! | `declared.rs` | one exchange: its type, and what of its bindings a message matches |
+//! | `mod.rs` | all exchanges: declaration, deletion, binding, routing |
+//! | `declared.rs` | one exchange: its type, and which of its bindings a message matches |
 //! | `bindings.rs` | the bindings of one exchange, by key and target |
-//! | `topic.rs`, `headers.rs` | what the types with a rule of their own match |
-//! | `cache.rs` | routes that were found before |
-//! | `address.rs` | `/exchanges/NAME/KEY` |
-//! | `terminus.rs` | the exchange that a link sends to |
-//! | `equivalence.rs` | second declarations, compared with the first |
+//! | `topic.rs`, `headers.rs` | the matching of these two types |
+//! | `cache.rs` | routes found before |
 //!
 //! A further type of exchange is a variant of `ExchangeKind`, a file with its rule, and a line in each `match` of `declared.rs`.
 
@@ -29,6 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
+use crate::live::live;
 use crate::value::Value;
 
 pub(super) use address::{ExchangePath, address_of, is_exchange_path};
@@ -40,27 +37,27 @@ use declared::Exchange;
 pub(super) use equivalence::{Named, check_arguments, check_field};
 pub(super) use terminus::Terminus;
 
-/// Names that clients may not take.
+/// The prefix of names that clients may not declare.
 const RESERVED: &str = "amq.";
 
-/// Exchanges at most (our choice).
+/// Maximum number of exchanges (our choice).
 const MAX_EXCHANGES: usize = 65_536;
 
-/// What bindings and the arguments of declarations may cost together (our choice).
+/// Maximum total cost of bindings and of the arguments of declarations, in bytes (our choice).
 const MAX_COST: usize = 32 * 1024 * 1024;
 
-/// An exchange and a key that something is bound by.
+/// An exchange, and the key by which something is bound to it.
 type Place = (Arc<str>, Arc<str>);
 
-/// See the module.
+/// All exchanges, their bindings, and what they cost.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     exchanges: HashMap<Arc<str>, Exchange>,
-    /// What each queue and exchange is bound to: exchanges, and by which keys.
+    /// The exchanges and keys that each queue and exchange is bound by.
     bound: HashMap<Target, HashSet<Place>>,
-    /// What all bindings and arguments cost, those of queues included.
+    /// The cost of all bindings and arguments, those of queues included, in bytes.
     cost: usize,
-    /// Only decisions that depend on nothing but the routing key are in here.
+    /// Routes that depend on nothing but exchange and routing key.
     cache: RouteCache,
 }
 
@@ -81,7 +78,7 @@ impl Exchanges {
         }
     }
 
-    /// Refuses a name that clients may not give to what they declare.
+    /// Refuses a name that clients may not declare.
     pub(super) fn check_name(what: &str, name: &str) -> Result<(), Fault> {
         if name.starts_with(RESERVED) {
             let text = format!("{what} name '{name}' contains reserved prefix '{RESERVED}*'");
@@ -90,7 +87,7 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Refuses the default exchange: every queue is bound to it, and nothing can be done to it.
+    /// Refuses the default exchange, which clients can neither bind nor change.
     pub(super) fn check_not_default(name: &str) -> Result<(), Fault> {
         if name.is_empty() {
             return Err(Fault::new(Reason::NotAllowed, "operation not permitted on the default exchange"));
@@ -98,7 +95,7 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Takes room for bindings and arguments.
+    /// Adds to the total cost. Fails if the limit would be exceeded.
     pub(super) fn charge(&mut self, cost: usize) -> Result<(), Fault> {
         if self.cost + cost > MAX_COST {
             return Err(Fault::new(Reason::ResourceLimitExceeded, "too many bindings and arguments"));
@@ -107,13 +104,13 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Gives back room that [`Exchanges::charge`] took.
+    /// Subtracts what [`Exchanges::charge`] added.
     pub(super) fn refund(&mut self, cost: usize) {
         debug_assert!(cost <= self.cost, "more is given back than was taken");
         self.cost = self.cost.saturating_sub(cost);
     }
 
-    /// Makes an exchange, or checks that the one of this name is as declared.
+    /// Declares an exchange: makes it, or compares the declaration with that of the existing one.
     pub(super) fn declare(&mut self, declaration: ExchangeDeclaration) -> Result<(), Fault> {
         Self::check_not_default(&declaration.name)?;
         if let Some(known) = self.exchanges.get(&declaration.name) {
@@ -128,13 +125,13 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Fails unless the exchange is there.
+    /// Fails unless the exchange exists.
     pub(super) fn find(&self, name: &str) -> Result<(), Fault> {
         Self::check_not_default(name)?;
         self.get(name).map(|_| ())
     }
 
-    /// Fails unless a client may send to the exchange.
+    /// Fails unless the exchange exists and accepts messages of clients.
     pub(super) fn check_publish(&self, name: &str) -> Result<(), Fault> {
         match self.get(name)?.internal {
             false => Ok(()),
@@ -149,7 +146,7 @@ impl Exchanges {
         self.exchanges.get(name).ok_or_else(|| Named::Exchange(name).not_found())
     }
 
-    /// Deletes an exchange. One that is not there is deleted already. The exchanges that are gone.
+    /// Deletes an exchange, if it exists. Returns the exchanges that were deleted by this.
     pub(super) fn delete(&mut self, name: &str, if_unused: bool) -> Result<Vec<Arc<str>>, Fault> {
         Self::check_not_default(name)?;
         let Some(exchange) = self.exchanges.get(name) else { return Ok(Vec::new()) };
@@ -163,17 +160,18 @@ impl Exchanges {
         Ok(self.remove(vec![name.into()]))
     }
 
-    /// Takes out exchanges with the bindings from them and to them, and what goes with those. The exchanges that are gone.
+    /// Deletes exchanges with all bindings from them and to them, and the auto-delete exchanges that follow. Returns all of
+    /// them.
     fn remove(&mut self, mut going: Vec<Arc<str>>) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         while let Some(name) = going.pop() {
-            let Some(exchange) = self.exchanges.remove(&name) else { continue };
+            let Some(exchange) = live(self.exchanges.remove(&name), "an exchange") else { continue };
             self.refund(exchange.arguments.cost());
             for binding in exchange.bindings.iter() {
                 self.refund(binding.cost());
                 self.forget_bound(&binding.target, &name, &binding.key);
             }
-            // An exchange that is not bound to any more may be an auto-delete one.
+            // An exchange that this one was bound to may be an auto-delete one.
             going.extend(self.unbind_target(&Target::Exchange(name.clone())));
             gone.push(name);
         }
@@ -190,11 +188,11 @@ impl Exchanges {
         }
     }
 
-    /// Takes out all bindings to a target; the exchanges that go with that.
+    /// Removes all bindings to a target. Returns the auto-delete exchanges that have lost their last binding.
     fn unbind_target(&mut self, target: &Target) -> Vec<Arc<str>> {
         let mut done = Vec::new();
         for (source, key) in self.bound.remove(target).unwrap_or_default() {
-            let Some(exchange) = self.exchanges.get_mut(&source) else { continue };
+            let Some(exchange) = live(self.exchanges.get_mut(&source), "a bound exchange") else { continue };
             let freed = exchange.bindings.remove_all(target, &key);
             if exchange.is_done() {
                 done.push(source);
@@ -204,7 +202,7 @@ impl Exchanges {
         done
     }
 
-    /// Binds a queue or an exchange to an exchange. The same binding twice is one.
+    /// Binds a queue or an exchange to an exchange. A repeated binding changes nothing.
     pub(super) fn bind(&mut self, source: &str, binding: Binding) -> Result<(), Fault> {
         if let Target::Exchange(name) = &binding.target {
             self.get(name)?;
@@ -222,8 +220,8 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Takes out a binding. What is not bound, by an exchange that is not there for example, is unbound already, as RabbitMQ
-    /// has it. The exchanges that go with that.
+    /// Removes a binding. Does nothing if it does not exist, or its exchange does not, as in RabbitMQ. Returns the exchanges
+    /// that were deleted by this.
     pub(super) fn unbind(&mut self, source: &str, binding: &Binding) -> Vec<Arc<str>> {
         let Some(exchange) = self.exchanges.get_mut(source) else { return Vec::new() };
         if !exchange.bindings.remove(binding) {
@@ -238,7 +236,7 @@ impl Exchanges {
         if is_done { self.remove(vec![source.into()]) } else { Vec::new() }
     }
 
-    /// Takes out the bindings of a queue that is no more. The exchanges that go with them.
+    /// Removes the bindings of a queue that has ended. Returns the exchanges that were deleted by this.
     pub(super) fn forget_queue(&mut self, queue: QueueKey) -> Vec<Arc<str>> {
         let target = Target::Queue(queue);
         if !self.bound.contains_key(&target) {
@@ -248,14 +246,14 @@ impl Exchanges {
         self.remove(done)
     }
 
-    /// The queues of messages with this routing key, if they were found before and depend on nothing else.
+    /// Returns the cached route of a routing key, if the route depends on nothing else.
     #[inline]
     pub(super) fn known_route(&self, exchange: &str, key: &str) -> Option<Queues> {
         self.cache.get(exchange, key).cloned()
     }
 
-    /// Finds the queues of a message that a client sends to an exchange, each once. `headers` is asked only if an exchange on
-    /// the way decides by them.
+    /// Finds the queues of a message that a client sends to an exchange, each once. Calls `headers` only if an exchange on the
+    /// route matches on headers.
     pub(super) fn route(
         &mut self,
         exchange: &str,

@@ -1,4 +1,4 @@
-//! Exchanges against a list of bindings that is searched from end to end, and what they cost when nothing is left.
+//! Exchanges compared with a model that searches a list of bindings, and their cost when nothing is left.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const KINDS: [ExchangeKind; 3] = [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic];
 const KEYS: [&str; 5] = ["", "x", "x.y", "*.y", "#"];
 
-/// Something that a client does, by the places of names in the lists above.
+/// An action of a client. Names are given by their index in the lists above.
 #[derive(Clone, Debug)]
 enum Step {
     Declare { name: usize, kind: usize, auto_delete: bool },
@@ -57,7 +57,7 @@ fn to_exchange(target: usize, key: usize) -> Binding {
     Binding { target: Target::Exchange(NAMES[target].into()), key: KEYS[key].into(), arguments: Arguments::default() }
 }
 
-/// The same by search, without anything to find things by.
+/// The model, without indexes.
 #[derive(Debug, Default)]
 struct Model {
     exchanges: Vec<(Arc<str>, ExchangeKind, bool)>,
@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// Takes out bindings, and the auto-delete exchanges that have none any more.
+    /// Removes bindings, and the auto-delete exchanges that lose their last one.
     fn unbind(&mut self, goes: impl Fn(&str, &Binding) -> bool) {
         let gone: Vec<Arc<str>> = self
             .bindings
@@ -176,7 +176,7 @@ proptest! {
             for name in NAMES {
                 prop_assert_eq!(exchanges.find(name).is_ok(), model.has(name), "{} after {:?}", name, step);
                 for key in ["", "x", "x.y", "z.y"] {
-                    // Twice: the second time it is remembered.
+                    // The second lookup is answered from the cache.
                     for _ in 0..2 {
                         let found = exchanges.route(name, key, Vec::new);
                         let found: BTreeSet<NodeId> = found.into_iter().flat_map(|queues| queues.to_vec()).collect();

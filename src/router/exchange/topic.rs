@@ -1,6 +1,6 @@
-//! Topic exchanges: which patterns a routing key matches. Both are words with dots between them.
+//! Topic exchanges: patterns and routing keys are words separated by dots.
 
-/// The words of a routing key, taken apart once for all patterns.
+/// The words of a routing key, split once for all patterns.
 pub(super) struct Words<'a>(Vec<&'a str>);
 
 impl<'a> Words<'a> {
@@ -8,11 +8,11 @@ impl<'a> Words<'a> {
         Words(words(key).collect())
     }
 
-    /// Whether a pattern matches: `*` stands for one word, `#` for any number of them. Takes no longer than the number of
-    /// words of both, multiplied.
+    /// Whether a pattern matches: `*` stands for one word, `#` for zero or more. Takes time proportional to the product of both
+    /// numbers of words at most.
     pub(super) fn match_pattern(&self, pattern: &str) -> bool {
         let (mut pattern, mut k) = (words(pattern), 0);
-        // Where to go on if the last `#` takes a word more.
+        // Where to continue if the last `#` takes one word more.
         let mut retry = None;
         loop {
             match (pattern.next(), self.0.get(k)) {
@@ -32,7 +32,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// An empty key has no words.
+/// Splits at dots. An empty key has no words.
 fn words(key: &str) -> impl Iterator<Item = &str> + Clone {
     key.split('.').filter(|_| !key.is_empty())
 }
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// As the specification says it, word by word.
+    /// Matches as the definition reads, by recursion.
     fn by_definition(pattern: &[&str], key: &[&str]) -> bool {
         match (pattern, key) {
             ([], []) => true,

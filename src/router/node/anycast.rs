@@ -1,4 +1,4 @@
-//! An anycast node: every message goes to one consumer, in turn among those that can take one, and waits while there is none.
+//! An anycast node: every message goes to one consumer, in turn among those that can take one. It waits while none can.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,17 @@ use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Links;
 use crate::router::store::{Store, Waiting};
 
-/// See the module.
+/// Consumers of an anycast node, and the messages that wait for them.
 #[derive(Debug, Default)]
 pub(in crate::router) struct Anycast {
-    /// In the order in which they attached.
+    /// All consumers, in the order in which they attached.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) ready: Row,
     pub(super) store: Store,
 }
 
 impl Anycast {
-    /// Hands over as many messages at the start of a run as can go out at once, where one consumer gets all of them.
+    /// Hands the only consumer that can take messages as many as it can take from the start of a run.
     pub(super) fn forward_run(
         &mut self,
         arrivals: &mut Vec<Arrival>,
@@ -35,7 +35,7 @@ impl Anycast {
         }
     }
 
-    /// Takes over a message. Gives it back if nobody is there for it.
+    /// Takes over a message. Gives it back if no consumer is attached.
     #[inline]
     pub(super) fn offer(
         &mut self,
@@ -66,17 +66,17 @@ impl Anycast {
         context.counts.topic += 1;
         let place = self.store.next_place();
         self.store.push(context.keep(incoming, place, from));
-        // Whose turn it is may be too small for it, and another not.
+        // The next consumer in the row may be limited to smaller messages, and another not.
         self.dispatch(context);
     }
 
-    /// Hands out what waits, as far as it can be taken.
+    /// Hands out waiting messages, as far as consumers can take them.
     pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
         let mut nothing_for = std::collections::VecDeque::new();
         while !self.store.is_empty()
             && let Some(key) = self.ready.next(context.links)
         {
-            let Some(consumer) = context.links.at_node(key) else { break };
+            let Some(consumer) = context.links.at_node_mut(key) else { break };
             let (waiting, _) = self.store.take_for(|waiting| consumer.fits(&waiting.message), 0);
             let Some(waiting) = waiting else {
                 nothing_for.extend(self.ready.step_aside());
@@ -92,21 +92,21 @@ impl Anycast {
         }
     }
 
-    /// Forgets consumers that have left.
+    /// Removes consumers that were detached.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.consumers.retain(|key| !leaving.contains(key));
         self.ready.strike_off(leaving);
     }
 
-    /// Drops what waits and what nobody who is left can take.
+    /// Drops waiting messages that no remaining consumer can take.
     pub(super) fn drop_unserved(&mut self, context: &mut Context<'_>) {
-        let largest = self.consumers.iter().filter_map(|key| context.links.consumer(*key));
+        let largest = self.consumers.iter().filter_map(|key| context.links.at_node(*key));
         let largest = largest.map(|consumer| consumer.max_message_size).max();
         drop_unfit(&mut self.store, largest, context);
     }
 }
 
-/// Whether a consumer takes messages as large as this one.
+/// Whether a consumer takes messages of this size.
 fn fits_any(consumers: &[LinkKey], message: &Message, links: &Links) -> bool {
-    consumers.iter().any(|key| links.consumer(*key).is_some_and(|consumer| consumer.fits(message)))
+    consumers.iter().any(|key| links.at_node(*key).is_some_and(|consumer| consumer.fits(message)))
 }

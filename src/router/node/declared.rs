@@ -1,27 +1,27 @@
-//! What a declaration says of a queue: that it stays while nobody uses it, for how long, whose alone it is, and how it is to be.
+//! The declaration of a queue: durable, auto-delete, exclusive, and its arguments.
 
 use crate::arguments::Arguments;
 use crate::event::{ConnectionKey, Fault, Reason};
 use crate::router::exchange::{Named, check_arguments, check_field};
 
-/// See the module.
+/// The fields of a declaration, kept to compare later declarations with.
 #[derive(Debug)]
 pub(in crate::router) struct Declared {
-    /// It goes with the last of its consumers.
+    /// Whether the queue is deleted with its last consumer (auto-delete).
     pub(in crate::router) while_consumed: bool,
     pub(in crate::router) durable: bool,
-    /// The connection whose alone it is.
+    /// The connection that an exclusive queue belongs to.
     pub(in crate::router) owner: Option<ConnectionKey>,
     pub(in crate::router) arguments: Arguments,
 }
 
 impl Declared {
-    /// Whether a connection is kept out.
+    /// Whether the queue is exclusive to another connection.
     pub(in crate::router) fn is_locked_for(&self, connection: ConnectionKey) -> bool {
         self.owner.is_some_and(|owner| owner != connection)
     }
 
-    /// Refuses a second declaration that does not say the same as the first.
+    /// Refuses a later declaration that differs from the first.
     pub(in crate::router) fn check_equivalent(&self, address: &str, other: &Declared) -> Result<(), Fault> {
         let what = Named::Queue(address);
         if self.owner != other.owner {
@@ -33,7 +33,7 @@ impl Declared {
     }
 }
 
-/// The queue is another connection's alone, or is not and should be.
+/// Builds the fault for a queue that is exclusive to another connection, or whose exclusive field differs.
 pub(in crate::router) fn locked(address: &str) -> Fault {
     let text = format!(
         "cannot obtain exclusive access to locked {}. It could be originally declared on another connection or the \

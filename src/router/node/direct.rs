@@ -1,4 +1,4 @@
-//! A direct node: every message goes to the consumer that attached first, and waits for it while it can take none.
+//! A direct node: every message goes to the consumer that attached first, and waits while that consumer cannot take it.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,16 @@ use crate::event::{Arrival, LinkKey, NamedLink};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::store::{Store, Waiting};
 
-/// See the module.
+/// Consumers of a direct node, and the messages that wait for the first.
 #[derive(Debug, Default)]
 pub(in crate::router) struct Direct {
-    /// In the order in which they attached.
+    /// All consumers, in the order in which they attached.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) store: Store,
 }
 
 impl Direct {
-    /// Hands over as many messages at the start of a run as can go out at once.
+    /// Hands the first consumer as many messages as it can take from the start of a run.
     pub(super) fn forward_run(
         &self,
         arrivals: &mut Vec<Arrival>,
@@ -31,7 +31,7 @@ impl Direct {
         }
     }
 
-    /// Takes over a message. Gives it back if nobody is there for it.
+    /// Takes over a message. Gives it back if no consumer is attached.
     #[inline]
     pub(super) fn offer(
         &mut self,
@@ -52,14 +52,14 @@ impl Direct {
     }
 
     fn keep(&mut self, first: LinkKey, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
-        let fits = context.links.at_node(first).is_some_and(|consumer| consumer.fits(&incoming.message));
+        let fits = context.links.at_node_mut(first).is_some_and(|consumer| consumer.fits(&incoming.message));
         let Some(incoming) = context.admit(incoming, fits, from) else { return };
         context.counts.direct += 1;
         let place = self.store.next_place();
         self.store.push(context.keep(incoming, place, from));
     }
 
-    /// Hands out what waits, as far as it can be taken.
+    /// Hands out waiting messages, as far as the first consumer can take them.
     pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
         while let Some(first) = self.consumers.first().copied()
             && !self.store.is_empty()
@@ -72,15 +72,16 @@ impl Direct {
         }
     }
 
-    /// Forgets consumers that have left.
+    /// Removes consumers that were detached.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.consumers.retain(|key| !leaving.contains(key));
     }
 
-    /// Drops what waits and what nobody who is left can take.
+    /// Drops waiting messages that the first remaining consumer cannot take.
     pub(super) fn drop_unserved(&mut self, context: &mut Context<'_>) {
         let first = self.consumers.first().copied();
-        let largest = first.and_then(|first| context.links.at_node(first)).map(|consumer| consumer.max_message_size);
+        let largest =
+            first.and_then(|first| context.links.at_node_mut(first)).map(|consumer| consumer.max_message_size);
         drop_unfit(&mut self.store, largest, context);
     }
 }

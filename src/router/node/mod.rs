@@ -1,19 +1,18 @@
-//! Nodes: what stands at an address and what it does with messages. Each kind is a type of its own with the same few methods,
-//! which get a [`Context`] while they work.
+//! The nodes: each kind is a type with the same few methods, which get a [`Context`] while they work.
 //!
-//! | method | when it is called |
+//! | method | called when |
 //! |---|---|
-//! | `offer` | a message has come, from whomever |
+//! | `offer` | a message has arrived |
 //! | `serve` | a consumer can take more |
 //! | `conclude` | a delivery of this node has ended |
-//! | `strike_off`, then `carry_on` | consumers have left |
+//! | `strike_off`, then `carry_on` | consumers have been detached |
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `direct.rs`, `anycast.rs`, `multicast.rs`, `queue.rs` | the kinds |
-//! | `row.rs` | whose turn it is |
-//! | `waiting.rs` | what is lost when nobody is left |
-//! | `declared.rs` | what a declaration says of a queue |
+//! | `direct.rs`, `anycast.rs`, `multicast.rs`, `queue.rs` | the kinds of node |
+//! | `row.rs` | the order in which consumers get messages |
+//! | `waiting.rs` | dropping and purging of waiting messages |
+//! | `declared.rs` | the declaration of a queue |
 
 mod anycast;
 mod declared;
@@ -36,7 +35,7 @@ use direct::Direct;
 use multicast::Multicast;
 pub(super) use queue::Queue;
 
-/// See the module.
+/// A node of one of the four kinds, with the methods that all of them have.
 #[derive(Debug)]
 pub(super) enum Node {
     Direct(Direct),
@@ -64,7 +63,7 @@ impl Node {
         }
     }
 
-    /// What kind of node a link that is attached here has been given.
+    /// Returns the kind of node that a link attached here is told.
     pub(super) fn kind(&self) -> NodeKind {
         match self {
             Node::Queue(_) => NodeKind::Queue,
@@ -87,7 +86,7 @@ impl Node {
         }
     }
 
-    /// Takes over as many messages at the start of a run as can be taken over together. The others are offered one by one.
+    /// Takes over messages from the start of a run, as many as can be handled together. The caller offers the rest one by one.
     pub(super) fn forward_run(
         &mut self,
         arrivals: &mut Vec<Arrival>,
@@ -99,13 +98,13 @@ impl Node {
             Node::Direct(node) => node.forward_run(arrivals, from, sender, context),
             Node::Anycast(node) => node.forward_run(arrivals, from, sender, context),
             Node::Queue(node) => node.take_run(arrivals, from, sender, context),
-            // A copy for each.
+            // Multicast needs a copy for each consumer.
             Node::Multicast(_) => {}
         }
     }
 
-    /// Takes over a message: forwards it, lets it wait, or refuses it, and says its outcome. Gives it back if nobody is there
-    /// for it.
+    /// Takes over a message: forwards it, keeps it, or refuses it, and passes on its outcome. Gives it back if no consumer is
+    /// attached.
     #[inline]
     pub(super) fn offer(
         &mut self,
@@ -124,9 +123,9 @@ impl Node {
         }
     }
 
-    /// Hands a consumer what it can take now, and tells one that drains when that was all.
+    /// Hands a consumer what it can take now, and reports the end of a drain.
     pub(super) fn serve(&mut self, key: LinkKey, context: &mut Context<'_>) {
-        let browses = context.links.consumer(key).is_some_and(|consumer| consumer.browse);
+        let browses = context.links.at_node(key).is_some_and(|consumer| consumer.browse);
         match self {
             Node::Direct(node) => node.dispatch(context),
             Node::Anycast(node) => {
@@ -144,19 +143,19 @@ impl Node {
     }
 
     fn finish_drain(&self, key: LinkKey, context: &mut Context<'_>) {
-        let is_draining = context.links.consumer(key).is_some_and(|consumer| consumer.drain);
-        // What its channel or its connection keeps from it now, it will have later.
+        let is_draining = context.links.at_node(key).is_some_and(|consumer| consumer.drain);
+        // What its channel or its connection blocks is still part of the drain.
         if !is_draining || (context.links.is_blocked(key) && self.holds_for(key, context)) {
             return;
         }
-        if let Some(consumer) = context.links.consumer_mut(key) {
+        if let Some(consumer) = context.links.at_node_mut(key) {
             consumer.drain = false;
             consumer.credit = 0;
         }
         context.effects.push(Effect::Drained { link: key, left: self.depth() });
     }
 
-    /// Whether something waits that a consumer would be given.
+    /// Whether a message waits that the consumer would be given.
     fn holds_for(&self, key: LinkKey, context: &Context<'_>) -> bool {
         match self {
             Node::Direct(node) => node.consumers.first() == Some(&key) && !node.store.is_empty(),
@@ -166,7 +165,7 @@ impl Node {
         }
     }
 
-    /// A delivery has ended. Whether its message came back.
+    /// Ends a delivery. Returns whether its message came back.
     pub(super) fn conclude(
         &mut self,
         consumer: LinkKey,
@@ -188,7 +187,7 @@ impl Node {
         }
     }
 
-    /// Why a consumer may not attach, if it may not.
+    /// Fails if a consumer may not attach.
     pub(super) fn check_consumer(
         &self,
         address: &str,
@@ -207,7 +206,7 @@ impl Node {
         queue.check_consumer(address, exclusive, browse)
     }
 
-    /// A consumer is there from now.
+    /// Adds a consumer for which [`Node::check_consumer`] holds.
     pub(super) fn add(&mut self, key: LinkKey, browse: bool, passing: bool, exclusive: bool) {
         match self {
             Node::Direct(node) => node.consumers.push(key),
@@ -217,7 +216,7 @@ impl Node {
         }
     }
 
-    /// Forgets consumers that have left, before anything that they had goes to others.
+    /// Removes consumers that were detached. Call it for all of them before anything that they had is given to others.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>, context: &mut Context<'_>) {
         match self {
             Node::Direct(node) => node.strike_off(leaving),
@@ -227,7 +226,7 @@ impl Node {
         }
     }
 
-    /// After consumers have left, or something has come back: hands it out, or drops it where nobody is left for it.
+    /// Hands out what waits, or drops what no consumer is left for, after consumers were detached or a message has come back.
     pub(super) fn carry_on(&mut self, is_ended: bool, context: &mut Context<'_>) {
         if is_ended {
             self.strand(context);
@@ -247,7 +246,7 @@ impl Node {
         }
     }
 
-    /// The node is no more: drops everything that waits.
+    /// Drops everything that waits, because the node has ended.
     fn strand(&mut self, context: &mut Context<'_>) {
         let store = match self {
             Node::Direct(node) => &mut node.store,
@@ -258,7 +257,7 @@ impl Node {
         waiting::drop_unfit(store, None, context);
     }
 
-    /// Takes out everything that waits; how many messages that was.
+    /// Removes everything that waits. Returns the number of messages.
     pub(super) fn purge(&mut self, context: &mut Context<'_>) -> usize {
         match self {
             Node::Direct(node) => waiting::purge(&mut node.store, context),
@@ -268,24 +267,24 @@ impl Node {
         }
     }
 
-    /// Whether more waits for consumers than should, so that producers get no more credit.
+    /// Whether so much waits for consumers that producers get no more credit.
     pub(super) fn is_slow(&mut self, limit: usize) -> bool {
         match self {
             Node::Direct(node) => node.store.is_slow(limit),
             Node::Anycast(node) => node.store.is_slow(limit),
             Node::Multicast(node) => node.is_slow(),
-            // What a queue stores is not waiting for a slow receiver; the storage limit is what bounds it.
+            // Messages in a queue do not wait for a slow receiver. The storage limit bounds them.
             Node::Queue(_) => false,
         }
     }
 
-    /// Whether nobody receives from it, nothing waits in it and nobody has declared it.
+    /// Whether the node can be removed: no consumer, no waiting message, no declaration.
     pub(super) fn is_idle(&self) -> bool {
         let is_kept = self.queue().is_some_and(|queue| queue.declared.is_some() || !queue.aside.is_empty());
         self.receivers() == 0 && self.depth() == 0 && !is_kept
     }
 
-    /// Messages that wait here, without the copies for single consumers.
+    /// Counts the messages that wait here, without copies for single consumers.
     pub(super) fn depth(&self) -> usize {
         match self {
             Node::Direct(node) => node.store.len(),
@@ -295,7 +294,7 @@ impl Node {
         }
     }
 
-    /// Messages that wait here, copies for single consumers included, and what they cost, added up anew.
+    /// Counts the messages that wait here, copies for single consumers included, and sums up their cost anew.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> (usize, usize) {
         let store = match self {
@@ -307,7 +306,7 @@ impl Node {
         (store.len(), store.cost())
     }
 
-    /// Copies that wait for one consumer alone.
+    /// Counts the copies that wait for one consumer alone.
     pub(super) fn waiting_for(&self, key: LinkKey) -> usize {
         match self {
             Node::Multicast(node) => node.waiting_for(key),
@@ -315,7 +314,7 @@ impl Node {
         }
     }
 
-    /// Consumers that take messages.
+    /// Counts the consumers that take messages.
     pub(super) fn consumers(&self) -> usize {
         match self {
             Node::Direct(node) => node.consumers.len(),
@@ -325,7 +324,7 @@ impl Node {
         }
     }
 
-    /// Consumers, those that browse included.
+    /// Counts the consumers, those that browse included.
     pub(super) fn receivers(&self) -> usize {
         self.consumers() + self.queue().map_or(0, |queue| queue.browsers.len())
     }

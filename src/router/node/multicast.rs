@@ -8,21 +8,21 @@ use crate::event::{LinkKey, Outcome};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::store::{Backlog, Waiting};
 
-/// What waits for a consumer that has fallen behind.
+/// Copies that wait for a consumer that has fallen behind.
 #[derive(Debug, Default)]
 struct Lag {
     backlog: Backlog,
     is_slow: bool,
 }
 
-/// See the module.
+/// Consumers of a multicast node, and the copies that wait for some of them.
 #[derive(Debug, Default)]
 pub(in crate::router) struct Multicast {
-    /// In the order in which they attached.
+    /// All consumers, in the order in which they attached.
     pub(super) consumers: Vec<LinkKey>,
-    /// Copies that wait, for those consumers that have some.
+    /// Waiting copies, by consumer. Consumers without any have no entry.
     lags: HashMap<LinkKey, Lag>,
-    /// How many consumers are slow.
+    /// Number of slow consumers.
     slow: usize,
 }
 
@@ -31,19 +31,19 @@ impl Multicast {
         self.slow > 0
     }
 
-    /// Copies that wait for one consumer.
+    /// Counts the copies that wait for one consumer.
     pub(super) fn waiting_for(&self, key: LinkKey) -> usize {
         self.lags.get(&key).map_or(0, |lag| lag.backlog.len())
     }
 
-    /// The copies that wait, and what they cost.
+    /// Counts the copies that wait, and sums up their cost.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> (usize, usize) {
         let backlogs = || self.lags.values().map(|lag| &lag.backlog);
         (backlogs().map(Backlog::len).sum(), backlogs().map(Backlog::cost).sum())
     }
 
-    /// Takes over a message. Gives it back if nobody is there for it.
+    /// Takes over a message. Gives it back if no consumer is attached.
     pub(super) fn offer(
         &mut self,
         incoming: Incoming,
@@ -59,7 +59,7 @@ impl Multicast {
             return Ok(());
         }
         let (fitting, all_can_take) = self.survey(&incoming, context);
-        // What all can take at once needs no room.
+        // A message that all consumers can take at once needs no room.
         let admitted = match all_can_take {
             true if fitting > 0 => Some(incoming),
             _ => context.admit(incoming, fitting > 0, from),
@@ -71,7 +71,7 @@ impl Multicast {
         Ok(())
     }
 
-    /// Copies a message for which there is room and whose sender waits for nobody: nearly all.
+    /// Copies a message for which there is room, with immediate settlement (the usual case).
     fn copy_at_once(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
         let Incoming { number, message, delivery } = incoming;
         let (mut copies, mut kept) = (0, None);
@@ -89,7 +89,7 @@ impl Multicast {
                 }
                 continue;
             }
-            if !context.links.at_node(*key).is_some_and(|consumer| consumer.fits(&message)) {
+            if !context.links.at_node_mut(*key).is_some_and(|consumer| consumer.fits(&message)) {
                 continue;
             }
             copies += 1;
@@ -111,9 +111,9 @@ impl Multicast {
         context.tell(from, number, delivery, Some(outcome));
     }
 
-    /// How many consumers take messages as large as this one, and whether all of them can take it at once.
+    /// Counts the consumers that take messages of this size, and says whether all consumers can take one now.
     fn survey(&self, incoming: &Incoming, context: &Context<'_>) -> (usize, bool) {
-        let fits = |key: &&LinkKey| context.links.consumer(**key).is_some_and(|c| c.fits(&incoming.message));
+        let fits = |key: &&LinkKey| context.links.at_node(**key).is_some_and(|c| c.fits(&incoming.message));
         let fitting = self.consumers.iter().filter(fits).count();
         let can_take = |key: &LinkKey| context.links.can_take(*key);
         (fitting, self.lags.is_empty() && self.consumers.iter().all(can_take))
@@ -123,15 +123,16 @@ impl Multicast {
         let Incoming { number, message, delivery } = incoming;
         let settled = delivery.is_none();
         let origin = context.origin(number, delivery, from, copies);
-        // Kept once, if anybody has to wait for it.
+        // Copied once, when the first consumer has to wait.
         let mut kept = None;
         for key in &self.consumers {
-            if !context.links.at_node(*key).is_some_and(|consumer| consumer.fits(&message)) {
+            if !context.links.at_node_mut(*key).is_some_and(|consumer| consumer.fits(&message)) {
                 continue;
             }
             context.counts.fanout_sent += 1;
             let lags = !self.lags.is_empty() && self.lags.contains_key(key);
-            if !lags && context.pass_on(*key, number, message.clone(), settled, origin) {
+            if !lags && context.links.taker(*key).is_some() {
+                context.pass_on(*key, number, message.clone(), settled, origin);
                 continue;
             }
             let kept = kept.get_or_insert_with(|| message.clone().kept()).clone();
@@ -162,7 +163,7 @@ impl Multicast {
         }
     }
 
-    /// Forgets consumers that have left. What waited for them is lost with them.
+    /// Removes consumers that were detached, and drops the copies that waited for them.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>, context: &mut Context<'_>) {
         self.consumers.retain(|key| !leaving.contains(key));
         for key in leaving {
@@ -174,7 +175,7 @@ impl Multicast {
         }
     }
 
-    /// Takes out the copies that wait; how many that was.
+    /// Removes the copies that wait. Returns their number.
     pub(super) fn purge(&mut self, context: &mut Context<'_>) -> usize {
         let mut purged = 0;
         for mut lag in std::mem::take(&mut self.lags).into_values() {
@@ -189,7 +190,7 @@ impl Multicast {
 }
 
 impl Lag {
-    /// Counts a consumer that becomes slow, or has caught up.
+    /// Updates the number of slow consumers.
     fn weigh(&mut self, slow: &mut usize, context: &Context<'_>) {
         let is_slow = self.backlog.is_slow(context.config.backlog_limit);
         match (std::mem::replace(&mut self.is_slow, is_slow), is_slow) {

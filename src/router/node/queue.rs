@@ -1,7 +1,7 @@
-//! A queue: it stores every message until a consumer has settled it. What is given back returns to its place; consumers
-//! compete, in turn; browsers look without taking.
+//! A queue: it stores every message until a consumer has settled it. A message that is given back returns to its place.
+//! Consumers get messages in turn; browsers get copies.
 //!
-//! Whether it has been declared, by whom and for how long is `declared.rs`.
+//! `declared.rs` has the declaration of a queue.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -14,26 +14,26 @@ use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Outstanding;
 use crate::router::store::{Store, Waiting};
 
-/// See the module.
+/// Consumers of a queue, and its messages.
 #[derive(Debug, Default)]
 pub(in crate::router) struct Queue {
-    /// In the order in which they attached. Those that browse are apart.
+    /// Consumers that take messages, in the order in which they attached.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) browsers: Vec<LinkKey>,
-    /// Consumers that do not count: those that look in now and then, and those that have retired.
+    /// Links that are not counted as consumers: those of single requests, and retired consumers.
     pub(super) aside: Vec<LinkKey>,
-    /// The consumer that wants to be the only one.
+    /// The exclusive consumer.
     pub(super) sole: Option<LinkKey>,
     pub(super) ready: Row,
     pub(super) store: Store,
     pub(in crate::router) declared: Option<Declared>,
-    /// Consumers that have stepped over messages which are not for them.
+    /// Consumers whose cursor has passed messages that are not for them.
     choosy: Vec<LinkKey>,
 }
 
 impl Queue {
-    /// Takes over all messages of a run, if there is room for all of them. What the only consumer in the row can take goes out at
-    /// once.
+    /// Takes over all messages of a run, if there is room for all of them. The only consumer in the row, if it takes settled
+    /// deliveries, is given at once what it can take.
     pub(super) fn take_run(
         &mut self,
         arrivals: &mut Vec<Arrival>,
@@ -47,7 +47,7 @@ impl Queue {
         }
         let only = self.ready.only().filter(|_| self.store.is_empty() && self.browsers.is_empty());
         let at_once = match only.and_then(|key| context.links.taker(key)) {
-            // What goes out settled to its end is not kept.
+            // A message that goes out settled and complete is not kept.
             Some(taker) if taker.consumer.settles(false) => taker.finishes_of(arrivals),
             _ => 0,
         };
@@ -87,7 +87,7 @@ impl Queue {
         }
     }
 
-    /// Takes over a message, if there is room for it: also for one that goes out at once, since it may come back.
+    /// Takes over a message, if there is room for it. A message that goes out at once needs room too, because it may come back.
     pub(super) fn offer(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
         let Some(Incoming { number, message, delivery }) = context.admit(incoming, true, from) else { return };
         context.counts.queued += 1;
@@ -99,14 +99,14 @@ impl Queue {
             false => None,
         };
         match taker {
-            Some(key) if context.links.consumer(key).is_some_and(|consumer| consumer.fits(&waiting.message)) => {
+            Some(key) if context.links.at_node(key).is_some_and(|consumer| consumer.fits(&waiting.message)) => {
                 self.send(key, waiting, context);
                 self.ready.pass();
             }
             _ => {
                 context.journal.waits(number, context.address);
                 self.store.push(waiting);
-                // Whose turn it is may be too small for it, and another not.
+                // The next consumer in the row may be limited to smaller messages, and another not.
                 if !self.browsers.is_empty() || !self.ready.is_empty() {
                     self.dispatch(context);
                 }
@@ -115,13 +115,13 @@ impl Queue {
         context.tell(from, number, delivery, Some(Outcome::Accepted));
     }
 
-    /// Hands out what waits, as far as it can be taken: round-robin among the consumers that can take a message.
+    /// Hands out waiting messages in turn to the consumers that can take them, and copies to browsers.
     pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
         let mut nothing_for = VecDeque::new();
         while !self.store.is_empty()
             && let Some(key) = self.ready.next(context.links)
         {
-            let Some(consumer) = context.links.at_node(key) else { break };
+            let Some(consumer) = context.links.at_node_mut(key) else { break };
             let is_for = |waiting: &Waiting| consumer.fits(&waiting.message) && !waiting.is_shunned_by(key);
             let (waiting, cursor) = self.store.take_for(is_for, consumer.cursor);
             if consumer.cursor == 0 && cursor > 0 {
@@ -145,7 +145,7 @@ impl Queue {
         }
     }
 
-    /// Shows a browser what it has not seen.
+    /// Gives a browser copies of the messages that it has not been given yet.
     pub(super) fn show(&self, key: LinkKey, context: &mut Context<'_>) {
         while let Some(mut taker) = context.links.taker(key)
             && let Some(waiting) = self.store.look_at(taker.consumer.cursor)
@@ -163,15 +163,15 @@ impl Queue {
         }
     }
 
-    /// Whether something is here that a consumer has not seen.
+    /// Whether a message waits that the consumer has not been given.
     pub(super) fn holds_for(&self, key: LinkKey, context: &Context<'_>) -> bool {
-        match context.links.consumer(key) {
+        match context.links.at_node(key) {
             Some(consumer) if consumer.browse => self.store.look_at(consumer.cursor).is_some(),
             _ => !self.store.is_empty(),
         }
     }
 
-    /// A delivery has ended. Whether its message came back.
+    /// Ends a delivery. Returns whether its message came back.
     pub(super) fn conclude(
         &mut self,
         consumer: LinkKey,
@@ -194,13 +194,13 @@ impl Queue {
         context.budget.give_back(waiting.cost());
         match outcome {
             Outcome::Accepted | Outcome::Rejected(_) => return false,
-            // Even then whoever has it next is not the first, and is told so.
+            // A released message has been acquired before (first-acquirer false, 3.2.1).
             Outcome::Released => waiting.message.history_mut().add(false, None),
             Outcome::Modified(Modified { delivery_failed, undeliverable_here, annotations }) => {
                 waiting.message.history_mut().add(delivery_failed, annotations);
                 if undeliverable_here {
                     let shunned_by = waiting.shunned_by.get_or_insert_default();
-                    shunned_by.retain(|key| context.links.consumer(*key).is_some());
+                    shunned_by.retain(|key| context.links.find_consumer(*key).is_some());
                     shunned_by.push(consumer);
                 }
             }
@@ -210,11 +210,11 @@ impl Queue {
         true
     }
 
-    /// Puts a message back to its place, for whoever may have it.
+    /// Returns a message to its place.
     fn put_back(&mut self, waiting: Waiting, context: &mut Context<'_>) {
-        // It may be for those that have looked further by now.
+        // The message may be for consumers whose cursor has passed its place.
         self.choosy.retain(|key| {
-            context.links.consumer_mut(*key).is_some_and(|consumer| {
+            context.links.at_node_mut(*key).is_some_and(|consumer| {
                 consumer.cursor = consumer.cursor.min(waiting.sequence);
                 consumer.cursor > 0
             })
@@ -222,7 +222,7 @@ impl Queue {
         self.store.put_back(waiting);
     }
 
-    /// A consumer is there from now. Nothing may stand in its way: see [`Queue::check_consumer`].
+    /// Adds a consumer for which [`Queue::check_consumer`] holds.
     pub(super) fn add(&mut self, key: LinkKey, browse: bool, passing: bool, exclusive: bool) {
         let list = match (passing, browse) {
             (true, _) => &mut self.aside,
@@ -235,7 +235,7 @@ impl Queue {
         }
     }
 
-    /// Why a consumer may not be added, if it may not.
+    /// Fails if an exclusive consumer prevents the attach.
     pub(super) fn check_consumer(&self, address: &str, exclusive: bool, browse: bool) -> Result<(), Fault> {
         let is_taken = self.sole.is_some() || (exclusive && !self.consumers.is_empty());
         if is_taken && !browse {
@@ -245,13 +245,13 @@ impl Queue {
         Ok(())
     }
 
-    /// A consumer takes no more, and keeps what it has not answered.
+    /// Retires a consumer: it gets no more messages and keeps its unanswered deliveries.
     pub(in crate::router) fn set_aside(&mut self, key: LinkKey) {
         self.strike_off(&HashSet::from([key]));
         self.aside.push(key);
     }
 
-    /// Forgets consumers that have left.
+    /// Removes consumers that were detached.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.consumers.retain(|key| !leaving.contains(key));
         self.browsers.retain(|key| !leaving.contains(key));
@@ -261,19 +261,19 @@ impl Queue {
         self.sole = self.sole.filter(|key| !leaving.contains(key));
     }
 
-    /// All that receive from it in any way.
+    /// Lists all links that receive from the queue.
     pub(in crate::router) fn keys(&self) -> Vec<LinkKey> {
         [&self.consumers[..], &self.browsers, &self.aside].concat()
     }
 
-    /// Gives a message to a consumer that can take it. It takes room until it is settled.
+    /// Hands a message to a consumer that can take it. The message uses room until it is settled.
     fn send(&mut self, key: LinkKey, waiting: Waiting, context: &mut Context<'_>) {
         let Some(mut taker) = live(context.links.taker(key), "a consumer whose turn it is") else {
             return self.put_back(waiting, context);
         };
         context.counts.topic += 1;
         let (number, message) = (waiting.number, waiting.message.clone());
-        // A queue wants to know what became of it.
+        // A delivery from a queue is unsettled unless the consumer wants settled ones.
         let settled = taker.consumer.settles(false);
         if context.journal.is_on() {
             context.journal.forwarded(number, key, &taker.consumer.name, context.address);

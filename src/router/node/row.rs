@@ -1,17 +1,17 @@
-//! The row in which consumers of a node stand who can be given a message, so that each gets its turn. A consumer leaves the
-//! row when it can take no more, and joins it again at the end when it can.
+//! The row of consumers of a node that can be given a message, in the order of their turns. A consumer leaves the row when it
+//! can take no more, and joins it at the end when it can again.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::event::LinkKey;
 use crate::router::links::Links;
 
-/// See the module.
+/// Consumers in the order of their turns.
 #[derive(Debug, Default)]
 pub(super) struct Row(VecDeque<LinkKey>);
 
 impl Row {
-    /// The consumer whose turn it is. Those before it that can take nothing leave the row.
+    /// Returns the consumer whose turn it is. Removes those before it that can take nothing now.
     #[inline]
     pub(super) fn next(&mut self, links: &mut Links) -> Option<LinkKey> {
         while let Some(key) = self.0.front().copied() {
@@ -19,19 +19,19 @@ impl Row {
                 return Some(key);
             }
             self.0.pop_front();
-            if let Some(consumer) = links.consumer_mut(key) {
+            if let Some(consumer) = links.at_node_mut(key) {
                 consumer.is_ready = false;
             }
         }
         None
     }
 
-    /// The consumer that stands there, if there is no other.
+    /// Returns the only consumer in the row. None if there are more, or none.
     pub(super) fn only(&self) -> Option<LinkKey> {
         self.0.front().copied().filter(|_| self.0.len() == 1)
     }
 
-    /// Ends the turn of the consumer that stands first: it goes to the end.
+    /// Moves the first consumer to the end.
     #[inline]
     pub(super) fn pass(&mut self) {
         if self.0.len() > 1 {
@@ -39,7 +39,7 @@ impl Row {
         }
     }
 
-    /// Takes out the consumer that stands first.
+    /// Removes the first consumer.
     pub(super) fn step_aside(&mut self) -> Option<LinkKey> {
         self.0.pop_front()
     }
@@ -50,10 +50,10 @@ impl Row {
         self.0 = consumers;
     }
 
-    /// A consumer joins the row if it can be given something and does not stand there.
+    /// Adds a consumer at the end, if it can be given a message and is not in the row.
     pub(super) fn join(&mut self, key: LinkKey, links: &mut Links) {
         if links.taker(key).is_some()
-            && let Some(consumer) = links.consumer_mut(key)
+            && let Some(consumer) = links.at_node_mut(key)
             && !std::mem::replace(&mut consumer.is_ready, true)
         {
             self.0.push_back(key);
@@ -64,7 +64,7 @@ impl Row {
         self.0.is_empty()
     }
 
-    /// Forgets consumers that have left.
+    /// Removes consumers that were detached.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
         self.0.retain(|key| !leaving.contains(key));
     }

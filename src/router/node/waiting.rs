@@ -1,13 +1,13 @@
-//! What the nodes that do not store have in common: messages that wait for a receiver are lost when the last one that could
-//! take them has left.
+//! Removal of waiting messages: those of direct and anycast nodes are dropped when the last consumer that could take them is
+//! detached.
 
 use crate::router::context::Context;
 use crate::router::store::Store;
 
-/// Why what waited is lost.
+/// The reason for dropping them, in records.
 pub(super) const LEFT: &str = "the last receiver left while it waited";
 
-/// Drops what is larger than `largest`, the size that somebody who is left takes; everything if nobody is left.
+/// Drops messages larger than `largest`, the largest size that a remaining consumer takes; all of them if no consumer is left.
 pub(super) fn drop_unfit(store: &mut Store, largest: Option<u64>, context: &mut Context<'_>) {
     let Some(largest) = largest else {
         while let Some(waiting) = store.take() {
@@ -22,7 +22,7 @@ pub(super) fn drop_unfit(store: &mut Store, largest: Option<u64>, context: &mut 
     }
 }
 
-/// Takes out everything that waits; how many messages that was.
+/// Removes everything that waits. Returns the number of messages.
 pub(super) fn purge(store: &mut Store, context: &mut Context<'_>) -> usize {
     let mut purged = 0;
     while let Some(waiting) = store.take() {
