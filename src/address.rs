@@ -1,4 +1,4 @@
-//! Taking addresses: bound and held, so that nobody else gets them, and listening or not.
+//! Socket addresses: binding them, so that no other process can take them, and listening on them.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -6,21 +6,21 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use mio::net::TcpListener;
 use socket2::{Domain, Socket, Type};
 
-/// Connections that the kernel may hold until they are accepted.
+/// Length of the kernel's queue of connections that were not accepted yet.
 const BACKLOG: i32 = 1024;
 
-/// Takes these addresses again, without listening.
+/// Binds these addresses again, without listening.
 pub(crate) fn hold(addrs: &[SocketAddr]) -> io::Result<Vec<Socket>> {
     let named = |addr: &SocketAddr, error: io::Error| io::Error::new(error.kind(), format!("{addr}: {error}"));
     addrs.iter().map(|addr| bind_resolved(*addr).map_err(|error| named(addr, error))).collect()
 }
 
-/// Listens at addresses that are held.
+/// Listens on bound sockets.
 pub(crate) fn listen(held: Vec<Socket>, addrs: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(held.len());
     for (socket, addr) in held.into_iter().zip(addrs) {
-        // Its connections inherit this, and after a stop the address can be taken again at once. Elsewhere than on Unix it
-        // would let two brokers share one.
+        // Accepted connections inherit this, and so the address can be bound again at once after a stop. On other systems than
+        // Unix it would let two brokers share an address.
         if cfg!(unix) {
             socket.set_reuse_address(true)?;
         }
@@ -30,7 +30,7 @@ pub(crate) fn listen(held: Vec<Socket>, addrs: &[SocketAddr]) -> io::Result<Vec<
     Ok(listeners)
 }
 
-/// Binds the first address of those that `address` resolves to that can be had.
+/// Resolves `address` and binds the first of the results that can be bound.
 pub(crate) fn bind(address: &str) -> io::Result<Socket> {
     let said = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{address}: no such address"));
@@ -43,7 +43,7 @@ pub(crate) fn bind(address: &str) -> io::Result<Socket> {
     Err(last)
 }
 
-/// Nobody else can have an address that is held, even if it had to be taken over from connections that linger.
+/// Binds an address exclusively, also if connections of an earlier listener linger in TIME-WAIT.
 fn bind_resolved(address: SocketAddr) -> io::Result<Socket> {
     match bind_socket(address, false) {
         Err(error) if cfg!(unix) && error.kind() == io::ErrorKind::AddrInUse => bind_socket(address, true),
@@ -59,7 +59,7 @@ fn bind_socket(address: SocketAddr, reuse: bool) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if reuse {
-        // Or whoever asks for the same could share it.
+        // With this option left on, another process could share the address.
         socket.set_reuse_address(false)?;
     }
     Ok(socket)

@@ -1,23 +1,22 @@
-//! Arguments of declarations and bindings: values by name, compared as values. How they came over the wire is not known here.
+//! Arguments of declarations and bindings: values by name, compared by value. The wire encoding is not known here.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 use crate::value::Value;
 
-/// Named values, of which each name has one. Two of them are equal if the same names have the same values, in whatever order
-/// and whatever width of integer they came.
+/// A map from names to values. Equal if the same names have the same values, in any order and with any width of integer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments {
-    /// By name, in order.
+    /// The entries, in order of their names.
     entries: Box<[(Box<str>, Value)]>,
-    /// The same in a form in which equal values have equal bytes.
+    /// An encoding of all entries in which equal values have equal bytes.
     canonical: Box<[u8]>,
     cost: usize,
 }
 
 impl Arguments {
-    /// Takes entries in the order in which they came: of those with one name the first counts.
+    /// Takes entries in the order in which they arrived. Of several with one name the first counts.
     pub(crate) fn new(entries: impl IntoIterator<Item = (String, Value)>) -> Arguments {
         let mut entries: Vec<(Box<str>, Value)> =
             entries.into_iter().map(|(name, value)| (name.into_boxed_str(), value)).collect();
@@ -33,7 +32,7 @@ impl Arguments {
         Arguments { entries: entries.into(), canonical: canonical.into(), cost }
     }
 
-    /// Memory that they take, about.
+    /// Returns the approximate bytes that the arguments take.
     pub(crate) fn cost(&self) -> usize {
         self.cost
     }
@@ -43,12 +42,12 @@ impl Arguments {
         self.entries.get(found).map(|(_, value)| value)
     }
 
-    /// Names and values, in the order of the names.
+    /// Iterates over names and values, in order of the names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
-    /// The first name whose value is another in `other`, or that only one of the two has.
+    /// Returns the first name whose value differs, or that only one of the two has.
     pub(crate) fn first_difference<'a>(&'a self, other: &'a Arguments) -> Option<&'a str> {
         let is_other = |name: &str| match (self.get(name), other.get(name)) {
             (Some(a), Some(b)) => !is_same(a, b),
@@ -86,7 +85,7 @@ impl Hash for Arguments {
     }
 }
 
-/// Whether two values are the same: integers by their number, text by its characters, maps whatever their order.
+/// Whether two values are equal: integers by number, text by characters, maps in any order.
 pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
         return a == b;
@@ -108,7 +107,7 @@ fn put_bytes(letter: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Writes a value so that equal ones have equal bytes. How many values there are in it.
+/// Encodes a value so that equal values have equal bytes. Returns the number of values in it.
 fn put_canonical(value: &Value, out: &mut Vec<u8>) -> usize {
     if let Some(number) = value.as_i64() {
         put_bytes(b'i', &number.to_be_bytes(), out);
@@ -148,7 +147,7 @@ fn put_canonical(value: &Value, out: &mut Vec<u8>) -> usize {
             out.push(b'e');
             return 1 + put_canonical(&described.0, out) + put_canonical(&described.1, out);
         }
-        // An integer that an i64 does not hold.
+        // An unsigned integer that does not fit an i64.
         number => put_bytes(b'U', &number.as_u64().unwrap_or_default().to_be_bytes(), out),
     }
     1
@@ -170,7 +169,7 @@ mod tests {
         assert_eq!(a, b);
         assert_eq!(a.cmp(&b), Ordering::Equal);
         assert_eq!(a.first_difference(&b), None);
-        // Of one name the first counts.
+        // The first entry of a name counts.
         assert_eq!(arguments(&[("k", 1.into()), ("k", 2.into())]), arguments(&[("k", 1.into())]));
     }
 

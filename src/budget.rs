@@ -1,14 +1,13 @@
-//! The bytes that wait anywhere in the broker, counted in one place: messages at their nodes and at receivers that have not
-//! settled them, messages of which not all has arrived, messages that a hook holds up. The router and every engine have a
-//! share of the same count; whoever keeps bytes takes them here first.
+//! The count of all bytes that wait in the broker, against its storage limit: messages at nodes, messages that receivers have
+//! not settled, partly arrived messages, messages that a hook delays. Router and engines share the count and add to it before
+//! they keep anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One broker's count of bytes that wait, and their limit. Cloning shares the count.
+/// The number of waiting bytes of one broker, and their limit. Clones share the count.
 ///
-/// Only the broker's own thread uses it at any time; the atomic is there so that the broker as a whole can move between
-/// threads, and is never contended.
+/// Only the broker's thread uses it. The atomic allows the broker to move between threads, and is never contended.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
@@ -16,38 +15,39 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A count of its own that bears `limit` bytes.
+    /// Creates a count of 0 bytes with a limit of `limit` bytes.
     pub(crate) fn new(limit: usize) -> Budget {
         Budget { used: Arc::default(), limit }
     }
 
-    /// The bytes that wait now.
+    /// Returns the number of waiting bytes.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether so many bytes more may wait.
+    /// Whether `bytes` more may wait.
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
         self.used().saturating_add(bytes) <= self.limit
     }
 
-    /// Whether more waits than may.
+    /// Whether more bytes wait than the limit allows.
     fn is_exceeded(&self) -> bool {
         self.used() > self.limit
     }
 
-    /// Whether at least half of the limit is free: what was held up for lack of room goes on then, and not sooner.
+    /// Whether at least half of the limit is free. Producers that were refused for want of room are given credit again from then
+    /// on.
     pub(crate) fn is_relaxed(&self) -> bool {
         self.used() <= self.limit / 2
     }
 
-    /// Counts bytes that wait from now, whatever the limit says. Ask [`Budget::has_room_for`] first where there is a choice.
+    /// Adds bytes, even beyond the limit. Call [`Budget::has_room_for`] first where there is a choice.
     pub(crate) fn take(&self, bytes: usize) {
         // No other thread changes it meanwhile.
         self.used.store(self.used().saturating_add(bytes), Ordering::Relaxed);
     }
 
-    /// Counts bytes that wait no longer.
+    /// Subtracts bytes that wait no longer.
     pub(crate) fn give_back(&self, bytes: usize) {
         let used = self.used();
         debug_assert!(used >= bytes, "{bytes} bytes are given back of {used} that were taken");
@@ -55,36 +55,36 @@ impl Budget {
     }
 }
 
-/// What one connection holds of a [`Budget`] for messages of which not all has arrived. Gives it back when it is dropped.
+/// One connection's share of a [`Budget`] for partly arrived messages, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Arriving {
     budget: Budget,
     bytes: usize,
-    /// Bytes that this connection may hold, whatever room the broker has.
+    /// Maximum bytes for this connection, even if the broker has room.
     limit: usize,
-    /// Bytes that it may hold although the broker has no room: a message that is no larger is refused when it is whole, as
-    /// one is that came whole.
+    /// Bytes that are kept even if the broker has no room: a message no larger than this is refused when it is complete, as one
+    /// that arrives in one frame is.
     spare: usize,
 }
 
-/// Why a connection may not hold what it was sent of a message.
+/// The limit that a partly arrived message exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// It holds too much itself.
+    /// That of the connection.
     Connection,
-    /// The broker as a whole has no room.
+    /// That of the broker.
     Broker,
 }
 
 impl Arriving {
-    /// Nothing yet, for a peer that may send messages of `max_message_size` in frames of `frame_size`.
+    /// Creates an empty share for a peer that may send messages of `max_message_size` in frames of `frame_size` bytes.
     pub(crate) fn new(budget: Budget, max_message_size: u64, frame_size: u32) -> Arriving {
         let limit = usize::try_from(max_message_size).unwrap_or(usize::MAX).saturating_mul(2);
         Arriving { budget, bytes: 0, limit, spare: frame_size as usize }
     }
 
-    /// Counts bytes that have arrived, also where there is no room: the caller lets go of the message then, and calls
-    /// [`Arriving::give_back`] for all of it.
+    /// Adds bytes that have arrived. If this fails they are counted all the same: the caller drops the message and calls
+    /// [`Arriving::give_back`] for all its bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Full> {
         self.bytes = self.bytes.saturating_add(bytes);
         self.budget.take(bytes);
@@ -97,7 +97,7 @@ impl Arriving {
         Ok(())
     }
 
-    /// Counts bytes no longer: their message is whole, or has been let go of.
+    /// Subtracts the bytes of a message that is complete or was dropped.
     pub(crate) fn give_back(&mut self, bytes: usize) {
         debug_assert!(self.bytes >= bytes, "{bytes} bytes are given back of {} that have arrived", self.bytes);
         let bytes = bytes.min(self.bytes);
@@ -105,13 +105,13 @@ impl Arriving {
         self.budget.give_back(bytes);
     }
 
-    /// The bytes that it holds.
+    /// Returns the bytes that have been added.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Gives everything back: all messages have been let go of.
+    /// Subtracts everything, after all partly arrived messages were dropped.
     pub(crate) fn clear(&mut self) {
         self.give_back(self.bytes);
     }

@@ -1,18 +1,18 @@
-//! The only clock of a broker: the system's, or one that a test advances ([`Builder::manual_clock`]). The event loop reads it
-//! once a turn and tells the engines, the router and the trace what time it is; none of them reads a clock.
+//! The clock of a broker: that of the system, or one that a test advances ([`Builder::manual_clock`]). The event loop reads it
+//! once a turn and passes the time to engines, router and trace; none of them reads a clock.
 //!
-//! Real time whatever the clock, since nobody could advance it meanwhile: how long a thread waits for the broker
+//! Two things use the system's clock in any case, because they could not be advanced: how long a thread waits for the broker
 //! (`wait_for_*`, a clean stop), and the pause after an accept that failed for want of descriptors.
 //!
 //! [`Builder::manual_clock`]: crate::Builder::manual_clock
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where a broker has the time from.
+/// The source of the broker's time.
 #[derive(Debug)]
 pub(crate) enum Clock {
     System,
-    /// Stands at this time until it is set.
+    /// A clock that stands at this time until it is set.
     Manual(Instant),
 }
 
@@ -32,7 +32,7 @@ impl Clock {
         }
     }
 
-    /// How long it takes until `at`, by itself. None for a manual clock: until somebody sets it.
+    /// Returns how long the clock takes to reach `at`. None for a manual clock.
     pub(crate) fn until(&self, at: Instant) -> Option<Duration> {
         match self {
             Clock::System => Some(at.saturating_duration_since(system_now())),
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    /// Sets a manual clock, which never goes back. Does nothing to the system's.
+    /// Advances a manual clock to `at`. Never sets it back, and does nothing to the system's clock.
     pub(crate) fn set(&mut self, at: Instant) {
         if let Clock::Manual(now) = self {
             *now = at.max(*now);
@@ -48,18 +48,18 @@ impl Clock {
     }
 }
 
-/// A time that is as good as never becomes one that can be added to an `Instant`, which has an end.
+/// Caps a duration so that it can be added to an `Instant` without overflow.
 pub(crate) fn bounded(time: Duration) -> Duration {
     const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     time.min(TEN_YEARS)
 }
 
-/// The time by the system's clock, for what is real time whatever the broker's clock.
+/// Returns the system's time, for what does not follow a manual clock.
 pub(crate) fn system_now() -> Instant {
     Instant::now()
 }
 
-/// The date, since the Unix epoch.
+/// Returns the time since the Unix epoch.
 pub(crate) fn system_date() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

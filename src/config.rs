@@ -1,7 +1,7 @@
-//! Every knob of the broker, its default and why it is that.
+//! Every setting of the broker, with its default and the reason for it.
 //!
-//! Plain data: `broker/` fills it in, the event loop, the engines and the router read their part of it. Nothing here
-//! knows a socket, a frame or a message.
+//! Plain data: `broker/` fills it in; event loop, engines and router read their part. Sockets, frames and messages are not known
+//! here.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use crate::recorder::RecorderConfig;
 use crate::users::Users;
 
-/// How an address hands its messages out: set by [`Builder::distribution`](crate::Builder::distribution) for one, by
-/// its prefix for many, by [`Builder::default_distribution`](crate::Builder::default_distribution) for the rest.
+/// How an address distributes its messages. Set by [`Builder::distribution`](crate::Builder::distribution) for one address, by
+/// an address's prefix, and by [`Builder::default_distribution`](crate::Builder::default_distribution) for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Distribution {
-    /// To the receiver that attached first. Counted as `direct`. Any other address, by default.
+    /// To the receiver that attached first. Counted as `direct`. The default.
     Direct,
-    /// To one receiver, round-robin among those that have credit. Counted as `topic`. Prefix: `unicast.`.
+    /// To one receiver with credit, round-robin. Counted as `topic`. Prefix: `unicast.`.
     Anycast,
     /// A copy to every receiver. Counted as `fanout`, each copy as `fanout_sent`. Prefix: `broadcast.`.
     Multicast,
-    /// Stored until a receiver takes it and settles it; receivers compete; what is released, modified or lost goes back
-    /// to its place. Counted as `queued`, and as `topic` each time it is forwarded. Prefix: `queue.`.
+    /// Stored until a receiver has settled it; receivers compete. A message that is released or modified, or whose receiver
+    /// detaches, returns to its place. Counted as `queued` on arrival and as `topic` for each delivery. Prefix: `queue.`.
     Queue,
 }
 
@@ -37,97 +37,99 @@ impl std::fmt::Display for Distribution {
     }
 }
 
-/// When the sender of an unsettled message learns its outcome.
+/// When the sender of an unsettled message is sent its outcome. Set by [`Builder::settlement`](crate::Builder::settlement).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// As soon as the message is forwarded: `accepted`.
+    /// When the broker has taken the message over: `accepted`. The default.
     #[default]
     Immediate,
-    /// When the receiver has answered, with the receiver's own outcome. A multicast waits for every copy and is accepted
-    /// if one of them was. A queue takes responsibility itself and accepts what it has stored.
+    /// When the receiver has settled the delivery: the receiver's outcome. A multicast waits for all copies and is accepted if
+    /// one of them was. A queue accepts when it has stored the message.
     EndToEnd,
 }
 
-/// What the sender of a message is told that nobody could receive.
+/// The outcome of a message without a receiver. Set by [`Builder::unroutable`](crate::Builder::unroutable).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unroutable {
-    /// `rejected` with `amqp:not-found` and a description that names the address.
+    /// `rejected` with `amqp:not-found` and a description that names the address. The default.
     #[default]
     Rejected,
-    /// `released`: some clients try again later.
+    /// `released`, upon which some clients send again.
     Released,
     /// `modified` with delivery-failed.
     Modified,
-    /// Nothing: the delivery stays unsettled, and a client's own timeout is what ends it.
+    /// None: the delivery stays unsettled until the client gives up.
     Silent,
 }
 
-/// What the broker as a whole is told.
+/// The configuration of a broker.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// `HOST:PORT`, resolved at bind. Empty: the loopback and a free port, since without users nothing else guards it.
+    /// Addresses to listen on, `HOST:PORT`, resolved at bind. Empty: 127.0.0.1 and a free port; loopback, because by default no
+    /// password protects the broker.
     pub(crate) listen: Vec<String>,
     pub(crate) engine: EngineConfig,
     pub(crate) routing: RoutingConfig,
     pub(crate) recorder: RecorderConfig,
-    /// Whether the test advances the clock.
+    /// Whether the test advances the clock. Default: false.
     pub(crate) manual_clock: bool,
 }
 
-/// What a protocol engine needs to know.
+/// The settings of the protocol engines.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineConfig {
-    /// Who gets in: everybody.
+    /// Users that may connect. None: everybody may.
     pub(crate) users: Users,
-    /// Our name in `open`. Empty: made at bind, unique to this broker.
+    /// The container-id of our open. Empty: generated at bind, unique to this broker.
     pub(crate) container_id: String,
-    /// Properties of our `open`. None by default: a `product` changes how some clients address their messages.
+    /// The properties of our open. Default: none, because a `product` changes how some clients address their messages.
     pub(crate) open_properties: Vec<(String, String)>,
-    /// 64 KiB: large enough that a frame's overhead does not matter, small enough to interleave links fairly.
+    /// Maximum frame size in bytes. Default: 64 KiB, large enough for little overhead, small enough to interleave links.
     pub(crate) max_frame_size: u32,
-    /// 1023 (that is 1024 sessions): oslo.messaging takes a session a link.
+    /// The channel-max of our open. Default: 1023 (1024 sessions), because oslo.messaging uses one session for each link.
     pub(crate) channel_max: u16,
-    /// 65,535: as many links as a session of ours could have.
+    /// The handle-max of our begin. Default: 65,535.
     pub(crate) handle_max: u32,
-    /// Links of one connection, all its sessions together: 65,536.
+    /// Maximum number of links of a connection, in all its sessions. Default: 65,536.
     pub(crate) max_links: usize,
-    /// Off: a test that stops in a debugger should not lose its connections.
+    /// The idle time-out. Default: none, so that a test that stops in a debugger keeps its connections.
     pub(crate) idle_timeout: Option<Duration>,
-    /// 128 MiB: above what tests send, below what hurts.
+    /// Maximum size of a message in bytes. Default: 128 MiB, more than tests send and less than would exhaust memory.
     pub(crate) max_message_size: u64,
-    /// From accept to `open`, however the bytes trickle in: 10 s.
+    /// Time from accept to open. Bytes that arrive do not extend it. Default: 10 s.
     pub(crate) handshake_timeout: Duration,
-    /// How long a peer may take to answer our close before its socket is dropped: 5 s.
+    /// Time for the peer to answer our close, after which the socket is closed. Default: 5 s.
     pub(crate) linger: Duration,
-    /// Look for `to` in every message, even on a link with an address. Off.
+    /// Whether `to` decides the route of a message even on a link with an address. Default: false.
     pub(crate) route_by_to: bool,
-    /// Deliver unsettled to receivers that leave it open, whatever arrives settled. Off.
+    /// Whether receivers with snd-settle-mode mixed are sent all deliveries unsettled, even of messages that came settled.
+    /// Default: false.
     pub(crate) deliver_unsettled: bool,
 }
 
-/// What the router needs to know.
+/// The settings of the router.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutingConfig {
     pub(crate) multicast_prefix: String,
     pub(crate) anycast_prefix: String,
     pub(crate) queue_prefix: String,
-    /// What stands between a prefix and the rest of an address: `.`.
+    /// The separator between a prefix and the rest of an address. Default: `.`.
     pub(crate) separator: String,
-    /// What an address gets whose prefix says nothing: direct.
+    /// The distribution of addresses without a known prefix. Default: direct.
     pub(crate) default_distribution: Distribution,
-    /// Single addresses, whatever their prefix.
+    /// The distribution of single addresses, whatever their prefix.
     pub(crate) distributions: HashMap<String, Distribution>,
-    /// What the addresses start with that are made for dynamic termini.
+    /// The prefix of generated addresses of dynamic nodes.
     pub(crate) generated_prefix: String,
     pub(crate) unroutable: Unroutable,
     pub(crate) settlement: Settlement,
-    /// Credit that a producer gets on attach and is topped up to: 1000. 0: withheld.
+    /// Credit that a producer is given on attach, and topped up to. 0: none. Default: 1000.
     pub(crate) credit_window: u32,
-    /// Messages that may wait for a slow receiver before its producers' credit is withheld: 1000.
+    /// Number of messages that may wait for a slow receiver before credit is taken from its senders. Default: 1000.
     pub(crate) backlog_limit: usize,
-    /// Bytes that may wait in the whole broker; what comes on top is rejected: 1 GiB.
+    /// Bytes that may wait in the whole broker. Messages beyond that are rejected. Default: 1 GiB.
     pub(crate) storage_limit: usize,
 }
 
@@ -170,12 +172,12 @@ impl Default for Config {
     }
 }
 
-/// Addresses of this form name a queue in the way of RabbitMQ 4: the rest is the node's name, percent-encoded.
+/// The prefix of RabbitMQ 4's addresses of queues. The percent-encoded name of the queue follows.
 const QUEUE_PATH: &str = "/queues/";
 
-/// The name of the node that an address means, on the wire and wherever a test names one: that of `/queues/NAME` is the
-/// percent-decoded `NAME`, as RabbitMQ 4 has it, and any other address is its node's name. For a hook that compares an address
-/// of the test's with what it is shown.
+/// Returns the name of the node that an address refers to, on the wire and in this API. `/queues/NAME` refers to the
+/// percent-decoded `NAME`, as in RabbitMQ 4; any other address is the name of its node. Use it in a hook to compare an address
+/// of the test's with the one shown.
 ///
 /// ```
 /// assert_eq!(fakebroker::node_at("/queues/orders%2Fnew"), "orders/new");
@@ -190,12 +192,13 @@ pub fn node_at(address: &str) -> Cow<'_, str> {
 }
 
 impl RoutingConfig {
-    /// The node that an address means: see [`node_at`].
+    /// Returns the name of the node that an address refers to: see [`node_at`].
     pub(crate) fn node_at(address: &str) -> Cow<'_, str> {
         node_at(address)
     }
 
-    /// What is done at a node that a peer named in these words: a path among the queues is a queue, whatever its prefix says.
+    /// Returns the distribution of the node `node` that a peer addressed as `said`. An address of the form `/queues/NAME` means
+    /// a queue, whatever the prefix.
     pub(crate) fn distribution_at(&self, said: &str, node: &str) -> Distribution {
         if said.starts_with(QUEUE_PATH) && !self.distributions.contains_key(node) {
             return Distribution::Queue;
@@ -203,7 +206,7 @@ impl RoutingConfig {
         self.distribution_of(node)
     }
 
-    /// What is done with the messages of `address`: its own setting, else its prefix, else the default.
+    /// Returns the distribution of an address: its own setting, else that of its prefix, else the default.
     pub(crate) fn distribution_of(&self, address: &str) -> Distribution {
         if let Some(distribution) = self.distributions.get(address) {
             return *distribution;
@@ -222,7 +225,7 @@ impl RoutingConfig {
     }
 }
 
-/// Decodes RFC 3986's percent-encoding. What is not an encoded octet, or would not be text, stays as it is.
+/// Decodes percent-encoding (RFC 3986, 2.1). An invalid escape, or one that would not yield UTF-8, stays as it is.
 pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);

@@ -1,5 +1,5 @@
-//! A whole message in plain Rust types, as a test writes and reads it. How it is encoded is not known here; what passes
-//! through the broker is `message.rs`.
+//! A whole message in plain Rust types, as a test writes and reads it. Its encodings are not known here; the message that passes
+//! through the broker is in `message.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::value::{Quoted, Value, find};
 
-/// A message: what a test sends, or finds in what was sent.
+/// A message as a test sends or reads it.
 ///
-/// It is its own builder, and every section (AMQP 1.0, 3.2) is a public field:
+/// Its methods build it, and each section (AMQP 1.0, 3.2) is a public field:
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::value::{Quoted, Value, find};
 /// assert_eq!(order.body, Body::Value("one coffee".into()));
 /// ```
 ///
-/// It is printed in one line, without the fields that are not there:
+/// Displayed as one line, without absent fields:
 ///
 /// ```
 /// # use fakebroker::Message;
@@ -39,23 +39,23 @@ use crate::value::{Quoted, Value, find};
 #[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Message {
-    /// How it is to be delivered.
+    /// The header (3.2.1).
     pub header: Header,
-    /// What one hop tells the next, by symbols.
+    /// Annotations for the next hop (3.2.2). The keys are symbols.
     pub delivery_annotations: Vec<(Value, Value)>,
-    /// What the infrastructure says about it on the whole way, by symbols.
+    /// Annotations for the whole way (3.2.3). The keys are symbols.
     pub message_annotations: Vec<(Value, Value)>,
-    /// The standard properties.
+    /// The standard properties (3.2.4).
     pub properties: Properties,
-    /// The application's own properties, in the order in which they were set.
+    /// The application's own properties (3.2.5), in order.
     pub application_properties: Vec<(String, Value)>,
-    /// What it is all about.
+    /// The body (3.2.6 to 3.2.8).
     pub body: Body,
-    /// What can only be said when the message has been seen whole, a checksum say, by symbols.
+    /// The footer (3.2.9), for example a checksum. The keys are symbols.
     pub footer: Vec<(Value, Value)>,
 }
 
-/// How a message is to be delivered (3.2.1).
+/// The header of a message (3.2.1).
 ///
 /// ```
 /// let header = fakebroker::Header { durable: true, ..Default::default() };
@@ -63,70 +63,70 @@ pub struct Message {
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Header {
-    /// It has to outlive whoever stores it.
+    /// Whether intermediaries must not lose it when they stop.
     pub durable: bool,
-    /// The higher, the sooner. None counts as 4.
+    /// The priority; higher ones are delivered first. None means 4.
     pub priority: Option<u8>,
-    /// How long it is of use. It is sent in whole milliseconds, at most 2^32 - 1 of them (49 days).
+    /// Time to live. Sent in whole milliseconds, at most 2^32 - 1 (49 days).
     pub ttl: Option<Duration>,
-    /// Nobody else has had it before.
+    /// Whether no other link has acquired it before.
     pub first_acquirer: bool,
-    /// How often it was delivered before, and failed.
+    /// The number of earlier delivery attempts that failed.
     pub delivery_count: u32,
 }
 
-/// The standard properties of a message (3.2.4).
+/// The standard properties of a message (3.2.4). None: absent.
 #[derive(Clone, Default, PartialEq)]
 pub struct Properties {
-    /// Tells it from all others: a ulong, a UUID, bytes or a string.
+    /// The unique id: a ulong, a UUID, a binary or a string.
     pub message_id: Option<Value>,
-    /// Who made it.
+    /// The identity of the user who made the message.
     pub user_id: Option<Vec<u8>>,
-    /// The address where it is meant to go.
+    /// The address of the node that the message is for.
     pub to: Option<String>,
-    /// What it is about.
+    /// The subject. The routing key of a message that is sent to an exchange without one.
     pub subject: Option<String>,
-    /// The address for answers.
+    /// The address of the node for replies.
     pub reply_to: Option<String>,
-    /// The message that it belongs to: a ulong, a UUID, bytes or a string.
+    /// The id of a related message: a ulong, a UUID, a binary or a string.
     pub correlation_id: Option<Value>,
-    /// The MIME type of a data body.
+    /// The MIME type of a data body (RFC 2046).
     pub content_type: Option<String>,
-    /// What was done to the body on top of its content type, `gzip` say.
+    /// The content encoding of a data body, such as `gzip`.
     pub content_encoding: Option<String>,
-    /// When it is of no use any more, in milliseconds since the Unix epoch.
+    /// The time from which on the message has expired, in milliseconds since the Unix epoch.
     pub absolute_expiry_time: Option<i64>,
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// The time at which the message was made, in milliseconds since the Unix epoch.
     pub creation_time: Option<i64>,
-    /// The group that it is part of.
+    /// The group that the message belongs to.
     pub group_id: Option<String>,
-    /// Its place in its group.
+    /// The position of the message in its group.
     pub group_sequence: Option<u32>,
-    /// The group for answers.
+    /// The group for replies.
     pub reply_to_group_id: Option<String>,
 }
 
 /// The body of a message (3.2.6 to 3.2.8).
 #[derive(Clone, Default, PartialEq)]
 pub enum Body {
-    /// None at all. The specification wants one; not every client does.
+    /// No section. The specification requires one; some clients send none.
     #[default]
     Empty,
-    /// Bytes, in one section or in several. Without any it is the same as [`Body::Empty`] on the wire.
+    /// The bytes of one or more data sections. An empty list is sent like [`Body::Empty`].
     Data(Vec<Vec<u8>>),
-    /// Lists of values, in one section or in several. Without any it is the same as [`Body::Empty`] on the wire.
+    /// The lists of one or more amqp-sequence sections. An empty list is sent like [`Body::Empty`].
     Sequence(Vec<Vec<Value>>),
-    /// One value.
+    /// An amqp-value section.
     Value(Value),
 }
 
 impl Message {
-    /// A message whose body is a string.
+    /// Creates a message whose body is a string (amqp-value).
     pub fn text(text: impl Into<String>) -> Message {
         Message::value(text.into())
     }
 
-    /// A message whose body is bytes.
+    /// Creates a message whose body is bytes (data).
     ///
     /// ```
     /// # use fakebroker::Message;
@@ -137,7 +137,7 @@ impl Message {
         Message { body: Body::Data(vec![bytes.into()]), ..Message::default() }
     }
 
-    /// A message whose body is a value of any type.
+    /// Creates a message whose body is a value of any type (amqp-value).
     ///
     /// ```
     /// # use fakebroker::{Message, Value};
@@ -148,43 +148,43 @@ impl Message {
         Message { body: Body::Value(value.into()), ..Message::default() }
     }
 
-    /// Sets the id of the message.
+    /// Sets the message-id.
     pub fn message_id(mut self, id: impl Into<Value>) -> Message {
         self.properties.message_id = Some(id.into());
         self
     }
 
-    /// Sets the address where it is meant to go: what the broker looks at on a link without an address.
+    /// Sets `to`, which routes the message on a link without an address.
     pub fn to(mut self, address: impl Into<String>) -> Message {
         self.properties.to = Some(address.into());
         self
     }
 
-    /// Sets what it is about.
+    /// Sets the subject.
     pub fn subject(mut self, subject: impl Into<String>) -> Message {
         self.properties.subject = Some(subject.into());
         self
     }
 
-    /// Sets the address for answers.
+    /// Sets reply-to.
     pub fn reply_to(mut self, address: impl Into<String>) -> Message {
         self.properties.reply_to = Some(address.into());
         self
     }
 
-    /// Sets the id of the message that it belongs to.
+    /// Sets the correlation-id.
     pub fn correlation_id(mut self, id: impl Into<Value>) -> Message {
         self.properties.correlation_id = Some(id.into());
         self
     }
 
-    /// Sets the MIME type of the body.
+    /// Sets the content-type, a MIME type.
     pub fn content_type(mut self, mime_type: impl Into<String>) -> Message {
         self.properties.content_type = Some(mime_type.into());
         self
     }
 
-    /// Sets a property of the application's own. Set again, it has its last value.
+    /// Sets an application property. Replaces an earlier value of the same name.
     pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Message {
         let (name, value) = (name.into(), value.into());
         match self.application_properties.iter_mut().find(|(known, _)| *known == name) {
@@ -194,7 +194,7 @@ impl Message {
         self
     }
 
-    /// Sets a message annotation. Set again, it has its last value.
+    /// Sets a message annotation. Replaces an earlier value of the same name.
     ///
     /// ```
     /// # use fakebroker::{Message, Value};
@@ -210,25 +210,25 @@ impl Message {
         self
     }
 
-    /// Sets whether it has to outlive whoever stores it.
+    /// Sets the durable field of the header.
     pub fn durable(mut self, durable: bool) -> Message {
         self.header.durable = durable;
         self
     }
 
-    /// Sets its priority: 4 is normal, more is sooner.
+    /// Sets the priority. 4 is the default; higher ones are delivered first.
     pub fn priority(mut self, priority: u8) -> Message {
         self.header.priority = Some(priority);
         self
     }
 
-    /// Sets how long it is of use; see [`Header::ttl`].
+    /// Sets the time to live: see [`Header::ttl`].
     pub fn ttl(mut self, ttl: Duration) -> Message {
         self.header.ttl = Some(ttl);
         self
     }
 
-    /// The body, if it is a string, or one data section that is UTF-8.
+    /// Returns the body if it is a string, or one data section that is UTF-8.
     ///
     /// ```
     /// # use fakebroker::Message;
@@ -248,7 +248,7 @@ impl Message {
         }
     }
 
-    /// The body, if it is bytes: those of all sections in a row. Copies only if there are several.
+    /// Returns the bytes of a data body. Copies if there are several sections.
     pub fn as_data(&self) -> Option<Cow<'_, [u8]>> {
         match &self.body {
             Body::Data(sections) => Some(match sections.as_slice() {
@@ -259,7 +259,7 @@ impl Message {
         }
     }
 
-    /// The body, if it is one value.
+    /// Returns the value of an amqp-value body.
     pub fn as_value(&self) -> Option<&Value> {
         match &self.body {
             Body::Value(value) => Some(value),
@@ -267,12 +267,12 @@ impl Message {
         }
     }
 
-    /// A property of the application's own.
+    /// Returns an application property.
     pub fn get(&self, property: &str) -> Option<&Value> {
         self.application_properties.iter().find(|(name, _)| name == property).map(|(_, value)| value)
     }
 
-    /// A message annotation.
+    /// Returns a message annotation.
     pub fn get_annotation(&self, name: &str) -> Option<&Value> {
         find(&self.message_annotations, name)
     }
@@ -291,7 +291,7 @@ impl From<String> for Message {
 }
 
 impl Properties {
-    /// Those that are there, with the specification's names.
+    /// Iterates over the present properties, by the specification's names.
     fn present(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let string = |text: &Option<String>| text.as_deref().map(Value::from);
         let symbol = |text: &Option<String>| text.as_deref().map(Value::symbol);
@@ -314,7 +314,7 @@ impl Properties {
     }
 }
 
-/// One line: the body, then header, properties and annotations as far as they say something.
+/// Writes one line: the body, then the present fields of the other sections.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header { durable, priority, ttl, first_acquirer, delivery_count } = &self.header;
@@ -365,7 +365,7 @@ impl fmt::Display for Body {
     }
 }
 
-/// With every type, without the sections that are not there.
+/// Writes every present section with the types of its values.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut message = f.debug_struct("Message");
@@ -392,7 +392,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// The fields that are there.
+/// Writes the present fields.
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut header = f.debug_struct("Header");
@@ -415,7 +415,7 @@ impl fmt::Debug for Header {
     }
 }
 
-/// The fields that are there, in AMQP's types.
+/// Writes the present fields with their AMQP types.
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut properties = f.debug_struct("Properties");

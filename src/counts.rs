@@ -1,14 +1,14 @@
-//! What has been counted so far: plain numbers that cross from the loop's thread to the test's.
+//! The counters of a broker, as plain numbers that cross from the event loop's thread to the test's.
 
-/// What a broker has done with messages, and who is attached now.
+/// Counters of messages since the broker started, and the number of connections and links now.
 ///
-/// A snapshot: it does not change after it was taken. A message is counted before its sender or its receiver can know of it,
-/// so a test that has its answer finds it here. What comes later, a receiver's answer for example, is waited for with
+/// A snapshot, which does not change. A message is counted before its sender or receiver can know of it, so a client that has
+/// its reply finds it counted. For what happens later, such as a receiver's outcome, use
 /// [`Handle::wait_for`](crate::Handle::wait_for).
 ///
-/// `direct`, `topic`, `fanout`, `fanout_sent` and `queued` have the names that the test broker of oslo.messaging's AMQP 1.0 driver
-/// gave them: programs that read its counters read these. They count what happened at a kind of address, and are not the types
-/// of exchanges of 0-9-1: what an exchange of the type `topic` or `fanout` routes is counted by the queues that it reaches.
+/// `direct`, `topic`, `fanout`, `fanout_sent` and `queued` have the names of the counters of the test broker in oslo.messaging's
+/// AMQP 1.0 driver, so that programs which read those can read these. They count by the distribution of an address and not by
+/// the type of a 0-9-1 exchange: a message that an exchange routes is counted by the queues that it reaches.
 ///
 /// | counter | one for each |
 /// |---|---|
@@ -22,17 +22,17 @@
 pub struct Counts {
     /// Messages forwarded at direct addresses.
     pub direct: u64,
-    /// Messages forwarded at anycast addresses, and deliveries forwarded from queues.
+    /// Messages forwarded at anycast addresses, and deliveries from queues.
     pub topic: u64,
-    /// Messages forwarded at multicast addresses, however many receivers there were.
+    /// Messages forwarded at multicast addresses, each once.
     pub fanout: u64,
-    /// Copies of those.
+    /// Copies forwarded at multicast addresses.
     pub fanout_sent: u64,
     /// Messages stored in queues.
     pub queued: u64,
-    /// Messages that nobody got: no receiver, no destination, or no room.
+    /// Messages dropped: no receiver, no destination, or no room.
     pub dropped: u64,
-    /// Messages that a hook decided about, so that they went nowhere: see [`Verdict`](crate::Verdict).
+    /// Messages that a hook ended without routing them: see [`Verdict`](crate::Verdict).
     pub decided: u64,
     /// Deliveries that receivers accepted.
     pub accepted: u64,
@@ -42,16 +42,16 @@ pub struct Counts {
     pub modified: u64,
     /// Deliveries that receivers rejected.
     pub rejected: u64,
-    /// Connections that are open now, from accept on.
+    /// Open connections, counted from accept on.
     pub connections: u64,
-    /// Links that clients send on now.
+    /// Attached links on which clients send.
     pub sender_links: u64,
-    /// Links that clients receive on now.
+    /// Attached links on which clients receive.
     pub receiver_links: u64,
 }
 
 impl Counts {
-    /// Every counter with its name, in the order of the fields.
+    /// Iterates over all counters with their names, in the order of the fields.
     ///
     /// ```
     /// let counts = fakebroker::Counts::default();

@@ -1,5 +1,5 @@
-//! What a test may have a say in while it happens: closures that the loop calls on its own thread. One that panics is caught,
-//! noted and taken out; the loop goes on as if it had said nothing.
+//! The hooks of a test: closures that the event loop calls on its own thread. A closure that panics is removed and reported; the
+//! loop continues as if it had returned the default.
 
 use std::any::Any;
 use std::fmt;
@@ -11,83 +11,81 @@ use crate::event::{Fault, Modified, Outcome, Reason};
 use crate::protocol::MessageRecord;
 use crate::snapshot::{Connection, Link};
 
-/// What becomes of a message: the answer of a hook that [`on_message`](crate::Handle::on_message) installed. The sender of
-/// a message that arrived settled is told nothing, whatever it is.
+/// The decision of a hook installed with [`on_message`](crate::Handle::on_message) about one message. The sender of a message
+/// that arrived settled is sent no outcome in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It goes where it would have gone.
+    /// Route the message as without a hook.
     Forward,
-    /// It is lost as if nobody were there: counted as dropped, its sender told what an unroutable message's is told.
+    /// Drop the message as if it had no receiver: count it as dropped, and send the outcome that is configured for that.
     Drop,
-    /// It goes nowhere, and its sender is told `accepted`.
+    /// Do not route the message, and send its sender `accepted`.
     Accept,
-    /// It goes nowhere, and its sender is told `rejected`. See [`Verdict::reject`].
+    /// Do not route the message, and send its sender `rejected`. See [`Verdict::reject`].
     Reject {
-        /// A symbol: `amqp:precondition-failed`, for example.
+        /// The error condition, a symbol such as `amqp:precondition-failed`.
         condition: String,
-        /// In words.
+        /// The error description.
         description: String,
     },
-    /// It goes nowhere, and its sender is told `released`.
+    /// Do not route the message, and send its sender `released`.
     Release,
-    /// It goes nowhere, and its sender is told `modified` with these flags (section 3.4.5). See [`Verdict::modify`].
+    /// Do not route the message, and send its sender `modified` (3.4.5). See [`Verdict::modify`].
     Modify {
-        /// This attempt counts as a failed one.
+        /// The delivery-failed field: this attempt counts as failed.
         delivery_failed: bool,
-        /// The sender must not send it to this address again.
+        /// The undeliverable-here field: the sender must not send the message to this address again.
         undeliverable_here: bool,
     },
-    /// It goes nowhere, and its sender is told nothing: the delivery stays unsettled.
+    /// Do not route the message, and send its sender nothing: the delivery stays unsettled.
     Ignore,
-    /// It goes where it would have gone, after this time; others may overtake it. What is held up so counts against
-    /// [`Builder::storage_limit`](crate::Builder::storage_limit) by itself; what does not fit is rejected with
-    /// `amqp:resource-limit-exceeded`. A stop drops it.
+    /// Route the message after this time; later messages may overtake it. Delayed messages count against
+    /// [`Builder::storage_limit`](crate::Builder::storage_limit); one that does not fit is rejected with
+    /// `amqp:resource-limit-exceeded`. A stop drops them.
     Delay(Duration),
 }
 
 impl Verdict {
-    /// Modifies the message as one whose delivery has failed and may be tried again: delivery-failed, and not
-    /// undeliverable-here.
+    /// Returns [`Verdict::Modify`] with delivery-failed true and undeliverable-here false: the sender may try again.
     pub fn modify() -> Verdict {
         Verdict::Modify { delivery_failed: true, undeliverable_here: false }
     }
 
-    /// Rejects the message for this reason.
+    /// Returns [`Verdict::Reject`] with this condition and description.
     pub fn reject(condition: impl Into<String>, description: impl Into<String>) -> Verdict {
         Verdict::Reject { condition: condition.into(), description: description.into() }
     }
 }
 
-/// Whether somebody may come in: the answer of a hook that [`on_connect`](crate::Handle::on_connect) or
-/// [`on_attach`](crate::Handle::on_attach) installed.
+/// The decision of a hook installed with [`on_connect`](crate::Handle::on_connect) or [`on_attach`](crate::Handle::on_attach).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Admission {
-    /// As if there were no hook.
+    /// Continue as without a hook.
     Allow,
-    /// No, for this reason. See [`Admission::refuse`].
+    /// Refuse the connection or the link. See [`Admission::refuse`].
     Refuse {
-        /// A symbol: `amqp:unauthorized-access`, for example.
+        /// The error condition, a symbol such as `amqp:unauthorized-access`.
         condition: String,
-        /// In words.
+        /// The error description.
         description: String,
     },
 }
 
 impl Admission {
-    /// Refuses for this reason.
+    /// Returns [`Admission::Refuse`] with this condition and description.
     pub fn refuse(condition: impl Into<String>, description: impl Into<String>) -> Admission {
         Admission::Refuse { condition: condition.into(), description: description.into() }
     }
 }
 
-/// A reason in the words of whoever wrote the test.
+/// Builds a fault from a condition and a description of the test's.
 pub(crate) fn fault(condition: &str, description: &str) -> Fault {
     Fault::new(Reason::Other(condition.into()), description)
 }
 
-/// What the router does with a message instead of routing it.
+/// The part of a verdict that the router carries out instead of routing the message.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ruling {
     Drop,
@@ -95,7 +93,7 @@ pub(crate) enum Ruling {
     Ignore,
 }
 
-/// A verdict as the loop sees it.
+/// A verdict, divided by who carries it out.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Judged {
     Forward,
@@ -122,18 +120,18 @@ impl From<Verdict> for Judged {
     }
 }
 
-/// Is told of something, and says what becomes of it.
+/// A closure of the test's.
 type Hook<T, V> = Box<dyn FnMut(&T) -> V + Send>;
 
-/// See the module.
+/// The installed hooks, and the panics of those that were removed.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) on_message: Option<Hook<MessageRecord, Verdict>>,
     pub(crate) on_attach: Option<Hook<Link, Admission>>,
     pub(crate) on_connect: Option<Hook<Connection, Admission>>,
-    /// What those said that panicked.
+    /// One line for each hook that panicked.
     pub(crate) panics: Vec<String>,
-    /// How many of those the test has been told.
+    /// Number of panics that the test has been told.
     told: usize,
 }
 
@@ -144,14 +142,14 @@ impl fmt::Debug for Hooks {
 }
 
 impl Hooks {
-    /// Panics that the test has not been told of. Now it has.
+    /// Returns the panics that the test has not been told, and marks them as told.
     pub(crate) fn untold(&mut self) -> Vec<String> {
         let untold = self.panics.get(self.told..).unwrap_or_default().to_vec();
         self.told = self.panics.len();
         untold
     }
 
-    /// All panics, now told.
+    /// Returns all panics, and marks them as told.
     pub(crate) fn tell(&mut self) -> Vec<String> {
         self.told = self.panics.len();
         self.panics.clone()
@@ -170,7 +168,7 @@ impl Hooks {
     }
 }
 
-/// Asks a hook. One that panics is taken out: what it held may be in pieces.
+/// Calls a hook. Removes it if it panics, because its captured state may be inconsistent.
 fn ask<T, V>(hook: &mut Option<Hook<T, V>>, panics: &mut Vec<String>, name: &str, about: &T) -> Option<V> {
     let closure = hook.as_mut()?;
     match catch_unwind(AssertUnwindSafe(|| closure(about))) {

@@ -1,22 +1,21 @@
-//! Things that are numbered in order as they are added and taken out in any order: unsettled deliveries, above all. What
-//! they are is not known here.
+//! A list of entries that are numbered in order as they are added and removed in any order, such as unsettled deliveries.
 //!
-//! Taking out is what makes a plain queue wrong and a map slow. A ledger is a queue with holes; when one old entry keeps a
-//! long row of holes alive, the few entries there move aside into a map, so that memory follows what is live.
+//! A ledger is a queue with holes: faster than a map, and removal is possible in the middle, unlike in a plain queue. If one old
+//! entry keeps a long row of holes, the few entries of that row move to a map, so that memory follows the number of entries.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
-/// Below this many slots, holes are not worth a thought.
+/// Minimum number of slots from which on holes are tidied.
 const TIDY_FROM: usize = 1024;
 
-/// See the module.
+/// Entries by number.
 #[derive(Debug)]
 pub(crate) struct Ledger<T> {
     /// The number of the first slot of `recent`.
     base: u64,
     recent: VecDeque<Option<T>>,
-    /// Entries older than `base`.
+    /// Entries with numbers below `base`.
     old: BTreeMap<u64, T>,
     live: usize,
 }
@@ -28,23 +27,23 @@ impl<T> Default for Ledger<T> {
 }
 
 impl<T> Ledger<T> {
-    /// Numbers begin with `first`.
+    /// Creates an empty ledger whose first number is `first`.
     pub(crate) fn starting_at(first: u64) -> Self {
         Ledger { base: first, recent: VecDeque::new(), old: BTreeMap::new(), live: 0 }
     }
 
-    /// All entries, the oldest first.
+    /// Iterates over all entries, oldest first.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.old.values().chain(self.recent.iter().flatten())
     }
 
-    /// The number that comes next.
+    /// Returns the number of the next entry.
     pub(crate) fn next(&self) -> u64 {
         self.base + self.recent.len() as u64
     }
 
-    /// How many entries are in.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.live
     }
@@ -58,7 +57,7 @@ impl<T> Ledger<T> {
         number
     }
 
-    /// Uses up a number without an entry.
+    /// Uses up a number without an entry, and returns it.
     pub(crate) fn skip(&mut self) -> u64 {
         let number = self.next();
         if self.recent.is_empty() {
@@ -90,7 +89,8 @@ impl<T> Ledger<T> {
         entry
     }
 
-    /// Takes out the entries in `range`, in order. Takes no longer than the ledger is, however wide the range.
+    /// Removes the entries in `range`, in order. Takes time proportional to the length of the ledger at most, however wide the
+    /// range.
     pub(crate) fn take_each(&mut self, range: RangeInclusive<u64>, mut taken: impl FnMut(u64, T)) {
         let (first, last) = (*range.start(), *range.end());
         if !self.old.is_empty() {
@@ -116,7 +116,8 @@ impl<T> Ledger<T> {
         self.tidy_if_due();
     }
 
-    /// The numbers in `range` that have entries, in order. Takes no longer than the ledger is, however wide the range.
+    /// Iterates over the numbers in `range` that have entries. Takes time proportional to the length of the ledger at most,
+    /// however wide the range.
     pub(crate) fn numbers_in(&self, range: RangeInclusive<u64>) -> impl Iterator<Item = u64> + '_ {
         let (first, last) = (*range.start(), *range.end());
         let old = (first <= last).then(|| self.old.range(range).map(|(number, _)| *number)).into_iter().flatten();
@@ -131,7 +132,7 @@ impl<T> Ledger<T> {
         old.chain(recent)
     }
 
-    /// Takes out the entries that `keep` does not want.
+    /// Removes the entries for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         if self.live == 0 {
             return;
@@ -147,7 +148,7 @@ impl<T> Ledger<T> {
         self.tidy_if_due();
     }
 
-    /// Takes all entries out, oldest first. Numbering goes on.
+    /// Removes all entries and iterates over them, oldest first. The numbering continues.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.base = self.next();
         self.live = 0;
@@ -169,7 +170,7 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Moves entries aside while most slots are holes.
+    /// Moves entries to the map while most slots are holes.
     fn tidy(&mut self) {
         while self.recent.len() > TIDY_FROM && self.recent.len() > 4 * self.live {
             if let Some(Some(entry)) = self.recent.pop_front() {

@@ -1,6 +1,7 @@
-//! [`live`]: the lookup of what must be there, where its absence is an error of the broker.
+//! [`live`]: the lookup of what must exist, where its absence is a defect of the broker.
 //!
-//! A lookup of what may have left (a link that the peer has detached) is another kind: an `Option` whose name says so.
+//! The lookup of what may be gone (a link that the peer has detached) is called `find_...` and returns an `Option`: None is a
+//! normal case.
 
 /// Returns `found`. None fails a debug build; a release logs an error that names `what`, and the caller does nothing.
 #[inline]

@@ -1,4 +1,4 @@
-//! A message as the router sees it: bytes that pass through, and what befell them on the way. No protocol.
+//! A message as the router sees it: encoded, with its history. No protocol.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::value::Value;
 
-/// A fragment below this is copied when it has to be kept: it would pin a read buffer many times its size.
+/// Payload fragments smaller than this are copied when they are kept, because each would pin a much larger read buffer.
 const KEEP_BY_COPY: usize = 16 * 1024;
 
-/// Small payloads that have to be kept share a buffer up to this size. One that is still there keeps the whole buffer, so it
-/// must not be much larger than what a waiting message is counted as.
+/// Maximum size of a buffer that small kept payloads share. One payload pins the whole buffer, so it must not be much larger
+/// than the cost that a waiting message is counted with.
 const KEEP_TOGETHER: usize = 1024;
 
-/// Has small messages hold no more memory than a few times what they need, as [`Message::kept`] does, with fewer buffers.
+/// Copies small payloads into shared buffers, so that they pin no more memory than a few times their size. Uses fewer buffers
+/// than [`Message::kept`] for each.
 pub(crate) fn keep_together<'a>(messages: impl Iterator<Item = &'a mut Message>) {
     let mut shared = BytesMut::new();
     let mut sharing: Vec<&mut Message> = Vec::new();
@@ -40,36 +41,36 @@ fn share(mut buffer: Bytes, sharing: &mut Vec<&mut Message>) {
     }
 }
 
-/// A whole message. Cloning shares the bytes.
+/// A whole message. Clones share the bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     pub(crate) payload: Payload,
     pub(crate) encoding: Encoding,
-    /// AMQP 1.0's message-format, passed on.
+    /// The message-format of an AMQP 1.0 transfer, passed on unread.
     pub(crate) format: u32,
-    /// What earlier deliveries of it left behind. None on the first.
+    /// The history of earlier deliveries. None on the first.
     pub(crate) history: Option<Box<History>>,
-    /// The exchange that it came by, where the payload does not say so.
+    /// Exchange and routing key that the message was sent with, if they are not in the payload.
     pub(crate) routing: Option<Arc<Routing>>,
 }
 
-/// An exchange, and the routing key that a message had there.
+/// An exchange and a routing key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Routing {
     pub(crate) exchange: Arc<str>,
     pub(crate) key: Arc<str>,
 }
 
-/// Reads from a payload what routing may depend on, when it does. Each protocol engine has one for its own encoding.
+/// Reads the parts of a payload that routing may depend on. Each protocol engine has one for its encoding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadReader {
-    /// Finds the subject, which is the routing key of a message that is sent without one.
+    /// Returns the subject, which is the routing key of a message that is sent without one.
     pub(crate) subject: fn(&Payload) -> Option<String>,
-    /// Reads the application's own headers, in their order.
+    /// Returns the application's headers, in order.
     pub(crate) headers: fn(&Payload) -> Vec<(String, Value)>,
 }
 
-/// What kind of engine a payload came from: only one of the same kind can read it.
+/// The encoding of a payload, named after the engine that reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Encoding {
     #[default]
@@ -77,23 +78,23 @@ pub(crate) enum Encoding {
     Amqp091,
 }
 
-/// What earlier deliveries of a message left behind; the engine that sends it again shows it in the message's header.
+/// The results of earlier deliveries of a message, which the engine merges into the header and annotations of the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
-    /// Deliveries that failed.
+    /// Number of failed deliveries.
     pub(crate) failures: u32,
-    /// Annotations to merge in, oldest first, each encoded by the engine of the receiver that gave them.
+    /// Annotations to merge, oldest first, each encoded by the engine of the receiver that gave them.
     pub(crate) annotations: Vec<Bytes>,
 }
 
 impl History {
-    /// Annotations that are kept at most, in bytes: what a receiver adds each time it gives a message back is not endless.
+    /// Maximum total bytes of kept annotations, because receivers may add some each time.
     const MAX_ANNOTATIONS: usize = 64 * 1024;
 
-    /// Likewise, in number of times.
+    /// Maximum number of kept sets of annotations.
     const MAX_TIMES: usize = 64;
 
-    /// Adds a failure, annotations, or both. The oldest annotations go when there are too many.
+    /// Adds a failed delivery, annotations, or both. Removes the oldest annotations beyond the limits.
     pub(crate) fn add(&mut self, failed: bool, annotations: Option<Bytes>) {
         self.failures = self.failures.saturating_add(u32::from(failed));
         self.annotations.extend(annotations);
@@ -102,29 +103,30 @@ impl History {
         }
     }
 
-    /// Bytes that it takes.
+    /// Returns the bytes that it takes.
     pub(crate) fn len(&self) -> usize {
         self.annotations.iter().map(Bytes::len).sum()
     }
 }
 
 impl Message {
-    /// The message, holding no more memory than it needs: for one that will wait.
+    /// Returns the message with its payload copied if it would pin much more memory than it needs. Call it for a message that
+    /// will wait.
     pub(crate) fn kept(mut self) -> Message {
         self.payload = self.payload.kept();
         self
     }
 
-    /// Its history, to add to.
+    /// Returns the history, and makes an empty one if there is none.
     pub(crate) fn history_mut(&mut self) -> &mut History {
         self.history.get_or_insert_default()
     }
 }
 
-/// Bytes in one or more fragments, in order. No larger than one `Bytes`: it is moved often.
+/// A payload in one or more fragments, in order. No larger than one `Bytes`, because it is moved often.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
-    /// All of nearly every message.
+    /// The only fragment, as in most messages.
     One(Bytes),
     Many(Arc<Fragments>),
 }
@@ -155,7 +157,7 @@ impl Payload {
         matches!(self, Payload::One(_))
     }
 
-    /// The same bytes, pinning no more memory than a few times their size.
+    /// Returns the payload, copied if it would pin more memory than a few times its size.
     pub(crate) fn kept(self) -> Payload {
         if self.len() >= KEEP_BY_COPY {
             return self;
@@ -163,12 +165,12 @@ impl Payload {
         Payload::from(Bytes::copy_from_slice(&self.contiguous()))
     }
 
-    /// The first fragment: it has the sections that routing needs of nearly all messages.
+    /// Returns the first fragment, which in most messages has the sections that routing needs.
     pub(crate) fn head(&self) -> Bytes {
         self.fragment(0).cloned().unwrap_or_default()
     }
 
-    /// All bytes in one piece; copies only if there is more than one fragment.
+    /// Returns all bytes in one piece. Copies if there is more than one fragment.
     pub(crate) fn contiguous(&self) -> Bytes {
         match self {
             Payload::One(bytes) => bytes.clone(),
@@ -193,8 +195,8 @@ impl From<Bytes> for Payload {
     }
 }
 
-/// Puts together a payload whose fragments arrive one by one. Large ones are kept as they are, small ones joined, so that a
-/// peer which sends a byte a frame costs bytes and not buffers.
+/// Joins a payload from fragments as they arrive. Large fragments are chained, small ones copied, so that a peer that sends one
+/// byte a frame costs bytes and not buffers.
 #[derive(Debug, Default)]
 pub(crate) struct PayloadBuilder {
     done: Vec<Bytes>,

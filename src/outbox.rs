@@ -1,6 +1,6 @@
-//! Bytes waiting for one socket. Engines append, the transport takes away; neither sees the other.
+//! The bytes that wait to be written to one socket. Engines append, the transport consumes; neither sees the other.
 //!
-//! Small pieces are copied into one growing buffer (cheaper than a chained slice), large ones are chained as they are.
+//! Small pieces are copied into one growing buffer, large ones are chained uncopied.
 
 use std::collections::{VecDeque, vec_deque};
 use std::io::IoSlice;
@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A piece from this size up is chained instead of copied.
+/// Minimum size of a piece that is chained instead of copied.
 const CHAIN_FROM: usize = 4 * 1024;
 
-/// A buffer no larger than this is not worth handing round.
+/// Maximum capacity of a buffer that is not worth lending.
 const KEEP_CAPACITY: usize = 1024;
 
-/// The bytes that wait for one socket, in order.
+/// The bytes for one socket, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     chained: VecDeque<Bytes>,
@@ -32,13 +32,13 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Bytes of everything but deliveries that were queued since it was empty last: what a peer can make us say without
-    /// having given credit for it.
+    /// Returns the bytes that were appended since the outbox was last empty, without deliveries: replies that a peer can cause
+    /// without giving credit.
     pub(crate) fn answers(&self) -> usize {
         self.answers
     }
 
-    /// Appends what `write` writes and takes it back if that fails. `write` sees only its own bytes to be.
+    /// Appends what `write` writes, and removes it if `write` fails. `write` gets an empty buffer part.
     pub(crate) fn append<E>(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<(), E> {
         let start = self.open.len();
         let result = write(&mut self.open);
@@ -65,7 +65,7 @@ impl Outbox {
         }
     }
 
-    /// Of what has been appended as a delivery so many bytes were asked for without credit.
+    /// Counts `bytes` of an appended delivery as a reply, because no credit was used for it (basic.get).
     pub(crate) fn count_as_answer(&mut self, bytes: usize) {
         self.answers += bytes;
     }
@@ -77,7 +77,7 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` with what comes first; returns how many it used.
+    /// Fills `slices` with the first pieces. Returns how many it used.
     pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut used = 0;
         for (slot, piece) in slices.iter_mut().zip(self.pieces(0)) {
@@ -87,8 +87,8 @@ impl Outbox {
         used
     }
 
-    /// The pieces that all but the first `skipped` bytes lie in. None of them is empty. What was appended in one call to
-    /// [`Outbox::append`] or [`Outbox::append_delivery`] lies in one piece.
+    /// Returns the pieces that contain all but the first `skipped` bytes. None of them is empty. What one call to
+    /// [`Outbox::append`] or [`Outbox::append_delivery`] appended lies in one piece.
     pub(crate) fn pieces(&self, mut skipped: usize) -> Pieces<'_> {
         let mut pieces = Pieces { first: &[], chained: self.chained.iter(), open: &self.open };
         while let Some(piece) = pieces.next() {
@@ -101,7 +101,7 @@ impl Outbox {
         pieces
     }
 
-    /// Forgets the first `written` bytes.
+    /// Removes the first `written` bytes.
     pub(crate) fn consume(&mut self, mut written: usize) {
         while let Some(first) = self.chained.front_mut() {
             let part = written.min(first.len());
@@ -122,12 +122,12 @@ impl Outbox {
         }
     }
 
-    /// Hands over its buffer for others to use, if it is empty and the buffer has grown large.
+    /// Hands over the buffer for use by other outboxes, if the outbox is empty and the buffer is large.
     pub(crate) fn lend(&mut self) -> Option<BytesMut> {
         (self.is_empty() && self.open.capacity() > KEEP_CAPACITY).then(|| std::mem::take(&mut self.open))
     }
 
-    /// Whether a buffer would be welcome.
+    /// Whether the outbox has no buffer of its own.
     pub(crate) fn is_bare(&self) -> bool {
         self.open.capacity() == 0
     }
@@ -140,7 +140,7 @@ impl Outbox {
     }
 }
 
-/// Bytes of an outbox, piece by piece.
+/// The bytes of an outbox in pieces.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pieces<'a> {
     first: &'a [u8],

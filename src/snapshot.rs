@@ -1,4 +1,4 @@
-//! Who is there and what waits where: plain pictures of the live state, taken on the loop's thread and handed to the test's.
+//! Snapshots of connections, links and addresses, taken on the event loop's thread and handed to the test's.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,21 +6,22 @@ use std::net::SocketAddr;
 use crate::config::Distribution;
 use crate::event::{ConnectionId, LinkKey};
 
-/// A connection as it was when the picture was taken: see [`Handle::connections`](crate::Handle::connections).
+/// A connection at the time of the snapshot. Returned by [`Handle::connections`](crate::Handle::connections).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// Its name at this broker.
+    /// The id of the connection at this broker.
     pub id: ConnectionId,
-    /// The client's end of the socket.
+    /// The client's socket address.
     pub peer: SocketAddr,
-    /// What it speaks, `AMQP 1.0` for example. None until its connection is open.
+    /// The protocol, such as `AMQP 1.0`. None until the connection is open.
     pub protocol: Option<&'static str>,
-    /// What the client calls itself: its container-id.
+    /// The container-id of the client's open. 0-9-1: the `connection_name` of its client properties,
+    /// else the `product`.
     pub container: Option<String>,
-    /// What the client calls the broker: the hostname of its open, the virtual host.
+    /// The hostname of the client's open. 0-9-1: the virtual host.
     pub host: Option<String>,
-    /// As whom it authenticated.
+    /// The user that authenticated. None for anonymous clients.
     pub user: Option<String>,
 }
 
@@ -37,12 +38,12 @@ impl fmt::Display for Connection {
     }
 }
 
-/// What a client does on a link.
+/// The client's role on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It sends to the broker.
+    /// The client sends to the broker.
     Sender,
-    /// It receives from the broker.
+    /// The client receives from the broker.
     Receiver,
 }
 
@@ -55,26 +56,26 @@ impl fmt::Display for Role {
     }
 }
 
-/// A link as it was when the picture was taken: see [`Handle::links`](crate::Handle::links).
+/// A link at the time of the snapshot. Returned by [`Handle::links`](crate::Handle::links).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Link {
     pub(crate) key: LinkKey,
-    /// It does not count as a receiver of its address: it is worth showing only while it has something to settle.
+    /// Whether it is not counted as a receiver of its address. It is shown only while it has unsettled deliveries.
     pub(crate) is_aside: bool,
-    /// Whose it is.
+    /// The connection of the link.
     pub connection: ConnectionId,
-    /// What the client calls it.
+    /// The link's name as its client gave it.
     pub name: String,
-    /// What the client does on it.
+    /// The client's role.
     pub role: Role,
-    /// Where it is attached. None for a sender whose messages say themselves where they go.
+    /// The address that it is attached to. None for a sender to the anonymous terminus.
     pub address: Option<String>,
-    /// Messages that may still pass: what the broker lets a sender send, what a receiver asked the broker for.
+    /// Link credit: the number of messages that the sending end may still send.
     pub credit: u32,
-    /// Deliveries that have passed and are not settled.
+    /// Number of unsettled deliveries.
     pub unsettled: usize,
-    /// Messages that wait at the broker for this receiver alone: its copies of what was multicast.
+    /// Number of messages that wait for this receiver alone: its copies at a multicast address.
     pub waiting: usize,
 }
 
@@ -96,22 +97,22 @@ impl fmt::Display for Link {
     }
 }
 
-/// An address that somebody is attached to or that stores messages, as it was when the picture was taken: see
+/// An address with links or stored messages at the time of the snapshot. Returned by
 /// [`Handle::addresses`](crate::Handle::addresses).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressInfo {
     /// The address.
     pub address: String,
-    /// What is done with its messages.
+    /// The distribution of its messages.
     pub distribution: Distribution,
-    /// Links that clients send to it on.
+    /// Number of links on which clients send to it.
     pub senders: usize,
-    /// Links that clients receive from it on.
+    /// Number of links on which clients receive from it.
     pub receivers: usize,
-    /// Messages that wait there, those not counted that a receiver has and may give back.
+    /// Number of messages that wait there, without unsettled deliveries that a receiver may give back.
     pub waiting: usize,
-    /// Messages that have arrived for it since it came into being.
+    /// Number of messages that have arrived since the node was made.
     pub arrived: u64,
 }
 
@@ -123,26 +124,25 @@ impl fmt::Display for AddressInfo {
     }
 }
 
-/// What a client did against the rules of its protocol, as [`Handle::verify`](crate::Handle::verify) reports it.
+/// A client's violation of its protocol. Returned by [`Handle::verify`](crate::Handle::verify).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// On which connection.
+    /// The connection of the client.
     pub connection: ConnectionId,
-    /// The client's end of the socket.
+    /// The client's socket address.
     pub peer: SocketAddr,
-    /// Where its protocol's specification demands otherwise: a section such as `2.6.7`, or a method of 0-9-1 such as
-    /// `basic.ack`.
+    /// The section of AMQP 1.0 that was violated, such as `2.6.7`, or the method of 0-9-1, such as `basic.ack`.
     pub section: &'static str,
-    /// What the client was told, in the words of its protocol: a symbol of 1.0 such as `amqp:session:window-violation`, or
-    /// reply code and constant of 0-9-1, `504 CHANNEL_ERROR`.
+    /// The condition that the client was sent: a symbol of 1.0 such as `amqp:session:window-violation`, or a reply code with its
+    /// constant in 0-9-1, such as `504 CHANNEL_ERROR`.
     pub condition: String,
-    /// What it was told, in words.
+    /// The description that the client was sent.
     pub description: String,
 }
 
 impl Violation {
-    /// `section 2.6.7` or `method basic.ack`.
+    /// Returns `section 2.6.7` or `method basic.ack`.
     pub(crate) fn place(&self) -> String {
         let kind = if self.section.starts_with(|first: char| first.is_ascii_digit()) { "section" } else { "method" };
         format!("{kind} {}", self.section)

@@ -1,20 +1,20 @@
-//! Timers: what is due when, the earliest first. Knows no clock; the caller says what time it is.
+//! Timers, earliest first. The caller passes the time; no clock is read here.
 //!
-//! A deadline that moves later is not touched here (a timer that fires early is set again by its owner), so a busy connection
-//! costs nothing, however often its idle timeout is put off. An ordered map instead of a heap, since a timer that is no longer
-//! wanted has to go at once: its owner may be gone long before it is due.
+//! A timer whose deadline moves later is not changed: it fires early and its owner sets it again, so that a busy connection pays
+//! nothing for its idle time-out. An ordered map and not a heap, because a timer must be removable when its owner ends long
+//! before the deadline.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Names a timer that has been set.
+/// The key of a timer that has been set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timer {
     pub(crate) at: Instant,
     serial: u64,
 }
 
-/// Timers that have been set. `K` says what each is for.
+/// Timers that have been set. `K` identifies what each is for.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     set: BTreeMap<Timer, K>,
@@ -36,22 +36,22 @@ impl<K> Timers<K> {
         timer
     }
 
-    /// Takes a timer out. Does nothing if it has fired.
+    /// Cancels a timer. Does nothing if it has fired.
     pub(crate) fn cancel(&mut self, timer: Timer) {
         self.set.remove(&timer);
     }
 
-    /// What all timers were for, in the order in which they would have fired.
+    /// Returns the keys of all timers, in the order in which they would have fired.
     pub(crate) fn into_keys(self) -> impl Iterator<Item = K> {
         self.set.into_values()
     }
 
-    /// When the next timer is due.
+    /// Returns the time of the next timer.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.keys().next().map(|timer| timer.at)
     }
 
-    /// Takes the next timer out, if it is due at `now`.
+    /// Removes the next timer and returns its key, if it is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         self.next().filter(|at| *at <= now)?;
         self.set.pop_first().map(|(_, key)| key)

@@ -1,5 +1,5 @@
-//! Bytes to and from one socket: reads until a read would block, writes an outbox with few system calls. What the bytes mean
-//! is not known here.
+//! Reads and writes of one socket: reads until a read would block, writes an outbox with few system calls. The meaning of the
+//! bytes is not known here.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -8,34 +8,33 @@ use mio::net::TcpStream;
 
 use crate::outbox::Outbox;
 
-/// Pieces of an outbox that go into one system call.
+/// Maximum number of pieces in one system call.
 const SLICES: usize = 64;
 
-/// On Unix a read that fills less than the buffer has emptied the socket, and the next bytes will be announced; elsewhere
-/// only a read that would block makes sure of that.
+/// Whether a read that fills less than the buffer has emptied the socket, so that readiness will be reported for the next bytes
+/// (Unix). Elsewhere only a read that would block says so.
 const SHORT_READ_EMPTIES: bool = cfg!(unix);
 
-/// A socket, and what is known of its readiness. Readiness is edge-triggered: a socket stays readable until a read finds
-/// nothing.
+/// A socket and its readiness. Readiness is edge-triggered: a socket stays readable until a read finds nothing.
 #[derive(Debug)]
 pub(crate) struct Transport {
     stream: TcpStream,
-    /// Whether bytes, or their end, may be there.
+    /// Whether bytes or the end of the stream may be there.
     pub(crate) readable: bool,
-    /// Whether the end has been announced. It has to be read then, however short the reads before it are.
+    /// Whether the end of the stream was reported. It has to be read then, even after a short read.
     pub(crate) end_announced: bool,
     writable: bool,
-    /// Whether our end has been shut down.
+    /// Whether the write half has been shut down.
     shut: bool,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Received {
     Bytes(usize),
-    /// No bytes for now.
+    /// No bytes now.
     Nothing,
-    /// The end: no bytes ever again.
+    /// The end of the stream.
     End,
 }
 
@@ -67,7 +66,7 @@ impl Transport {
                     self.readable = false;
                     return Received::Nothing;
                 }
-                // Reset, most of the time. There is nothing to be done about any of them.
+                // Mostly a reset. The caller can do nothing about any of these.
                 Err(_) => {
                     self.readable = false;
                     return Received::End;
@@ -76,12 +75,12 @@ impl Transport {
         }
     }
 
-    /// Notes that the socket takes bytes again.
+    /// Notes that the socket is writable again.
     pub(crate) fn now_writable(&mut self) {
         self.writable = true;
     }
 
-    /// Writes until `outbox` is empty or the socket takes no more. Fails when the peer is gone.
+    /// Writes until `outbox` is empty or the socket takes no more. Fails if the connection is broken.
     pub(crate) fn write(&mut self, outbox: &mut Outbox) -> io::Result<()> {
         while self.writable && !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -98,8 +97,8 @@ impl Transport {
         Ok(())
     }
 
-    /// Tells the peer that nothing more comes. What the peer still sends has to be read: otherwise the kernel would answer with
-    /// a reset, and the peer might lose our last bytes.
+    /// Shuts down the write half. The caller must go on reading what the peer sends: otherwise the kernel would answer with a
+    /// reset, and the peer might lose our last bytes.
     pub(crate) fn shut_down(&mut self) {
         if !self.shut {
             self.shut = true;

@@ -1,5 +1,5 @@
-//! Users: who gets in. Both engines ask this file; which mechanisms they offer, and how a peer says who it is, is theirs. The
-//! response of PLAIN (RFC 4616), which both have, is read here.
+//! The users that may connect. Both engines call this file to check credentials; the SASL mechanisms are theirs. The PLAIN
+//! response (RFC 4616), which both have, is parsed here.
 //!
 //! | | without users | with users | with users, and anonymous peers allowed |
 //! |---|---|---|---|
@@ -15,12 +15,12 @@ struct User {
 
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A password does not belong in a log.
+        // The password is kept out of logs.
         f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// The users of a broker. Without any, which is the default, everybody gets in.
+/// The users of a broker. Without any, which is the default, every client may connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Users {
     known: Vec<User>,
@@ -32,18 +32,18 @@ impl Users {
         self.known.push(User { name, password });
     }
 
-    /// Lets peers in that say no name, also where there are users.
+    /// Allows clients without a name, even if there are users.
     pub(crate) fn allow_anonymous(&mut self) {
         self.anonymous = true;
     }
 
-    /// Whether a peer gets in that says no name.
+    /// Whether a client without a name may connect.
     pub(crate) fn admits_anonymous(&self) -> bool {
         self.known.is_empty() || self.anonymous
     }
 
-    /// Whether a peer gets in that says this name and this password. Every user is compared, whole: the time taken does not
-    /// tell a wrong name from a wrong password.
+    /// Whether a client with this name and this password may connect. Compares every user in full, so that the time taken does
+    /// not tell a wrong name from a wrong password.
     pub(crate) fn admits(&self, name: &str, password: &str) -> bool {
         let known = self.known.iter().fold(false, |known, user| {
             let same_name = same(user.name.as_bytes(), name.as_bytes());
@@ -65,7 +65,7 @@ fn same(secret: &[u8], given: &[u8]) -> bool {
 }
 
 /// Returns name and password of a PLAIN response (RFC 4616: authorization identity, NUL, name, NUL, password). None if it is
-/// malformed, or if it asks to act for somebody else, which is not possible here.
+/// malformed, or if it has an authorization identity other than the name, which is not supported.
 pub(crate) fn split_plain(response: &[u8]) -> Option<(&str, &str)> {
     let text = std::str::from_utf8(response).ok()?;
     let mut parts = text.split('\0');

@@ -1,9 +1,9 @@
-//! A value of AMQP 1.0's type system (part 1) in plain Rust types. How it looks on the wire is not known here.
+//! Values of the AMQP 1.0 type system (part 1) in plain Rust types. Their encoding is not known here.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// A value of any AMQP 1.0 type: what message bodies, properties and annotations are made of.
+/// A value of any AMQP 1.0 type, in message bodies, properties and annotations.
 ///
 /// ```
 /// use fakebroker::Value;
@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 /// assert_eq!(Value::from([("milk", true), ("sugar", false)]).to_string(), r#"{"milk": true, "sugar": false}"#);
 /// ```
 ///
-/// Integers keep the width that they were sent with: `Uint(3)` is not `Ulong(3)`. A comparison with a Rust number looks at
-/// the number alone: `Value::Ulong(3) == 3` holds. Values nest up to 32 deep: what is deeper is not read.
+/// Integers keep the width that they were sent with: `Uint(3)` is not `Ulong(3)`. Comparison with a Rust number ignores the
+/// width: `Value::Ulong(3) == 3` holds. Values that nest more than 32 deep are not decoded.
 #[derive(Clone, Default, PartialEq)]
 pub enum Value {
     /// No value.
@@ -44,37 +44,36 @@ pub enum Value {
     Float(f32),
     /// A floating point number of 64 bits.
     Double(f64),
-    /// A decimal number of 32 bits (IEEE 754-2008), as it is on the wire.
+    /// A decimal number of 32 bits (IEEE 754-2008), encoded.
     Decimal32([u8; 4]),
-    /// A decimal number of 64 bits, as it is on the wire.
+    /// A decimal number of 64 bits, encoded.
     Decimal64([u8; 8]),
-    /// A decimal number of 128 bits, as it is on the wire.
+    /// A decimal number of 128 bits, encoded.
     Decimal128([u8; 16]),
     /// A Unicode character.
     Char(char),
     /// A point in time, in milliseconds since the Unix epoch.
     Timestamp(i64),
-    /// A universally unique id.
+    /// A UUID (RFC 4122).
     Uuid([u8; 16]),
     /// Bytes.
     Binary(Vec<u8>),
     /// Text.
     String(String),
-    /// A name from a domain that somebody defined. ASCII.
+    /// A symbol: a name from a constrained domain, ASCII.
     Symbol(String),
-    /// Values of any types.
+    /// A list of values of any types.
     List(Vec<Value>),
-    /// Keys and their values, in the order in which they were sent. Two maps are the same if their order is the same too
-    /// (1.6.23).
+    /// Keys and values, in the order in which they were sent. Two maps are equal if their order is equal too (1.6.23).
     Map(Vec<(Value, Value)>),
-    /// Values of one type. If they are not, a list is sent.
+    /// Values of one type. Sent as a list if their types differ.
     Array(Vec<Value>),
-    /// A descriptor (a symbol or a ulong says what it is) and the value that it describes.
+    /// A descriptor (a symbol or a ulong) and the value that it describes.
     Described(Box<(Value, Value)>),
 }
 
 impl Value {
-    /// A symbol.
+    /// Creates a symbol.
     ///
     /// ```
     /// use fakebroker::Value;
@@ -84,17 +83,17 @@ impl Value {
         Value::Symbol(name.into())
     }
 
-    /// A described value.
+    /// Creates a described value.
     pub fn described(descriptor: impl Into<Value>, value: impl Into<Value>) -> Value {
         Value::Described(Box::new((descriptor.into(), value.into())))
     }
 
-    /// Whether there is no value.
+    /// Whether this is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// The boolean that it is.
+    /// Returns the value of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Value::Bool(flag) => Some(*flag),
@@ -102,17 +101,17 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer of any width, signed or not, that fits.
+    /// Returns the number of an integer of any width, if it fits.
     pub fn as_i64(&self) -> Option<i64> {
         self.integer().and_then(|number| i64::try_from(number).ok())
     }
 
-    /// The number, if it is an integer of any width, signed or not, that fits.
+    /// Returns the number of an integer of any width, if it fits.
     pub fn as_u64(&self) -> Option<u64> {
         self.integer().and_then(|number| u64::try_from(number).ok())
     }
 
-    /// The number, if it is a float or a double.
+    /// Returns the number of a float or a double.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Float(number) => Some(f64::from(*number)),
@@ -121,7 +120,7 @@ impl Value {
         }
     }
 
-    /// The text of a string or a symbol.
+    /// Returns the text of a string or a symbol.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::String(text) | Value::Symbol(text) => Some(text),
@@ -129,7 +128,7 @@ impl Value {
         }
     }
 
-    /// The bytes of a binary.
+    /// Returns the bytes of a binary.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Value::Binary(bytes) => Some(bytes),
@@ -137,7 +136,7 @@ impl Value {
         }
     }
 
-    /// The time of a timestamp, if this machine can say it.
+    /// Returns the time of a timestamp, if `SystemTime` can represent it.
     pub fn as_time(&self) -> Option<SystemTime> {
         let Value::Timestamp(millis) = self else { return None };
         let distance = Duration::from_millis(millis.unsigned_abs());
@@ -147,7 +146,7 @@ impl Value {
         }
     }
 
-    /// The elements of a list or an array.
+    /// Returns the elements of a list or an array.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
             Value::List(items) | Value::Array(items) => Some(items),
@@ -155,7 +154,7 @@ impl Value {
         }
     }
 
-    /// The entries of a map.
+    /// Returns the entries of a map.
     pub fn as_map(&self) -> Option<&[(Value, Value)]> {
         match self {
             Value::Map(entries) => Some(entries),
@@ -163,7 +162,7 @@ impl Value {
         }
     }
 
-    /// The value that a map has for a string or a symbol.
+    /// Returns the value of a map for a key that is a string or a symbol.
     ///
     /// ```
     /// use fakebroker::Value;
@@ -176,7 +175,7 @@ impl Value {
         find(self.as_map()?, key)
     }
 
-    /// As wide as any of them.
+    /// Returns the number of an integer of any width.
     fn integer(&self) -> Option<i128> {
         Some(match *self {
             Value::Ubyte(number) => number.into(),
@@ -192,7 +191,7 @@ impl Value {
     }
 }
 
-/// The value of the entry whose key is this text.
+/// Finds the value whose key is this text.
 pub(crate) fn find<'a>(entries: &'a [(Value, Value)], key: &str) -> Option<&'a Value> {
     entries.iter().find(|(known, _)| known == key).map(|(_, value)| value)
 }
@@ -219,28 +218,28 @@ impl<const N: usize> From<&[u8; N]> for Value {
     }
 }
 
-/// A map.
+/// Creates a map.
 impl<K: Into<Value>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Value {
     fn from(entries: [(K, V); N]) -> Value {
         entries.into_iter().collect()
     }
 }
 
-/// A map.
+/// Collects into a map.
 impl<K: Into<Value>, V: Into<Value>> FromIterator<(K, V)> for Value {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Value {
         Value::Map(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 }
 
-/// A list.
+/// Collects into a list.
 impl FromIterator<Value> for Value {
     fn from_iter<I: IntoIterator<Item = Value>>(items: I) -> Value {
         Value::List(items.into_iter().collect())
     }
 }
 
-/// A timestamp: whole milliseconds, at most as far from the epoch as 64 bits reach.
+/// Converts to a timestamp: whole milliseconds, capped to the range of 64 bits.
 impl From<SystemTime> for Value {
     fn from(time: SystemTime) -> Value {
         let saturate = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -251,21 +250,21 @@ impl From<SystemTime> for Value {
     }
 }
 
-/// Null for none.
+/// Converts None to null.
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Value {
         value.map_or(Value::Null, Into::into)
     }
 }
 
-/// Strings and symbols, by their text.
+/// Compares the text of strings and symbols.
 impl PartialEq<str> for Value {
     fn eq(&self, other: &str) -> bool {
         self.as_str() == Some(other)
     }
 }
 
-/// Strings and symbols, by their text.
+/// Compares the text of strings and symbols.
 impl PartialEq<&str> for Value {
     fn eq(&self, other: &&str) -> bool {
         self.as_str() == Some(*other)
@@ -286,7 +285,7 @@ impl PartialEq<f64> for Value {
 
 macro_rules! compares_with_integers {
     ($($integer:ty),*) => {$(
-        /// Integers of any width, by their number.
+        /// Compares the number of integers of any width.
         impl PartialEq<$integer> for Value {
             fn eq(&self, other: &$integer) -> bool {
                 self.integer() == Some(i128::from(*other))
@@ -297,8 +296,8 @@ macro_rules! compares_with_integers {
 
 compares_with_integers!(u8, u16, u32, u64, i8, i16, i32, i64);
 
-/// One line: `{"colour": "red", sizes: [1, 2], raw: b"\x00\x01"}`. Strings are in quotation marks and symbols are not; long
-/// strings and binaries are shortened.
+/// Writes one line: `{"colour": "red", sizes: [1, 2], raw: b"\x00\x01"}`. Strings are in quotation marks, symbols are not;
+/// long strings and binaries are shortened.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -312,7 +311,7 @@ impl fmt::Display for Value {
             Value::Short(number) => number.fmt(f),
             Value::Int(number) => number.fmt(f),
             Value::Long(number) => number.fmt(f),
-            // With a point, even if it is a whole number.
+            // With a decimal point, even for a whole number.
             Value::Float(number) => write!(f, "{number:?}"),
             Value::Double(number) => write!(f, "{number:?}"),
             Value::Decimal32(bytes) => write!(f, "decimal32({})", Hex(bytes)),
@@ -343,7 +342,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// As [`Display`](fmt::Display), with every type.
+/// Writes the same as [`Display`](fmt::Display), with the type of every value.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, inner): (&str, &dyn fmt::Debug) = match self {
@@ -392,15 +391,15 @@ fn put_joined<T>(
     })
 }
 
-/// Whether a symbol reads as one word without quotation marks.
+/// Whether a symbol can be read as one word without quotation marks.
 fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"(),=[]{}".contains(&byte))
 }
 
-/// Characters of a string that are shown.
+/// Maximum number of characters shown of a string.
 const SHOWN_CHARS: usize = 256;
 
-/// Bytes of a binary that are shown.
+/// Maximum number of bytes shown of a binary.
 const SHOWN_BYTES: usize = 64;
 
 fn put_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -410,7 +409,7 @@ fn put_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Bytes as a Rust literal; long ones shortened.
+/// Bytes, displayed as a Rust literal. Long ones are shortened.
 pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -433,7 +432,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// RFC 4122's way to write a UUID.
+/// A UUID, displayed in the notation of RFC 4122.
 struct Dashed<'a>(&'a [u8; 16]);
 
 impl fmt::Display for Dashed<'_> {
@@ -445,7 +444,7 @@ impl fmt::Display for Dashed<'_> {
     }
 }
 
-/// Milliseconds since the Unix epoch as ISO 8601 has it, in UTC.
+/// Milliseconds since the Unix epoch, displayed in ISO 8601 in UTC.
 struct Time(i64);
 
 impl fmt::Display for Time {
@@ -458,14 +457,14 @@ impl fmt::Display for Time {
     }
 }
 
-/// Year, month and day of a day after (or before) 1970-01-01, in the Gregorian calendar.
+/// Returns year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
 fn date(days: i64) -> (i64, i64, i64) {
     // Counted from the 1st of March 0000, so that a leap day comes last in its year, its century and its 400 years.
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March on have 31, 30, 31, 30, 31 days, twice and a bit: 153 days each five.
+    // From March on, each five months have 153 days: 31, 30, 31, 30, 31.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let (month, next_year) = if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
@@ -523,7 +522,7 @@ mod tests {
         for (millis, expected) in rows {
             assert_eq!(Value::Timestamp(millis).to_string(), expected);
         }
-        // Beyond any calendar, and still no panic.
+        // Beyond any calendar, and no panic.
         assert!(Value::Timestamp(i64::MAX).to_string().starts_with("292278994-08-17T"));
         assert!(Value::Timestamp(i64::MIN).to_string().starts_with("-292275055-05-16T"));
     }

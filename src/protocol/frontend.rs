@@ -1,5 +1,5 @@
-//! Which protocol is this? One enum over the protocol engines, so that the event loop has to know none of them.
-//! It has no socket and has never heard of the router.
+//! The protocol engine of a connection: an enum over both engines, chosen by the protocol header, so that the event loop needs
+//! to know neither. It has no socket and does not know the router.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,17 +16,17 @@ use crate::message::{Encoding, HeadReader};
 use crate::outbox::Outbox;
 use crate::tap::{FrameReader, FrameText};
 
-/// One connection's protocol engine, once its first bytes have said which.
+/// Drives the engine of one connection. Until the protocol header has arrived there is none.
 #[derive(Debug)]
 pub(crate) struct Frontend {
     config: Arc<EngineConfig>,
     budget: Budget,
-    /// The peer's socket address, for the log.
+    /// The peer's socket address, for log lines.
     name: Arc<str>,
     engine: Engine,
-    /// The first bytes were nothing that is spoken here.
+    /// The violation of a peer whose first bytes were no protocol header that the broker supports.
     breach: Option<Breach>,
-    /// What was lost in translation, for who keeps a record.
+    /// What could not be translated into the peer's protocol, for the record.
     notes: Vec<String>,
 }
 
@@ -37,11 +37,11 @@ enum Engine {
     },
     Amqp10(Box<amqp10::Connection>),
     Amqp091(Box<amqp091::Connection>),
-    /// It spoke nothing that we do.
+    /// The peer asked for no supported protocol, or for none in time.
     Refused,
 }
 
-/// What reads the head of a message of this encoding.
+/// Returns the reader for message heads in this encoding.
 pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
     match encoding {
         Encoding::Amqp10 => amqp10::HEAD_READER,
@@ -49,10 +49,10 @@ pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
     }
 }
 
-/// How a stream is taken apart that has not said yet what it is.
+/// The frame reader of a connection that has not sent its protocol header yet.
 static UNKNOWN: FrameReader = FrameReader { describe: describe_unknown, ..amqp10::FRAMES };
 
-/// A header reads as its own protocol spells it.
+/// Describes a protocol header in the notation of its own protocol.
 fn describe_unknown(piece: &[u8], len: usize) -> FrameText {
     let describe = match amqp091::Header::read(piece) {
         amqp091::Header::Known(_) => amqp091::FRAMES.describe,
@@ -67,12 +67,12 @@ impl Frontend {
         Frontend { config, budget, name, engine: Engine::AwaitHeader { until }, breach: None, notes: Vec::new() }
     }
 
-    /// The peer's socket address.
+    /// Returns the peer's socket address.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Reads from `input` up to the next thing that concerns the router. None when more bytes are needed.
+    /// Reads from `input` until an event is ready for the router. None if more bytes are needed.
     pub(crate) fn receive(
         &mut self,
         input: &mut BytesMut,
@@ -93,12 +93,12 @@ impl Frontend {
         }
     }
 
-    /// What an engine shares with its frontend.
+    /// Returns what every engine of this connection is given.
     fn shares(&self) -> (Arc<EngineConfig>, Budget, Arc<str>) {
         (self.config.clone(), self.budget.clone(), self.name.clone())
     }
 
-    /// The engine for what the first bytes say; None while they say too little.
+    /// Chooses the engine by the protocol header. None if it is incomplete.
     fn choose(&mut self, input: &[u8], now: Instant, until: Instant, out: &mut Outbox) -> Option<Engine> {
         use amqp10::{Header, Protocol};
         let partial = match amqp091::Header::read(input) {
@@ -122,11 +122,11 @@ impl Frontend {
             Header::Unknown(nearest) if nearest.is_allowed_first(&self.config.users) => nearest,
             Header::Unknown(_) => Protocol::Sasl,
         };
-        // 2.2, and 4.2.2 of 0-9-1: answered with the header that would do, then closed.
+        // 2.2, and 4.2.2 of 0-9-1: the reply is the header of a supported version, followed by a close.
         let begun = input.get(..Header::SIZE).unwrap_or(input);
         let what = format!("protocol header \"{}\" is not supported here", begun.escape_ascii());
         log::warn!("{}: closed: {what}", self.name);
-        // Another version or another layer may be asked for.
+        // A header of another version or layer begins like this too.
         if !begun.starts_with(b"AMQP") {
             self.breach = Some(Breach { section: "2.2", fault: Fault::new(Reason::NotImplemented, what) });
         }
@@ -146,7 +146,7 @@ impl Frontend {
         }
     }
 
-    /// Messages for a consumer. Empties the list. Those of the other protocol are put into this one's words.
+    /// Delivers messages to a consumer and empties the list. Messages in the other protocol's encoding are translated.
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => {
@@ -161,7 +161,7 @@ impl Frontend {
         }
     }
 
-    /// Bytes of messages of which not all has arrived.
+    /// Returns the bytes of partly arrived messages.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn arriving(&self) -> usize {
         match &self.engine {
@@ -180,7 +180,7 @@ impl Frontend {
         }
     }
 
-    /// What the peer did wrong, for whoever keeps a record of it.
+    /// Takes the peer's violation, for the record. An engine has one at most.
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.poll_breach(),
@@ -189,12 +189,12 @@ impl Frontend {
         }
     }
 
-    /// What could not be said to the peer in its protocol, for whoever keeps a record of it.
+    /// Takes the notes about what could not be translated for the peer.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// How the bytes on the wire are taken apart.
+    /// Returns the frame reader for what this connection sends and receives.
     pub(crate) fn frames(&self) -> &'static FrameReader {
         match &self.engine {
             Engine::Amqp091(connection) if connection.version() == amqp091::Version::V0_8 => &amqp091::FRAMES_0_8,
@@ -204,12 +204,13 @@ impl Frontend {
         }
     }
 
-    /// Whether the first bytes have not said yet which protocol this is.
+    /// Whether no engine has been chosen, because the protocol header is incomplete.
     pub(crate) fn awaits_header(&self) -> bool {
         matches!(self.engine, Engine::AwaitHeader { .. })
     }
 
-    /// The connection is open, and nobody has closed it.
+    /// Whether the connection is open in the sense of its protocol (open, connection.open) and neither end has begun to close
+    /// it.
     pub(crate) fn is_open(&self) -> bool {
         match &self.engine {
             Engine::Amqp10(connection) => connection.is_open(),
@@ -218,7 +219,7 @@ impl Frontend {
         }
     }
 
-    /// End of the turn: what has gathered is written.
+    /// Writes what has gathered during the turn. Call it once at the end of each turn.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.finish_turn(now, out),
@@ -227,7 +228,7 @@ impl Frontend {
         }
     }
 
-    /// Closes in the protocol's own way, for a reason that is not the peer's.
+    /// Closes the connection with a fault that is not the peer's, by a close frame of its protocol.
     pub(crate) fn close(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.close_with(fault, now, out),
@@ -236,7 +237,7 @@ impl Frontend {
         }
     }
 
-    /// The connection is gone: its links go too, as events say.
+    /// Queues events that detach all links, after the socket has closed.
     pub(crate) fn abandon(&mut self) {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.abandon(),
@@ -245,7 +246,7 @@ impl Frontend {
         }
     }
 
-    /// Deliveries of a link that are not settled.
+    /// Counts the unsettled deliveries of a link.
     pub(crate) fn unsettled(&self, link: LinkId) -> usize {
         match &self.engine {
             Engine::Amqp10(connection) => connection.unsettled(link),
@@ -254,16 +255,16 @@ impl Frontend {
         }
     }
 
-    /// Credit that a link has which the peer sends on.
+    /// Returns the credit of a link on which the peer sends.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
         match &self.engine {
             Engine::Amqp10(connection) => connection.credit(link),
-            // 0-9-1 has none.
+            // 0-9-1 has no credit.
             Engine::Amqp091(_) | Engine::AwaitHeader { .. } | Engine::Refused => 0,
         }
     }
 
-    /// Nothing more will be read; the outbox may still have the last words.
+    /// Whether nothing more will be read. The outbox may still have bytes to write.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.engine {
             Engine::Amqp10(connection) => connection.is_closed(),
@@ -273,7 +274,7 @@ impl Frontend {
         }
     }
 
-    /// The peer has had its time to say goodbye.
+    /// Whether the peer has not answered our close in time, so that the socket is to be closed.
     pub(crate) fn is_dropped(&self) -> bool {
         match &self.engine {
             Engine::Amqp10(connection) => connection.is_dropped(),
@@ -282,7 +283,7 @@ impl Frontend {
         }
     }
 
-    /// When [`Frontend::handle_timeout`] is due.
+    /// Returns when [`Frontend::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.engine {
             Engine::Amqp10(connection) => connection.deadline(),
@@ -305,7 +306,7 @@ impl Frontend {
     }
 }
 
-/// Puts messages of the other protocol into this one's words.
+/// Translates messages that are not in this encoding.
 fn translate(deliveries: &mut [Delivery], encoding: Encoding, notes: &mut Vec<String>) {
     for Delivery { message, .. } in deliveries {
         if message.encoding != encoding {

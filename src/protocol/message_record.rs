@@ -1,5 +1,5 @@
-//! A message that reached the broker, with all that befell it: what a test looks at and what a hook is shown. Made from what
-//! the recorder has, by reading the message's bytes in the encoding of its sender's protocol.
+//! A message of the message log as a test or a hook gets it: decoded, with its outcome and its receivers. Built from the
+//! recorder's data by decoding the message in the encoding of its sender's protocol.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,27 +9,28 @@ use crate::content::Message;
 use crate::event::{self, ConnectionId};
 use crate::recorder::{LoggedLink, LoggedMessage, LoggedState};
 
-/// How a delivery ended.
+/// The outcome of a delivery (AMQP 1.0, 3.4). Outcomes of 0-9-1 are translated: basic.ack is accepted, basic.nack and
+/// basic.reject are rejected or, with `requeue`, released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a message may not have been accepted"]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It was taken.
+    /// `accepted`: the message was processed.
     Accepted,
-    /// It was refused, for good.
+    /// `rejected`: the message is invalid and will not be delivered again.
     Rejected {
-        /// Why, as a symbol: `amqp:not-found`, for example. Empty if nothing was said.
+        /// The error condition, such as `amqp:not-found`. Empty if there was no error.
         condition: String,
-        /// Why, in words. Empty if nothing was said.
+        /// The error description. Empty if there was none.
         description: String,
     },
-    /// It was given back, as if it had never been delivered.
+    /// `released`: the message was not processed and may be delivered again.
     Released,
-    /// It was given back with changes.
+    /// `modified`: as released, and the message is changed.
     Modified {
-        /// The delivery counts as a failed one.
+        /// Whether the attempt counts in the delivery-count.
         delivery_failed: bool,
-        /// It shall not be delivered there again.
+        /// Whether the message must not be delivered to this receiver again.
         undeliverable_here: bool,
     },
 }
@@ -78,13 +79,13 @@ impl From<&event::Outcome> for Outcome {
     }
 }
 
-/// The name of a link: links are called by their clients, and two connections may use one name.
+/// The name of a link. Link names are given by clients, so only connection and name together are unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkName {
-    /// Whose link it is.
+    /// The connection of the link.
     pub connection: ConnectionId,
-    /// What the client calls the link.
+    /// The link's name as its client gave it. 0-9-1: `channel N` for a publisher, the consumer tag for a consumer.
     pub link: String,
 }
 
@@ -94,36 +95,36 @@ impl fmt::Display for LinkName {
     }
 }
 
-/// What has become of a message in the broker up to now.
+/// The state of a message in the broker when the record was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageState {
-    /// Nothing yet.
+    /// Routing has not happened yet.
     Undecided,
-    /// It waits, in a queue or for a receiver with credit.
+    /// Stored in a queue, or waiting for a receiver's credit.
     Waiting,
-    /// It went out to a receiver at least: see [`MessageRecord::receivers`].
+    /// Delivered to at least one receiver: see [`MessageRecord::receivers`].
     Forwarded,
-    /// Nobody got it, and this is why.
+    /// Dropped, for this reason.
     Dropped(String),
-    /// A hook decided what its sender is told, and it went nowhere.
+    /// Ended by a hook's [`Verdict`](crate::Verdict), without being routed.
     Decided,
 }
 
-/// A receiver that was given a message, and what it said.
+/// A delivery of a message to a receiver, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Who.
+    /// The link that the message was delivered on.
     pub receiver: LinkName,
-    /// Its answer. None if it has not given one, or never will: a delivery that went out settled gets none.
+    /// The receiver's outcome. None if it has given none yet, or the delivery was sent settled.
     pub outcome: Option<Outcome>,
 }
 
-/// A message that reached the broker, and what befell it up to the moment it was asked for: see
+/// A message that reached the broker, and what became of it until the record was taken. Returned by
 /// [`Handle::messages`](crate::Handle::messages).
 ///
-/// It reads like the [`Message`] it holds, and prints as one line:
+/// Dereferences to the [`Message`] it holds, and is displayed as one line:
 ///
 /// ```
 /// use fakebroker::{Broker, Message};
@@ -141,25 +142,25 @@ pub struct Receipt {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MessageRecord {
-    /// Counts the messages of a broker, from 1; the trace names it so too.
+    /// The number of the message, from 1 in order of arrival at this broker. Traces use the same number.
     pub number: u64,
-    /// Where it was sent.
+    /// The address that the message was sent to.
     pub address: String,
-    /// Who sent it. None for one that the test put in itself.
+    /// The link that it arrived on. None if the test injected it.
     pub sender: Option<LinkName>,
-    /// It arrived settled: its sender is told nothing.
+    /// Whether it arrived settled, so that its sender gets no outcome.
     pub settled: bool,
-    /// What it says. Empty if its bytes cannot be read: [`MessageRecord::unreadable`] says why.
+    /// The decoded message. Empty if the bytes cannot be decoded: see [`MessageRecord::unreadable`].
     pub message: Message,
-    /// The bytes, as they came, in the encoding of its sender's protocol.
+    /// The encoded message as it arrived: the sections of AMQP 1.0, or the frames of a 0-9-1 publish.
     pub raw: Vec<u8>,
-    /// Why the bytes could not be read, if they could not.
+    /// The decoding error, if the bytes could not be decoded.
     pub unreadable: Option<String>,
-    /// What was done with it.
+    /// The state of the message.
     pub state: MessageState,
-    /// Whom it went to, one entry for each delivery, the first thousand of them.
+    /// The first thousand deliveries of the message.
     pub receivers: Vec<Receipt>,
-    /// What its sender was told. None if that has not happened, or never will.
+    /// The outcome that the sender was sent. None if it was sent none yet, or never will be.
     pub outcome: Option<Outcome>,
 }
 

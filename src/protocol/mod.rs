@@ -1,11 +1,11 @@
-//! What needs to know both protocol engines, and so stands above them: which protocol a connection speaks, and messages read
-//! and translated. No socket, and nothing of the router.
+//! Everything that needs both protocol engines: the choice of a connection's engine, and the decoding and translation of
+//! messages. No socket, and nothing of the router.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `frontend.rs` | which protocol is this: one enum over the engines |
-//! | `translation.rs` | a message of one protocol in the words of the other |
-//! | `message_record.rs` | a message of the log, read for people |
+//! | `frontend.rs` | an enum over the engines, chosen by the protocol header |
+//! | `translation.rs` | translation of a message between the protocols |
+//! | `message_record.rs` | a message of the log, decoded for a test |
 
 mod frontend;
 mod message_record;

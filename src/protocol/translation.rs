@@ -1,5 +1,5 @@
-//! A message of one protocol in the words of the other: the one place that knows both. It is asked only when a message has
-//! come by one and goes out by the other, and when a test wants to read one.
+//! Translation of messages between the two protocols, used when a message arrives by one and leaves by the other, and when a
+//! test reads one.
 //!
 //! | 0-9-1 | 1.0 |
 //! |---|---|
@@ -14,9 +14,9 @@
 //! | headers | application properties; tables and arrays, which those may not have, as annotations |
 //! | body | data; of 1.0 a string, a symbol or bytes too. Any other body crosses encoded, with the type `amqp-1.0` |
 //!
-//! What the other protocol has no legal way to say is left out, and noted. A symbol of 1.0 is ASCII: another content-type,
-//! content-encoding or name of a table or array stays behind. A short string of 0-9-1 is UTF-8 and no longer than 255 octets:
-//! longer text is cut, and ids that are no text become the headers `x-message-id` and `x-correlation-id`.
+//! What the other protocol cannot express is left out and noted. AMQP 1.0 symbols are ASCII: a content-type, content-encoding or
+//! name of a table or array with other characters is left out. A short string of 0-9-1 is UTF-8 of at most 255 octets: longer
+//! text is cut, and ids that are not text become the headers `x-message-id` and `x-correlation-id`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,15 +29,15 @@ use crate::content::{self, Body};
 use crate::message::{Encoding, Message, Payload, Routing};
 use crate::value::Value;
 
-/// The annotations in which 1.0 has what it has no place for.
+/// Annotations of a 1.0 message for fields that it does not have.
 const EXCHANGE: &str = "x-exchange";
 const ROUTING_KEY: &str = "x-routing-key";
 const APP_ID: &str = "x-app-id";
 
-/// The type of a 0-9-1 message whose body is one of 1.0's that is no bytes.
+/// The type property of a 0-9-1 message whose body is encoded as AMQP 1.0, because it is not bytes.
 const ENCODED: &str = "amqp-1.0";
 
-/// What a message says, in whichever encoding it came; or why it cannot be read.
+/// Decodes a message of either encoding. Fails with a description of what is malformed.
 pub(crate) fn read(encoding: Encoding, payload: &[u8]) -> Result<content::Message, String> {
     match encoding {
         Encoding::Amqp10 => amqp10::read_message(payload),
@@ -46,8 +46,8 @@ pub(crate) fn read(encoding: Encoding, payload: &[u8]) -> Result<content::Messag
     }
 }
 
-/// The message for a peer that speaks the other encoding. What cannot be read goes out as bytes. What cannot be said there is
-/// added to `notes`.
+/// Translates a message into another encoding. A message that cannot be decoded becomes one with its bytes as the body. What the
+/// other encoding cannot express is added to `notes`.
 pub(crate) fn translated(message: Message, to: Encoding, notes: &mut Vec<String>) -> Message {
     let payload = match to {
         Encoding::Amqp10 => {
@@ -65,7 +65,7 @@ pub(crate) fn translated(message: Message, to: Encoding, notes: &mut Vec<String>
     Message { payload, encoding: to, format: 0, history: message.history, routing: message.routing }
 }
 
-/// Leaves out what would become a symbol that no client of 1.0 can decode.
+/// Leaves out properties and names that would become symbols but are not ASCII.
 fn keep_symbols_ascii(message: &mut content::Message, notes: &mut Vec<String>) {
     let mut leave_out = |what: &str| notes.push(format!("{what} is left out: it is not ASCII, as 1.0 demands"));
     let own = &mut message.properties;
@@ -118,7 +118,7 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
     let mut seen = HashSet::from([EXCHANGE, ROUTING_KEY, APP_ID].map(str::to_owned));
     for (name, field) in properties.headers.into_iter().flat_map(Table::entries) {
         let name = text(name);
-        // A map of 1.0 has each key once; there may be very many.
+        // A map of 1.0 has each key once. Looked up in a set, because a peer decides how many there are.
         if !seen.insert(name.clone()) {
             continue;
         }
@@ -134,7 +134,7 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
 
 fn write_091(message: &content::Message, routing: Option<&Routing>, notes: &mut Vec<String>) -> Payload {
     let annotation = |name: &str| message.get_annotation(name).and_then(Value::as_str);
-    // Without both, the engine that delivers it says from which queue it comes.
+    // Without both, the engine that delivers the message fills in the queue that it comes from.
     let (exchange, key) = routing.map_or(("", ""), |routing| (&routing.exchange, &routing.key));
     let own = &message.properties;
     let body = match &message.body {
@@ -199,7 +199,7 @@ fn write_091(message: &content::Message, routing: Option<&Routing>, notes: &mut 
     amqp091::compose(exchange.as_bytes(), key.as_bytes(), &properties, &body)
 }
 
-/// 4.2.5.3: a short string has 255 octets at most.
+/// Notes text that is cut: a short string has 255 octets at most (4.2.5.3).
 fn note_what_is_cut(exchange: &str, key: &str, properties: &Properties<'_>, notes: &mut Vec<String>) {
     let texts = [
         ("exchange", Some(exchange.as_bytes())),
@@ -220,7 +220,7 @@ fn note_what_is_cut(exchange: &str, key: &str, properties: &Properties<'_>, note
     }
 }
 
-/// An id as text, unless it is bytes.
+/// Returns the bytes of an id: those of a binary, else its text.
 fn id_bytes(value: &Value) -> Vec<u8> {
     match value {
         Value::Binary(bytes) => bytes.clone(),
@@ -236,7 +236,7 @@ fn put(table: &mut TableWriter, name: &str, value: &Value) {
     table.put_encoded(name, &bytes);
 }
 
-/// Hands on a value as a field of a table.
+/// Calls `then` with a value converted to a field of a table.
 fn with_field(value: &Value, then: &mut dyn FnMut(Field<'_>)) {
     match value {
         Value::Null => then(Field::Void),
