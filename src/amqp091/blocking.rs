@@ -19,7 +19,10 @@ impl Blocking {
     pub(super) fn count(&mut self, starved: bool, terms: &Terms, out: &mut Outbox) {
         match starved {
             true => self.starved += 1,
-            false => self.starved = self.starved.saturating_sub(1),
+            false => {
+                debug_assert!(self.starved > 0, "a channel is counted again without having been");
+                self.starved = self.starved.saturating_sub(1);
+            }
         }
         let blocked = self.starved > 0;
         if !terms.capabilities.connection_blocked || std::mem::replace(&mut self.told, blocked) == blocked {

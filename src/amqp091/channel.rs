@@ -332,7 +332,8 @@ impl Channel {
     fn let_go(&mut self, context: &mut Context<'_>) {
         self.publisher.let_go(context);
         let links: Vec<LinkId> = self.consumers.links().chain([self.link]).collect();
-        let gone: Vec<LinkId> = links.into_iter().filter(|link| context.directory.remove(*link)).collect();
+        // The links are gone if the channel was closing when its peer closed it.
+        let gone: Vec<LinkId> = links.into_iter().filter(|link| context.directory.remove(*link).is_some()).collect();
         if !gone.is_empty() {
             context.events.push_back(Event::Detach { gone });
         }

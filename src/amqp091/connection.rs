@@ -26,6 +26,7 @@ use super::violation::{ReplyCode, Scope, Violation};
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Breach, Delivery, Effect, Event, LinkId, Opened, Run};
+use crate::live::live;
 use crate::outbox::Outbox;
 
 /// See the module.
@@ -156,13 +157,13 @@ impl Connection {
             }
             Phase::Opened => {
                 if let Some((number, size)) = frame::whole_publish(input, self.terms.frame_max)
-                    && self.channel(number).is_some_and(Channel::awaits_method)
+                    && self.find_channel(number).is_some_and(Channel::awaits_method)
                 {
                     self.take_publishes(number, size, input, out)?;
                     return Ok(true);
                 }
                 if let Some(ack) = frame::whole_ack(input)
-                    && self.channel(ack.channel).is_some_and(Channel::awaits_method)
+                    && self.find_channel(ack.channel).is_some_and(Channel::awaits_method)
                 {
                     self.take_acks(ack.channel, input, out)?;
                     return Ok(true);
@@ -245,7 +246,7 @@ impl Connection {
                 Err(Violation::content("content before the connection is open"))
             }
             FrameType::Header | FrameType::Body => {
-                if self.channel(frame.channel).is_none() {
+                if self.find_channel(frame.channel).is_none() {
                     return Err(not_open(frame.channel));
                 }
                 self.with_channel(frame.channel, out, |channel, context| channel.on_content(frame, context))
@@ -259,11 +260,12 @@ impl Connection {
         let of_connection = id.class == CONNECTION;
         let invalid = |what: &str| Err(Violation::of_section("4.2.3", ReplyCode::CommandInvalid, what).in_method(id));
         match frame.channel {
-            0 if of_connection => {
-                let method = read_method(id, &mut reader)?;
-                let Method::Connection(method) = method else { return Ok(()) };
-                self.on_method(&method, now, out).map_err(|violation| violation.in_method(id))
-            }
+            0 if of_connection => match read_method(id, &mut reader)? {
+                Method::Connection(method) => {
+                    self.on_method(&method, now, out).map_err(|violation| violation.in_method(id))
+                }
+                _ => invalid("a method of a channel on channel 0"),
+            },
             0 => invalid("a method of a channel on channel 0"),
             _ if of_connection => invalid("a connection method on a channel other than 0"),
             // 2.2.4: methods of channels come after open.
@@ -282,7 +284,7 @@ impl Connection {
         mut reader: Reader<'_>,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
-        let known = self.channel(number);
+        let known = self.find_channel(number);
         if known.is_some_and(|channel| channel.is_discarding(id)) {
             return Ok(());
         }
@@ -355,7 +357,8 @@ impl Connection {
         put_method(out, self.terms.version, 0, &Method::Connection(method.clone()));
     }
 
-    fn channel(&self, number: u16) -> Option<&Channel> {
+    /// The channel of this number, if it is open.
+    fn find_channel(&self, number: u16) -> Option<&Channel> {
         self.channels.get(usize::from(number))?.as_deref()
     }
 
@@ -368,7 +371,7 @@ impl Connection {
             self.channels.resize_with(index + 1, || None);
         }
         let (mut context, channels, _) = self.context(out);
-        if let Some(slot) = channels.get_mut(index) {
+        if let Some(slot) = live(channels.get_mut(index), "the place of a channel") {
             *slot = Some(Box::new(Channel::open(number, &mut context)));
         }
         Ok(())
@@ -392,7 +395,7 @@ impl Connection {
         (context, &mut self.channels, &mut self.touched)
     }
 
-    /// Lets a channel work, and closes it if a violation concerns no more than it; hands on what concerns the connection.
+    /// Lets an open channel work, and closes it if a violation concerns no more than it; hands on what concerns the connection.
     fn with_channel(
         &mut self,
         number: u16,
@@ -400,8 +403,8 @@ impl Connection {
         work: impl FnOnce(&mut Channel, &mut Context<'_>) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
         let (mut context, channels, touched) = self.context(out);
-        let Some(slot) = channels.get_mut(usize::from(number)) else { return Ok(()) };
-        let Some(channel) = slot else { return Ok(()) };
+        let Some(slot) = live(channels.get_mut(usize::from(number)), A_CHANNEL) else { return Ok(()) };
+        let Some(channel) = live(slot.as_mut(), A_CHANNEL) else { return Ok(()) };
         let result = work(channel, &mut context);
         if channel.is_due() && !std::mem::replace(&mut channel.is_touched, true) {
             touched.push(number);
@@ -434,7 +437,7 @@ impl Connection {
 
     /// What the router wants done to a link of this connection. One that is gone needs nothing.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
-        let Some(place) = self.directory.place(effect.link().link) else { return };
+        let Some(place) = self.directory.find(effect.link().link) else { return };
         let work = |channel: &mut Channel, context: &mut Context<'_>| channel.apply(place.end, effect, context);
         if let Err(violation) = self.with_channel(place.channel, out, work) {
             self.fail(&violation, now, out);
@@ -443,7 +446,7 @@ impl Connection {
 
     /// Writes messages for a consumer of this connection. Empties the list.
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
-        if let Some(place) = self.directory.place(link) {
+        if let Some(place) = self.directory.find(link) {
             let _ = self.with_channel(place.channel, out, |channel, context| {
                 channel.deliver(place.end, deliveries, context);
                 Ok(())
@@ -467,6 +470,7 @@ impl Connection {
         if !self.touched.is_empty() {
             let (mut context, channels, touched) = self.context(out);
             for number in touched.drain(..) {
+                // A channel may have closed since.
                 if let Some(Some(channel)) = channels.get_mut(usize::from(number)) {
                     channel.finish_turn(&mut context);
                 }
@@ -484,8 +488,8 @@ impl Connection {
 
     /// Deliveries of a link, in its one direction, that are not settled.
     pub(crate) fn unsettled(&self, id: LinkId) -> usize {
-        let place = self.directory.place(id);
-        place.map_or(0, |place| self.channel(place.channel).map_or(0, |channel| channel.unsettled(place.end)))
+        let Some(place) = self.directory.find(id) else { return 0 };
+        live(self.find_channel(place.channel), A_CHANNEL).map_or(0, |channel| channel.unsettled(place.end))
     }
 
     /// Bytes of messages of which not all has arrived.
@@ -558,6 +562,9 @@ impl Connection {
         }
     }
 }
+
+/// What [`live`] says of a channel that has a link in the directory, or was found before.
+const A_CHANNEL: &str = "a channel";
 
 fn not_open(number: u16) -> Violation {
     Violation::new(ReplyCode::ChannelError, format!("channel {number} is not open"))

@@ -11,6 +11,7 @@ use super::method::{BASIC, Basic, Method};
 use super::terms::Terms;
 use super::types::{Version, Writer, saturate};
 use crate::event::{Event, LinkId, Outcome, Ticket};
+use crate::live::live;
 use crate::message::Message;
 use crate::outbox::Outbox;
 
@@ -138,7 +139,7 @@ impl Consumer {
     pub(super) fn put_delivery(&self, channel: u16, tag: u64, message: &Message, context: &mut Context<'_>) -> bool {
         let redelivered = message.history.is_some();
         let consumer_tag = self.tag.as_bytes();
-        Content::of(&message.payload).is_some_and(|content| {
+        live(Content::of(&message.payload), "the content of a message").is_some_and(|content| {
             content.put(context.out, channel, context.terms.frame_max, |out, address| {
                 out.put_slice(&[0, 60, 0, 60, u8::try_from(consumer_tag.len()).unwrap_or(0)]);
                 out.put_slice(consumer_tag);
@@ -175,7 +176,7 @@ pub(super) fn put_get_ok(
 ) -> bool {
     let before = out.len();
     let redelivered = message.history.is_some();
-    let written = Content::of(&message.payload).is_some_and(|content| {
+    let written = live(Content::of(&message.payload), "the content of a message").is_some_and(|content| {
         content.put(out, channel, terms.frame_max, |out, address| {
             out.put_u16(BASIC);
             out.put_u16(71);

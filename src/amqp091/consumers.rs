@@ -16,6 +16,7 @@ use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
 use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Ticket};
 use crate::ledger::Ledger;
+use crate::live::live;
 use crate::message::Message;
 
 const CONSUME: MethodId = MethodId { class: 60, method: 20 };
@@ -23,6 +24,11 @@ const GET: MethodId = MethodId { class: 60, method: 70 };
 
 /// What is taken off the credit of a consumer whose channel is not active.
 const PAUSED: i64 = 1 << 61;
+
+/// What [`live`] says of a consumer: its link is in the directory for as long as it is here.
+const A_CONSUMER: &str = "a consumer of a channel";
+const A_LINK: &str = "the link of a consumer";
+const A_QUESTION: &str = "what a channel has asked the router";
 
 /// See the module.
 #[derive(Debug)]
@@ -62,8 +68,14 @@ struct Unacked {
 
 #[derive(Debug)]
 enum Asked {
-    Consume { consumer: usize, no_wait: bool },
+    Consume { no_wait: bool },
     Get { got: Option<(Message, bool, Ticket)> },
+}
+
+impl Asked {
+    fn is_get(&self) -> bool {
+        matches!(self, Asked::Get { .. })
+    }
 }
 
 impl Consumers {
@@ -89,8 +101,13 @@ impl Consumers {
     }
 
     /// Deliveries of a consumer that are not acknowledged.
-    pub(super) fn unsettled(&self, consumer: usize) -> usize {
-        self.consumers.get(consumer).map_or(0, |consumer| consumer.unacked as usize)
+    pub(super) fn unsettled(&self, slot: usize) -> usize {
+        live(self.consumers.get(slot), A_CONSUMER).map_or(0, |consumer| consumer.unacked as usize)
+    }
+
+    /// The consumer of a delivery. None if it has ended with its queue since: the slot may be another's.
+    fn find_consumer(&mut self, slot: usize, link: LinkId) -> Option<&mut Consumer> {
+        self.consumers.get_mut(slot).filter(|consumer| consumer.link == link)
     }
 
     /// The window of all consumers at first.
@@ -104,7 +121,7 @@ impl Consumers {
             return;
         }
         let more = if active { PAUSED } else { -PAUSED };
-        let consumers = self.by_tag.values().filter_map(|slot| self.consumers.get(*slot));
+        let consumers = self.by_tag.values().filter_map(|slot| live(self.consumers.get(*slot), A_CONSUMER));
         context.events.extend(consumers.map(|consumer| Event::Credit { link: consumer.link, more, drain: false }));
     }
 
@@ -140,8 +157,8 @@ impl Consumers {
         };
         let manners = Manners { no_ack, exclusive, prefetch: self.prefetch };
         let link = self.add_link(context)?;
-        let consumer = self.attach(Consumer::new(link, tag, queue, manners), manners, context);
-        self.asked = Some(Asked::Consume { consumer, no_wait });
+        self.attach(Consumer::new(link, tag, queue, manners), manners, context);
+        self.asked = Some(Asked::Consume { no_wait });
         Ok(())
     }
 
@@ -173,9 +190,10 @@ impl Consumers {
 
     /// The router has attached a consumer.
     pub(super) fn attached(&mut self, slot: usize, context: &mut Context<'_>) {
-        let Some(consumer) = self.consumers.get(slot) else { return };
-        match self.asked {
-            Some(Asked::Consume { consumer: asked, no_wait }) if asked == slot => {
+        let Some(consumer) = live(self.consumers.get(slot), A_CONSUMER) else { return };
+        match live(self.asked.as_ref(), A_QUESTION) {
+            Some(Asked::Consume { no_wait }) => {
+                let no_wait = *no_wait;
                 self.asked = None;
                 if !no_wait {
                     context.tell(self.channel, &Method::Basic(Basic::ConsumeOk { consumer_tag: &consumer.tag }));
@@ -185,16 +203,19 @@ impl Consumers {
                 let more = consumer.first_credit() - if self.active { 0 } else { PAUSED };
                 context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });
             }
-            _ => context.events.push_back(Event::Credit { link: consumer.link, more: 1, drain: true }),
+            Some(Asked::Get { .. }) => {
+                context.events.push_back(Event::Credit { link: consumer.link, more: 1, drain: true });
+            }
+            None => {}
         }
     }
 
     /// The router does not attach a consumer.
     pub(super) fn refused(&mut self, slot: usize, fault: &Fault, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(consumer) = self.remove(slot) {
-            context.directory.remove(consumer.link);
+            live(context.directory.remove(consumer.link), A_LINK);
         }
-        let method = match self.asked.take() {
+        let method = match live(self.asked.take(), A_QUESTION) {
             Some(Asked::Consume { .. }) => CONSUME,
             Some(Asked::Get { .. }) => GET,
             None => MethodId::default(),
@@ -204,8 +225,9 @@ impl Consumers {
 
     /// basic.cancel: the consumer takes no more. What it has can still be acknowledged.
     pub(super) fn cancel(&mut self, tag: &str, context: &mut Context<'_>) {
+        // The server may have cancelled the consumer meanwhile; an unknown tag is no error either.
         let Some(slot) = self.by_tag.remove(tag) else { return };
-        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        let Some(consumer) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
         consumer.retired = true;
         if consumer.is_done() {
             self.let_go(slot, context);
@@ -215,7 +237,7 @@ impl Consumers {
     }
 
     fn remove(&mut self, slot: usize) -> Option<Consumer> {
-        let consumer = self.consumers.try_remove(slot)?;
+        let consumer = live(self.consumers.try_remove(slot), A_CONSUMER)?;
         if consumer.is_getter && self.getters.get(&consumer.queue) == Some(&slot) {
             self.getters.remove(&consumer.queue);
         }
@@ -224,9 +246,8 @@ impl Consumers {
 
     fn let_go(&mut self, slot: usize, context: &mut Context<'_>) -> Option<Consumer> {
         let consumer = self.remove(slot)?;
-        if context.directory.remove(consumer.link) {
-            context.events.push_back(Event::Detach { gone: vec![consumer.link] });
-        }
+        live(context.directory.remove(consumer.link), A_LINK)?;
+        context.events.push_back(Event::Detach { gone: vec![consumer.link] });
         Some(consumer)
     }
 
@@ -245,8 +266,8 @@ impl Consumers {
 
     /// basic.get: looks once, on a link that does not count as a consumer's.
     pub(super) fn get(&mut self, queue: Arc<str>, no_ack: bool, context: &mut Context<'_>) -> Result<(), Violation> {
-        let known = self.getters.get(&queue).filter(|_| !no_ack).and_then(|slot| self.consumers.get(*slot));
-        if let Some(getter) = known {
+        let known = self.getters.get(&queue).filter(|_| !no_ack);
+        if let Some(getter) = known.and_then(|slot| live(self.consumers.get(*slot), A_CONSUMER)) {
             context.events.push_back(Event::Credit { link: getter.link, more: 1, drain: true });
         } else {
             let link = self.add_link(context)?;
@@ -263,14 +284,8 @@ impl Consumers {
 
     /// basic.get has found what there was; so many messages are left.
     pub(super) fn drained(&mut self, slot: usize, left: usize, context: &mut Context<'_>) {
-        let got = match self.asked.take() {
-            Some(Asked::Get { got }) => got,
-            other => {
-                self.asked = other;
-                return;
-            }
-        };
-        let Some(getter) = self.consumers.get_mut(slot) else { return };
+        let Some(Asked::Get { got }) = live(self.asked.take_if(|asked| asked.is_get()), A_QUESTION) else { return };
+        let Some(getter) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
         if let Some((message, settled, ticket)) = got {
             let (consumer, link) = (slot, getter.link);
             let tag = match settled {
@@ -290,23 +305,20 @@ impl Consumers {
         } else {
             put_get_empty(self.channel, context);
         }
-        self.tidy(slot, context);
-    }
-
-    /// Lets a consumer go that nothing keeps any more.
-    fn tidy(&mut self, slot: usize, context: &mut Context<'_>) {
-        if self.consumers.get(slot).is_some_and(Consumer::is_done) {
+        if getter.is_done() {
             self.let_go(slot, context);
         }
     }
 
     /// The router has messages for a consumer. Empties the list.
     pub(super) fn deliver(&mut self, slot: usize, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
-        let Some(consumer) = self.consumers.get_mut(slot) else { return };
+        let Some(consumer) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
         if consumer.is_getter {
             // It is written when it is known how many are left.
-            if let (Some(Asked::Get { got }), Some(delivery)) = (&mut self.asked, deliveries.pop()) {
-                *got = Some((delivery.message, delivery.settled, delivery.ticket));
+            let asked = self.asked.as_mut().filter(|asked| asked.is_get());
+            if let Some(Asked::Get { got }) = live(asked, A_QUESTION) {
+                debug_assert!(got.is_none() && deliveries.len() == 1, "basic.get asks for one message");
+                *got = deliveries.pop().map(|delivery| (delivery.message, delivery.settled, delivery.ticket));
             }
             return;
         }
@@ -380,8 +392,7 @@ impl Consumers {
         let Some(Unacked { consumer: slot, link, ticket, got }) = self.unacked.remove(tag) else { return false };
         self.credit_due = true;
         self.returned += i64::from(!got);
-        // Its queue may be no more.
-        let Some(consumer) = self.consumers.get_mut(slot).filter(|consumer| consumer.link == link) else { return true };
+        let Some(consumer) = self.find_consumer(slot, link) else { return true };
         consumer.unacked -= 1;
         consumer.returned += 1;
         let is_done = consumer.is_done();
@@ -396,7 +407,7 @@ impl Consumers {
     pub(super) fn grant(&mut self, context: &mut Context<'_>) {
         self.credit_due = false;
         for slot in self.by_tag.values() {
-            let Some(consumer) = self.consumers.get_mut(*slot) else { continue };
+            let Some(consumer) = live(self.consumers.get_mut(*slot), A_CONSUMER) else { continue };
             let more = std::mem::take(&mut consumer.returned);
             if more != 0 {
                 context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });

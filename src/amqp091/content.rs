@@ -11,6 +11,7 @@ use super::frame::{self, FrameType, HEADER, OVERHEAD};
 use super::table::Table;
 use super::types::{Argument, Malformed, Reader, Result, Version, shortened};
 use crate::event::ExchangeAddress;
+use crate::live::live;
 use crate::message::{HeadReader, Payload};
 use crate::outbox::Outbox;
 use crate::value::Value;
@@ -110,7 +111,7 @@ impl<'a> Small<'a> {
         out.extend_from_slice(self.content);
         let channel = channel.to_be_bytes();
         for at in [Some(0), self.body_at].into_iter().flatten() {
-            if let Some(place) = out.get_mut(start + at + 1..start + at + 3) {
+            if let Some(place) = live(out.get_mut(start + at + 1..start + at + 3), "the channel of a frame") {
                 place.copy_from_slice(&channel);
             }
         }
@@ -363,7 +364,8 @@ impl<'a> Properties<'a> {
         text(out, APP_ID, self.app_id);
         text(out, CLUSTER_ID, self.cluster_id);
         let flags = flags | more;
-        if let Some(field) = out.get_mut(start..).and_then(|written| written.first_chunk_mut()) {
+        let field = out.get_mut(start..).and_then(|written| written.first_chunk_mut());
+        if let Some(field) = live(field, "the flags of properties") {
             *field = u16::to_be_bytes(flags);
         }
     }

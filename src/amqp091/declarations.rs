@@ -13,6 +13,7 @@ use crate::event::{
     BindingRequest, BindingTarget, Declaration, Event, ExchangeDeclaration, ExchangeKind, Fault, Lifetime, LinkId,
     Reason, TopologyChange, TopologyRequest,
 };
+use crate::live::live;
 
 /// What one channel declares, deletes, binds and purges.
 #[derive(Debug)]
@@ -178,10 +179,15 @@ impl Declarations {
         self.ask(method, Question::Change { answer }, event, context);
     }
 
+    /// The question that the router has answered.
+    fn answered(&mut self) -> Option<Question> {
+        live(self.question.take(), "what a channel has asked the router").map(|(_, question)| question)
+    }
+
     /// The router has the queue that was declared.
     pub(super) fn declared(&mut self, queue: Arc<str>, messages: usize, consumers: usize, context: &mut Context<'_>) {
-        let question = self.question.take();
-        if let Some((_, Question::Declare { no_wait: false })) = question {
+        let Some(Question::Declare { no_wait }) = self.answered() else { return };
+        if !no_wait {
             let (message_count, consumer_count) = (saturate(messages), saturate(consumers));
             let answer = Queue::DeclareOk { queue: &queue, message_count, consumer_count };
             context.tell(self.channel, &Method::Queue(answer));
@@ -191,7 +197,7 @@ impl Declarations {
 
     /// Exchanges and bindings are as they were asked for.
     pub(super) fn changed(&mut self, context: &mut Context<'_>) {
-        if let Some((_, Question::Change { answer: Some(answer) })) = self.question.take() {
+        if let Some(Question::Change { answer: Some(answer) }) = self.answered() {
             context.tell(self.channel, &answer);
         }
     }
@@ -199,9 +205,10 @@ impl Declarations {
     /// A queue has been purged or deleted, and so many messages with it.
     pub(super) fn emptied(&mut self, messages: usize, context: &mut Context<'_>) {
         let message_count = saturate(messages);
-        let answer = match self.question.take() {
-            Some((_, Question::Purge { no_wait: false })) => Queue::PurgeOk { message_count },
-            Some((_, Question::Delete { no_wait: false })) => Queue::DeleteOk { message_count },
+        let answer = match self.answered() {
+            Some(Question::Purge { no_wait: false }) => Queue::PurgeOk { message_count },
+            Some(Question::Delete { no_wait: false }) => Queue::DeleteOk { message_count },
+            // The client does not wait for the answer.
             _ => return,
         };
         context.tell(self.channel, &Method::Queue(answer));

@@ -42,13 +42,15 @@ impl Directory {
         LinkId { slot: saturate(self.places.insert((serial, place))), serial }
     }
 
-    /// Forgets a link. False if it was gone.
-    pub(super) fn remove(&mut self, id: LinkId) -> bool {
-        self.place(id).is_some() && self.places.try_remove(id.slot as usize).is_some()
+    /// Forgets a link. None if it was gone.
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Place> {
+        let place = self.find(id)?;
+        self.places.try_remove(id.slot as usize);
+        Some(place)
     }
 
-    /// The place of a link, which may be gone.
-    pub(super) fn place(&self, id: LinkId) -> Option<Place> {
+    /// The place of a link. None if it is gone.
+    pub(super) fn find(&self, id: LinkId) -> Option<Place> {
         self.places.get(id.slot as usize).filter(|(serial, _)| *serial == id.serial).map(|(_, place)| *place)
     }
 

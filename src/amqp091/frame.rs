@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::types::saturate;
 use super::violation::Violation;
+use crate::live::live;
 
 /// Type, channel and size.
 pub(crate) const HEADER: usize = 7;
@@ -168,7 +169,8 @@ pub(crate) fn put(out: &mut BytesMut, frame_type: FrameType, channel: u16, write
     put_header(out, frame_type, channel, 0);
     write(out);
     let size = saturate(out.len() - start - HEADER);
-    if let Some(field) = out.get_mut(start + 3..).and_then(|frame| frame.first_chunk_mut()) {
+    let field = out.get_mut(start + 3..).and_then(|frame| frame.first_chunk_mut());
+    if let Some(field) = live(field, "the size of a frame") {
         *field = size.to_be_bytes();
     }
     put_end(out);

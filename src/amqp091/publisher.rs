@@ -14,6 +14,7 @@ use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
 use crate::budget::Full;
 use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
+use crate::live::live;
 use crate::message::{Encoding, Message, Payload, PayloadBuilder};
 use crate::outbox::Outbox;
 
@@ -338,7 +339,7 @@ fn malformed(payload: &Payload, version: Version) -> Violation {
 
 /// basic.return: back to its publisher.
 fn put_return(channel: u16, message: &Message, terms: &Terms, out: &mut Outbox) {
-    let Some(content) = Content::of(&message.payload) else { return };
+    let Some(content) = live(Content::of(&message.payload), "the content of a message") else { return };
     let before = out.len();
     content.put(out, channel, terms.frame_max, |out, address| {
         out.put_u16(BASIC);

@@ -3,6 +3,8 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::live::live;
+
 /// The protocol's versions. They differ in a few arguments and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
@@ -137,7 +139,7 @@ impl<'a> Writer<'a> {
             self.out.put_u8(0);
             self.bits = 0;
         }
-        if let Some(last) = self.out.last_mut() {
+        if let Some(last) = live(self.out.last_mut(), "the octet of a bit") {
             *last |= u8::from(bit) << self.bits;
         }
         self.bits += 1;
