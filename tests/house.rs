@@ -27,7 +27,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("connector", &["amqp10", "config", "content", "event", "ledger", "message", "outbox", "protocol", "value"]),
+    (
+        "connector",
+        &["amqp10", "config", "content", "event", "ledger", "live", "message", "outbox", "protocol", "value"],
+    ),
     // The only one with sockets and a clock.
     (
         "event_loop",

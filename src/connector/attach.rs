@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::channel::Channel;
+use super::channel::{A_LINK, Channel};
 use super::error::{Error, ErrorKind, Step};
 use super::link::{End, Posts, Receiver, Receiving, Sender, Sending, Source, State, Target};
 use crate::event::{Effect, LinkId, LinkRequest, Manner, Node};
+use crate::live::live;
 
 impl Channel {
     /// Attaches a link that sends to an address, or to another [`Target`].
@@ -103,9 +104,12 @@ impl Channel {
 
     /// Begins to close a link. What still comes on it is not kept.
     pub(super) fn abandon_link(&mut self, link: LinkId) {
-        let Some(mut end) = self.links.remove(&link).filter(|end| end.why_gone().is_none()) else { return };
+        let Some(end) = live(self.links.get_mut(&link), A_LINK) else { return };
+        if end.why_gone().is_some() {
+            self.links.remove(&link);
+            return;
+        }
         *end.state_mut() = State::Unwanted;
-        self.links.insert(link, end);
         self.engine.close_link(link, Instant::now(), &mut self.stream.outbox);
     }
 
@@ -126,7 +130,7 @@ impl Channel {
     /// Keeps up the credit of a link that receives.
     pub(super) fn top_up(&mut self, link: LinkId) {
         let key = self.key(link);
-        let Some(End::Receiver(receiver)) = self.links.get_mut(&link) else { return };
+        let Some(receiver) = self.receiving(link) else { return };
         let here = u32::try_from(receiver.arrived.len()).unwrap_or(u32::MAX);
         let wanted = receiver.window.saturating_sub(here);
         // Half is soon enough.

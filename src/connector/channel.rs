@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::{Error, ErrorKind, Step};
-use super::link::{End, Receiver, Sender};
+use super::link::{End, Receiver, Receiving, Sender, Sending};
 use super::stream::{Received, Stream};
 use super::{Connector, after};
 use crate::amqp10::Connection;
 use crate::config::EngineConfig;
 use crate::event::{ConnectionKey, Effect, Event, Fault, LinkId, LinkKey, Reason, Reply, Run};
+use crate::live::live;
 
 /// The engine has but one connection.
 const HERE: ConnectionKey = ConnectionKey { slot: 0, serial: 0 };
+
+/// What [`live`] says of a link.
+pub(super) const A_LINK: &str = "a link of the channel";
 
 /// Makes channels differ, so that a link of one is not taken for a link of another.
 static CHANNELS: AtomicU64 = AtomicU64::new(0);
@@ -262,7 +266,7 @@ impl Channel {
         match event {
             Event::Reply(reply) => self.on_reply(*reply),
             Event::Credit { link, more, drain } => {
-                if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
+                if let Some(sender) = self.sending(link) {
                     // A peer that drains wants what is there, and there is nothing: what is sent has gone.
                     let credit = i64::from(sender.credit).saturating_add(more).max(0);
                     sender.credit = if drain { 0 } else { u32::try_from(credit).unwrap_or(u32::MAX) };
@@ -272,20 +276,19 @@ impl Channel {
                 }
             }
             Event::Messages { link, .. } => {
-                let receiver = self.links.get_mut(&link);
                 let arrivals = run.arrivals.drain(..);
-                if let Some(End::Receiver(receiver)) = receiver {
+                if let Some(receiver) = self.receiving(link) {
                     arrivals.for_each(|arrival| receiver.arrived(arrival));
                 }
             }
             Event::Answer { link, first, count, outcome } => {
-                if let Some(End::Sender(sender)) = self.links.get_mut(&link) {
+                if let Some(sender) = self.sending(link) {
                     (0..count).for_each(|index| sender.answered(first.later(index), outcome.clone()));
                 }
             }
             Event::Detach { gone } => {
                 for link in gone {
-                    if let Some(end) = self.links.get_mut(&link) {
+                    if let Some(end) = live(self.links.get_mut(&link), A_LINK) {
                         end.gone("the link ended with its session", None);
                     }
                 }
@@ -307,6 +310,16 @@ impl Channel {
         }
     }
 
+    /// What is kept of a link that sends: of one that the engine names, or that the caller has not closed.
+    pub(super) fn sending(&mut self, link: LinkId) -> Option<&mut Sending> {
+        live(self.links.get_mut(&link).and_then(End::as_sending), A_LINK)
+    }
+
+    /// What is kept of a link that receives: of one that the engine names, or that the caller has not closed.
+    pub(super) fn receiving(&mut self, link: LinkId) -> Option<&mut Receiving> {
+        live(self.links.get_mut(&link).and_then(End::as_receiving), A_LINK)
+    }
+
     fn refuse(&mut self, link: LinkId) {
         let fault = Box::new(Fault::new(Reason::NotFound, "nothing can be attached to at a client"));
         self.apply(Effect::Refused { link: self.key(link), fault });
@@ -324,7 +337,7 @@ impl Channel {
             }
             Reply::Begun { session } => self.begun = Some(session),
             Reply::Attached { link, address, max_message_size } => {
-                if let Some(end) = self.links.get_mut(&link) {
+                if let Some(end) = live(self.links.get_mut(&link), A_LINK) {
                     end.attached(address, max_message_size);
                     if end.is_unwanted() {
                         self.engine.close_link(link, Instant::now(), &mut self.stream.outbox);
@@ -332,7 +345,7 @@ impl Channel {
                 }
             }
             Reply::Drained { link } => {
-                if let Some(End::Receiver(receiver)) = self.links.get_mut(&link) {
+                if let Some(receiver) = self.receiving(link) {
                     receiver.drained();
                 }
             }
@@ -341,6 +354,7 @@ impl Channel {
                     self.links.remove(&link);
                 }
                 Some(end) => end.gone("the peer has detached the link", fault),
+                // The channel has let go of a link that broke a rule; this is the peer's answer to its detach.
                 None => {}
             },
             Reply::Ended { session, .. } if session != self.session => self.ended = Some(session),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::ErrorKind;
 use crate::event::{self, Arrival, DeliveryKey, Fault, LinkId, Manner, Node, NodeKind, Ticket};
 use crate::ledger::Ledger;
+use crate::live::live;
 use crate::message::Message;
 use crate::protocol::Outcome;
 
@@ -255,7 +256,7 @@ pub(super) struct Posts {
 
 impl Posts {
     pub(super) fn answer(&mut self, Ticket(number): Ticket, outcome: Outcome) {
-        if let Some(post) = self.ledger.get_mut(number) {
+        if let Some(post) = live(self.ledger.get_mut(number), "a message that is not answered") {
             *post = Some(outcome);
         }
     }
@@ -289,6 +290,20 @@ impl Receiving {
 }
 
 impl End {
+    pub(super) fn as_sending(&mut self) -> Option<&mut Sending> {
+        match self {
+            End::Sender(sender) => Some(sender),
+            End::Receiver(_) => None,
+        }
+    }
+
+    pub(super) fn as_receiving(&mut self) -> Option<&mut Receiving> {
+        match self {
+            End::Receiver(receiver) => Some(receiver),
+            End::Sender(_) => None,
+        }
+    }
+
     pub(super) fn state_mut(&mut self) -> &mut State {
         match self {
             End::Sender(sender) => &mut sender.state,

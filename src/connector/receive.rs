@@ -103,7 +103,7 @@ impl Channel {
     /// A link without credit of its own gets some with each question.
     fn ask_for_one(&mut self, link: LinkId) {
         let key = self.key(link);
-        if let Some(End::Receiver(receiving)) = self.links.get_mut(&link)
+        if let Some(receiving) = self.receiving(link)
             && receiving.credit == 0
             && receiving.window == 0
         {
@@ -137,7 +137,7 @@ impl Channel {
         let link = receiver.link;
         self.top_up(link);
         self.ask_for_one(link);
-        if let Some(End::Receiver(receiving)) = self.links.get_mut(&link)
+        if let Some(receiving) = self.receiving(link)
             && receiving.credit > 0
         {
             receiving.drains = true;

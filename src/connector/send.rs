@@ -178,7 +178,7 @@ impl Channel {
             Some(result) => result.map_err(|kind| Error::new(step, kind))?,
             None => self.wait_for(step, deadline, ready)?,
         }
-        let Some(End::Sender(sending)) = self.links.get_mut(&link) else { return Ok(0) };
+        let Some(sending) = self.sending(link) else { return Ok(Ticket::NONE.0) };
         if size > sending.max_message_size {
             let what = format!("the message has {size} bytes, the peer takes {}", sending.max_message_size);
             return Err(Error::new(step, ErrorKind::Usage(what)));
