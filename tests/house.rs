@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "event",
             "event_loop",
             "hooks",
+            "live",
             "message",
             "protocol",
             "recorder",
@@ -82,7 +83,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
-    ("recorder", &["event", "message", "tap"]),
+    ("recorder", &["event", "live", "message", "tap"]),
     // Data and tools.
     ("config", &["recorder", "users"]),
     ("snapshot", &["config", "event"]),

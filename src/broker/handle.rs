@@ -14,6 +14,7 @@ use crate::counts::Counts;
 use crate::event::{ConnectionId, Text};
 use crate::event_loop::{AtWork, Command, EventLoop, Shared};
 use crate::hooks::{Admission, Verdict};
+use crate::live::live;
 use crate::protocol::{MessageRecord, Outcome};
 use crate::recorder::TraceEvent;
 use crate::snapshot::{AddressInfo, Connection, Link};
@@ -71,8 +72,9 @@ impl Handle {
     /// The address of the first listener, with its real port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        // There is one: `bind` sees to it.
-        self.addrs.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+        // `bind` takes one if no address was given.
+        let first = live(self.addrs.first().copied(), "an address to listen at");
+        first.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     /// The addresses of all listeners, in the order of [`Builder::listen`](crate::Builder::listen).

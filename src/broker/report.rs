@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::panic::Location;
 
 use super::Handle;
+use crate::live::live;
 use crate::protocol::LinkName;
 use crate::recorder::{LoggedMessage, LoggedState};
 use crate::snapshot::{Connection, Link, Violation};
@@ -57,14 +58,15 @@ impl fmt::Display for Dropped {
 
 impl From<LoggedMessage> for Dropped {
     fn from(record: LoggedMessage) -> Dropped {
+        let why = match record.state {
+            LoggedState::Dropped(why) => Some(why.as_ref().to_owned()),
+            _ => None,
+        };
         Dropped {
             number: record.number,
             address: record.address.as_ref().to_owned(),
             sender: record.from.map(LinkName::from),
-            why: match record.state {
-                LoggedState::Dropped(why) => why.as_ref().to_owned(),
-                _ => String::new(),
-            },
+            why: live(why, "why a message was dropped").unwrap_or_default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::{ConnectionId, NamedLink, Outcome};
+use crate::live::live;
 use crate::message::{Encoding, Message, Payload};
 
 /// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
@@ -180,7 +181,7 @@ impl Messages {
         }
         debug_assert_eq!(number, self.first + self.entries.len() as u64 - 1, "messages are numbered in a row");
         self.bytes += size;
-        let Some(entry) = self.entries.back_mut() else { return };
+        let Some(entry) = live(self.entries.back_mut(), "the newest message of the log") else { return };
         entry.small.clear();
         entry.receivers.clear();
         entry.large = None;
@@ -201,20 +202,21 @@ impl Messages {
 
     /// The first entry is no longer one of a message that is in the log.
     fn forget_first(&mut self) {
-        if let Some(first) = self.entries.front() {
+        if let Some(first) = live(self.entries.front(), "the oldest message of the log") {
             self.first += 1;
             self.bytes -= first.len();
             self.forgotten += u64::from(!first.taken);
         }
     }
 
-    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+    /// The entry of a message. None if it has fallen out of the log.
+    fn find(&mut self, number: u64) -> Option<&mut Entry> {
         let index = number.checked_sub(self.first)?;
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
     pub(super) fn waits(&mut self, number: u64) {
-        if let Some(entry) = self.entry(number) {
+        if let Some(entry) = self.find(number) {
             entry.kept = true;
             entry.waiting += 1;
             if matches!(entry.state, LoggedState::Undecided) {
@@ -225,13 +227,13 @@ impl Messages {
 
     /// What waited for one receiver is lost with it. True if nobody has the message and it waits nowhere else.
     pub(super) fn lost(&mut self, number: u64) -> bool {
-        let Some(entry) = self.entry(number) else { return false };
+        let Some(entry) = self.find(number) else { return false };
         entry.waiting = entry.waiting.saturating_sub(1);
         entry.waiting == 0 && matches!(entry.state, LoggedState::Waiting)
     }
 
     pub(super) fn forwarded(&mut self, number: u64, to: LoggedLink) {
-        if let Some(entry) = self.entry(number) {
+        if let Some(entry) = self.find(number) {
             entry.kept = true;
             entry.state = LoggedState::Forwarded;
             entry.waiting = entry.waiting.saturating_sub(1);
@@ -242,28 +244,28 @@ impl Messages {
     }
 
     pub(super) fn dropped(&mut self, number: u64, why: &Arc<str>) {
-        if let Some(entry) = self.entry(number) {
+        if let Some(entry) = self.find(number) {
             entry.state = LoggedState::Dropped(why.clone());
         }
     }
 
     pub(super) fn ruled(&mut self, number: u64) {
-        if let Some(entry) = self.entry(number) {
+        if let Some(entry) = self.find(number) {
             entry.kept = true;
             entry.state = LoggedState::Ruled;
         }
     }
 
     pub(super) fn told(&mut self, number: u64, outcome: Outcome) {
-        if let Some(entry) = self.entry(number) {
+        if let Some(entry) = self.find(number) {
             entry.outcome = Some(outcome);
         }
     }
 
     pub(super) fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
-        let Some(entry) = self.entry(number) else { return };
+        let Some(entry) = self.find(number) else { return };
         let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
-        // The last: a link of this name may have had it before, and have gone without a word.
+        // The last: a link of this name may have had it before, and have gone without a word. None beyond MAX_RECEIPTS.
         if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
             *answer = Some(outcome);
         }

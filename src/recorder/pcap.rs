@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::live::live;
+
 /// By this port of the server Wireshark knows AMQP.
 const SERVER_PORT: u16 = 5672;
 
@@ -101,6 +103,9 @@ impl<W: Write> Pcap<W> {
 
     /// The connection is over. One that is not known needs no end.
     pub(crate) fn close(&mut self, id: u64, at: Duration) -> io::Result<()> {
+        if !self.connections.contains_key(&id) {
+            return Ok(());
+        }
         self.control(id, true, FIN | ACK, at)?;
         self.control(id, false, FIN | ACK, at)?;
         self.control(id, true, ACK, at)?;
@@ -123,7 +128,8 @@ impl<W: Write> Pcap<W> {
         payload: &[u8],
         size: usize,
     ) -> io::Result<()> {
-        let Some(Connection { client, server }) = self.connections.get_mut(&id) else { return Ok(()) };
+        let found = live(self.connections.get_mut(&id), "a connection of a capture");
+        let Some(Connection { client, server }) = found else { return Ok(()) };
         let (from, to) = if from_client { (client, server) } else { (server, client) };
         let packet = packet(from, to, flags, payload, size);
         // RFC 9293, 3.4: a SYN and a FIN count like a byte.
@@ -181,7 +187,8 @@ fn packet(from: &Endpoint, to: &Endpoint, flags: u8, payload: &[u8], size: usize
 const TCP: u8 = 6;
 
 fn put(header: &mut [u8], at: usize, field: u16) {
-    if let Some(place) = header.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+    let place = header.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
+    if let Some(place) = live(place, "the place of a header's field") {
         *place = field.to_be_bytes();
     }
 }

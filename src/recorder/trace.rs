@@ -11,6 +11,7 @@ use super::pcap::Pcap;
 use super::sink::Sink;
 use super::trace_event::TraceEvent;
 use crate::event::ConnectionId;
+use crate::live::live;
 use crate::tap::{Direction, Frame, FrameReader};
 
 /// A frame of this size or less is kept whole.
@@ -186,7 +187,7 @@ impl Trace {
                 unread.start += frame.kept;
                 unread.frames.pop_front();
             }
-            let kept = unread.bytes.get(first..unread.start).unwrap_or_default();
+            let kept = live(unread.bytes.get(first..unread.start), "the bytes of frames").unwrap_or_default();
             if frames > 1 {
                 self.add_small(connection, Direction::Incoming, reader, kept, frames);
             } else {
