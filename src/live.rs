@@ -7,8 +7,13 @@
 #[inline]
 pub(crate) fn live<T>(found: Option<T>, what: &str) -> Option<T> {
     if found.is_none() {
-        debug_assert!(false, "{what} is not there");
-        log::error!("{what} is not there; this is an error of the broker");
+        report_missing(what);
     }
     found
+}
+
+#[cold]
+fn report_missing(what: &str) {
+    debug_assert!(false, "{what} is not there");
+    log::error!("{what} is not there; this is an error of the broker");
 }

@@ -62,7 +62,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &["amqp091", "amqp10", "budget", "config", "content", "event", "message", "outbox", "recorder", "tap", "value"],
     ),
     // The engines and the router: neither each other, nor who records, nor a socket, nor a clock.
-    ("amqp10", &["budget", "config", "content", "event", "ledger", "message", "outbox", "tap", "users", "value"]),
+    (
+        "amqp10",
+        &["budget", "config", "content", "event", "ledger", "live", "message", "outbox", "tap", "users", "value"],
+    ),
     (
         "amqp091",
         &["arguments", "budget", "config", "event", "ledger", "live", "message", "outbox", "tap", "users", "value"],

@@ -8,11 +8,12 @@ use super::delivery_state::Rejected;
 use super::directory::Place;
 use super::link::{Link, LinkEnd, LinkState, Receiver, Relay, Sender};
 use super::performative::{Attach, Detach, End};
-use super::session::{Context, Session};
+use super::session::{Context, LINK, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
 use super::violation::{Scope, Violation};
 use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Reply};
+use crate::live::live;
 
 impl Session {
     /// 2.7.3: takes an attach of the peer's: asks the router for its node, or refuses it at once.
@@ -50,9 +51,10 @@ impl Session {
             true => Err(Error::new(Condition::ResourceLimitExceeded, "too many links on this connection")),
             false => node_of(&attach),
         };
-        let link = Link {
+        let mut link = Link {
             id,
             name,
+            // Of a link that is refused here; the detach follows the answer.
             state: LinkState::AwaitDetach,
             end: our_end(&attach, matches!(node, Ok(Some(Node::Anonymous))), context),
             flow_due: false,
@@ -61,26 +63,29 @@ impl Session {
         };
         let event = node.map(|node| node.map(|node| event_for(&attach, id, self.channel, node, &link.end)));
         self.handles.set(attach.handle, handle);
-        self.links.insert(link);
-        match event {
+        let (attach, error) = match event {
             Ok(Some(event)) => {
-                if let Some(link) = self.links.get_mut(handle) {
-                    link.state = LinkState::AwaitRoute(Box::new(attach));
-                }
                 context.events.push_back(event);
-                Ok(())
+                link.state = LinkState::AwaitRoute(Box::new(attach));
+                self.links.insert(link);
+                return Ok(());
             }
+            Ok(None) => (attach, None),
+            Err(error) => (attach, Some(error)),
+        };
+        self.links.insert(link);
+        match error {
+            Some(error) => self.refuse(handle, attach, error, context),
             // 2.7.3: legal; such a link carries nothing, and there is none here to resume.
-            Ok(None) => {
+            None => {
                 let error = Error::new(Condition::NotFound, "the attach names no node");
                 self.put_refusal(handle, attach, context)?;
                 self.detach(handle, error, context)
             }
-            Err(error) => self.refuse(handle, attach, error, context),
         }
     }
 
-    /// Answers the peer's attach after the router has found the node. Does nothing if the link has gone meanwhile.
+    /// Answers the peer's attach after the router has found the node.
     pub(crate) fn attached(
         &mut self,
         handle: usize,
@@ -88,11 +93,8 @@ impl Session {
         kind: NodeKind,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
-        let LinkState::AwaitRoute(attach) = std::mem::replace(&mut link.state, LinkState::Attached) else {
-            return Ok(());
-        };
-        let mut answer = answer_to(*attach, handle, link.role(), context.config.max_message_size);
+        let Some(attach) = self.routed_attach(handle, LinkState::Attached) else { return Ok(()) };
+        let mut answer = answer_to(*attach, handle, context.config.max_message_size);
         match &mut answer {
             Attach { role: Role::Sender, source: Some(AnySource::Source(source)), .. } => {
                 **source = source.granted(address, kind);
@@ -105,14 +107,16 @@ impl Session {
         self.put_attach(answer, context)
     }
 
-    /// Answers the peer's attach, and detaches, after the router has refused it. Does nothing if the link has gone meanwhile.
+    /// Answers the peer's attach, and detaches, after the router has refused it.
     pub(crate) fn refused(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
-        let LinkState::AwaitRoute(attach) = std::mem::replace(&mut link.state, LinkState::AwaitDetach) else {
-            return Ok(());
-        };
+        let Some(attach) = self.routed_attach(handle, LinkState::AwaitDetach) else { return Ok(()) };
         self.put_refusal(handle, *attach, context)?;
         self.detach(handle, error, context)
+    }
+
+    /// Ends the wait of a link for the router, which answers each attach once. Returns the peer's attach.
+    fn routed_attach(&mut self, handle: usize, next: LinkState) -> Option<Box<Attach>> {
+        live(self.link_mut(handle)?.route_found(next), "the attach that the router answers")
     }
 
     /// Writes an attach; if it does not fit the peer's frames, without what the peer knows already.
@@ -134,8 +138,7 @@ impl Session {
 
     /// 2.6.3: writes the answer to an attach that is refused: the terminus on our side is null.
     fn put_refusal(&self, handle: usize, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
-        let Some(link) = self.links.get(handle) else { return Ok(()) };
-        let mut answer = answer_to(attach, handle, link.role(), context.config.max_message_size);
+        let mut answer = answer_to(attach, handle, context.config.max_message_size);
         match answer.role {
             Role::Sender => answer.source = None,
             Role::Receiver => answer.target = None,
@@ -168,24 +171,23 @@ impl Session {
         error: Error,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
-        match self.links.get(handle) {
-            Some(Link { state: LinkState::Attached, .. }) => {
-                // What the link is owed comes before its detach.
-                self.finish_turn(&mut context.wire)?;
-                self.detach(handle, error, context)
-            }
-            _ => Ok(()),
+        if !self.is_attached(handle) {
+            return Ok(());
         }
+        // What the link is owed comes before its detach.
+        self.finish_turn(&mut context.wire)?;
+        self.detach(handle, error, context)
     }
 
     /// Removes a link from directory and ledgers. Returns it if the router knows it.
     fn let_go(&mut self, handle: usize, context: &mut Context<'_>) -> Option<LinkId> {
         self.forget_deliveries(handle, context);
-        let link = self.links.get_mut(handle)?;
+        let link = live(self.links.get_mut(handle), LINK)?;
         context.directory.remove(link.id, &link.name, link.role());
         let before = std::mem::replace(&mut link.state, LinkState::AwaitDetach);
-        let was_known = matches!(before, LinkState::Attached | LinkState::AwaitAttach);
-        was_known.then_some(link.id)
+        // A link in AwaitRoute is known as soon as the router gets the event that asks for its node.
+        let is_known = !matches!(before, LinkState::AwaitDetach);
+        is_known.then_some(link.id)
     }
 
     /// Removes all links, without a detach for each. Returns those that the router knows.
@@ -198,7 +200,7 @@ impl Session {
     /// 2.7.7: takes a detach of the peer's, which may answer ours, and frees the handle.
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
-        let Some(link) = self.links.get(handle) else { return Ok(()) };
+        let Some(link) = self.link(handle) else { return Ok(()) };
         if link.initiated {
             let fault = detach.error.clone().map(Fault::from);
             context.events.push_back(Event::Reply(Box::new(Reply::Detached { link: link.id, fault })));
@@ -213,7 +215,7 @@ impl Session {
             context.wire.send(self.channel, &answer)?;
         }
         self.handles.clear(detach.handle);
-        if self.links.try_remove(handle).is_some() {
+        if live(self.links.try_remove(handle), LINK).is_some() {
             context.directory.attached -= 1;
         }
         // What it was being sent may have been what others waited for.
@@ -334,7 +336,8 @@ fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &Link
 }
 
 /// Returns our attach that answers the peer's, before the termini say what is granted.
-fn answer_to(attach: Attach, handle: usize, role: Role, max_message_size: u64) -> Attach {
+fn answer_to(attach: Attach, handle: usize, max_message_size: u64) -> Attach {
+    let role = attach.role.other();
     Attach {
         name: attach.name,
         handle: saturate(handle),

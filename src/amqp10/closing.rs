@@ -38,6 +38,17 @@ impl Connection {
         contained.map_err(|violation| Violation { scope: Scope::Connection, ..violation })
     }
 
+    /// Whether a violation that was postponed still ends something: the router's answers to the messages before it may have
+    /// detached its link, ended its session or closed the connection.
+    pub(super) fn is_still_due(&self, violation: &Violation, ours: usize) -> bool {
+        self.phase == Phase::Opened
+            && match violation.scope {
+                Scope::Connection => true,
+                Scope::Session => self.channels.session(ours).is_some_and(|session| !session.ended),
+                Scope::Link(handle) => self.channels.session(ours).is_some_and(|session| session.is_attached(handle)),
+            }
+    }
+
     /// 2.4.3: the peer closes, or answers our close.
     pub(super) fn on_close(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
         match &close.error {
@@ -116,7 +127,7 @@ impl Connection {
 
     /// Outcomes that have gathered come before our close.
     fn say_what_is_owed(&mut self, out: &mut Outbox) {
-        for (_, session) in &mut self.sessions {
+        for session in self.channels.iter_mut() {
             // Whatever is wrong with it, the connection goes anyway.
             let _ = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
         }
@@ -127,7 +138,7 @@ impl Connection {
         // Nothing is written.
         let mut out = Outbox::default();
         let mut gone = Vec::new();
-        let sessions: Vec<usize> = self.sessions.iter().map(|(ours, _)| ours).collect();
+        let sessions: Vec<usize> = self.channels.iter().map(|session| session.channel.into()).collect();
         for ours in sessions {
             let _ = self.with_session(ours, &mut out, |session, context| {
                 session.ended = true;

@@ -6,7 +6,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::types::{CodecError, Decode, Encode, Reader, Result, code, saturate};
+use super::types::{CodecError, Decode, Encode, Reader, Result, WRITTEN, code, saturate};
+use crate::live::live;
 
 /// 1.2.1: what a described value says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,19 +136,19 @@ impl<'a> ListWriter<'a> {
     pub(crate) fn end(self) {
         let ListWriter { out, start, count, .. } = self;
         let body = out.len() - start - LONG_HEAD;
-        let Some(written) = out.get_mut(start..) else { return };
+        let Some(written) = live(out.get_mut(start..), WRITTEN) else { return };
         if count == 0 {
-            if let Some(first) = written.first_mut() {
+            if let Some(first) = live(written.first_mut(), WRITTEN) {
                 *first = code::LIST0;
             }
             out.truncate(start + 1);
         } else if let (Ok(size), Ok(count)) = (u8::try_from(body + 1), u8::try_from(count)) {
-            if let Some(head) = written.first_chunk_mut() {
+            if let Some(head) = live(written.first_chunk_mut(), WRITTEN) {
                 *head = [code::LIST8, size, count];
             }
             written.copy_within(LONG_HEAD.., SHORT_HEAD);
             out.truncate(start + SHORT_HEAD + body);
-        } else if let Some(head) = written.first_chunk_mut::<LONG_HEAD>() {
+        } else if let Some(head) = live(written.first_chunk_mut::<LONG_HEAD>(), WRITTEN) {
             let [s0, s1, s2, s3] = saturate(body + 4).to_be_bytes();
             let [c0, c1, c2, c3] = saturate(count).to_be_bytes();
             *head = [code::LIST32, s0, s1, s2, s3, c0, c1, c2, c3];

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use slab::Slab;
 
+use super::channels::Channels;
 use super::definitions::{Condition, Error};
 use super::directory::Directory;
 use super::encodings::read_string_map;
@@ -26,6 +26,7 @@ use super::violation::Violation;
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Outcome, Reply, Run};
+use crate::live::live;
 use crate::outbox::Outbox;
 
 /// See the module.
@@ -43,9 +44,7 @@ pub(crate) struct Connection {
     /// From the peer's open.
     pub(super) max_frame_size: u32,
     pub(super) channel_max: u16,
-    pub(super) sessions: Slab<Session>,
-    /// The peer's channel leads to ours.
-    channels: Vec<Option<u16>>,
+    pub(super) channels: Channels,
     pub(super) directory: Directory,
     arriving: Arriving,
     pub(super) events: VecDeque<Event>,
@@ -107,8 +106,7 @@ impl Connection {
             idle,
             max_frame_size: frame::MIN_MAX_FRAME_SIZE,
             channel_max: u16::MAX,
-            sessions: Slab::new(),
-            channels: Vec::new(),
+            channels: Channels::default(),
             directory: Directory::default(),
             arriving,
             events: VecDeque::new(),
@@ -143,7 +141,10 @@ impl Connection {
                 return Some(event);
             }
             let stepped = match self.postponed.take() {
-                Some((violation, ours)) => self.contain(Err(violation), ours, out).map(|()| true),
+                Some((violation, ours)) if self.is_still_due(&violation, ours) => {
+                    self.contain(Err(violation), ours, out).map(|()| true)
+                }
+                Some(_) => Ok(true),
                 None => self.step(input, out),
             };
             match stepped {
@@ -170,8 +171,8 @@ impl Connection {
     /// Takes the transfers that follow those that were gathered, as far as they look as usual.
     fn gather(&mut self, input: &mut BytesMut) {
         let Some((link, channel, ..)) = self.gathered.place() else { return };
-        let ours = self.session_on(channel);
-        if let Some(session) = ours.and_then(|ours| self.sessions.get_mut(ours)) {
+        let ours = live(self.channels.find_outgoing(channel), "the channel of messages that were gathered");
+        if let Some(session) = ours.and_then(|ours| self.channels.session_mut(ours)) {
             session.gather(link, input, &self.config, &mut self.gathered);
         }
     }
@@ -283,44 +284,27 @@ impl Connection {
 
     /// 2.5.1: the peer begins a session, and we answer with our end of it.
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
-        if self.session_on(channel).is_some() {
+        if self.channels.find_outgoing(channel).is_some() {
             return Err(Violation::connection("2.5.1", Condition::IllegalState, "a second begin on a channel"));
         }
         if let Some(ours) = begin.remote_channel {
             return self.on_begin_answered(begin, channel, ours);
         }
-        let ours = self.sessions.vacant_key();
-        let Some(ours) = u16::try_from(ours).ok().filter(|ours| *ours <= self.channel_max) else {
+        let Some(ours) = self.channels.vacant(self.channel_max) else {
             let what = "no channel left below the peer's channel-max";
             return Err(Violation::connection("2.7.1", Condition::ResourceLimitExceeded, what));
         };
         let mut session = Session::new(ours);
         session.joined(channel, begin);
         let answer = session.begin(self.config.handle_max);
-        self.sessions.insert(session);
+        self.channels.insert(session);
         self.events.push_back(Event::ChannelOpened {
             channel: ours,
             window: begin.incoming_window.into(),
             unit: (self.max_frame_size as usize).saturating_sub(transfer::OVERHEAD),
         });
-        self.map_channel(channel, ours);
+        self.channels.map(channel, ours);
         self.wire(out).send(ours, &answer)
-    }
-
-    /// The peer's channel leads to ours from now.
-    pub(super) fn map_channel(&mut self, channel: u16, ours: u16) {
-        let index = usize::from(channel);
-        if self.channels.len() <= index {
-            self.channels.resize(index + 1, None);
-        }
-        if let Some(slot) = self.channels.get_mut(index) {
-            *slot = Some(ours);
-        }
-    }
-
-    /// Our channel for a session of the peer's.
-    fn session_on(&self, channel: u16) -> Option<usize> {
-        self.channels.get(usize::from(channel)).copied().flatten().map(usize::from)
     }
 
     fn on_transfer(
@@ -346,7 +330,7 @@ impl Connection {
 
     fn session_of_frame(&self, channel: u16) -> Result<usize, Violation> {
         let none = || Violation::connection("2.5.1", Condition::IllegalState, "frame on a channel without a session");
-        self.session_on(channel).ok_or_else(none)
+        self.channels.find_outgoing(channel).ok_or_else(none)
     }
 
     fn on_session_frame(
@@ -361,7 +345,7 @@ impl Connection {
             return self.on_end(&end.error, channel, ours, out);
         }
         if let Performative::Attach(attach) = &performative
-            && self.sessions.get(ours).is_some_and(|session| !session.ended)
+            && self.channels.session(ours).is_some_and(|session| !session.ended)
         {
             self.steal(attach, out)?;
         }
@@ -385,8 +369,8 @@ impl Connection {
     /// 2.6.1: a link that is attached again under its name and role leaves its old place.
     fn steal(&mut self, attach: &Attach, out: &mut Outbox) -> Result<(), Violation> {
         let role = attach.role.other();
-        let Some(place) = self.directory.find(&attach.name, role) else { return Ok(()) };
-        if self.sessions.get(place.channel).is_some_and(|session| session.awaits_attach(place.handle)) {
+        let Some(place) = self.directory.find_named(&attach.name, role) else { return Ok(()) };
+        if self.channels.session(place.channel).is_some_and(|session| session.awaits_attach(place.handle)) {
             return Ok(());
         }
         let result = self.with_session(place.channel, out, |session, context| {
@@ -402,11 +386,8 @@ impl Connection {
             true => Ok(()),
             false => session.end(None, context),
         });
-        if let Some(session) = self.sessions.try_remove(ours) {
+        if let Some(session) = self.channels.remove(channel, ours) {
             self.directory.attached -= session.links.len();
-        }
-        if let Some(slot) = self.channels.get_mut(usize::from(channel)) {
-            *slot = None;
         }
         if self.initiated {
             let fault = error.clone().map(Fault::from);
@@ -422,7 +403,7 @@ impl Connection {
         out: &mut Outbox,
         work: impl FnOnce(&mut Session, &mut Context<'_>) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
-        let Some(session) = self.sessions.get_mut(ours) else { return Ok(()) };
+        let Some(session) = self.channels.session_mut(ours) else { return Ok(()) };
         if !session.touched {
             session.touched = true;
             self.touched.push(ours);
@@ -440,7 +421,7 @@ impl Connection {
 
     /// What the router wants done to a link of this connection. One that is gone needs nothing.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
-        let Some(place) = self.directory.place(effect.link().link) else { return };
+        let Some(place) = self.directory.find(effect.link().link) else { return };
         let handle = place.handle;
         let result = self.with_session(place.channel, out, |session, context| {
             match effect {
@@ -473,7 +454,7 @@ impl Connection {
 
     /// Messages for a consumer of this connection. Empties the list.
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
-        match self.directory.place(link) {
+        match self.directory.find(link) {
             Some(place) => {
                 let _ = self.with_session(place.channel, out, |session, context| {
                     session.deliver(place.handle, deliveries.drain(..), context);
@@ -498,7 +479,7 @@ impl Connection {
     /// End of the turn: what has gathered is written.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(ours) = self.touched.pop() {
-            let Some(session) = self.sessions.get_mut(ours) else { continue };
+            let Some(session) = self.channels.find(ours) else { continue };
             session.touched = false;
             let result = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
             if let Err(violation) = self.contain(result, ours, out) {
@@ -512,21 +493,23 @@ impl Connection {
 
     /// Deliveries of a link, in its one direction, that are not settled.
     pub(crate) fn unsettled(&self, link: LinkId) -> usize {
-        let place = self.directory.place(link);
-        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
-        session.and_then(|(session, handle)| session.links.get(handle)).map_or(0, |link| link.unsettled)
+        self.find_link(link).map_or(0, |link| link.unsettled)
+    }
+
+    /// Returns a link. None if it has been detached meanwhile.
+    fn find_link(&self, link: LinkId) -> Option<&Link> {
+        let place = self.directory.find(link)?;
+        self.channels.session(place.channel)?.link(place.handle)
     }
 
     /// Deliveries of which not all has been written, for want of room in the windows of sessions.
     pub(crate) fn unwritten(&self) -> usize {
-        self.sessions.iter().map(|(_, session)| session.sending.len()).sum()
+        self.channels.iter().map(|session| session.sending.len()).sum()
     }
 
     /// Credit that a link has which the peer sends on. 0 for another.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        let place = self.directory.place(link);
-        let session = place.and_then(|place| Some((self.sessions.get(place.channel)?, place.handle)));
-        match session.and_then(|(session, handle)| session.links.get(handle)) {
+        match self.find_link(link) {
             Some(Link { end: LinkEnd::Receiver(receiver), .. }) => receiver.credit,
             _ => 0,
         }

@@ -13,13 +13,17 @@ use super::delivery_state::DeliveryState;
 use super::gathered::Gathered;
 use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
 use super::performative::Transfer;
-use super::session::{Arrived, Context, FULL, INCOMING_WINDOW, MAX_UNSETTLED, Sent, Session, Wire};
+use super::session::{
+    Arrived, Context, FULL, INCOMING, INCOMING_WINDOW, LINK, LINK_OF_DELIVERY, MAX_UNSETTLED, RECEIVER, SENDER, Sent,
+    Session, Wire,
+};
 use super::transfer;
 use super::violation::Violation;
 use crate::budget::Full;
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, LinkId, Run, Ticket};
 use crate::ledger::Ledger;
+use crate::live::live;
 use crate::message::{Message, Payload};
 
 impl Session {
@@ -39,7 +43,7 @@ impl Session {
 
         let handle = self.local_handle(transfer.handle)?;
         let source = (self.remote_channel.unwrap_or_default(), transfer.handle);
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let Some(link) = live(self.links.get_mut(handle), LINK) else { return Ok(()) };
         if !matches!(link.state, LinkState::Attached) {
             // 2.6.5: what was under way when we detached is discarded.
             self.count_discarded(transfer);
@@ -104,13 +108,15 @@ impl Session {
         gathered: &mut Gathered,
     ) {
         let Some((_, channel, remote_handle, room)) = gathered.place() else { return };
-        let Some(handle) = self.handles.get(remote_handle) else { return };
-        let Some(Link { id, state: LinkState::Attached, end: LinkEnd::Receiver(receiver), unsettled, .. }) =
-            self.links.get_mut(handle).filter(|found| found.id == link)
-        else {
+        let Some(handle) = live(self.handles.get(remote_handle), "the handle of messages that were gathered") else {
             return;
         };
-        let Some(incoming) = self.incoming.as_mut().filter(|_| receiver.partial.is_none()) else { return };
+        let found = self.links.get_mut(handle).filter(|found| found.id == link);
+        let Some((id, receiver, unsettled)) = live(found.and_then(Link::receiving), RECEIVER) else { return };
+        let Some(incoming) = live(self.incoming.as_mut(), INCOMING) else { return };
+        if receiver.partial.is_some() {
+            return;
+        }
         let mut left = room.min(receiver.credit as usize).min(self.incoming_window as usize);
         left = left.min(MAX_UNSETTLED.saturating_sub(incoming.len()));
         let mut found = [transfer::Usual::default(); Run::MAX];
@@ -157,9 +163,8 @@ impl Session {
     /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.
     fn begin_delivery(&mut self, handle: usize, transfer: &Transfer) -> Result<u64, Violation> {
         let invalid = |what| Violation::link(handle, "2.7.5", Condition::InvalidField, what);
-        let Some(Link { id, end: LinkEnd::Receiver(receiver), unsettled, .. }) = self.links.get_mut(handle) else {
-            return Ok(0);
-        };
+        let link = self.links.get_mut(handle).and_then(Link::receiving);
+        let Some((id, receiver, unsettled)) = live(link, RECEIVER) else { return Ok(0) };
         let delivery_id =
             transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
         // 2.8.7: ids are the session's. They count on whatever else is wrong with a delivery: that concerns its link alone.
@@ -216,8 +221,8 @@ impl Session {
 
     /// 2.6.14: as if it had never been sent; the credit it took is given again.
     fn abort(&mut self, handle: usize, number: u64) {
-        self.remove_incoming(number);
-        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
+        self.remove_if_unsettled(number);
+        if let Some(receiver) = self.receiver_mut(handle) {
             receiver.credit += 1;
             self.flow_is_due(handle);
         }
@@ -225,7 +230,7 @@ impl Session {
 
     fn wait_for_more(&mut self, handle: usize, partial: Partial, context: &mut Context<'_>) -> Result<(), Violation> {
         let taken = context.arriving.take(partial.len());
-        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle) {
+        if let Some(receiver) = self.receiver_mut(handle) {
             receiver.partial = Some(partial);
         }
         taken.map_err(|full| match full {
@@ -247,15 +252,16 @@ impl Session {
         context: &mut Context<'_>,
     ) {
         if settled {
-            self.remove_incoming(number);
+            self.remove_if_unsettled(number);
         } else {
             // The peer may have settled it with a disposition before its last transfer.
             settled = self.incoming.as_mut().is_none_or(|incoming| incoming.get_mut(number).is_none());
         }
-        let Some(Link { id, end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) else { return };
+        let link = self.links.get_mut(handle).and_then(Link::receiving);
+        let Some((id, receiver, _)) = live(link, RECEIVER) else { return };
         let to = if receiver.by_to { super::section::destination(&message.payload) } else { Destination::Link };
         let arrival = Arrival { delivery: (!settled).then_some(DeliveryKey(number)), message };
-        context.gathered.add(*id, to, source, receiver.credit, arrival);
+        context.gathered.add(id, to, source, receiver.credit, arrival);
     }
 
     /// The router has messages for a consumer, which has credit for them.
@@ -265,7 +271,8 @@ impl Session {
         deliveries: impl Iterator<Item = Delivery>,
         context: &mut Context<'_>,
     ) {
-        let Some(Link { id, end: LinkEnd::Sender(sender), unsettled, .. }) = self.links.get_mut(handle) else { return };
+        let link = self.links.get_mut(handle).and_then(Link::sending);
+        let Some((id, sender, unsettled)) = live(link, SENDER) else { return };
         let room = room(&context.wire);
         for delivery in deliveries {
             // 2.6.12: numbered as it is begun; those of other links do not wait for it, since the window is shared.
@@ -297,7 +304,7 @@ impl Session {
                     context.events.push_back(Event::Window { channel, more });
                 }
                 if settled && delivery.ticket != Ticket::NONE {
-                    context.events.push_back(Event::Sent { link: *id, ticket: delivery.ticket });
+                    context.events.push_back(Event::Sent { link: id, ticket: delivery.ticket });
                 }
                 continue;
             }
@@ -330,10 +337,11 @@ impl Session {
     /// A delivery that was written piece by piece has been written to its end.
     fn finished(&mut self, delivery: &Outgoing, context: &mut Context<'_>) {
         self.correct_window(delivery, context);
-        let Some(Link { id, end: LinkEnd::Sender(sender), .. }) = self.links.get_mut(delivery.handle) else { return };
+        let link = self.links.get_mut(delivery.handle).and_then(Link::sending);
+        let Some((id, sender, _)) = live(link, SENDER) else { return };
         sender.unfinished -= 1;
         if delivery.settled && delivery.ticket != Ticket::NONE {
-            context.events.push_back(Event::Sent { link: *id, ticket: delivery.ticket });
+            context.events.push_back(Event::Sent { link: id, ticket: delivery.ticket });
         }
         if sender.finish_drain() {
             self.flow_is_due(delivery.handle);
@@ -348,18 +356,18 @@ impl Session {
         }
     }
 
-    /// Takes a delivery that came in out of the ledger. True if it was there.
-    pub(super) fn remove_incoming(&mut self, number: u64) -> bool {
-        let Some(arrived) = self.incoming.as_mut().and_then(|incoming| incoming.remove(number)) else { return false };
-        if let Some(link) = self.links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial) {
+    /// Takes a delivery that came in out of the ledger. Does nothing if the peer has settled it meanwhile.
+    pub(super) fn remove_if_unsettled(&mut self, number: u64) {
+        let Some(arrived) = self.incoming.as_mut().and_then(|incoming| incoming.remove(number)) else { return };
+        let link = self.links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial);
+        if let Some(link) = live(link, LINK_OF_DELIVERY) {
             link.unsettled -= 1;
         }
-        true
     }
 
     /// Forgets the deliveries of a link that goes, in both directions.
     pub(super) fn forget_deliveries(&mut self, handle: usize, context: &mut Context<'_>) {
-        let Some(link) = self.links.get_mut(handle) else { return };
+        let Some(link) = live(self.links.get_mut(handle), LINK) else { return };
         let serial = link.id.serial;
         let unsettled = std::mem::take(&mut link.unsettled);
         match &mut link.end {

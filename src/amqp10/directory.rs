@@ -10,6 +10,7 @@ use slab::Slab;
 
 use super::definitions::Role;
 use crate::event::LinkId;
+use crate::live::live;
 
 /// The place of a link: its session, by our channel, and our handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,9 @@ impl Directory {
         id
     }
 
+    /// Removes a link that is detached. Does nothing if it has been removed before, when the other side detached it.
     pub(crate) fn remove(&mut self, id: LinkId, name: &Arc<str>, role: Role) {
-        if self.place(id).is_none() {
+        if self.find(id).is_none() {
             return;
         }
         self.places.try_remove(id.slot as usize);
@@ -51,12 +53,14 @@ impl Directory {
         }
     }
 
-    /// Returns the place of a link. None if it has gone.
-    pub(crate) fn place(&self, id: LinkId) -> Option<Place> {
+    /// Returns the place of a link. None if the link has been detached meanwhile.
+    pub(crate) fn find(&self, id: LinkId) -> Option<Place> {
         self.places.get(id.slot as usize).filter(|(serial, _)| *serial == id.serial).map(|(_, place)| *place)
     }
 
-    pub(crate) fn find(&self, name: &Arc<str>, role: Role) -> Option<Place> {
-        self.names.get(&(name.clone(), role)).and_then(|id| self.place(*id))
+    /// Returns the place of the link that has a name, if there is one.
+    pub(crate) fn find_named(&self, name: &Arc<str>, role: Role) -> Option<Place> {
+        let id = self.names.get(&(name.clone(), role))?;
+        live(self.find(*id), "the link that has a name")
     }
 }

@@ -3,7 +3,9 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::definitions::Condition;
+use super::types::WRITTEN;
 use super::violation::Violation;
+use crate::live::live;
 
 /// 2.3.1: size, data offset, type, channel.
 pub(crate) const HEADER: usize = 8;
@@ -94,7 +96,8 @@ pub(crate) fn put_header(out: &mut BytesMut, frame_type: FrameType, channel: u16
 /// Fills in the size of the frame that starts at `start` and gets `more` bytes appended.
 pub(crate) fn set_size(out: &mut BytesMut, start: usize, more: usize) -> u32 {
     let size = super::types::saturate(out.len() - start + more);
-    if let Some(field) = out.get_mut(start..).and_then(|frame| frame.first_chunk_mut()) {
+    let field = out.get_mut(start..).and_then(|frame| frame.first_chunk_mut());
+    if let Some(field) = live(field, WRITTEN) {
         *field = size.to_be_bytes();
     }
     size

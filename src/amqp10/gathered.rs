@@ -4,6 +4,7 @@
 use super::frame;
 use super::types::code;
 use crate::event::{Arrival, Destination, Event, LinkId, Run};
+use crate::live::live;
 
 /// The whole messages of one link that have been read and not been handed to the router.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl Gathered {
     #[inline]
     pub(crate) fn push(&mut self, arrival: Arrival, credit: u32) {
         self.run.push(arrival);
-        if let Some(source) = &mut self.source {
+        if let Some(source) = live(self.source.as_mut(), "the first of the messages that were gathered") {
             source.credit = credit;
         }
     }

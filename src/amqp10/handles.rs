@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::live::live;
+
+/// For [`live`].
+const SLOT: &str = "the slot of a handle";
+
 /// The map from the peer's handles to ours. Handles that are assigned one after the other, as nearly all peers do, are in a
 /// vector; others, which may be as large as the peer likes, in a tree: memory follows the number of links.
 #[derive(Debug, Default)]
@@ -23,7 +28,7 @@ impl Handles {
 
     /// Maps a handle of the peer's that is not in use.
     pub(crate) fn set(&mut self, remote: u32, local: usize) {
-        let (Ok(index), Ok(local)) = (usize::try_from(remote), u32::try_from(local)) else { return };
+        let (index, local) = (usize::try_from(remote).unwrap_or(usize::MAX), super::types::saturate(local));
         self.count += 1;
         if index >= self.row.len() {
             if index > 8 + 2 * self.count {
@@ -34,12 +39,13 @@ impl Handles {
             // Move the handles into the row that have a place there now.
             let beyond = self.others.split_off(&remote);
             for (remote, local) in std::mem::replace(&mut self.others, beyond) {
-                if let Some(slot) = usize::try_from(remote).ok().and_then(|index| self.row.get_mut(index)) {
+                let slot = usize::try_from(remote).ok().and_then(|index| self.row.get_mut(index));
+                if let Some(slot) = live(slot, SLOT) {
                     *slot = Some(local);
                 }
             }
         }
-        if let Some(slot) = self.row.get_mut(index) {
+        if let Some(slot) = live(self.row.get_mut(index), SLOT) {
             *slot = Some(local);
         }
     }

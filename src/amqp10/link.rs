@@ -12,6 +12,7 @@ use super::performative::{Attach, Transfer};
 use super::types::DeliveryTag;
 use super::violation::Violation;
 use crate::event::{Delivery, LinkId, Outcome, Ticket};
+use crate::live::live;
 use crate::message::{Message, Payload, PayloadBuilder};
 
 /// A peer may spread a delivery over frames that carry nothing; not for ever (our choice).
@@ -37,14 +38,18 @@ pub(crate) struct Link {
 /// ────────────────▶ AwaitRoute ────────────▶ Attached ─────────▶ AwaitDetach ──▶ (freed)
 ///                        ├──────── refused, detached ────────────────▲
 /// ────────────────▶ AwaitAttach ───────────▶ Attached
-///   attach of ours        attach from peer
+///   attach of ours    │   attach from peer
+///                     └───────────▶ Refused ─────────▶ (freed)
+///                null terminus from peer    detach from peer
 /// ```
 #[derive(Debug)]
 pub(crate) enum LinkState {
     /// The router has been asked; the peer's attach is kept for the answer.
     AwaitRoute(Box<Attach>),
-    /// We have attached, and the peer has not answered, or refused and not detached yet.
+    /// We have attached, and the peer has not answered.
     AwaitAttach,
+    /// 2.6.3: the peer has answered our attach with a null terminus. Its detach follows.
+    Refused,
     Attached,
     /// We have detached; what still comes for it is discarded.
     AwaitDetach,
@@ -62,6 +67,35 @@ impl Link {
         match self.end {
             LinkEnd::Sender(_) => Role::Sender,
             LinkEnd::Receiver(_) => Role::Receiver,
+        }
+    }
+
+    /// Returns the link's id, its end and the count of its unsettled deliveries, if it sends.
+    #[inline]
+    pub(crate) fn sending(&mut self) -> Option<(LinkId, &mut Sender, &mut usize)> {
+        match self {
+            Link { id, end: LinkEnd::Sender(sender), unsettled, .. } => Some((*id, sender, unsettled)),
+            Link { end: LinkEnd::Receiver(_), .. } => None,
+        }
+    }
+
+    /// Returns the link's id, its end and the count of its unsettled deliveries, if it receives.
+    #[inline]
+    pub(crate) fn receiving(&mut self) -> Option<(LinkId, &mut Receiver, &mut usize)> {
+        match self {
+            Link { id, end: LinkEnd::Receiver(receiver), unsettled, .. } => Some((*id, receiver, unsettled)),
+            Link { end: LinkEnd::Sender(_), .. } => None,
+        }
+    }
+
+    /// Ends [`LinkState::AwaitRoute`] and returns the peer's attach. None in any other state.
+    pub(crate) fn route_found(&mut self, next: LinkState) -> Option<Box<Attach>> {
+        if !matches!(self.state, LinkState::AwaitRoute(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.state, next) {
+            LinkState::AwaitRoute(attach) => Some(attach),
+            _ => None,
         }
     }
 }
@@ -169,7 +203,8 @@ impl Outgoing {
     /// Hands the next `count` bytes to `put`, as ranges of fragments.
     pub(crate) fn take(&mut self, mut count: usize, mut put: impl FnMut(&Bytes, Range<usize>)) {
         while count > 0 {
-            let Some(fragment) = self.payload.fragment(self.fragment) else { return };
+            let fragment = self.payload.fragment(self.fragment);
+            let Some(fragment) = live(fragment, "the rest of a payload") else { return };
             let end = fragment.len().min(self.offset + count);
             if end == self.offset {
                 self.fragment += 1;

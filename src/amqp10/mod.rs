@@ -7,7 +7,7 @@
 //! | 2.2 protocol header | `header.rs` |
 //! | 2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
 //! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (the same for the initiating side), `idle.rs`, `closing.rs` |
-//! | 2.5 sessions | `session.rs`, `deliveries.rs` (how messages come and go) |
+//! | 2.5 sessions | `channels.rs` (which session is on which channel), `session.rs`, `deliveries.rs` (how messages come and go) |
 //! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
 //! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
 //! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
@@ -22,6 +22,7 @@
 //! The engine speaks to the router in the words of `event/` and knows neither it nor any socket. Time is an argument.
 
 mod attach;
+mod channels;
 mod closing;
 mod composite;
 mod connection;

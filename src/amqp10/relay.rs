@@ -16,7 +16,7 @@ use crate::event::{DeliveryKey, Fault, Outcome, Reason};
 
 impl Session {
     fn relay(&self, handle: usize) -> Option<&Relay> {
-        match self.links.get(handle) {
+        match self.link(handle) {
             Some(Link { end: LinkEnd::Receiver(receiver), state: LinkState::Attached, .. }) => {
                 receiver.relay.as_deref()
             }

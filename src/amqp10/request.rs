@@ -41,21 +41,21 @@ impl Connection {
 
     /// 2.5.1: begins a session and returns its channel. None if the peer allows no more sessions.
     pub(crate) fn begin(&mut self, now: Instant, out: &mut Outbox) -> Option<usize> {
-        let channel = u16::try_from(self.sessions.vacant_key()).ok().filter(|channel| *channel <= self.channel_max)?;
+        let channel = self.channels.vacant(self.channel_max)?;
         let session = Session::new(channel);
         let begin = session.begin(self.config.handle_max);
         if let Err(violation) = self.wire(out).send(channel, &begin) {
             self.fail(&violation, now, out);
         }
-        Some(self.sessions.insert(session))
+        Some(self.channels.insert(session))
     }
 
     /// 2.5.1: takes the begin that answers ours.
     pub(super) fn on_begin_answered(&mut self, begin: &Begin, channel: u16, ours: u16) -> Result<(), Violation> {
-        match self.sessions.get_mut(ours.into()) {
+        match self.channels.find(ours.into()) {
             Some(session) if session.remote_channel.is_none() => {
                 session.joined(channel, begin);
-                self.map_channel(channel, ours);
+                self.channels.map(channel, ours);
                 self.events.push_back(Event::Reply(Box::new(Reply::Begun { session: ours.into() })));
                 Ok(())
             }
@@ -67,8 +67,11 @@ impl Connection {
         }
     }
 
-    /// 2.5.5: ends a session without an error. The peer's end is awaited.
+    /// 2.5.5: ends a session without an error. The peer's end is awaited. Does nothing if the session has ended meanwhile.
     pub(crate) fn end(&mut self, channel: usize, now: Instant, out: &mut Outbox) {
+        if self.channels.find(channel).is_none() {
+            return;
+        }
         let result = self.with_session(channel, out, |session, context| match session.ended {
             true => Ok(()),
             false => session.end(None, context),
@@ -76,7 +79,7 @@ impl Connection {
         self.settle_result(result, channel, now, out);
     }
 
-    /// 2.6.3: attaches a link to a session. None if the peer allows no more links.
+    /// 2.6.3: attaches a link to a session. None if the peer allows no more links, or if the session has ended meanwhile.
     pub(crate) fn attach(
         &mut self,
         channel: usize,
@@ -84,6 +87,7 @@ impl Connection {
         now: Instant,
         out: &mut Outbox,
     ) -> Option<LinkId> {
+        self.channels.find(channel)?;
         let mut link = None;
         let result = self.with_session(channel, out, |session, context| {
             link = session.attach(request, context)?;
@@ -95,7 +99,7 @@ impl Connection {
 
     /// 2.6.7: drains a link that we receive on: asks for all that is there now, as far as its credit goes.
     pub(crate) fn drain(&mut self, link: LinkId, out: &mut Outbox) {
-        let Some(place) = self.directory.place(link) else { return };
+        let Some(place) = self.directory.find(link) else { return };
         let _ = self.with_session(place.channel, out, |session, _| {
             session.drain(place.handle);
             Ok(())
@@ -104,7 +108,7 @@ impl Connection {
 
     /// 2.6.6: closes a link without an error. What it is owed comes first.
     pub(crate) fn close_link(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
-        let Some(place) = self.directory.place(link) else { return };
+        let Some(place) = self.directory.find(link) else { return };
         let result = self.with_session(place.channel, out, |session, context| {
             session.finish_turn(&mut context.wire)?;
             session.close_link(place.handle, None, context)
@@ -155,12 +159,12 @@ impl Session {
 
     /// Returns the handle of the link, attached by us, that an attach of the peer's answers.
     pub(super) fn awaiting_answer(&self, attach: &Attach, context: &Context<'_>) -> Option<usize> {
-        let place = context.directory.find(&attach.name, attach.role.other())?;
+        let place = context.directory.find_named(&attach.name, attach.role.other())?;
         (place.channel == usize::from(self.channel) && self.awaits_attach(place.handle)).then_some(place.handle)
     }
 
     pub(super) fn awaits_attach(&self, handle: usize) -> bool {
-        self.links.get(handle).is_some_and(|link| matches!(link.state, LinkState::AwaitAttach))
+        self.link(handle).is_some_and(|link| matches!(link.state, LinkState::AwaitAttach))
     }
 
     /// 2.6.3: takes the attach that answers ours. With a null terminus it refuses the link, and a detach follows.
@@ -177,7 +181,7 @@ impl Session {
             return Err(Violation::session("2.6.2", Condition::HandleInUse, "a link is attached to this handle"));
         }
         self.handles.set(attach.handle, handle);
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let Some(link) = self.link_mut(handle) else { return Ok(()) };
         let address = match (&mut link.end, &attach.target, &attach.source) {
             (LinkEnd::Sender(_), Some(AnyTarget::Target(target)), _) => target.address.clone(),
             (LinkEnd::Receiver(receiver), _, Some(AnySource::Source(source))) => {
@@ -188,7 +192,10 @@ impl Session {
                 receiver.delivery_count = delivery_count;
                 source.address.clone()
             }
-            _ => return Ok(()),
+            _ => {
+                link.state = LinkState::Refused;
+                return Ok(());
+            }
         };
         link.state = LinkState::Attached;
         // 2.7.3: zero is no limit, like none.
@@ -198,7 +205,7 @@ impl Session {
     }
 
     fn drain(&mut self, handle: usize) {
-        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get_mut(handle)
+        if let Some(receiver) = self.receiver_mut(handle)
             && receiver.credit > 0
         {
             receiver.drain = true;

@@ -15,7 +15,7 @@ use super::directory::Directory;
 use super::frame::{self, FrameType};
 use super::gathered::Gathered;
 use super::handles::Handles;
-use super::link::{Link, LinkEnd, LinkState, Outgoing};
+use super::link::{Link, LinkEnd, LinkState, Outgoing, Receiver};
 use super::performative::{Begin, Disposition, Flow};
 use super::types::Encode;
 use super::violation::Violation;
@@ -23,6 +23,7 @@ use crate::budget::Arriving;
 use crate::config::EngineConfig;
 use crate::event::{DeliveryKey, Event, LinkId, Outcome, Reply, Ticket};
 use crate::ledger::Ledger;
+use crate::live::live;
 use crate::outbox::Outbox;
 
 /// Transfers that we let a peer send before we tell it to go on: 128 MiB in frames of 64 KiB.
@@ -37,6 +38,13 @@ pub(super) const MAX_UNSETTLED: usize = 1 << 18;
 /// What is taken off the window that the router is told of while a session has [`MAX_UNSETTLED`] deliveries under way: more
 /// than any window has.
 pub(super) const FULL: i64 = 1 << 40;
+
+/// Names for [`live`].
+pub(super) const LINK: &str = "a link with a handle in use";
+pub(super) const SENDER: &str = "a link that sends";
+pub(super) const RECEIVER: &str = "a link that receives";
+pub(super) const INCOMING: &str = "the ledger of deliveries that came in";
+pub(super) const LINK_OF_DELIVERY: &str = "the link of an unsettled delivery";
 
 /// What a session needs of its connection while it works.
 pub(crate) struct Context<'a> {
@@ -228,7 +236,7 @@ impl Session {
 
     fn on_link_flow(&mut self, remote_handle: u32, flow: &Flow, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(remote_handle)?;
-        let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
+        let Some(link) = live(self.links.get_mut(handle), LINK) else { return Ok(()) };
         if !matches!(link.state, LinkState::Attached) {
             return Ok(());
         }
@@ -258,12 +266,33 @@ impl Session {
     }
 
     pub(super) fn flow_is_due(&mut self, handle: usize) {
-        if let Some(link) = self.links.get_mut(handle)
+        if let Some(link) = live(self.links.get_mut(handle), LINK)
             && !link.flow_due
         {
             link.flow_due = true;
             self.flows.push(handle);
         }
+    }
+
+    /// Returns a link that cannot have been freed: the handle is one that the peer uses, or in the directory, or of a delivery in
+    /// a ledger.
+    pub(super) fn link(&self, handle: usize) -> Option<&Link> {
+        live(self.links.get(handle), LINK)
+    }
+
+    /// [`Session::link`], to change it.
+    pub(super) fn link_mut(&mut self, handle: usize) -> Option<&mut Link> {
+        live(self.links.get_mut(handle), LINK)
+    }
+
+    /// The end of a link that cannot have been freed and that receives.
+    pub(super) fn receiver_mut(&mut self, handle: usize) -> Option<&mut Receiver> {
+        live(self.links.get_mut(handle).and_then(Link::receiving), RECEIVER).map(|(_, receiver, _)| receiver)
+    }
+
+    /// Whether a link that cannot have been freed is attached: neither side has detached it.
+    pub(super) fn is_attached(&self, handle: usize) -> bool {
+        self.link(handle).is_some_and(|link| matches!(link.state, LinkState::Attached))
     }
 
     /// 2.6.4: the handle of ours that goes with the peer's.
@@ -308,7 +337,7 @@ impl Session {
                 };
                 let numbers: Vec<u64> = incoming.numbers_in(first..=last).collect();
                 for number in numbers {
-                    self.remove_incoming(number);
+                    self.remove_if_unsettled(number);
                 }
             }
             Role::Sender => {}
@@ -327,7 +356,7 @@ impl Session {
         let Session { outgoing, links, dispositions, .. } = self;
         outgoing.take_each(numbers, |number, sent| {
             let link = links.get_mut(sent.handle).filter(|link| link.id.serial == sent.link_serial);
-            let Some(link) = link else { return };
+            let Some(link) = live(link, LINK_OF_DELIVERY) else { return };
             link.unsettled -= 1;
             let outcome = match (&link.end, outcome) {
                 (_, Some(outcome)) => outcome,
@@ -344,7 +373,7 @@ impl Session {
 
     /// The router lets a producer send `credit` messages more.
     pub(crate) fn grant_more(&mut self, handle: usize, credit: u32) {
-        if let Some(Link { end: LinkEnd::Receiver(receiver), .. }) = self.links.get(handle) {
+        if let Some(receiver) = self.receiver_mut(handle) {
             let credit = receiver.credit.saturating_add(credit);
             self.grant(handle, credit);
         }
@@ -352,10 +381,10 @@ impl Session {
 
     /// The router lets a producer send `credit` messages from now.
     pub(crate) fn grant(&mut self, handle: usize, credit: u32) {
-        if let Some(link) = self.links.get_mut(handle)
-            && let LinkEnd::Receiver(receiver) = &mut link.end
-        {
-            receiver.grant(credit, link.initiated);
+        let Some(link) = self.link_mut(handle) else { return };
+        let initiated = link.initiated;
+        if let Some((_, receiver, _)) = live(link.receiving(), RECEIVER) {
+            receiver.grant(credit, initiated);
             self.flow_is_due(handle);
         }
     }
@@ -363,11 +392,12 @@ impl Session {
     /// The router has an outcome for deliveries of a producer that follow each other.
     pub(crate) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome) {
         let Session { incoming, links, dispositions, .. } = self;
-        let Some(incoming) = incoming else { return };
+        let Some(incoming) = live(incoming.as_mut(), INCOMING) else { return };
         let last = first.0 + u64::from(count).saturating_sub(1);
         // What the peer has settled itself is not there any more.
         incoming.take_each(first.0..=last, |number, arrived| {
-            if let Some(link) = links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial) {
+            let link = links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial);
+            if let Some(link) = live(link, LINK_OF_DELIVERY) {
                 link.unsettled -= 1;
             }
             tell(dispositions, Role::Receiver, SequenceNo::narrow(number), 1, outcome);
@@ -376,9 +406,7 @@ impl Session {
 
     /// The router has no more for a consumer that drains.
     pub(crate) fn drained(&mut self, handle: usize) {
-        if let Some(link) = self.links.get_mut(handle)
-            && let LinkEnd::Sender(sender) = &mut link.end
-        {
+        if let Some((_, sender, _)) = live(self.links.get_mut(handle).and_then(Link::sending), SENDER) {
             sender.drained = true;
             if sender.finish_drain() {
                 self.flow_is_due(handle);
@@ -397,7 +425,7 @@ impl Session {
             self.put_disposition(range, wire)?;
         }
         for handle in std::mem::take(&mut self.flows) {
-            self.put_link_flow(handle, wire)?;
+            self.put_flow_if_attached(handle, wire)?;
         }
         if self.flow_due {
             let flow = self.flow();
@@ -427,7 +455,8 @@ impl Session {
         })
     }
 
-    fn put_link_flow(&mut self, handle: usize, wire: &mut Wire<'_>) -> Result<(), Violation> {
+    /// Writes the flow of a link. Does nothing if the link has been detached meanwhile.
+    fn put_flow_if_attached(&mut self, handle: usize, wire: &mut Wire<'_>) -> Result<(), Violation> {
         let Some(link) = self.links.get_mut(handle) else { return Ok(()) };
         link.flow_due = false;
         if !matches!(link.state, LinkState::Attached) {

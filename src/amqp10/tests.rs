@@ -497,3 +497,72 @@ fn a_link_is_closed_by_either_side() {
     assert!(ends.contains(&(first, false)) && ends.contains(&(second, true)) && ends.len() == 2, "{ends:?}");
     assert_eq!((pair.client.gone.len(), pair.server.gone.len()), (2, 2));
 }
+
+/// The names of the frames that a side has written.
+fn written(side: &mut Side) -> Vec<String> {
+    let bytes = side.take_output();
+    let mut rest = &bytes[..];
+    let mut names = Vec::new();
+    while let Some((frame, more)) = (super::FRAMES.extent)(rest).and_then(|extent| rest.split_at_checked(extent)) {
+        names.push((super::FRAMES.describe)(frame, frame.len()).name.into_owned());
+        rest = more;
+    }
+    names
+}
+
+/// A pair whose server has handed out a message and has not read on, to the next message, which is too large for it.
+fn pair_before_a_violation() -> Pair {
+    let server = EngineConfig { max_message_size: 100, ..EngineConfig::clone(&config(&[], None, 4096)) };
+    let mut pair = Pair::new(&config(&[], None, 4096), &Arc::new(server));
+    pair.attach("sender", true);
+    pair.settle_down();
+    let link = Side::key(pair.client.links["sender"]);
+    let deliveries = [10, 200].map(|size| {
+        let message = Message { payload: Bytes::from(vec![0; size]).into(), ..Message::default() };
+        Delivery { message, settled: false, ticket: Ticket(size as u64), units: 1 }
+    });
+    pair.client.apply(Effect::Deliver { link, deliveries: deliveries.into() }, pair.now);
+    pair.write();
+    let Pair { server, to_server, now, .. } = &mut pair;
+    server.inbox.extend_from_slice(&std::mem::take(to_server));
+    let mut run = Run::default();
+    let event = server.engine.receive(&mut server.inbox, *now, &mut server.outbox, &mut run);
+    assert!(matches!(event, Some(Event::Messages { .. })), "{event:?}");
+    assert_eq!(run.arrivals.len(), 1);
+    pair
+}
+
+#[test]
+fn nothing_follows_a_close_that_comes_between_a_message_and_a_violation() {
+    let Pair { mut server, now, .. } = pair_before_a_violation();
+    server.engine.close_with(Fault::new(Reason::ConnectionForced, "enough"), now, &mut server.outbox);
+    server.turn(now);
+    assert_eq!(written(&mut server), ["close"]);
+}
+
+#[test]
+fn a_link_is_detached_once_by_the_router_and_a_violation() {
+    let Pair { mut server, now, .. } = pair_before_a_violation();
+    let fault = Box::new(Fault::new(Reason::NotFound, "gone"));
+    server.apply(Effect::Detach { link: Side::key(server.links["sender"]), fault }, now);
+    server.turn(now);
+    assert_eq!(written(&mut server), ["detach"]);
+}
+
+#[test]
+fn a_link_that_the_router_is_about_to_hear_of_goes_with_its_connection() {
+    let mut pair = Pair::new(&config(&[], None, 4096), &config(&[], None, 4096));
+    pair.attach("sender", true);
+    pair.settle_down();
+    // Again, under its name: the first link goes, then the second comes.
+    pair.attach("sender", true);
+    pair.write();
+    let Pair { mut server, to_server, now, .. } = pair;
+    server.inbox.extend_from_slice(&to_server);
+    let event = server.engine.receive(&mut server.inbox, now, &mut server.outbox, &mut Run::default());
+    assert!(matches!(event, Some(Event::Detach { .. })), "{event:?}");
+    server.engine.close_with(Fault::new(Reason::ConnectionForced, "enough"), now, &mut server.outbox);
+    let Some(Event::AttachProducer { link, .. }) = server.engine.poll_event() else { panic!("an attach is under way") };
+    let Some(Event::Detach { gone }) = server.engine.poll_event() else { panic!("the connection closes") };
+    assert_eq!(gone, [link]);
+}

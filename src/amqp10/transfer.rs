@@ -5,7 +5,8 @@ use bytes::BytesMut;
 
 use super::definitions::{ReceiverSettleMode, SequenceNo};
 use super::performative::Transfer;
-use super::types::{DeliveryTag, code, saturate};
+use super::types::{DeliveryTag, WRITTEN, code, saturate};
+use crate::live::live;
 
 /// All that a transfer frame of ours holds besides its payload fits in this, frame header included.
 pub(crate) const OVERHEAD: usize = 64;
@@ -245,10 +246,10 @@ pub(crate) fn put(
     let size = saturate(frame.len + payload).to_be_bytes();
     // The size of a list counts from behind itself.
     let list_size = u8::try_from(frame.len - 13).unwrap_or(u8::MAX);
-    if let Some(field) = frame.bytes.first_chunk_mut() {
+    if let Some(field) = live(frame.bytes.first_chunk_mut(), WRITTEN) {
         *field = size;
     }
-    if let Some(field) = frame.bytes.get_mut(12) {
+    if let Some(field) = live(frame.bytes.get_mut(12), WRITTEN) {
         *field = list_size;
     }
     out.extend_from_slice(frame.bytes.get(..frame.len).unwrap_or_default());
@@ -261,7 +262,7 @@ struct Head {
 
 impl Head {
     fn put(&mut self, bytes: &[u8]) {
-        if let Some(to) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+        if let Some(to) = live(self.bytes.get_mut(self.len..self.len + bytes.len()), "room for a transfer's head") {
             to.copy_from_slice(bytes);
             self.len += bytes.len();
         }

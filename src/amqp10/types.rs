@@ -13,6 +13,9 @@ const MAX_DEPTH: usize = 32;
 /// How many elements of no width an array may claim (our choice): they cost the sender nothing.
 pub(super) const MAX_ZERO_WIDTH: usize = 65_536;
 
+/// What an encoder fills in last, for `live`: the bytes are there since the encoder has written them.
+pub(super) const WRITTEN: &str = "the head of what has been written";
+
 /// What is wrong with bytes that should be a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodecError {

@@ -4,8 +4,10 @@
 use bytes::{BufMut, BytesMut};
 
 use super::types::{
-    CodecError, Decode, Encode, MAX_ZERO_WIDTH, Reader, Result, ascii, category, check_depth, code, saturate, utf8,
+    CodecError, Decode, Encode, MAX_ZERO_WIDTH, Reader, Result, WRITTEN, ascii, category, check_depth, code, saturate,
+    utf8,
 };
+use crate::live::live;
 use crate::value::Value;
 
 /// What values may take in memory beyond what their bytes paid for: an element of no width costs its sender nothing, and a
@@ -306,7 +308,8 @@ fn put_sized(out: &mut BytesMut, count: usize, write: impl FnOnce(&mut BytesMut)
     out.put_u32(saturate(count));
     write(out);
     let size = saturate(out.len() - start - 4);
-    if let Some(field) = out.get_mut(start..).and_then(|written| written.first_chunk_mut()) {
+    let field = out.get_mut(start..).and_then(|written| written.first_chunk_mut());
+    if let Some(field) = live(field, WRITTEN) {
         *field = size.to_be_bytes();
     }
 }
@@ -319,9 +322,9 @@ fn put_compound(out: &mut BytesMut, short: u8, long: u8, count: usize, write: im
     out.put_u8(long);
     put_sized(out, count, write);
     let body = out.len() - start - LONG_HEAD;
-    let Some(written) = out.get_mut(start..) else { return };
+    let Some(written) = live(out.get_mut(start..), WRITTEN) else { return };
     if let (Ok(size), Ok(count)) = (u8::try_from(body + 1), u8::try_from(count)) {
-        if let Some(head) = written.first_chunk_mut() {
+        if let Some(head) = live(written.first_chunk_mut(), WRITTEN) {
             *head = [short, size, count];
         }
         written.copy_within(LONG_HEAD.., SHORT_HEAD);

@@ -558,3 +558,28 @@ fn a_server_that_attaches_to_us_is_refused() {
     channel.disconnect().unwrap();
     server.done();
 }
+
+#[test]
+fn an_attach_that_is_refused_twice() {
+    let server = Server::opened(|mut peer| {
+        let asked = peer.expect_attach();
+        let refusal = attach_back(&asked).without("source");
+        peer.send(refusal.clone());
+        peer.send(refusal.with("handle", 1u32));
+        peer.expect_detach_with(STOLEN);
+        peer.expect_attach();
+        peer.expect_detach_with(NOT_FOUND);
+        peer.send(detach(0));
+        answer_sender(&mut peer, 1);
+        // Nothing to do with the link that is attached now, though that has taken the place of the first.
+        peer.send(detach(1));
+        peer.expect_transfer();
+        answer_close(peer);
+    });
+    let mut channel = server.open();
+    channel.receiver("queue.a").unwrap_err();
+    let sender = channel.sender("queue.b").unwrap();
+    channel.send_settled(&sender, "on it").unwrap();
+    channel.disconnect().unwrap();
+    server.done();
+}
