@@ -1,9 +1,13 @@
 //! Arguments of declarations and bindings: values by name, compared by value. The wire encoding is not known here.
 
+mod known;
+
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 use crate::value::Value;
+
+pub(crate) use known::{ArgumentOf, why_unmet};
 
 /// A map from names to values. Equal if the same names have the same values, in any order and with any width of integer.
 #[derive(Clone, Debug, Default)]

@@ -107,6 +107,8 @@ pub(crate) struct EngineConfig {
     /// Whether receivers with snd-settle-mode mixed are sent all deliveries unsettled, even of messages that came settled.
     /// Default: false.
     pub(crate) deliver_unsettled: bool,
+    /// Refuse what is not honoured, where it would only be noted. Off: real clients ask for much that they can do without.
+    pub(crate) strict: bool,
 }
 
 /// The settings of the router.
@@ -151,6 +153,7 @@ impl Default for Config {
                 linger: Duration::from_secs(5),
                 route_by_to: false,
                 deliver_unsettled: false,
+                strict: false,
             },
             routing: RoutingConfig {
                 multicast_prefix: "broadcast".into(),

@@ -157,7 +157,8 @@
 //! 4. `amqp10/`: AMQP 1.0, one file a section of the specification, from `frame.rs` up to `link.rs`; `amqp091/`: AMQP 0-9-1 and
 //!    the two versions before it, in the same way;
 //! 5. `event/`: the words that engines and router speak to each other; `message.rs`: what passes through; `ledger.rs`: what
-//!    is not settled yet, on both sides; `budget.rs`: the bytes that wait anywhere;
+//!    is not settled yet, on both sides; `budget.rs`: the bytes that wait anywhere; `unmet.rs`: what a peer
+//!    asks for and does not get;
 //! 6. `router/`: addresses, and who gets what; `router/node/`: each kind of node; `router/exchange/`: exchanges and bindings;
 //!    `counts.rs`: what a test reads of it;
 //! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `protocol/message_record.rs`: what the test is shown;
@@ -195,6 +196,7 @@ mod snapshot;
 mod tap;
 mod timers;
 mod transport;
+mod unmet;
 mod users;
 mod value;
 
@@ -209,7 +211,7 @@ pub use event::ConnectionId;
 pub use hooks::{Admission, Verdict};
 pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
-pub use snapshot::{AddressInfo, Connection, Link, Role, Violation};
+pub use snapshot::{AddressInfo, Connection, Link, Role, UnmetRequest, Violation};
 pub use value::Value;
 
 /// The README's examples are true.

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::config::Distribution;
 use crate::event::{ConnectionId, LinkKey};
+use crate::unmet::{Place, Unmet};
 
 /// A connection at the time of the snapshot. Returned by [`Handle::connections`](crate::Handle::connections).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,5 +155,64 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Violation { connection, peer, condition, description, .. } = self;
         write!(f, "{connection} from {peer}: {description} ({condition}, {})", self.place())
+    }
+}
+
+/// Something that a client asked for and does not get, though it broke no rule of its protocol: see
+/// [`Handle::unmet_requests`](crate::Handle::unmet_requests).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnmetRequest {
+    /// On which connection.
+    pub connection: ConnectionId,
+    /// On which channel: the client's number. None for a request about the connection.
+    pub channel: Option<u16>,
+    /// For which link (1.0) or consumer (0-9-1): the client's name for it.
+    pub link: Option<String>,
+    /// For which node, queue or exchange.
+    pub address: Option<String>,
+    /// In which performative or method: `attach`, `queue.declare`.
+    pub method: &'static str,
+    /// The field, argument or capability: `x-message-ttl`.
+    pub name: String,
+    /// The value that was asked for, in words, shortened if it is long. Empty where the name says all.
+    pub value: String,
+    /// Why it has no effect.
+    pub why: &'static str,
+    /// How often it was asked for.
+    pub count: u64,
+}
+
+impl UnmetRequest {
+    pub(crate) fn new(connection: ConnectionId, unmet: &Unmet, count: u64) -> UnmetRequest {
+        let text = |text: &Arc<str>| text.as_ref().to_owned();
+        let Unmet { place, name, value, why } = unmet;
+        UnmetRequest {
+            connection,
+            channel: place.channel,
+            link: place.link.as_ref().map(text),
+            address: place.address.as_ref().map(text),
+            method: place.method,
+            name: text(name),
+            value: text(value),
+            why,
+            count,
+        }
+    }
+
+    fn unmet(&self) -> Unmet {
+        let shared = |text: &String| Arc::from(text.as_str());
+        let (link, address) = (self.link.as_ref().map(shared), self.address.as_ref().map(shared));
+        let place = Place { method: self.method, channel: self.channel, link, address };
+        Unmet { place, name: shared(&self.name), value: shared(&self.value), why: self.why }
+    }
+}
+
+impl fmt::Display for UnmetRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.connection)?;
+        self.channel.iter().try_for_each(|channel| write!(f, ", channel {channel}"))?;
+        write!(f, ": {}", self.unmet())?;
+        if self.count > 1 { write!(f, " ({} times)", self.count) } else { Ok(()) }
     }
 }

@@ -41,7 +41,7 @@ fn what_stands_for_a_broker_is_shared_between_threads() {
 fn what_is_looked_at_is_compared_and_printed() {
     plain::<(MessageRecord, Receipt, LinkName, Outcome, MessageState)>();
     plain::<(Message, Header, Properties, Body, Value)>();
-    plain::<(Connection, ConnectionId, Link, AddressInfo, Violation)>();
+    plain::<(Connection, ConnectionId, Link, AddressInfo, UnmetRequest, Violation)>();
     plain::<(Counts, TraceEvent, TraceKind, Verdict, Admission)>();
     printed::<MessageRecord>();
     printed::<LinkName>();
@@ -53,6 +53,7 @@ fn what_is_looked_at_is_compared_and_printed() {
     printed::<ConnectionId>();
     printed::<Link>();
     printed::<AddressInfo>();
+    printed::<UnmetRequest>();
     printed::<Violation>();
     printed::<TraceEvent>();
     shared::<Delivery>();

@@ -53,22 +53,42 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "tap",
             "timers",
             "transport",
+            "unmet",
         ],
     ),
     ("hooks", &["clock", "event", "protocol", "snapshot"]),
     // What needs both engines.
     (
         "protocol",
-        &["amqp091", "amqp10", "budget", "config", "content", "event", "message", "outbox", "recorder", "tap", "value"],
+        &[
+            "amqp091", "amqp10", "budget", "config", "content", "event", "message", "outbox", "recorder", "tap",
+            "unmet", "value",
+        ],
     ),
     // The engines and the router: neither each other, nor who records, nor a socket, nor a clock.
     (
         "amqp10",
-        &["budget", "config", "content", "event", "ledger", "live", "message", "outbox", "tap", "users", "value"],
+        &[
+            "budget", "config", "content", "event", "ledger", "live", "message", "outbox", "tap", "unmet", "users",
+            "value",
+        ],
     ),
     (
         "amqp091",
-        &["arguments", "budget", "config", "event", "ledger", "live", "message", "outbox", "tap", "users", "value"],
+        &[
+            "arguments",
+            "budget",
+            "config",
+            "event",
+            "ledger",
+            "live",
+            "message",
+            "outbox",
+            "tap",
+            "unmet",
+            "users",
+            "value",
+        ],
     ),
     (
         "router",
@@ -89,7 +109,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("recorder", &["event", "live", "message", "tap"]),
     // Data and tools.
     ("config", &["recorder", "users"]),
-    ("snapshot", &["config", "event"]),
+    ("snapshot", &["config", "event", "unmet"]),
     ("event", &["arguments", "message"]),
     ("tap", &["outbox"]),
     ("transport", &["outbox"]),
@@ -104,6 +124,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("live", &[]),
     ("outbox", &[]),
     ("timers", &[]),
+    ("unmet", &[]),
     ("users", &[]),
     ("value", &[]),
 ];

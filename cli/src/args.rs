@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long, requires = "control")]
     manual_clock: bool,
 
+    /// Refuse what clients ask for and do not get here; otherwise it is only noted
+    #[arg(long)]
+    strict: bool,
+
     /// Say more on standard error; twice or three times: still more
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -284,6 +288,7 @@ impl Args {
         if self.manual_clock {
             builder = builder.manual_clock();
         }
+        builder = builder.strict(self.strict);
         builder = self.addresses.apply(builder);
         builder = self.messages.apply(builder);
         builder = self.connections.apply(builder);

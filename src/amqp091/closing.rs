@@ -31,8 +31,12 @@ impl Connection {
 
     /// Closes after a violation.
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
-        log::warn!("{}: closed: {}", self.terms.name, violation.0);
-        self.breaches.push_back(Breach::from(&*violation.0));
+        if violation.0.is_breach {
+            log::warn!("{}: closed: {}", self.terms.name, violation.0);
+            self.breaches.push_back(Breach::from(&*violation.0));
+        } else {
+            log::info!("{}: closed: {}", self.terms.name, violation.0);
+        }
         self.close(&violation.0, now, out);
     }
 

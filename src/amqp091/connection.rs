@@ -28,6 +28,7 @@ use crate::config::EngineConfig;
 use crate::event::{Arrival, Breach, Delivery, Effect, Event, LinkId, Opened, Run};
 use crate::live::live;
 use crate::outbox::Outbox;
+use crate::unmet::{Unmet, UnmetRequests};
 
 /// See the module.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct Connection {
     /// How many messages that event may have.
     run_limit: usize,
     pub(super) breaches: VecDeque<Breach>,
+    unmet: UnmetRequests,
     /// Channels that have something to do at the end of the turn.
     pub(super) touched: Vec<u16>,
 }
@@ -98,6 +100,7 @@ impl Connection {
             capabilities: Capabilities::default(),
         };
         Connection {
+            unmet: UnmetRequests::new(config.strict),
             config,
             terms,
             phase: Phase::AwaitHeader { until },
@@ -391,6 +394,7 @@ impl Connection {
             directory: &mut self.directory,
             arriving: &mut self.arriving,
             blocking: &mut self.blocking,
+            unmet: &mut self.unmet,
         };
         (context, &mut self.channels, &mut self.touched)
     }
@@ -463,6 +467,11 @@ impl Connection {
     /// What the peer did wrong, for whoever keeps a record of it.
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         self.breaches.pop_front()
+    }
+
+    /// Takes what the peer asked for and does not get.
+    pub(crate) fn take_unmet(&mut self) -> Vec<Unmet> {
+        self.unmet.take()
     }
 
     /// End of the turn: writes what has gathered, and gives consumers the credit that acknowledgements have freed.

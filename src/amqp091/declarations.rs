@@ -8,12 +8,13 @@ use super::method::{Exchange, Method, MethodId, Queue};
 use super::table::Table;
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation, not_for_us};
-use crate::arguments::Arguments;
+use crate::arguments::{ArgumentOf, Arguments};
 use crate::event::{
     BindingRequest, BindingTarget, Declaration, Event, ExchangeDeclaration, ExchangeKind, Fault, Lifetime, LinkId,
     Reason, TopologyChange, TopologyRequest,
 };
 use crate::live::live;
+use crate::unmet::Place;
 
 /// What one channel declares, deletes, binds and purges.
 #[derive(Debug)]
@@ -68,7 +69,9 @@ impl Declarations {
                     log::debug!("{}: exchange {exchange:?} is not durable: nothing is", context.terms.name);
                 }
                 let arguments = Arguments::new(arguments.values());
-                let name = exchange.into();
+                let name: Arc<str> = exchange.into();
+                let place = self.place("exchange.declare", Some(name.clone()));
+                context.note_arguments(ArgumentOf::Exchange, &place, &arguments)?;
                 let declaration = ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments };
                 (no_wait, Exchange::DeclareOk {}, TopologyChange::Declare(declaration))
             }
@@ -108,6 +111,10 @@ impl Declarations {
                 }
                 let lifetime = Lifetime { exclusive, while_consumed: auto_delete };
                 let arguments = Arguments::new(arguments.values());
+                if !passive {
+                    let place = self.place("queue.declare", address.clone());
+                    context.note_arguments(ArgumentOf::Queue, &place, &arguments)?;
+                }
                 let link = self.link;
                 let declaration = Declaration { link, address, passive, lifetime, durable, arguments };
                 self.ask(id, Question::Declare { no_wait }, Event::Declare(Box::new(declaration)), context);
@@ -138,6 +145,10 @@ impl Declarations {
             | Queue::DeleteOk { .. } => return Err(not_for_us()),
         }
         Ok(())
+    }
+
+    fn place(&self, method: &'static str, address: Option<Arc<str>>) -> Place {
+        Place { method, channel: Some(self.channel), link: None, address }
     }
 
     fn queue_binding(

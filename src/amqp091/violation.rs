@@ -211,6 +211,13 @@ impl Violation {
         violation
     }
 
+    /// What was asked for is not honoured, and the broker is strict. It is no breach: the peer could not know.
+    pub(crate) fn unmet(text: String) -> Violation {
+        let mut violation = Violation::new(ReplyCode::NotImplemented, text);
+        violation.0.is_breach = false;
+        violation
+    }
+
     /// It ends no more than the channel, whatever the code says.
     pub(crate) fn soft(mut self) -> Violation {
         self.0.scope = Scope::Channel;

@@ -28,6 +28,7 @@ use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Opened, Outcome, Reply, Run};
 use crate::live::live;
 use crate::outbox::Outbox;
+use crate::unmet::{Unmet, UnmetRequests};
 
 /// See the module.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ pub(crate) struct Connection {
     /// A violation after messages that have to be answered first, and the session (by our channel) that it was found in.
     postponed: Option<(Violation, usize)>,
     pub(super) breaches: VecDeque<Breach>,
+    pub(super) unmet: UnmetRequests,
     /// Sessions (by our channel) that have something to write at the end of the turn.
     touched: Vec<usize>,
 }
@@ -98,6 +100,7 @@ impl Connection {
         let idle = Idle::new(config.idle_timeout, now);
         let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
         Connection {
+            unmet: UnmetRequests::new(config.strict),
             config,
             name,
             phase: Phase::AwaitHeader { until },
@@ -474,6 +477,11 @@ impl Connection {
     /// What the peer did wrong, for whoever keeps a record of it.
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         self.breaches.pop_front()
+    }
+
+    /// Takes what the peer asked for and does not get.
+    pub(crate) fn take_unmet(&mut self) -> Vec<Unmet> {
+        self.unmet.take()
     }
 
     /// End of the turn: what has gathered is written.

@@ -329,6 +329,14 @@ impl Builder {
         self
     }
 
+    /// Refuses what clients ask for and do not get here, where it is only noted otherwise ([`Handle::unmet_requests`]): with
+    /// `amqp:not-implemented` in 1.0, with 540 NOT_IMPLEMENTED in 0-9-1, and the name of the field or argument. [`Handle::verify`]
+    /// then fails for it as well. Default: no.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.config.engine.strict = strict;
+        self
+    }
+
     /// Takes the address, without listening: connections are refused until the broker is started.
     ///
     /// # Errors

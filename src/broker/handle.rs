@@ -17,7 +17,7 @@ use crate::hooks::{Admission, Verdict};
 use crate::live::live;
 use crate::protocol::{MessageRecord, Outcome};
 use crate::recorder::TraceEvent;
-use crate::snapshot::{AddressInfo, Connection, Link};
+use crate::snapshot::{AddressInfo, Connection, Link, UnmetRequest};
 
 /// The node that an address names, as on the wire: see [`node_at`].
 pub(super) fn node(address: &str) -> String {
@@ -38,7 +38,7 @@ pub(super) fn node(address: &str) -> String {
 /// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
 /// | own the time | [`advance`](Handle::advance), [`now`](Handle::now), [`has_manual_clock`](Handle::has_manual_clock) |
 /// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
-/// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with) |
+/// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with), [`unmet_requests`](Handle::unmet_requests) |
 /// | end it | [`stop`](Handle::stop), [`crash`](Handle::crash) |
 ///
 /// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`]. What is
@@ -274,6 +274,26 @@ impl Handle {
     #[track_caller]
     pub fn addresses(&self) -> Vec<AddressInfo> {
         self.ask(|event_loop| event_loop.router().addresses())
+    }
+
+    /// What clients have asked for and do not get, though they broke no rule: arguments without effect, filters that are not
+    /// applied, capabilities that are not offered. The first 1000 different ones since the broker was made, in the order in which
+    /// they were first asked for; the trace has each as it comes. With [`Builder::strict`](crate::Builder::strict) clients are
+    /// refused. `docs/what-is-honoured.md` has the list of what is honoured, refused and noted.
+    ///
+    /// ```
+    /// # use fakebroker::Broker;
+    /// let broker = Broker::start()?;
+    /// // ... a client declares a queue with x-message-ttl ...
+    /// for request in broker.unmet_requests() {
+    ///     println!("{request}"); // connection 1, channel 1: queue.declare at "orders", x-message-ttl = 60000: messages do not expire
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn unmet_requests(&self) -> Vec<UnmetRequest> {
+        self.ask(|event_loop| event_loop.unmet_requests())
     }
 
     /// Messages that wait at an address. Those that a receiver has and has not settled are not among them, nor are copies of

@@ -8,12 +8,13 @@ use super::Handle;
 use crate::live::live;
 use crate::protocol::LinkName;
 use crate::recorder::{LoggedMessage, LoggedState};
-use crate::snapshot::{Connection, Link, Violation};
+use crate::snapshot::{Connection, Link, UnmetRequest, Violation};
 
 /// What [`Handle::verify_with`] looks for beside what [`Handle::verify`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verify {
     dropped: bool,
+    unmet_requests: bool,
 }
 
 impl Verify {
@@ -28,6 +29,13 @@ impl Verify {
     #[must_use]
     pub fn dropped(mut self) -> Verify {
         self.dropped = true;
+        self
+    }
+
+    /// What clients asked for and do not get: see [`Handle::unmet_requests`].
+    #[must_use]
+    pub fn unmet_requests(mut self) -> Verify {
+        self.unmet_requests = true;
         self
     }
 }
@@ -102,6 +110,9 @@ pub struct Findings {
     pub unclosed_connections: Vec<Connection>,
     /// Messages that nobody got, if they were asked for: see [`Verify::dropped`].
     pub dropped: Vec<Dropped>,
+    /// What clients asked for and do not get. It is no failure, unless it was asked for ([`Verify::unmet_requests`]) or the broker
+    /// is [strict](crate::Builder::strict).
+    pub unmet_requests: Vec<UnmetRequest>,
     /// It was asked for in a hook, where there is no answer.
     pub is_in_hook: bool,
 }
@@ -138,12 +149,14 @@ impl fmt::Display for Report {
         all("link never detached", &of(&self.open_links))?;
         all("connection lost without a close", &of(&self.unclosed_connections))?;
         all("dropped", &of(&self.dropped))?;
+        all("asked for and not given", &of(&self.unmet_requests))?;
         if self.is_in_hook { f.write_str("\n  a hook cannot ask for this: it would wait for itself") } else { Ok(()) }
     }
 }
 
 impl Findings {
-    fn is_empty(&self) -> bool {
+    /// Whether there is nothing that fails a test.
+    fn is_clean(&self, unmet_fails: bool) -> bool {
         let Findings {
             at: _,
             violations,
@@ -153,6 +166,7 @@ impl Findings {
             open_links,
             unclosed_connections,
             dropped,
+            unmet_requests,
             is_in_hook,
         } = self;
         violations.is_empty()
@@ -162,6 +176,7 @@ impl Findings {
             && open_links.is_empty()
             && unclosed_connections.is_empty()
             && dropped.is_empty()
+            && (unmet_requests.is_empty() || !unmet_fails)
             && !is_in_hook
     }
 }
@@ -182,7 +197,8 @@ impl Handle {
     /// # Errors
     /// A report of what is not: unsettled deliveries, links and connections that were never closed (those that are open now, and
     /// those that went without a close, unless the broker ended them), hooks that panicked, protocol violations with the
-    /// section of the specification.
+    /// section of the specification. It lists what clients asked for and do not get, and fails for that alone if the broker is
+    /// [strict](crate::Builder::strict).
     #[track_caller]
     pub fn verify(&self) -> Result<(), Report> {
         self.verify_at(Location::caller(), Verify::new())
@@ -209,13 +225,14 @@ impl Handle {
     }
 
     fn verify_at(&self, at: &'static Location<'static>, what: Verify) -> Result<(), Report> {
-        let findings = if self.is_in_hook() {
-            Findings { is_in_hook: true, ..Findings::empty(at) }
+        let (findings, unmet_fails) = if self.is_in_hook() {
+            (Findings { is_in_hook: true, ..Findings::empty(at) }, false)
         } else {
             self.ask(move |event_loop| {
                 let links = event_loop.links();
                 let dropped = if what.dropped { event_loop.recorder().dropped_messages() } else { Vec::new() };
-                Findings {
+                let unmet_fails = what.unmet_requests || event_loop.is_strict();
+                let findings = Findings {
                     violations: event_loop.violations().to_vec(),
                     hook_panics: event_loop.hooks().tell(),
                     unsettled: links.iter().filter(|link| link.unsettled > 0).cloned().collect(),
@@ -223,11 +240,13 @@ impl Handle {
                     open_links: links,
                     unclosed_connections: event_loop.unclosed().to_vec(),
                     dropped: dropped.into_iter().map(Dropped::from).collect(),
+                    unmet_requests: event_loop.unmet_requests(),
                     ..Findings::empty(at)
-                }
+                };
+                (findings, unmet_fails)
             })
         };
-        if findings.is_empty() { Ok(()) } else { Err(Report(Box::new(findings))) }
+        if findings.is_clean(unmet_fails) { Ok(()) } else { Err(Report(Box::new(findings))) }
     }
 }
 
@@ -242,6 +261,7 @@ impl Findings {
             open_links: Vec::new(),
             unclosed_connections: Vec::new(),
             dropped: Vec::new(),
+            unmet_requests: Vec::new(),
             is_in_hook: false,
         }
     }

@@ -321,6 +321,7 @@ impl EventLoop {
         self.apply_effects();
         self.note_breaches(slot);
         self.note_losses(slot);
+        self.note_unmet(slot);
         self.show_sent(slot);
         let Some(peer) = self.peers.get_mut(slot) else { return true };
         if peer.transport.write(&mut peer.outbox).is_err() {

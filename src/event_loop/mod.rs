@@ -17,7 +17,7 @@
 //! | `shared.rs` | what handles can read or wait for without asking the loop |
 //! | `steering.rs` | what a test does: close, detach, disconnect, pause, refuse connections |
 //! | `looking.rs` | what a test looks at: connections, links, counters |
-//! | `reports.rs` | violations and lost connections, for the end of a test |
+//! | `reports.rs` | violations, lost connections and unmet requests, for the end of a test |
 
 mod advance;
 mod commands;

@@ -1,24 +1,41 @@
-//! What a report at the end of a test needs to know: protocol violations, and connections that were lost without a close.
+//! What a report at the end of a test needs to know: protocol violations, connections that were lost without a close, and unmet
+//! requests.
 //! `broker/report.rs` asks for it.
+
+use std::collections::HashMap;
 
 use super::{EventLoop, Peer};
 use crate::event::{Breach, ConnectionId};
-use crate::snapshot::{Connection, Violation};
+use crate::snapshot::{Connection, UnmetRequest, Violation};
+use crate::unmet::Unmet;
 
 /// Entries that each of the lists keeps. A report with more would not be read.
 const MAX_ENTRIES: usize = 100;
 
-/// The first violations and the first lost connections since the broker was made.
+/// Different unmet requests that are kept. Those beyond are in the trace alone.
+const MAX_UNMET: usize = 1000;
+
+/// The first violations, lost connections and unmet requests since the broker was made.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     violations: Vec<Violation>,
     unclosed: Vec<Connection>,
+    /// Unmet requests, each with its place in the order and the number of times that it was made.
+    unmet: HashMap<(ConnectionId, Unmet), (usize, u64)>,
 }
 
 impl Reports {
     fn add_violation(&mut self, violation: Violation) {
         if self.violations.len() < MAX_ENTRIES {
             self.violations.push(violation);
+        }
+    }
+
+    /// Counts a request; a new one is kept while there is room.
+    fn add_unmet(&mut self, connection: ConnectionId, request: Unmet) {
+        let (key, number) = ((connection, request), self.unmet.len());
+        if number < MAX_UNMET || self.unmet.contains_key(&key) {
+            self.unmet.entry(key).or_insert((number, 0)).1 += 1;
         }
     }
 
@@ -84,6 +101,34 @@ impl EventLoop {
             log::info!("{name}: in a message that was translated, {note}");
             self.recorder().noted(Some(id), &format!("translated: {note}"));
         }
+    }
+
+    /// Records what a peer has asked for since the last turn and does not get.
+    pub(super) fn note_unmet(&mut self, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let requests = peer.frontend.take_unmet();
+        if requests.is_empty() {
+            return;
+        }
+        let (id, name) = (ConnectionId::of(peer.key), peer.frontend.name().clone());
+        for request in requests {
+            let text = format!("asked for and not given: {request}");
+            log::info!("{name}: {text}");
+            self.recorder().noted(Some(id), &text);
+            self.reports.add_unmet(id, request);
+        }
+    }
+
+    /// What clients have asked for and do not get, in the order in which it was first asked for.
+    pub(crate) fn unmet_requests(&self) -> Vec<UnmetRequest> {
+        let mut unmet: Vec<_> = self.reports.unmet.iter().collect();
+        unmet.sort_by_key(|(_, (number, _))| *number);
+        unmet.into_iter().map(|((id, request), (_, count))| UnmetRequest::new(*id, request, *count)).collect()
+    }
+
+    /// Whether what is not honoured is refused.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.config.strict
     }
 
     /// Records that a connection ends. Call it before the engine is told.

@@ -15,6 +15,7 @@ use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Reason, Run};
 use crate::message::{Encoding, HeadReader};
 use crate::outbox::Outbox;
 use crate::tap::{FrameReader, FrameText};
+use crate::unmet::Unmet;
 
 /// Drives the engine of one connection. Until the protocol header has arrived there is none.
 #[derive(Debug)]
@@ -186,6 +187,15 @@ impl Frontend {
             Engine::Amqp10(connection) => connection.poll_breach(),
             Engine::Amqp091(connection) => connection.poll_breach(),
             Engine::AwaitHeader { .. } | Engine::Refused => self.breach.take(),
+        }
+    }
+
+    /// Takes what the peer asked for and does not get, for whoever keeps a record of it.
+    pub(crate) fn take_unmet(&mut self) -> Vec<Unmet> {
+        match &mut self.engine {
+            Engine::Amqp10(connection) => connection.take_unmet(),
+            Engine::Amqp091(connection) => connection.take_unmet(),
+            Engine::AwaitHeader { .. } | Engine::Refused => Vec::new(),
         }
     }
 

@@ -73,9 +73,14 @@ const COMMANDS: &[(&str, Read)] = &[
         Ok(act(move |control| show(control.broker())))
     }),
     ("verify", |fields| {
-        let dropped = fields.flag("dropped")?.unwrap_or(false);
-        let what = if dropped { Verify::new().dropped() } else { Verify::new() };
-        Ok(look(move |broker| pictures::report(&broker.verify_with(what))))
+        let (dropped, unmet) = (fields.flag("dropped")?, fields.flag("unmet_requests")?);
+        let mut what = Verify::new();
+        what = if dropped == Some(true) { what.dropped() } else { what };
+        what = if unmet == Some(true) { what.unmet_requests() } else { what };
+        Ok(look(move |broker| pictures::report(&broker.verify_with(what), &broker.unmet_requests())))
+    }),
+    ("unmet_requests", |_| {
+        Ok(look(|broker| json!({"unmet_requests": pictures::unmet_requests(&broker.unmet_requests())})))
     }),
     ("advance", read_advance),
     ("pause", |_| Ok(act(|control| control.steer(|broker| broker.pause())))),

@@ -1,6 +1,6 @@
 //! Connections, links, addresses and reports in JSON.
 
-use fakebroker::{AddressInfo, Connection, Counts, Dropped, Link, Report, Violation};
+use fakebroker::{AddressInfo, Connection, Counts, Dropped, Link, Report, UnmetRequest, Violation};
 use serde_json::{Map, Value as Json, json};
 
 use super::messages::link_name;
@@ -77,12 +77,29 @@ fn dropped(messages: &[Dropped]) -> Json {
     messages.iter().map(one).collect()
 }
 
-/// Writes a report: its lists, and all of it as text.
-pub(super) fn report(found: &Result<(), Report>) -> Json {
+pub(super) fn unmet_requests(requests: &[UnmetRequest]) -> Json {
+    let one = |request: &UnmetRequest| {
+        json!({
+            "connection": request.connection.get(),
+            "channel": request.channel,
+            "link": request.link,
+            "address": request.address,
+            "method": request.method,
+            "name": request.name,
+            "value": request.value,
+            "why": request.why,
+            "count": request.count,
+        })
+    };
+    requests.iter().map(one).collect()
+}
+
+/// Writes a report: its lists, and all of it as text. What is unmet is listed in a clean one too.
+pub(super) fn report(found: &Result<(), Report>, unmet: &[UnmetRequest]) -> Json {
     let Err(report) = found else {
         return json!({
             "clean": true, "report": "", "violations": [], "unsettled": [], "open_connections": [], "open_links": [],
-            "unclosed_connections": [], "dropped": [],
+            "unclosed_connections": [], "dropped": [], "unmet_requests": unmet_requests(unmet),
         });
     };
     // The first line of its text names a line of this file, which says nothing to a client.
@@ -97,5 +114,6 @@ pub(super) fn report(found: &Result<(), Report>) -> Json {
         "open_links": links(&report.open_links),
         "unclosed_connections": connections(&report.unclosed_connections),
         "dropped": dropped(&report.dropped),
+        "unmet_requests": unmet_requests(&report.unmet_requests),
     })
 }

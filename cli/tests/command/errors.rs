@@ -14,6 +14,7 @@ fn complete() -> Vec<Json> {
         "connections",
         "links",
         "addresses",
+        "unmet_requests",
         "trace",
         "verify",
         "pause",

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::program::*;
 use crate::support::*;
+use crate::support091::{MethodBytes, Peer091, QUEUE_DECLARE, QUEUE_DECLARE_OK, int_entry, method};
 
 #[test]
 fn it_says_which_version_it_is() {
@@ -293,7 +294,7 @@ fn verify_lists_what_is_not_in_order() {
         clean,
         json!({
             "clean": true, "report": "", "violations": [], "unsettled": [], "open_connections": [], "open_links": [],
-            "unclosed_connections": [], "dropped": [],
+            "unclosed_connections": [], "dropped": [], "unmet_requests": [],
         })
     );
     program.obeys(json!({"cmd": "inject", "address": "queue.a", "text": "m"}));
@@ -336,4 +337,43 @@ fn a_violation_of_0_9_1_is_told_in_its_words() {
     let violation = &report["violations"][0];
     assert_eq!((&violation["condition"], &violation["section"]), (&json!("503 COMMAND_INVALID"), &json!("4.2.3")));
     assert!(report["report"].as_str().unwrap().contains("(503 COMMAND_INVALID, section 4.2.3)"), "{report}");
+}
+
+/// queue.declare of `q` with x-unknown = 5, on channel 1.
+fn declare_with_an_argument() -> MethodBytes {
+    method(1, QUEUE_DECLARE).short(0).shortstr("q").bits(&[]).table(&[int_entry("x-unknown", 5)])
+}
+
+#[test]
+fn what_is_asked_for_and_not_given_is_listed() {
+    let (mut program, addr) = Program::controlled(&[]);
+    assert_eq!(program.obeys(json!({"cmd": "unmet_requests"})), json!({"unmet_requests": []}));
+    let mut peer = Peer091::opened(&addr);
+    peer.send(declare_with_an_argument());
+    peer.expect(QUEUE_DECLARE_OK);
+    peer.close();
+    program.waits_for(json!({"for": "connections", "count": 0}));
+    let listed = program.obeys(json!({"cmd": "unmet_requests"}));
+    let expected = json!({
+        "connection": 1, "channel": 1, "link": null, "address": "q", "method": "queue.declare", "name": "x-unknown",
+        "value": "5", "why": "no argument of this name is known", "count": 1,
+    });
+    assert_eq!(listed, json!({"unmet_requests": [expected]}));
+    // It is listed in a clean report too, and no failure unless that is asked for.
+    let report = program.obeys(json!({"cmd": "verify"}));
+    assert_eq!((&report["clean"], &report["unmet_requests"]), (&json!(true), &json!([expected])));
+    let report = program.obeys(json!({"cmd": "verify", "unmet_requests": true}));
+    assert_eq!((&report["clean"], &report["unmet_requests"]), (&json!(false), &json!([expected])));
+    assert!(report["report"].as_str().unwrap().starts_with("asked for and not given: connection 1"), "{report}");
+}
+
+#[test]
+fn a_strict_broker_refuses_it() {
+    let (mut program, addr) = Program::controlled(&["--strict"]);
+    let mut peer = Peer091::opened(&addr);
+    peer.send(declare_with_an_argument());
+    peer.expect_closed_with(540);
+    program.waits_for(json!({"for": "connections", "count": 0}));
+    let report = program.obeys(json!({"cmd": "verify"}));
+    assert_eq!((&report["clean"], &report["unmet_requests"][0]["name"]), (&json!(false), &json!("x-unknown")));
 }

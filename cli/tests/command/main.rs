@@ -3,6 +3,8 @@
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+#[path = "../../../tests/support091/mod.rs"]
+mod support091;
 
 mod client;
 mod control;

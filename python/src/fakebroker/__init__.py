@@ -11,7 +11,7 @@ Nothing but the standard library is needed, and the command itself: see `find_co
 """
 
 from ._command import BrokerError, CommandNotFound, find_command
-from ._pictures import Connection, Counts, Dropped, Link, Report, AddressInfo, Violation
+from ._pictures import Connection, Counts, Dropped, Link, Report, AddressInfo, UnmetRequest, Violation
 from ._values import Described, Typed
 from .broker import Broker, VerifyError, WaitError
 from .driver import FakeBroker
@@ -34,6 +34,7 @@ __all__ = [
     "AddressInfo",
     "Sender",
     "Typed",
+    "UnmetRequest",
     "VerifyError",
     "Violation",
     "WaitError",

@@ -74,6 +74,25 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class UnmetRequest:
+    """What a client asked for and does not get, though it broke no rule of its protocol.
+
+    `method` is the performative or method that it was asked in, `name` the field, argument or capability, `value` what was
+    asked for, in words; `link` is the name of a link or the tag of a consumer. It was asked for `count` times.
+    """
+
+    connection: int
+    channel: Optional[int]
+    link: Optional[str]
+    address: Optional[str]
+    method: str
+    name: str
+    value: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What clients have not left in order. It prints a line for each thing."""
 
@@ -85,6 +104,7 @@ class Report:
     open_links: Tuple[Link, ...]
     unclosed_connections: Tuple[Connection, ...]
     dropped: Tuple[Dropped, ...] = ()
+    unmet_requests: Tuple[UnmetRequest, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -100,6 +120,7 @@ class Report:
             open_links=tuple(read(Link, json["open_links"])),
             unclosed_connections=tuple(read(Connection, json["unclosed_connections"])),
             dropped=tuple(_dropped(item) for item in json["dropped"]),
+            unmet_requests=tuple(read(UnmetRequest, json["unmet_requests"])),
         )
 
 
@@ -108,7 +129,7 @@ def _dropped(json: Dict[str, Any]) -> Dropped:
     return Dropped(json["number"], json["address"], sender, json["why"])
 
 
-T = TypeVar("T", Connection, Link, AddressInfo, Violation)
+T = TypeVar("T", Connection, Link, AddressInfo, UnmetRequest, Violation)
 
 
 def read(picture: Type[T], items: List[Dict[str, Any]]) -> List[T]:

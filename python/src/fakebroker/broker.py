@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, Union
 from urllib.parse import urlsplit
 
 from ._command import BrokerError, Command
-from ._pictures import Connection, Counts, Link, Report, AddressInfo, read
+from ._pictures import Connection, Counts, Link, Report, AddressInfo, UnmetRequest, read
 from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
 from .messages import Message, Outcome
 
@@ -47,7 +47,8 @@ class Broker:
     `settlement` is `immediate` or `end-to-end`; with `deliver_unsettled` receivers answer for what was sent settled too;
     `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file that the trace goes to. `arguments` are
     more arguments for the command, and `binary` is the command: otherwise it is in `FAKEBROKER_BIN` or on PATH. With `hold`
-    the port refuses connections until `start`, with `manual_clock` time stands still until `advance`.
+    the port refuses connections until `start`, with `manual_clock` time stands still until `advance`, and with `strict`
+    clients are refused what `unmet_requests` would list.
 
     Its methods may be used from any thread, and wait for each other: behind a `wait_for_...` for as long as that waits.
     """
@@ -68,6 +69,7 @@ class Broker:
         trace_log: Optional[int] = None,
         trace: Union[str, "os.PathLike[str]", None] = None,
         manual_clock: bool = False,
+        strict: bool = False,
         hold: bool = False,
         arguments: Sequence[str] = (),
         binary: Optional[str] = None,
@@ -88,6 +90,7 @@ class Broker:
         }
         line += [part for name, value in options.items() if value is not None for part in (name, str(value))]
         line += ["--manual-clock"] if manual_clock else []
+        line += ["--strict"] if strict else []
         line += ["--hold"] if hold else []
         self._command = Command([*line, *arguments], binary)
         #: Where it is, as clients like to have it: `amqp://127.0.0.1:PORT`.
@@ -257,18 +260,23 @@ class Broker:
         """Writes the frames of the trace to a capture file for Wireshark or tshark."""
         self._ask("trace", format="pcap", file=os.path.abspath(file))
 
-    def report(self, *, dropped: bool = False) -> Report:
+    def unmet_requests(self) -> List[UnmetRequest]:
+        """What clients asked for and do not get, though they broke no rule: arguments without effect, filters, capabilities."""
+        return read(UnmetRequest, self._ask("unmet_requests")["unmet_requests"])
+
+    def report(self, *, dropped: bool = False, unmet_requests: bool = False) -> Report:
         """What clients have not left in order: violations, unsettled deliveries, what was never closed.
 
-        With `dropped` also the messages that nobody got: those of the log that were not taken.
+        With `dropped` also the messages that nobody got: those of the log that were not taken. It has unmet requests in any case;
+        with `unmet_requests`, or of a `strict` broker, it is not clean if there are any.
         """
-        return Report.read(self._ask("verify", dropped=dropped))
+        return Report.read(self._ask("verify", dropped=dropped, unmet_requests=unmet_requests))
 
-    def verify(self, *, dropped: bool = False) -> None:
+    def verify(self, *, dropped: bool = False, unmet_requests: bool = False) -> None:
         """Raises a `VerifyError` unless the report is clean: for the end of a test, when clients should have closed."""
         __tracebackhide__ = _is_about_clients
         __tracebackhide__ = _is_about_clients
-        report = self.report(dropped=dropped)
+        report = self.report(dropped=dropped, unmet_requests=unmet_requests)
         if not report.clean:
             raise VerifyError(report)
 
