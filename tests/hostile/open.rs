@@ -31,7 +31,8 @@ fn anything_before_open_closes_with_illegal_state() {
 
 #[test]
 fn a_close_as_the_first_frame_ends_the_connection_at_once() {
-    let mut scene = Scene::new();
+    // Time stands: no deadline ends the connection.
+    let mut scene = Scene::of(Broker::builder().manual_clock());
     each_row([("without a reason", close()), ("with one", close().with("error", error("x:y", "why")))], |close| {
         let mut peer = Peer::greeted(&scene.broker);
         peer.send(close);
