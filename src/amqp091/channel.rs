@@ -318,13 +318,9 @@ impl Channel {
         }
         self.state = State::AwaitCloseOk;
         self.let_go(context);
-        let (text, id) = (details.reply_text(), method::wire_id(details.method, context.terms.version));
-        let close = Class::Close {
-            reply_code: details.code.number(context.terms.version),
-            reply_text: shortened(&text),
-            class_id: id.class,
-            method_id: id.method,
-        };
+        let version = context.terms.version;
+        let ((reply_code, text), id) = (details.reply(version), method::wire_id(details.method, version));
+        let close = Class::Close { reply_code, reply_text: shortened(&text), class_id: id.class, method_id: id.method };
         context.tell(self.number, &Method::Channel(close));
     }
 

@@ -5,9 +5,10 @@ use std::time::Instant;
 use super::connection::{Connection, Phase};
 use super::frame::{Frame, FrameType};
 use super::method::{self, Connection as Class, Method};
+use super::terms::Terms;
 use super::types::{Reader, shortened};
 use super::violation::{Details, Violation};
-use crate::event::{Breach, Event, Fault};
+use crate::event::{Event, Fault};
 use crate::outbox::Outbox;
 
 impl Connection {
@@ -29,14 +30,20 @@ impl Connection {
         }
     }
 
+    /// Logs a violation, with what it led to. Records it if the peer is to blame.
+    pub(super) fn note_violation(&mut self, consequence: &str, violation: &Violation) {
+        let (Terms { name, version, .. }, details) = (&self.terms, &violation.0);
+        if details.is_breach {
+            log::warn!("{name}: {consequence}: {}", details.logged(*version));
+            self.breaches.push_back(details.breach(*version));
+        } else {
+            log::info!("{name}: {consequence}: {}", details.logged(*version));
+        }
+    }
+
     /// Closes after a violation.
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
-        if violation.0.is_breach {
-            log::warn!("{}: closed: {}", self.terms.name, violation.0);
-            self.breaches.push_back(Breach::from(&*violation.0));
-        } else {
-            log::info!("{}: closed: {}", self.terms.name, violation.0);
-        }
+        self.note_violation("closed", violation);
         self.close(&violation.0, now, out);
     }
 
@@ -57,13 +64,9 @@ impl Connection {
         }
         self.finish_turn(now, out);
         self.abandon();
-        let (text, id) = (details.reply_text(), method::wire_id(details.method, self.terms.version));
-        let close = Class::Close {
-            reply_code: details.code.number(self.terms.version),
-            reply_text: shortened(&text),
-            class_id: id.class,
-            method_id: id.method,
-        };
+        let version = self.terms.version;
+        let ((reply_code, text), id) = (details.reply(version), method::wire_id(details.method, version));
+        let close = Class::Close { reply_code, reply_text: shortened(&text), class_id: id.class, method_id: id.method };
         self.tell(&close, out);
         self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
     }

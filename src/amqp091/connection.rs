@@ -426,13 +426,7 @@ impl Connection {
         if violation.0.scope == Scope::Connection {
             return Err(violation);
         }
-        let name = &self.terms.name;
-        if violation.0.is_breach {
-            log::warn!("{name}: channel {number} closed: {}", violation.0);
-            self.breaches.push_back(Breach::from(&*violation.0));
-        } else {
-            log::info!("{name}: channel {number} closed: {}", violation.0);
-        }
+        self.note_violation(&format!("channel {number} closed"), &violation);
         self.with_channel(number, out, |channel, context| {
             channel.close(&violation.0, context);
             Ok(())
@@ -543,8 +537,7 @@ impl Connection {
             Phase::Opened if self.heartbeat.is_silent(now) => {
                 let what = "nothing was received within two heartbeats";
                 let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
-                log::warn!("{}: dropped: {}", self.terms.name, violation.0);
-                self.breaches.push_back(Breach::from(&*violation.0));
+                self.note_violation("dropped", &violation);
                 self.abandon();
                 self.phase = Phase::Dropped;
             }

@@ -194,7 +194,7 @@ fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress {
     let with_close = party.terms.capabilities.authentication_failure_close;
     if with_close {
         party.tell(Class::Close {
-            reply_code: ReplyCode::AccessRefused.number(party.terms.version),
+            reply_code: ReplyCode::AccessRefused.number(),
             reply_text: "ACCESS_REFUSED - login was refused using that mechanism, name and password",
             class_id: 0,
             method_id: 0,

@@ -345,7 +345,7 @@ fn put_return(channel: u16, message: &Message, terms: &Terms, out: &mut Outbox) 
         out.put_u16(BASIC);
         out.put_u16(50);
         let code = ReplyCode::NoRoute;
-        out.put_u16(code.number(terms.version));
+        out.put_u16(code.number());
         Writer::new(out, terms.version).shortstr(code.as_str());
         out.put_slice(address);
     });

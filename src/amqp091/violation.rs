@@ -66,13 +66,23 @@ impl ReplyCode {
             "RESOURCE_LIMIT_EXCEEDED" => Some(ReplyCode::ResourceError),
             name => {
                 let number = name.parse().ok();
-                let is_it = |code: &ReplyCode| code.as_str() == name || Some(code.number(Version::V0_9_1)) == number;
+                let is_it = |code: &ReplyCode| code.as_str() == name || Some(code.number()) == number;
                 Self::ALL.into_iter().find(is_it)
             }
         }
     }
 
-    pub(crate) fn number(self, version: Version) -> u16 {
+    /// The code of a version for this one. 0-8 and 0-9 have no UNEXPECTED_FRAME: there an invalid sequence of frames is
+    /// COMMAND_INVALID. All other constants agree, in number and in scope, but that 0-8 has no NO_ROUTE and no
+    /// PRECONDITION_FAILED: it has nothing in their place, and RabbitMQ sends them to clients of 0-8 too.
+    fn of_version(self, version: Version) -> ReplyCode {
+        match self {
+            ReplyCode::UnexpectedFrame if version < Version::V0_9_1 => ReplyCode::CommandInvalid,
+            code => code,
+        }
+    }
+
+    pub(crate) fn number(self) -> u16 {
         match self {
             ReplyCode::ContentTooLarge => 311,
             ReplyCode::NoRoute => 312,
@@ -85,8 +95,6 @@ impl ReplyCode {
             ReplyCode::SyntaxError => 502,
             ReplyCode::CommandInvalid => 503,
             ReplyCode::ChannelError => 504,
-            // Before 0-9-1 there was no code of its own for it.
-            ReplyCode::UnexpectedFrame if version < Version::V0_9_1 => 503,
             ReplyCode::UnexpectedFrame => 505,
             ReplyCode::ResourceError => 506,
             ReplyCode::NotAllowed => 530,
@@ -232,28 +240,28 @@ impl Violation {
 }
 
 impl Details {
-    /// As clients show it.
-    pub(crate) fn reply_text(&self) -> String {
-        format!("{} - {}", self.code.as_str(), self.text)
+    /// The reply-code and the reply-text of a close, as a version has them.
+    pub(crate) fn reply(&self, version: Version) -> (u16, String) {
+        let code = self.code.of_version(version);
+        (code.number(), format!("{} - {}", code.as_str(), self.text))
+    }
+
+    /// The record of the violation, with the code that a peer of this version is sent.
+    pub(crate) fn breach(&self, version: Version) -> Breach {
+        let code = self.code.of_version(version);
+        let condition = format!("{} {}", code.number(), code.as_str());
+        Breach { section: self.section(), fault: Fault::new(Reason::Other(condition.into()), self.text.clone()) }
+    }
+
+    /// The violation in one line of the log, with the code that a peer of this version is sent.
+    pub(crate) fn logged(&self, version: Version) -> String {
+        let code = self.code.of_version(version);
+        format!("{} {}: {}, see {}", code.number(), code.as_str(), self.text, self.section())
     }
 
     /// Section or method.
     pub(crate) fn section(&self) -> &'static str {
         self.section.or_else(|| name_of(self.method)).unwrap_or("4.2.4")
-    }
-}
-
-impl std::fmt::Display for Details {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = self.code.number(Version::V0_9_1);
-        write!(f, "{number} {}: {}, see {}", self.code.as_str(), self.text, self.section())
-    }
-}
-
-impl From<&Details> for Breach {
-    fn from(details: &Details) -> Breach {
-        let condition = format!("{} {}", details.code.number(Version::V0_9_1), details.code.as_str());
-        Breach { section: details.section(), fault: Fault::new(Reason::Other(condition.into()), details.text.clone()) }
     }
 }
 

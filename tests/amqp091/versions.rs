@@ -52,15 +52,26 @@ fn a_message_goes_through_every_version() {
 
 #[test]
 fn errors_in_every_version() {
-    let broker = Broker::start().unwrap();
     each_row(VERSIONS, |header| {
+        let broker = Broker::start().unwrap();
         let mut peer = opened(&broker, header);
         peer.send(method(1, GET).short(0).shortstr("missing").bits(&[false]));
         peer.expect_channel_closed_with(1, 404);
         peer.open_channel(1);
-        // Content where none is expected: 505 came with 0-9-1.
+        // The constants of 0-8 do not have 406; RabbitMQ sends it all the same.
+        peer.ack(7, false);
+        peer.expect_channel_closed_with(1, 406);
+        peer.open_channel(1);
+        // Content where none is expected: 505 came with 0-9-1. Before, it is an invalid sequence of frames.
+        let (code, constant) =
+            if header == HEADER_0_9_1 { (505, "UNEXPECTED_FRAME") } else { (503, "COMMAND_INVALID") };
         peer.send(body(1, b"x"));
-        peer.expect_closed_with(if header == HEADER_0_9_1 { 505 } else { 503 });
+        let text = peer.expect_closed_with(code);
+        assert_eq!(text, format!("{constant} - content where a method was expected"));
+        // What was recorded is what was sent.
+        let violations = broker.verify().unwrap_err().violations.clone();
+        let conditions: Vec<&str> = violations.iter().map(|violation| violation.condition.as_str()).collect();
+        assert_eq!(conditions, ["406 PRECONDITION_FAILED", &format!("{code} {constant}")]);
     });
 }
 
