@@ -7,12 +7,17 @@ use super::directory::{End, Place};
 use super::frame::Frame;
 use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, MethodId, PUBLISH};
 use super::publisher::Publisher;
+use super::table::Table;
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation, not_for_us};
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
+use crate::arguments::{ArgumentOf, Arguments};
 use crate::event::{Delivery, Effect, Event, Fault, LinkId, Node, Outcome};
 use crate::message::Payload;
+use crate::unmet::{self, Unmet};
 
 /// See the module.
 #[derive(Debug)]
@@ -183,6 +188,24 @@ impl Channel {
         }
     }
 
+    /// Notes what a basic.consume asks for and does not get.
+    fn note_consumer(
+        &self,
+        queue: &Arc<str>,
+        tag: &str,
+        no_local: bool,
+        arguments: Table<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        let (link, address) = ((!tag.is_empty()).then(|| tag.into()), Some(queue.clone()));
+        let place = unmet::Place { method: "basic.consume", channel: Some(self.number), link, address };
+        if no_local {
+            let why = "a consumer is sent what its own connection published, too";
+            context.note_unmet([Unmet::new(&place, "no-local", true, why)])?;
+        }
+        context.note_arguments(ArgumentOf::Consumer, &place, &Arguments::new(arguments.values()))
+    }
+
     fn on_basic_method(&mut self, method: &Basic<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
         let outcome_of = |requeue| if requeue { Outcome::Released } else { Outcome::Rejected(None) };
         let answer = match *method {
@@ -190,8 +213,9 @@ impl Channel {
                 self.consumers.set_prefetch(prefetch_size, prefetch_count, global)?;
                 Basic::QosOk {}
             }
-            Basic::Consume { queue, consumer_tag, no_ack, exclusive, no_wait, .. } => {
+            Basic::Consume { queue, consumer_tag, no_local, no_ack, exclusive, no_wait, arguments, .. } => {
                 let queue = self.declarations.queue_named(queue)?;
+                self.note_consumer(&queue, consumer_tag, no_local, arguments.0, context)?;
                 return self.consumers.consume(queue, consumer_tag, (no_ack, exclusive, no_wait), context);
             }
             Basic::Cancel { consumer_tag, no_wait } => {

@@ -340,7 +340,7 @@ impl Connection {
 
     fn party<'a>(&'a mut self, out: &'a mut Outbox) -> Party<'a> {
         let heartbeat = &mut self.heartbeat.interval;
-        Party { config: &self.config, terms: &mut self.terms, heartbeat, out }
+        Party { config: &self.config, terms: &mut self.terms, heartbeat, out, unmet: &mut self.unmet }
     }
 
     /// Both sides are open.

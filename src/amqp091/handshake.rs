@@ -10,11 +10,15 @@ use super::types::{LongStr, Version};
 use super::violation::{ReplyCode, Violation};
 use crate::config::EngineConfig;
 use crate::outbox::Outbox;
+use crate::unmet::{Place, Unmet, UnmetRequests};
 use crate::users;
 
 const PLAIN: &str = "PLAIN";
 const AMQPLAIN: &str = "AMQPLAIN";
 const ANONYMOUS: &str = "ANONYMOUS";
+
+/// The only locale.
+const LOCALE: &str = "en_US";
 
 /// The only virtual host.
 const VIRTUAL_HOST: &str = "/";
@@ -64,6 +68,7 @@ pub(super) struct Party<'a> {
     /// The time between heartbeats, once it is agreed on.
     pub(super) heartbeat: &'a mut Option<Duration>,
     pub(super) out: &'a mut Outbox,
+    pub(super) unmet: &'a mut UnmetRequests,
 }
 
 impl Party<'_> {
@@ -103,7 +108,7 @@ impl Handshake {
             version_minor,
             server_properties: properties.as_table(),
             mechanisms: LongStr(mechanisms.as_bytes()),
-            locales: LongStr(b"en_US"),
+            locales: LongStr(LOCALE.as_bytes()),
         });
         Handshake { awaited: Awaited::StartOk, until }
     }
@@ -111,7 +116,8 @@ impl Handshake {
     /// Takes the next method of the client's, which is not a close.
     pub(super) fn on_method(&mut self, method: &Class<'_>, party: &mut Party<'_>) -> Result<Progress, Violation> {
         match (self.awaited, method) {
-            (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale: _ }) => {
+            (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale }) => {
+                note_locale(locale, party)?;
                 self.on_start_ok(*client_properties, mechanism, response.0, party)
             }
             (Awaited::SecureOk { plain }, Class::SecureOk { response }) => {
@@ -186,6 +192,13 @@ impl Handshake {
         self.awaited = Awaited::TuneOk;
         Progress::GoesOn
     }
+}
+
+/// Notes a locale that is not offered. Fails in strict mode.
+fn note_locale(locale: &str, party: &mut Party<'_>) -> Result<(), Violation> {
+    let place = Place { method: "connection.start-ok", ..Place::default() };
+    let unmet = (!["", LOCALE].contains(&locale)).then(|| Unmet::new(&place, "locale", locale, "texts are in en_US"));
+    party.unmet.add(unmet).map_or(Ok(()), |text| Err(Violation::unmet(text)))
 }
 
 /// Refuses the client: with a close if it has said that it understands one here, else by closing the socket.

@@ -15,7 +15,7 @@
 //! | 4.2.7 heartbeats | `heartbeat.rs` |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
-//! | basic | `publisher.rs` (in), `consumers.rs` and `consumer.rs` (out) |
+//! | basic | `publisher.rs` (in), `unmet_properties.rs` (what of it has no effect), `consumers.rs` and `consumer.rs` (out) |
 //! | what the parts of a connection share | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
 //! | the wire in words | `describe.rs` |
 //!
@@ -47,6 +47,7 @@ mod publisher;
 mod table;
 mod terms;
 mod types;
+mod unmet_properties;
 mod violation;
 
 use crate::tap::FrameReader;

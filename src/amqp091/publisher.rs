@@ -11,6 +11,7 @@ use super::frame::{self, Frame, FrameType};
 use super::method::{BASIC, Basic, Method, PUBLISH};
 use super::terms::Terms;
 use super::types::{Reader, Version, Writer};
+use super::unmet_properties::NotedProperties;
 use super::violation::{ReplyCode, Violation};
 use crate::budget::Full;
 use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
@@ -31,6 +32,7 @@ pub(super) struct Publisher {
     mandatory: BTreeMap<u64, Message>,
     /// The router has no room for what is published here.
     starved: bool,
+    noted: NotedProperties,
 }
 
 /// A content of which not all has arrived.
@@ -62,6 +64,7 @@ impl Publisher {
             confirms: None,
             mandatory: BTreeMap::new(),
             starved: false,
+            noted: NotedProperties::default(),
         }
     }
 
@@ -124,7 +127,8 @@ impl Publisher {
         if content.body_size > context.config.max_message_size {
             return Err(too_large());
         }
-        check_properties(content.properties(), context.terms)?;
+        let properties = check_properties(content.properties(), context.terms)?;
+        self.noted.note(&content, &properties, self.channel, context)?;
         // What goes the same way as the one before it is of the same event.
         if context.arrivals.is_empty() {
             let to = match content.exchange() {
@@ -159,7 +163,8 @@ impl Publisher {
             let Some(whole) = frame::whole_publish_like(rest, method, context.terms.frame_max) else { break };
             let is_plain = whole.header.get(..4) == Some(&[0, 60, 0, 0])
                 && whole.body_size <= context.config.max_message_size
-                && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms).is_ok();
+                && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms)
+                    .is_ok_and(|properties| !self.noted.has_news(&properties));
             if !is_plain {
                 break;
             }
@@ -298,10 +303,10 @@ fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
 }
 
 /// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.
-fn check_properties(properties: &[u8], terms: &Terms) -> Result<(), Violation> {
+fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Properties<'a>, Violation> {
     // No flags, no properties: so it is in many.
     if properties == [0, 0] {
-        return Ok(());
+        return Ok(Properties::default());
     }
     let properties = Properties::read(properties)?;
     if let Some(user) = properties.user_id
@@ -310,7 +315,7 @@ fn check_properties(properties: &[u8], terms: &Terms) -> Result<(), Violation> {
         let text = format!("user_id property set to '{}' but authenticated user was another", user.escape_ascii());
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
-    Ok(())
+    Ok(properties)
 }
 
 fn is_unroutable(outcome: &Outcome) -> bool {

@@ -20,4 +20,5 @@ mod publish;
 mod queue;
 mod recordings;
 mod room;
+mod unmet;
 mod versions;

@@ -1,0 +1,184 @@
+//! What 0-9-1 clients ask for and do not get: noted where they are served all the same, refused with 540 by a strict broker.
+
+use fakebroker::Broker;
+
+use crate::support::{each_row, patience};
+use crate::support091::*;
+
+/// An argument that no broker knows.
+fn argument() -> [Vec<u8>; 1] {
+    [int_entry("x-own", 5)]
+}
+
+/// Flags and properties of a publish: expiration, and headers.
+fn expiration(milliseconds: &str) -> Vec<u8> {
+    [&[0x01, 0x00, u8::try_from(milliseconds.len()).unwrap()], milliseconds.as_bytes()].concat()
+}
+
+fn headers(entries: &[Vec<u8>]) -> Vec<u8> {
+    [vec![0x20, 0x00], sized(&entries.concat())].concat()
+}
+
+/// What a client sends behind a declare of `q`, the methods that answer it, and what is noted.
+fn rows() -> Vec<(&'static str, (Vec<u8>, Option<Id>, &'static [&'static str]))> {
+    let consume_with = |bits: &[bool], arguments: &[Vec<u8>]| {
+        method(1, CONSUME).short(0).shortstr("q").shortstr("t").bits(bits).table(arguments).bytes()
+    };
+    let publish_with = |properties: &[u8]| publish(1, "", "q", &[], properties, b"m");
+    vec![
+        (
+            "an argument of a queue",
+            (
+                method(1, QUEUE_DECLARE).short(0).shortstr("other").bits(&[]).table(&argument()).bytes(),
+                Some(QUEUE_DECLARE_OK),
+                &["queue.declare at \"other\", x-own = 5: no argument of this name is known"],
+            ),
+        ),
+        (
+            "an argument of an exchange",
+            (
+                method(1, EXCHANGE_DECLARE)
+                    .short(0)
+                    .shortstr("e")
+                    .shortstr("fanout")
+                    .bits(&[])
+                    .table(&argument())
+                    .bytes(),
+                Some(EXCHANGE_DECLARE_OK),
+                &["exchange.declare at \"e\", x-own = 5: no argument of this name is known"],
+            ),
+        ),
+        (
+            "an argument of a consumer",
+            (
+                consume_with(&[], &argument()),
+                Some(CONSUME_OK),
+                &["basic.consume of \"t\" at \"q\", x-own = 5: no argument of this name is known"],
+            ),
+        ),
+        (
+            "no-local",
+            (
+                consume_with(&[true], &[]),
+                Some(CONSUME_OK),
+                &[
+                    "basic.consume of \"t\" at \"q\", no-local = true: a consumer is sent what its own connection published, too",
+                ],
+            ),
+        ),
+        (
+            "expiration",
+            (
+                publish_with(&expiration("60000")),
+                None,
+                &["basic.publish at \"q\", expiration = 60000: messages do not expire"],
+            ),
+        ),
+        (
+            "more routing keys",
+            (
+                publish_with(&headers(&[text_entry("x", "y"), entry("BCC", b'A', sized(b"S\0\0\0\x01k"))])),
+                None,
+                &["basic.publish at \"q\", BCC: a message is routed by its routing key alone"],
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn it_is_noted() {
+    each_row(rows(), |(bytes, answer, noted)| {
+        let broker = Broker::start().unwrap();
+        let mut peer = Peer091::opened(&broker);
+        peer.declare("q");
+        for _ in 0..2 {
+            peer.send(&bytes);
+            match answer {
+                Some(CONSUME_OK) => {
+                    peer.expect(CONSUME_OK);
+                    peer.send(method(1, CANCEL).shortstr("t").bits(&[false]));
+                    peer.expect(CANCEL_OK);
+                }
+                Some(id) => drop(peer.expect(id)),
+                None => peer.expect_nothing(),
+            }
+        }
+        let requests = broker.unmet_requests();
+        let texts: Vec<String> = requests.iter().map(ToString::to_string).collect();
+        // What is asked for in each message is noted once a channel.
+        let times = if answer.is_some() { " (2 times)" } else { "" };
+        let expected: Vec<String> =
+            noted.iter().map(|text| format!("connection 1, channel 1: {text}{times}")).collect();
+        assert_eq!(texts, expected);
+    });
+}
+
+#[test]
+fn a_strict_broker_refuses_it() {
+    each_row(rows(), |(bytes, _, noted)| {
+        let broker = Broker::builder().strict(true).start().unwrap();
+        let mut peer = Peer091::opened(&broker);
+        peer.declare("q");
+        peer.send(&bytes);
+        let text = peer.expect_closed_with(540);
+        let asked = noted[0].split(", ").nth(1).unwrap().split(':').next().unwrap();
+        assert!(text.starts_with(&format!("NOT_IMPLEMENTED - {asked} is not honoured here: ")), "{text}");
+        broker.wait_for_connections(patience(), 0).unwrap();
+        let report = broker.verify().unwrap_err();
+        assert_eq!((report.violations.len(), report.unmet_requests.len()), (0, 1), "{report}");
+        assert_eq!(broker.counts().queued, 0);
+    });
+}
+
+#[test]
+fn publishes_of_a_run_are_noted_too() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    // Read together: the first one asks for nothing, and the others are like it but for their properties.
+    let plain = publish(1, "", "q", &[], &NO_PROPERTIES, b"m");
+    let expiring = publish(1, "", "q", &[], &expiration("60000"), b"m");
+    peer.send([plain.clone(), plain, expiring.clone(), expiring].concat());
+    peer.expect_nothing();
+    assert_eq!((broker.unmet_requests().len(), broker.queue_depth("q")), (1, 4));
+}
+
+#[test]
+fn a_locale_that_is_not_offered() {
+    let hello = |broker: &Broker, locale: &str| {
+        let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
+        let start_ok = method(0, START_OK).table(&[]).shortstr("PLAIN").longstr("\0guest\0guest");
+        peer.send(start_ok.shortstr(locale));
+        peer
+    };
+    let broker = Broker::start().unwrap();
+    hello(&broker, "en_US").expect(TUNE);
+    hello(&broker, "").expect(TUNE);
+    assert_eq!(broker.unmet_requests(), []);
+    hello(&broker, "de_DE").expect(TUNE);
+    let texts: Vec<String> = broker.unmet_requests().iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["connection 3: connection.start-ok, locale = de_DE: texts are in en_US"]);
+    let strict = Broker::builder().strict(true).start().unwrap();
+    hello(&strict, "de_DE").expect_closed_with(540);
+}
+
+#[test]
+fn what_is_honoured_is_not_noted() {
+    let broker = Broker::builder().strict(true).start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    // Passive, durable, exclusive, auto-delete, no-wait; a queue as it is.
+    let arguments = [text_entry("x-queue-type", "classic"), text_entry("x-queue-mode", "lazy")];
+    peer.send(method(1, QUEUE_DECLARE).short(0).shortstr("q").bits(&[false, true]).table(&arguments));
+    peer.expect(QUEUE_DECLARE_OK);
+    // A passive declare asks for nothing but whether it is there.
+    peer.send(method(1, QUEUE_DECLARE).short(0).shortstr("q").bits(&[true]).table(&argument()));
+    peer.expect(QUEUE_DECLARE_OK);
+    // The arguments of a binding are its identity.
+    peer.send(queue_bind(1, QUEUE_BIND, "q", "amq.topic", "k", &argument()));
+    peer.expect(QUEUE_BIND_OK);
+    // Persistent, with a priority and other properties that are passed on.
+    peer.send(publish(1, "", "q", &[], &[0x18, 0x00, 2, 9], b"m"));
+    peer.consume("q", "t");
+    peer.expect_delivery();
+    assert_eq!(broker.unmet_requests(), []);
+}
