@@ -44,6 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "counts",
             "event",
             "hooks",
+            "live",
             "message",
             "outbox",
             "protocol",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::message::{Fault, Outcome};
 
 /// The key of a connection of the event loop. The serial tells a stale key from that of a later connection in the same slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionKey {
     pub(crate) slot: u32,
     pub(crate) serial: u32,

@@ -13,6 +13,7 @@ use super::fairness::Account;
 use super::{ACCEPT_PAUSE, EventLoop, Stop, TURN_ACCEPTS, Wake};
 use crate::clock::system_now;
 use crate::event::{ConnectionId, ConnectionKey, Event, Opened, Run};
+use crate::live::live;
 use crate::outbox::Outbox;
 use crate::protocol::Frontend;
 use crate::tap::Tap;
@@ -48,12 +49,12 @@ pub(super) struct Peer {
     /// The beginning of a frame that has not arrived whole.
     inbox: BytesMut,
     pub(super) outbox: Outbox,
-    /// Whether the slot is in `EventLoop::unread`.
+    /// Whether the connection is in `EventLoop::unread`.
     is_unread: bool,
     /// Whether a turn ended before the engine had read what has arrived.
     is_interrupted: bool,
     account: Account,
-    /// Whether the slot is in `EventLoop::touched`.
+    /// Whether the connection is in `EventLoop::touched`.
     pub(super) is_touched: bool,
     /// Whether messages have been put into the outbox since the router was told last how much room it has.
     pub(super) was_sent_to: bool,
@@ -87,6 +88,7 @@ impl EventLoop {
     pub(super) fn accept(&mut self) {
         for index in std::mem::take(&mut self.unaccepted) {
             for turn in 0.. {
+                // None if the listeners have been closed meanwhile.
                 let Some(listener) = self.listeners.get(index) else { break };
                 if turn == TURN_ACCEPTS {
                     self.unaccepted.push(index);
@@ -114,20 +116,19 @@ impl EventLoop {
     fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
         // A delay here would be in every latency that a test sees.
         let _ = stream.set_nodelay(true);
-        let entry = self.peers.vacant_entry();
-        let slot = entry.key();
+        let slot = self.peers.next_slot();
+        let Some(slot_number) = live(u32::try_from(slot).ok(), "a slot for a connection") else { return };
         let token = Token(self.first_peer + slot);
         if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
             log::warn!("{address}: dropped: {error}");
             return;
         }
-        let Ok(slot_number) = u32::try_from(slot) else { return };
         let key = ConnectionKey { slot: slot_number, serial: self.next_serial };
         self.next_serial = self.next_serial.wrapping_add(1);
         let name: Arc<str> = address.to_string().into();
         log::debug!("{name}: connected");
         self.recorder.connected(ConnectionId::of(key), &name);
-        entry.insert(Peer {
+        self.peers.insert(Peer {
             key,
             address,
             opened: None,
@@ -148,46 +149,46 @@ impl EventLoop {
         });
         self.unread.count_accept();
         self.router.set_room(key, OUTBOX_BYTES);
-        self.queue_for_reading(slot);
-        self.touch(slot);
+        self.queue_for_reading(key);
+        self.touch(key);
     }
 
     /// Has a connection read when its turn comes.
-    pub(super) fn queue_for_reading(&mut self, slot: usize) {
-        if let Some(peer) = self.peers.get_mut(slot).filter(|peer| !peer.is_unread) {
+    pub(super) fn queue_for_reading(&mut self, key: ConnectionKey) {
+        if let Some(peer) = self.peers.at(key).filter(|peer| !peer.is_unread) {
             peer.is_unread = true;
-            self.unread.push(slot, &mut peer.account);
+            self.unread.push(key, &mut peer.account);
         }
     }
 
     /// Reads from a connection once, or goes on where the last turn ended. What is left over then is read when the connection is
     /// next again.
-    pub(super) fn read(&mut self, slot: usize) {
+    pub(super) fn read(&mut self, key: ConnectionKey) {
         let done = self.unread.done();
-        let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.is_unread) else { return };
+        let Some(peer) = self.peers.find(key) else { return };
         peer.is_unread = false;
         if peer.is_interrupted && !peer.is_flooding() {
-            self.receive(slot, 0);
+            self.receive(key, 0);
         } else if peer.has_more() {
             match peer.transport.read(&mut self.buffer) {
-                Received::Bytes(count) => self.receive(slot, count),
+                Received::Bytes(count) => self.receive(key, count),
                 Received::Nothing => {}
                 Received::End => peer.ended = true,
             }
         }
-        if let Some(peer) = self.peers.get_mut(slot) {
+        if let Some(peer) = self.peers.at(key) {
             self.unread.charge(&mut peer.account, done);
             if peer.has_more() {
-                self.queue_for_reading(slot);
+                self.queue_for_reading(key);
             }
         }
-        self.touch(slot);
+        self.touch(key);
     }
 
     /// Lets the engine read the `count` bytes in `self.buffer`, and the router answer each event before the next, until nothing
     /// is left or the turn is over.
-    fn receive(&mut self, slot: usize, count: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+    fn receive(&mut self, key: ConnectionKey, count: usize) {
+        let Some(peer) = self.peers.at(key) else { return };
         let own = !peer.inbox.is_empty();
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
@@ -196,10 +197,9 @@ impl EventLoop {
         let mut run = std::mem::take(&mut self.run);
         run.limit = if self.hooks.on_message.is_some() { 1 } else { Run::MAX };
         let mut is_interrupted = false;
-        while let Some(peer) = self.peers.get_mut(slot) {
-            let key = peer.key;
+        while let Some(peer) = self.peers.at(key) {
             let event = if watched {
-                self.receive_watched(slot, &mut inbox, &mut run)
+                self.receive_watched(key, &mut inbox, &mut run)
             } else {
                 peer.frontend.receive(&mut inbox, self.now, &mut peer.outbox, &mut run)
             };
@@ -217,7 +217,7 @@ impl EventLoop {
         if watched {
             self.recorder().forget_unread();
         }
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(peer) = self.peers.at(key) else { return };
         peer.tap.forget_unread();
         self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
         peer.is_interrupted = is_interrupted;
@@ -235,10 +235,10 @@ impl EventLoop {
 
     /// Shows the recorder the frames in an inbox, as far as they have not been shown, and lets the engine read them up to its
     /// next event.
-    fn receive_watched(&mut self, slot: usize, inbox: &mut BytesMut, run: &mut Run) -> Option<Event> {
+    fn receive_watched(&mut self, key: ConnectionKey, inbox: &mut BytesMut, run: &mut Run) -> Option<Event> {
         // What was decided about the frames before comes first.
         self.recorder();
-        let (peer, recorder) = (self.peers.get_mut(slot)?, &mut self.recorder);
+        let (peer, recorder) = (self.peers.at(key)?, &mut self.recorder);
         loop {
             let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
             let only_header = peer.frontend.awaits_header();
@@ -257,12 +257,12 @@ impl EventLoop {
     }
 
     /// Shows the recorder the frames that have been put into an outbox since the last time.
-    fn show_sent(&mut self, slot: usize) {
+    fn show_sent(&mut self, key: ConnectionKey) {
         if !self.recorder.traces() {
             return;
         }
         self.recorder();
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(peer) = self.peers.at(key) else { return };
         let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
         let recorder = &mut self.recorder;
         peer.tap.outgoing(&peer.outbox, reader, |frame| recorder.sent(id, reader, &frame));
@@ -282,7 +282,7 @@ impl EventLoop {
     pub(super) fn drop_all(&mut self) -> usize {
         let peers = std::mem::take(&mut self.peers);
         let (mut connections, mut gone) = (Vec::new(), Vec::new());
-        for (_, mut peer) in peers {
+        for mut peer in peers.into_iter() {
             peer.ended_by_broker = true;
             self.abandon(&mut peer);
             connections.push(peer.key);
@@ -310,20 +310,20 @@ impl EventLoop {
 
     /// Ends a connection's turn: writes what has gathered and sets the timer for what comes next. False if nothing comes next
     /// and the connection has to go.
-    pub(super) fn finish(&mut self, slot: usize) -> bool {
+    pub(super) fn finish(&mut self, key: ConnectionKey) -> bool {
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(slot) else { return true };
+        let Some(peer) = self.peers.find(key) else { return true };
         peer.is_touched = false;
         peer.frontend.finish_turn(now, &mut peer.outbox);
         while let Some(event) = peer.frontend.poll_event() {
-            self.events.push_back((peer.key, event));
+            self.events.push_back((key, event));
         }
         self.apply_effects();
-        self.note_breaches(slot);
-        self.note_losses(slot);
-        self.note_unmet(slot);
-        self.show_sent(slot);
-        let Some(peer) = self.peers.get_mut(slot) else { return true };
+        self.note_breaches(key);
+        self.note_losses(key);
+        self.note_unmet(key);
+        self.show_sent(key);
+        let Some(peer) = self.peers.at(key) else { return true };
         if peer.transport.write(&mut peer.outbox).is_err() {
             return false;
         }
@@ -353,15 +353,15 @@ impl EventLoop {
             }
         }
         if peer.has_more() {
-            self.queue_for_reading(slot);
+            self.queue_for_reading(key);
         }
-        self.set_timer(slot);
+        self.set_timer(key);
         true
     }
 
     /// Sets a connection's timer, if its next deadline is earlier than the timer that it has.
-    fn set_timer(&mut self, slot: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+    fn set_timer(&mut self, key: ConnectionKey) {
+        let Some(peer) = self.peers.at(key) else { return };
         let deadline = [peer.frontend.deadline(), peer.linger_until].into_iter().flatten().min();
         if let Some(at) = deadline
             && peer.timer.is_none_or(|timer| at < timer.at)

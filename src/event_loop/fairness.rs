@@ -40,11 +40,11 @@ const REPLY_BYTE: u64 = 5;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Account(u64);
 
-/// Connections that have something to be read, the one with the least work first.
-#[derive(Debug, Default)]
-pub(super) struct ReadQueue {
+/// The keys of connections that have something to be read, the one with the least work first.
+#[derive(Debug)]
+pub(super) struct ReadQueue<K> {
     /// With equal accounts, who came first is first.
-    waiting: BinaryHeap<Reverse<(Account, u64, usize)>>,
+    waiting: BinaryHeap<Reverse<(Account, u64, K)>>,
     next_serial: u64,
     /// The account of the last one that was next, and of about everybody who is never done.
     level: Account,
@@ -53,7 +53,14 @@ pub(super) struct ReadQueue {
     turn_ends_at: u64,
 }
 
-impl ReadQueue {
+impl<K: Ord> Default for ReadQueue<K> {
+    fn default() -> Self {
+        let (waiting, level) = (BinaryHeap::new(), Account::default());
+        ReadQueue { waiting, next_serial: 0, level, done: 0, turn_ends_at: 0 }
+    }
+}
+
+impl<K: Ord> ReadQueue<K> {
     pub(super) fn begin_turn(&mut self) {
         self.turn_ends_at = self.done + TURN_WORK;
     }
@@ -63,18 +70,18 @@ impl ReadQueue {
     }
 
     /// Puts a connection into the queue. The caller sees to it that it is not in there.
-    pub(super) fn push(&mut self, slot: usize, account: &mut Account) {
+    pub(super) fn push(&mut self, key: K, account: &mut Account) {
         *account = Account(self.level.0.saturating_sub(HEAD_START)).max(*account);
-        self.waiting.push(Reverse((*account, self.next_serial, slot)));
+        self.waiting.push(Reverse((*account, self.next_serial, key)));
         self.next_serial += 1;
     }
 
     /// Takes out the connection that is next.
-    pub(super) fn pop(&mut self) -> Option<usize> {
-        let Reverse((account, _, slot)) = self.waiting.pop()?;
+    pub(super) fn pop(&mut self) -> Option<K> {
+        let Reverse((account, _, key)) = self.waiting.pop()?;
         self.level = self.level.max(account);
         self.done += READ;
-        Some(slot)
+        Some(key)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -130,7 +137,7 @@ mod tests {
 
     /// Connections that each have this much to be read, at so much a read; who is read in each turn.
     struct Scene {
-        queue: ReadQueue,
+        queue: ReadQueue<usize>,
         accounts: Vec<Account>,
     }
 

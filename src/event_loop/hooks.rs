@@ -9,6 +9,7 @@ use crate::event::{
     Arrival, ConnectionId, ConnectionKey, DeliveryKey, Destination, Event, Fault, LinkKey, Opened, Outcome, Reason, Run,
 };
 use crate::hooks::{Admission, Hooks, Judged, Ruling, fault};
+use crate::live::live;
 use crate::message::Message;
 use crate::protocol::MessageRecord;
 use crate::recorder::{LoggedLink, LoggedMessage};
@@ -18,6 +19,9 @@ use crate::timers::Timers;
 
 /// Bytes that a delayed message costs beside its payload, about.
 const DELAYED_OVERHEAD: usize = 300;
+
+/// For [`live`].
+const MESSAGE: &str = "the message of a run";
 
 /// A message that a hook delays. Its timer owns it.
 #[derive(Debug)]
@@ -48,7 +52,9 @@ impl EventLoop {
     #[inline(always)]
     pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event, run: &mut Run) {
         match event {
-            Event::Messages { .. } if self.hooks.on_message.is_some() => self.judge(key, event, run),
+            Event::Messages { link, to, credit } if self.hooks.on_message.is_some() => {
+                self.judge(LinkKey { connection: key, link }, to, credit, run);
+            }
             Event::Messages { .. } => self.router.messages(key, &event, run),
             event => self.on_other_event(key, event),
         }
@@ -71,34 +77,30 @@ impl EventLoop {
     }
 
     /// Asks `on_message` what becomes of a message, and does it. While there is a hook, each message comes alone.
-    fn judge(&mut self, key: ConnectionKey, event: Event, run: &mut Run) {
-        let Event::Messages { link, to, credit } = &event else { return };
+    fn judge(&mut self, link: LinkKey, to: Destination, credit: u32, run: &mut Run) {
         debug_assert_eq!(run.arrivals.len(), 1, "each message is judged before the next is read");
-        let Some(Arrival { delivery, message }) = run.arrivals.first() else { return };
-        let link = LinkKey { connection: key, link: *link };
-        let (sender, address) = self.router.passage(link, to, message);
+        let Some(Arrival { delivery, message }) = live(run.arrivals.first(), MESSAGE) else { return };
+        let (sender, address) = self.router.passage(link, &to, message);
         let number = self.router.next_number();
         let sender = sender.map(LoggedLink::from);
         let record = MessageRecord::from(LoggedMessage::preview(number, sender, &address, delivery.is_none(), message));
-        let verdict = self.asked(key, |hooks| hooks.message(&record));
+        let verdict = self.asked(link.connection, |hooks| hooks.message(&record));
         let judged = verdict.map_or(Judged::Forward, Judged::from);
         if judged == Judged::Forward {
-            return self.router.messages(key, &event, run);
+            return self.router.messages(link.connection, &Event::Messages { link: link.link, to, credit }, run);
         }
-        let Some(Arrival { delivery, message }) = run.arrivals.pop() else { return };
-        let credit = *credit;
+        let Some(Arrival { delivery, message }) = live(run.arrivals.pop(), MESSAGE) else { return };
         match judged {
             Judged::Forward => {}
-            Judged::Ruled(ruling) => self.router.rule(link, to, &message, delivery, ruling),
+            Judged::Ruled(ruling) => self.router.rule(link, &to, &message, delivery, ruling),
             Judged::Delay(time) => {
                 let cost = message.payload.len() + DELAYED_OVERHEAD;
                 if self.budget.has_room_for(cost) {
-                    let Event::Messages { to, .. } = event else { return };
                     self.delay(Delayed { link, number: 0, to, address, message: message.kept(), delivery, cost }, time);
                 } else {
                     let why = Fault::new(Reason::ResourceLimitExceeded, "too much is held up by a hook");
                     let ruling = Ruling::Settle(Outcome::Rejected(Some(Box::new(why))));
-                    self.router.rule(link, to, &message, delivery, ruling);
+                    self.router.rule(link, &to, &message, delivery, ruling);
                 }
             }
         }
@@ -151,15 +153,14 @@ impl EventLoop {
 
     /// Remembers what a peer says of itself, and asks `on_connect` whether it may stay.
     fn on_opened(&mut self, key: ConnectionKey, opened: Box<Opened>) {
-        let slot = key.slot as usize;
-        let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { return };
+        let Some(peer) = self.peers.find(key) else { return };
         peer.opened = Some(opened);
         if self.hooks.on_connect.is_none() {
             return;
         }
         let picture = peer.picture();
         if let Some(Admission::Refuse { condition, description }) = self.asked(key, |hooks| hooks.connect(&picture)) {
-            self.close_peer(slot, fault(&condition, &description));
+            self.close_peer(key, fault(&condition, &description));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{EventLoop, Peer};
 use crate::counts::Counts;
 use crate::event::ConnectionId;
+use crate::live::live;
 use crate::recorder::Recorder;
 use crate::router::Router;
 use crate::snapshot::{Connection, Link, Role};
@@ -47,18 +48,18 @@ impl EventLoop {
     }
 
     pub(super) fn connections_where(&self, wanted: impl Fn(&Peer) -> bool) -> Vec<Connection> {
-        let peers = self.peers.iter().map(|(_, peer)| peer).filter(|peer| wanted(peer));
+        let peers = self.peers.iter().filter(|peer| wanted(peer));
         let mut connections: Vec<Connection> = peers.map(Peer::picture).collect();
         connections.sort_by_key(|connection| connection.id);
         connections
     }
 
     /// All links: what the router knows of them, and the unsettled deliveries that only the engines count.
-    pub(crate) fn links(&self) -> Vec<Link> {
+    pub(crate) fn links(&mut self) -> Vec<Link> {
         let mut links = self.router.links();
         for link in &mut links {
-            let peer = self.peers.get(link.key.connection.slot as usize);
-            let Some(peer) = peer.filter(|peer| peer.key == link.key.connection) else { continue };
+            let peer = live(self.peers.find(link.key.connection), "the connection of a link");
+            let Some(peer) = peer else { continue };
             link.unsettled = peer.frontend.unsettled(link.key.link);
             if link.role == Role::Sender {
                 link.credit = peer.frontend.credit(link.key.link);

@@ -11,6 +11,7 @@
 //! | `mod.rs` | turns |
 //! | `advance.rs` | advancing a manual clock, turn by turn |
 //! | `connection.rs` | one connection's turn: accept, read, write, close; what the tap sees is told the recorder |
+//! | `peers.rs` | the connections, by key |
 //! | `fairness.rs` | who is read next, and when a turn has read enough |
 //! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
 //! | `commands.rs` | obeying handles, and publishing what has changed |
@@ -25,6 +26,7 @@ mod connection;
 mod fairness;
 mod hooks;
 mod looking;
+mod peers;
 mod reports;
 mod shared;
 mod steering;
@@ -39,7 +41,6 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use slab::Slab;
 use socket2::Socket;
 
 use crate::budget::Budget;
@@ -48,6 +49,7 @@ use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Effect, Event, Run};
 use crate::hooks::Hooks;
+use crate::live::live;
 use crate::protocol;
 use crate::recorder::Recorder;
 use crate::router::{Router, Wanted};
@@ -72,6 +74,7 @@ use advance::Advance;
 use connection::{Peer, READ_BYTES};
 use fairness::ReadQueue;
 use hooks::Delayed;
+use peers::Peers;
 use reports::Reports;
 
 /// What a timer is for.
@@ -107,7 +110,7 @@ pub(crate) struct EventLoop {
     unaccepted: Vec<usize>,
     /// Whether accepting failed, so that the next accept waits for a timer.
     accept_paused: bool,
-    peers: Slab<Peer>,
+    peers: Peers,
     next_serial: u32,
     router: Router,
     recorder: Recorder,
@@ -116,10 +119,10 @@ pub(crate) struct EventLoop {
     timers: Timers<Wake>,
     /// Timers by the system's clock, whatever the broker's is.
     real_timers: Timers<Wake>,
-    /// Slots with bytes that have not been read yet.
-    unread: ReadQueue,
-    /// Slots that something was done to in this turn.
-    touched: Vec<usize>,
+    /// Connections with bytes that have not been read yet.
+    unread: ReadQueue<ConnectionKey>,
+    /// Connections that something was done to in this turn.
+    touched: Vec<ConnectionKey>,
     /// Connections that the router may send to again.
     relieved: Vec<ConnectionKey>,
     /// Events that effects led to, for the router.
@@ -185,7 +188,7 @@ impl EventLoop {
             held_addresses: Vec::new(),
             unaccepted: Vec::new(),
             accept_paused: false,
-            peers: Slab::new(),
+            peers: Peers::default(),
             next_serial: 1,
             router: Router::new(config.routing, salt, budget.clone(), protocol::head_reader),
             recorder: Recorder::new(config.recorder, salt, (now, system_date())),
@@ -315,12 +318,12 @@ impl EventLoop {
         self.unread.begin_turn();
         self.accept();
         while !self.unread.is_turn_over()
-            && let Some(slot) = self.unread.pop()
+            && let Some(key) = self.unread.pop()
         {
-            self.read(slot);
+            self.read(key);
         }
         for key in std::mem::take(&mut self.relieved) {
-            if let Some(peer) = self.peers.get(key.slot as usize).filter(|peer| peer.key == key) {
+            if let Some(peer) = self.peers.find(key) {
                 self.router.set_room(key, peer.room());
                 self.apply_effects();
             }
@@ -332,7 +335,8 @@ impl EventLoop {
     }
 
     fn note_ready(&mut self, slot: usize, event: &mio::event::Event) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(peer) = self.peers.find_slot(slot) else { return };
+        let key = peer.key;
         if event.is_writable() {
             peer.transport.now_writable();
         }
@@ -340,21 +344,21 @@ impl EventLoop {
         if event.is_readable() || has_ended {
             peer.transport.readable = true;
             peer.transport.end_announced |= has_ended;
-            self.queue_for_reading(slot);
+            self.queue_for_reading(key);
         }
         if event.is_writable() || has_ended {
-            self.touch(slot);
+            self.touch(key);
         }
     }
 
     /// Has [`EventLoop::finish`] called for a connection at the end of the turn.
-    fn touch(&mut self, slot: usize) {
+    fn touch(&mut self, key: ConnectionKey) {
         self.stirred = true;
-        if let Some(peer) = self.peers.get_mut(slot)
+        if let Some(peer) = self.peers.at(key)
             && !peer.is_touched
         {
             peer.is_touched = true;
-            self.touched.push(slot);
+            self.touched.push(key);
         }
     }
 
@@ -364,8 +368,7 @@ impl EventLoop {
             while let Some(effect) = self.router.poll_effect() {
                 self.unread.count_effect(&effect);
                 let key = effect.link().connection;
-                let slot = key.slot as usize;
-                let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
+                let Some(peer) = self.peers.find(key) else { continue };
                 if peer.outbox.is_bare()
                     && let Some(buffer) = self.spare.pop()
                 {
@@ -384,7 +387,7 @@ impl EventLoop {
                 }
                 if !peer.is_touched {
                     peer.is_touched = true;
-                    self.touched.push(slot);
+                    self.touched.push(key);
                     self.stirred = true;
                 }
             }
@@ -403,14 +406,14 @@ impl EventLoop {
                 Wake::Stop => self.stop = Stop::Now,
                 Wake::Delayed(delayed) => self.end_delay(*delayed),
                 Wake::Connection(key) => {
-                    let slot = key.slot as usize;
-                    let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.key == key) else { continue };
+                    let peer = live(self.peers.find(key), "the connection of a timer");
+                    let Some(peer) = peer else { continue };
                     peer.timer = None;
                     peer.frontend.handle_timeout(self.now, &mut peer.outbox);
                     while let Some(event) = peer.frontend.poll_event() {
                         self.events.push_back((key, event));
                     }
-                    self.touch(slot);
+                    self.touch(key);
                     self.apply_effects();
                 }
             }
@@ -430,9 +433,9 @@ impl EventLoop {
     fn finish_touched(&mut self) {
         while !self.touched.is_empty() {
             self.publish();
-            for slot in std::mem::take(&mut self.touched) {
-                if !self.finish(slot)
-                    && let Some(peer) = self.peers.try_remove(slot)
+            for key in std::mem::take(&mut self.touched) {
+                if !self.finish(key)
+                    && let Some(peer) = self.peers.remove(key)
                 {
                     self.drop_peer(peer);
                     // What it had may go on to a connection whose turn is next here.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::{EventLoop, Peer};
-use crate::event::{Breach, ConnectionId};
+use crate::event::{Breach, ConnectionId, ConnectionKey};
 use crate::snapshot::{Connection, UnmetRequest, Violation};
 use crate::unmet::Unmet;
 
@@ -82,8 +82,8 @@ impl EventLoop {
     }
 
     /// Records what an engine has found to be against its protocol since the last turn.
-    pub(super) fn note_breaches(&mut self, slot: usize) {
-        while let Some(peer) = self.peers.get_mut(slot)
+    pub(super) fn note_breaches(&mut self, key: ConnectionKey) {
+        while let Some(peer) = self.peers.at(key)
             && let Some(breach) = peer.frontend.poll_breach()
         {
             let violation = peer.violation(&breach);
@@ -94,8 +94,8 @@ impl EventLoop {
     }
 
     /// Records what could not be said to a peer in its protocol since the last turn.
-    pub(super) fn note_losses(&mut self, slot: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+    pub(super) fn note_losses(&mut self, key: ConnectionKey) {
+        let Some(peer) = self.peers.at(key) else { return };
         let (id, name, notes) = (ConnectionId::of(peer.key), peer.frontend.name().clone(), peer.frontend.take_notes());
         for note in notes {
             log::info!("{name}: in a message that was translated, {note}");
@@ -104,8 +104,8 @@ impl EventLoop {
     }
 
     /// Records what a peer has asked for since the last turn and does not get.
-    pub(super) fn note_unmet(&mut self, slot: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
+    pub(super) fn note_unmet(&mut self, key: ConnectionKey) {
+        let Some(peer) = self.peers.at(key) else { return };
         let requests = peer.frontend.take_unmet();
         if requests.is_empty() {
             return;

@@ -9,28 +9,26 @@ use crate::hooks::fault;
 
 impl EventLoop {
     /// Closes a connection in its protocol's own way. [`EventLoop::apply_effects`] comes next.
-    pub(super) fn close_peer(&mut self, slot: usize, fault: Fault) {
-        let Some(key) = self.peers.get(slot).map(|peer| peer.key) else { return };
-        let events = self.send_close(slot, fault);
+    pub(super) fn close_peer(&mut self, key: ConnectionKey, fault: Fault) {
+        let events = self.send_close(key, fault);
         self.events.extend(events.into_iter().map(|event| (key, event)));
     }
 
     /// Puts the close into the outbox. Returns the events that it leads to.
-    fn send_close(&mut self, slot: usize, fault: Fault) -> Vec<Event> {
-        let Some(peer) = self.peers.get_mut(slot) else { return Vec::new() };
+    fn send_close(&mut self, key: ConnectionKey, fault: Fault) -> Vec<Event> {
+        let Some(peer) = self.peers.at(key) else { return Vec::new() };
         peer.ended_by_broker = true;
         peer.frontend.close(fault, self.now, &mut peer.outbox);
         let events = std::iter::from_fn(|| peer.frontend.poll_event()).collect();
-        self.touch(slot);
+        self.touch(key);
         events
     }
 
     /// Closes all connections at once, so that no consumer is given what another one had.
     pub(super) fn close_all(&mut self, fault: &Fault) {
-        let slots: Vec<(usize, ConnectionKey)> = self.peers.iter().map(|(slot, peer)| (slot, peer.key)).collect();
         let mut gone = Vec::new();
-        for (slot, key) in slots {
-            for event in self.send_close(slot, fault.clone()) {
+        for key in self.peers.keys() {
+            for event in self.send_close(key, fault.clone()) {
                 match event {
                     Event::Detach { .. } => gone.extend(event.into_gone(key)),
                     other => self.events.push_back((key, other)),
@@ -39,10 +37,6 @@ impl EventLoop {
         }
         self.router.detach(gone);
         self.apply_effects();
-    }
-
-    fn slot_of(&self, id: ConnectionId) -> Option<usize> {
-        self.peers.iter().find(|(_, peer)| ConnectionId::of(peer.key) == id).map(|(slot, _)| slot)
     }
 
     /// Forgets what is stored and what has been declared. For when nobody is connected.
@@ -54,10 +48,10 @@ impl EventLoop {
 
     /// Closes one connection with an error. False if it is gone.
     pub(crate) fn close(&mut self, id: ConnectionId, condition: &str, description: &str) -> bool {
-        let slot = self.slot_of(id);
-        slot.into_iter().for_each(|slot| self.close_peer(slot, fault(condition, description)));
+        let key = self.peers.find_key(id);
+        key.into_iter().for_each(|key| self.close_peer(key, fault(condition, description)));
         self.settle_in();
-        slot.is_some()
+        key.is_some()
     }
 
     /// Detaches one link with an error. False if it is gone.
@@ -72,7 +66,8 @@ impl EventLoop {
 
     /// Drops a connection's socket without a close. False if it is gone already.
     pub(crate) fn disconnect(&mut self, id: ConnectionId) -> bool {
-        let Some(mut peer) = self.slot_of(id).and_then(|slot| self.peers.try_remove(slot)) else { return false };
+        let key = self.peers.find_key(id);
+        let Some(mut peer) = key.and_then(|key| self.peers.remove(key)) else { return false };
         peer.ended_by_broker = true;
         self.drop_peer(peer);
         self.settle_in();
@@ -96,8 +91,7 @@ impl EventLoop {
     pub(crate) fn resume(&mut self) {
         if std::mem::take(&mut self.paused) {
             self.recorder().noted(None, "resumed");
-            let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
-            slots.into_iter().for_each(|slot| self.touch(slot));
+            self.peers.keys().into_iter().for_each(|key| self.touch(key));
         }
     }
 

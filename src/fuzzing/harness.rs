@@ -74,7 +74,8 @@ impl Harness {
         index
     }
 
-    fn at(&mut self, key: ConnectionKey) -> Option<&mut Peer> {
+    /// Returns a peer. None if it has left meanwhile.
+    fn find(&mut self, key: ConnectionKey) -> Option<&mut Peer> {
         self.peers.get_mut(key.slot as usize)?.as_mut()
     }
 
@@ -115,6 +116,7 @@ impl Harness {
             while let Some(effect) = self.router.poll_effect() {
                 let key = effect.link().connection;
                 let now = self.now;
+                // None if the peer has left meanwhile.
                 let Some(peer) = self.peers.get_mut(key.slot as usize).and_then(Option::as_mut) else { continue };
                 match effect {
                     Effect::Deliver { link, mut deliveries } => {
@@ -132,7 +134,7 @@ impl Harness {
     }
 
     fn collect_events(&mut self, key: ConnectionKey) {
-        while let Some(event) = self.at(key).and_then(|peer| peer.frontend.poll_event()) {
+        while let Some(event) = self.find(key).and_then(|peer| peer.frontend.poll_event()) {
             self.events.push_back((key, event));
         }
     }
@@ -143,7 +145,7 @@ impl Harness {
         for _ in 0..3 {
             for key in &keys {
                 let (now, room) = (self.now, self.room);
-                let Some(peer) = self.at(*key) else { continue };
+                let peer = self.find(*key).expect("nobody leaves while a turn ends");
                 peer.frontend.finish_turn(now, &mut peer.outbox);
                 peer.frontend.poll_breach();
                 peer.frontend.take_notes();
