@@ -381,13 +381,7 @@ fn a_message_in_many_frames_in_both_directions() {
         peer.send(open().with("max-frame-size", 1000u32));
         answer_begin(&mut peer);
         answer_sender(&mut peer, 1);
-        let mut payload = Vec::new();
-        let mut more = true;
-        while more {
-            let transfer = peer.expect_transfer();
-            payload.extend(&transfer.payload);
-            more = transfer.flag("more");
-        }
+        let (payload, _) = peer.expect_delivery();
         assert_eq!(sections(&payload), [(DATA, Value::Binary(sent))]);
         peer.send(disposition(RECEIVER, 0, accepted()));
         let asked = answer_attach(&mut peer);
@@ -426,15 +420,7 @@ fn a_window_that_closes() {
         answer_attach(&mut peer);
         peer.send(flow().with("incoming-window", 1u32).with("handle", 0u32).with("link-credit", 10u32));
         // A message of several frames, one at a time.
-        let mut payload = Vec::new();
-        let mut more = true;
-        while more {
-            let transfer = peer.expect_transfer();
-            payload.extend(&transfer.payload);
-            more = transfer.flag("more");
-            let opened = peer.flow().with("incoming-window", 1u32);
-            peer.send(opened);
-        }
+        let (payload, _) = peer.expect_delivery_with(|peer| peer.send(peer.flow().with("incoming-window", 1u32)));
         assert_eq!(text_of(&payload), "x".repeat(2000));
         answer_close(peer);
     });

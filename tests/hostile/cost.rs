@@ -33,12 +33,12 @@ fn release_with_annotations(broker: &Broker, count: usize) {
         sender.send(transfer.with("more", index + 1 < pieces.len()).with_payload(piece.to_vec()));
     }
     sender.expect_outcome_of(0);
-    while receiver.expect_transfer().flag("more") {}
+    receiver.expect_delivery();
     let annotations = composite(MODIFIED, &[("message-annotations", Value::Map(vec![(symbol("x"), 1u32.into())]))]);
     for (count, state) in [(1, released()), (2, annotations)] {
         let settle = disposition(true, count - 1, state).with("settled", true);
         receiver.send([settle.bytes(), receiver.link_flow(0, count, 1).bytes()].concat());
-        while receiver.expect_transfer().flag("more") {}
+        receiver.expect_delivery();
     }
 }
 

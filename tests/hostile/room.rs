@@ -2,7 +2,7 @@
 
 use fakebroker::Broker;
 
-use crate::scene::Scene;
+use crate::scene::{GiveUp, Scene, WAYS_TO_GIVE_UP};
 use crate::support::*;
 
 const STORAGE_LIMIT: usize = 102_000;
@@ -100,9 +100,7 @@ fn messages_that_are_arriving_stay_within_the_storage_limit_together() {
 #[test]
 fn however_a_message_is_given_up_its_room_is_free_again() {
     let mut scene = small();
-    // A peer that is returned keeps its connection.
-    type GiveUp = fn(Peer) -> Option<Peer>;
-    let rows: [(&str, GiveUp); 8] = [
+    let said_so: [(&str, GiveUp); 2] = [
         ("aborted", |mut peer| {
             peer.send(continuation(0).with("aborted", true));
             peer.expect_link_flow();
@@ -113,36 +111,8 @@ fn however_a_message_is_given_up_its_room_is_free_again() {
             peer.expect_detach_with(INVALID_FIELD);
             Some(peer)
         }),
-        ("detach", |mut peer| {
-            peer.send(detach(0));
-            peer.expect_detach();
-            Some(peer)
-        }),
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-            Some(peer)
-        }),
-        ("close", |peer| {
-            peer.close();
-            None
-        }),
-        ("FIN", |mut peer| {
-            peer.hang_up();
-            peer.drain_to_eof();
-            None
-        }),
-        ("RST", |peer| {
-            peer.reset();
-            None
-        }),
-        ("a fault", |mut peer| {
-            peer.send(frame_with_size(0, 2, 0, 0, b""));
-            peer.expect_closed_with(FRAMING_ERROR);
-            None
-        }),
     ];
-    each_row(rows, |give_up| {
+    each_row(said_so.into_iter().chain(WAYS_TO_GIVE_UP), |give_up| {
         let left = give_up(beginner(&scene));
         everything_is_free(&mut scene, left.iter().len());
     });

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use fakebroker::{Broker, Builder};
 
-use crate::support::{Bystander, Peer, patience};
+use crate::support::*;
 
 pub(crate) struct Scene {
     pub(crate) broker: Broker,
@@ -57,3 +57,40 @@ impl Scene {
         self.bystander.undisturbed();
     }
 }
+
+/// What a peer does to give up what it has begun on link 0. It is returned if it keeps its connection, then with a session and
+/// without links.
+pub(crate) type GiveUp = fn(Peer) -> Option<Peer>;
+
+/// The ways to give up a delivery that do not say so: detach, end, close, and the loss of the connection.
+pub(crate) const WAYS_TO_GIVE_UP: [(&str, GiveUp); 6] = [
+    ("detach", |mut peer| {
+        peer.send(detach(0));
+        peer.expect_detach();
+        Some(peer)
+    }),
+    ("end", |mut peer| {
+        peer.send(end());
+        peer.expect_end();
+        peer.begin(begin());
+        Some(peer)
+    }),
+    ("close", |peer| {
+        peer.close();
+        None
+    }),
+    ("FIN", |mut peer| {
+        peer.hang_up();
+        peer.drain_to_eof();
+        None
+    }),
+    ("RST", |peer| {
+        peer.reset();
+        None
+    }),
+    ("a fault", |mut peer| {
+        peer.send(frame_with_size(0, 2, 0, 0, b""));
+        peer.expect_closed_with(FRAMING_ERROR);
+        None
+    }),
+];

@@ -2,7 +2,7 @@
 
 use fakebroker::Broker;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, WAYS_TO_GIVE_UP};
 use crate::support::*;
 
 /// The first transfer of a delivery that goes on.
@@ -283,36 +283,16 @@ fn a_delivery_that_is_never_finished_goes_nowhere() {
     let mut scene = Scene::new();
     let mut receiver = scene.peer();
     receiver.attach_receiver("r", 0, "partial", 10);
-    type Leave = fn(Peer);
-    let rows: [(&str, Leave); 6] = [
-        ("detach", |mut peer| {
-            peer.send(detach(0));
-            peer.expect_detach();
-            peer.attach_sender("s", 0, "partial");
-            peer.close();
-        }),
-        ("end", |mut peer| {
-            peer.send(end());
-            peer.expect_end();
-            peer.close();
-        }),
-        ("close", |peer| peer.close()),
-        ("FIN", |mut peer| {
-            peer.hang_up();
-            peer.drain_to_eof();
-        }),
-        ("RST", |peer| peer.reset()),
-        ("a fault", |mut peer| {
-            peer.send(frame_with_size(0, 2, 0, 0, b""));
-            peer.expect_closed_with(FRAMING_ERROR);
-        }),
-    ];
-    each_row(rows, |leave| {
+    each_row(WAYS_TO_GIVE_UP, |give_up| {
         let mut peer = scene.peer();
         peer.attach_sender("s", 0, "partial");
         peer.send(beginning(0, 0));
         peer.send(continuation(0).with("more", true).with_payload(vec![b'x'; 1000]));
-        leave(peer);
+        if let Some(mut peer) = give_up(peer) {
+            // The next link with this handle does not go on with it.
+            peer.attach_sender("s", 0, "partial");
+            peer.close();
+        }
         scene.undisturbed();
     });
     scene.until("all but receiver and bystander are gone", |broker| broker.counts().connections == 2);

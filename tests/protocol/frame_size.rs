@@ -14,20 +14,6 @@ fn data(count: usize) -> Vec<u8> {
     section(DATA, bytes(count).into())
 }
 
-/// Reads transfers until a delivery is whole: its bytes and how many transfers they took.
-#[track_caller]
-fn receive_whole(peer: &mut Peer) -> (Vec<u8>, usize) {
-    let mut payload = Vec::new();
-    for count in 1.. {
-        let part = peer.expect_transfer();
-        payload.extend(&part.payload);
-        if !part.flag("more") {
-            return (payload, count);
-        }
-    }
-    unreachable!()
-}
-
 /// Sends a message in frames of a size.
 #[track_caller]
 fn send_in_frames(peer: &mut Peer, handle: u32, payload: &[u8], frame_size: usize) -> u32 {
@@ -58,7 +44,7 @@ fn the_broker_keeps_to_what_the_peer_takes() {
             let payload = data(size);
             let id = sender.send_payload(0, payload.clone());
             assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
-            let (received, transfers) = receive_whole(&mut receiver);
+            let (received, transfers) = receiver.expect_delivery();
             assert!(received == payload, "{size} bytes over frames of {max}");
             // Frames are used well: a header and a performative take less than a quarter of the smallest.
             let fewest = payload.len().div_ceil(max as usize * 3 / 4).max(1);
@@ -83,7 +69,7 @@ fn the_broker_takes_what_it_says() {
             let payload = data(3000);
             let id = send_in_frames(&mut sender, 0, &payload, frame_size);
             assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
-            assert!(receive_whole(&mut receiver).0 == payload, "frames of {frame_size}, at most {max}");
+            assert!(receiver.expect_delivery().0 == payload, "frames of {frame_size}, at most {max}");
         }
     }
 }
@@ -99,7 +85,7 @@ fn both_at_512() {
     let payload = data(100_000);
     let id = send_in_frames(&mut sender, 0, &payload, 512);
     assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
-    assert!(receive_whole(&mut receiver).0 == payload);
+    assert!(receiver.expect_delivery().0 == payload);
 }
 
 #[test]

@@ -146,16 +146,7 @@ fn twenty_megabytes() {
     let count = payload.chunks(size).len();
     assert!(count < 2048);
     let received = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| {
-            let mut received = Vec::<u8>::with_capacity(payload.len());
-            loop {
-                let part = receiver.expect_transfer();
-                received.extend(&part.payload);
-                if !part.flag("more") {
-                    return received;
-                }
-            }
-        });
+        let reading = scope.spawn(|| receiver.expect_delivery().0);
         for (number, part) in payload.chunks(size).enumerate() {
             let start = if number == 0 { transfer(0, 0) } else { continuation(0) };
             sender.send(start.with("more", number + 1 < count).with_payload(part));

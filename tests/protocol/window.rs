@@ -68,21 +68,14 @@ fn a_large_message_through_a_small_window() {
         let mut sender = Peer::sender(&broker, "a");
         let id = sender.send_payload_in_parts(0, &payload, 60_000);
         assert_eq!(sender.expect_outcome_of(id).state(), ACCEPTED);
-        let mut received = Vec::<u8>::new();
         let mut left = window;
-        loop {
-            let part = peer.expect_transfer();
-            received.extend(&part.payload);
+        let (received, _) = peer.expect_delivery_with(|peer| {
             left -= 1;
-            if !part.flag("more") {
-                break;
-            }
             if left == 0 {
-                let open = peer.flow().with("incoming-window", window);
-                peer.send(open);
+                peer.send(peer.flow().with("incoming-window", window));
                 left = window;
             }
-        }
+        });
         assert!(received == payload, "frames of {max_frame_size}, a window of {window}");
         peer.close();
     }

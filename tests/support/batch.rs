@@ -56,6 +56,29 @@ impl Peer {
         outcomes.into_values().collect()
     }
 
+    /// Reads the transfers of one delivery. Returns its payload and the number of transfers. Calls `between` after each transfer
+    /// but the last.
+    #[track_caller]
+    pub fn expect_delivery_with(&mut self, mut between: impl FnMut(&mut Peer)) -> (Vec<u8>, usize) {
+        let mut payload = Vec::new();
+        let mut count = 0;
+        loop {
+            let part = self.expect_transfer();
+            payload.extend(&part.payload);
+            count += 1;
+            if !part.flag("more") {
+                return (payload, count);
+            }
+            between(self);
+        }
+    }
+
+    /// Reads the transfers of one delivery. Returns its payload and the number of transfers.
+    #[track_caller]
+    pub fn expect_delivery(&mut self) -> (Vec<u8>, usize) {
+        self.expect_delivery_with(|_| {})
+    }
+
     /// The texts of the next transfers, which must be whole messages.
     #[track_caller]
     pub fn receive_texts(&mut self, count: usize) -> Vec<String> {

@@ -31,7 +31,7 @@
 //!   now, so a test can see that something did *not* arrive without sleeping.
 //! - **Reading**: frames come back as [`Performative`]: `.get("field")`, `.number(..)`, `.text(..)`, `.flag(..)`,
 //!   `.inner("source")`, `.condition()`, `.state()`, `.payload`.
-//! - **Several at a time**: `send_texts`, `send_accepted`, `outcomes_of(ids)`, `receive_texts`, `arrived_texts`, `settle`,
+//! - **Several at a time**: `send_texts`, `send_accepted`, `outcomes_of(ids)`, `expect_delivery` (of many transfers), `receive_texts`, `arrived_texts`, `settle`,
 //!   `receive_and_settle`; [`until`] the counters say so; [`counted`] is those that are not zero.
 //! - **Leaving**: [`each_way_to_leave`], from a detach to a reset; [`lose`] a receiver.
 //! - **In time**: [`in_time`] runs what might hang. [`patience`] is the longest that any test waits; nothing is decided by it.
