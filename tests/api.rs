@@ -11,7 +11,7 @@ use fakebroker::*;
 trait Shared: Send + Sync + Debug + 'static {}
 impl<T: Send + Sync + Debug + 'static> Shared for T {}
 
-/// What a test compares.
+/// The traits of types that a test compares.
 trait Plain: Shared + Clone + PartialEq {}
 impl<T: Shared + Clone + PartialEq> Plain for T {}
 

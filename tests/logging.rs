@@ -28,7 +28,7 @@ impl Log for Kept {
     fn flush(&self) {}
 }
 
-/// What has come since the last time.
+/// Takes the lines since the last call.
 fn new_lines() -> Vec<String> {
     let lines = std::mem::take(&mut *LINES.lock().unwrap());
     assert!(lines.iter().all(|(level, _)| *level == Level::Trace));

@@ -1,4 +1,4 @@
-//! The load: a sender and a receiver of raw frames, each a thread with a blocking socket, that do as little as they can.
+//! The load: a sender and a receiver of raw frames, each a thread with a blocking socket, with as little work as possible.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,16 +7,16 @@ use std::time::Instant;
 use crate::process::Server;
 use crate::wire::{self, Template};
 
-/// What passes frames on.
+/// The kind of server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Through {
-    /// It answers as a broker does; so does the minimal one.
+    /// A broker, also the minimal one: answers and gives credit.
     Broker,
-    /// It answers nothing: no attach, no credit.
+    /// The relay: answers nothing and gives no credit.
     Relay,
 }
 
-/// A frame's performative: its code and its encoded fields, and what follows it in the frame.
+/// A performative: its code and encoded fields, and the payload behind it.
 pub(crate) struct Frame<'a> {
     pub(crate) code: u8,
     pub(crate) fields: &'a [u8],
@@ -24,7 +24,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame with this body; none if there is no performative in it that can be read.
+    /// Parses the body of a frame. None if there is no valid performative in it.
     fn new(body: &'a [u8]) -> Option<Frame<'a>> {
         let (code, head, end) = match *body {
             [0, 0x53, code, 0xc0, size, ..] => (code, 6, 5 + usize::from(size)),
@@ -37,7 +37,7 @@ impl<'a> Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The first fields as numbers; what is no uint and no boolean is none.
+    /// Returns the first fields as numbers. None for a field that is neither a uint nor a boolean.
     pub(crate) fn numbers<const N: usize>(&self) -> [Option<u32>; N] {
         let mut rest = self.fields;
         std::array::from_fn(|_| {
@@ -54,7 +54,7 @@ impl Frame<'_> {
     }
 }
 
-/// A stream of frames, read as many at a time as there are.
+/// A stream of frames, read many at a time.
 pub(crate) struct Frames {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -70,17 +70,17 @@ impl Frames {
         self.stream.write_all(bytes).expect("write");
     }
 
-    /// Another handle to the socket, to write to.
+    /// Returns another handle to the socket, for writing.
     pub(crate) fn stream(&self) -> TcpStream {
         self.stream.try_clone().expect("clone")
     }
 
-    /// Reads once and hands out each whole frame. False at the end of the stream.
+    /// Reads once and calls `each` with every whole frame. False at the end of the stream.
     pub(crate) fn read(&mut self, each: impl FnMut(Frame<'_>)) -> bool {
         self.try_read(each).expect("read")
     }
 
-    /// The same, for sockets that do not block and peers that may go.
+    /// Reads as [`Frames::read`] does, for non-blocking sockets and peers that may disconnect.
     pub(crate) fn try_read(&mut self, mut each: impl FnMut(Frame<'_>)) -> io::Result<bool> {
         let count = self.stream.read(&mut self.buffer[self.filled..])?;
         self.filled += count;
@@ -104,7 +104,7 @@ impl Frames {
         Ok(count > 0)
     }
 
-    /// Reads until a frame with this code has come.
+    /// Reads until a frame with this code has arrived.
     pub(crate) fn wait_for(&mut self, code: u8) {
         let mut seen = false;
         while !seen {
@@ -118,10 +118,10 @@ pub(crate) const FLOW: u8 = 0x13;
 pub(crate) const TRANSFER: u8 = 0x14;
 const DISPOSITION: u8 = 0x15;
 
-/// Messages that a sender through the relay has under way, as many as the broker's credit would be.
+/// Number of unsettled messages of a sender through the relay, equal to the broker's credit.
 const WINDOW: u32 = 1000;
 
-/// One sender.
+/// A sender.
 pub(crate) struct Sender {
     frames: Frames,
     through: Through,
@@ -161,7 +161,7 @@ impl Sender {
         assert!(open, "the sender was disconnected");
     }
 
-    /// Sends `count` messages; unsettled ones until the last is settled.
+    /// Sends `count` messages. If they are unsettled, waits until the last is settled.
     pub(crate) fn run(&mut self, message: &Template, count: u32, settled: bool) {
         let mut batch = Vec::with_capacity(64 * 1024 + message.bytes.len());
         let end = self.sent + count;
@@ -191,8 +191,7 @@ impl Sender {
 /// Credit that a receiver never uses up.
 pub(crate) const PLENTY: u32 = 1_000_000_000;
 
-/// One receiver. It never lets its credit fall below half of what it was granted first: it tops it up to that again, as
-/// qpid-jms does.
+/// A receiver. Tops its credit up to the initial grant when half of it is used, as qpid-jms does.
 pub(crate) struct Receiver {
     frames: Frames,
     received: u32,
@@ -216,7 +215,7 @@ impl Receiver {
         receiver
     }
 
-    /// One without credit until [`Receiver::grant`].
+    /// Attaches a receiver without credit. [`Receiver::grant`] gives it some.
     pub(crate) fn idle(server: &Server, through: Through, address: &str) -> Receiver {
         let mut frames = Frames::new(server.connect());
         if through == Through::Broker {
@@ -240,7 +239,7 @@ impl Receiver {
             let first = self.received;
             let Receiver { frames, received, .. } = self;
             let open = frames.read(|frame| {
-                // A delivery-id stands in the first transfer of each message only.
+                // Only the first transfer of a delivery has a delivery-id.
                 if frame.code == TRANSFER && frame.numbers::<2>()[1].is_some() {
                     *received += 1;
                 }
@@ -256,15 +255,15 @@ impl Receiver {
     }
 }
 
-/// What a run took.
+/// The cost of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Taken {
-    /// Seconds of the server's processor time, and of the clock.
+    /// Seconds of the server's processor time, and of wall-clock time.
     pub(crate) cpu: f64,
     pub(crate) wall: f64,
 }
 
-/// Sends `each` messages of 100 bytes, settled, from every sender to its receiver, all pairs at once.
+/// Sends `each` settled messages of 100 bytes from every sender to its receiver, all pairs at once.
 pub(crate) fn run_pairs(server: &Server, pairs: &mut [(Sender, Receiver)], each: u32) -> Taken {
     let message = wire::transfer(100, true);
     let cpu = server.cpu();
@@ -278,7 +277,7 @@ pub(crate) fn run_pairs(server: &Server, pairs: &mut [(Sender, Receiver)], each:
     Taken { wall: start.elapsed().as_secs_f64(), cpu: server.cpu() - cpu }
 }
 
-/// Sends `count` messages of `size` bytes from one sender to each of the receivers.
+/// Sends `count` messages of `size` bytes from one sender to all receivers.
 pub(crate) fn run(
     server: &Server,
     sender: &mut Sender,

@@ -1,4 +1,4 @@
-//! The load of AMQP 0-9-1: a publisher, a queue, a consumer. Frames by hand, as in `load.rs`.
+//! The load of AMQP 0-9-1: a publisher, a queue, a consumer, with frames encoded here as in `load.rs`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,7 +30,7 @@ pub(crate) fn long(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-/// What a client says up to its open channel and a queue, without waiting.
+/// Encodes what a client sends up to an open channel and a queue, without waiting.
 pub(crate) fn hello(queue: &str) -> Vec<u8> {
     [
         b"AMQP\0\0\x09\x01".to_vec(),
@@ -52,7 +52,7 @@ pub(crate) fn confirm_select() -> Vec<u8> {
     method(1, 85, 10, &[&[0]])
 }
 
-/// A message of 100 bytes for the default exchange.
+/// Encodes a publish of 100 bytes to the default exchange.
 pub(crate) fn publish(key: &str, mandatory: bool) -> Vec<u8> {
     let header = [&60u16.to_be_bytes()[..], &[0, 0], &(SIZE as u64).to_be_bytes(), &[0, 0]].concat();
     [
@@ -63,10 +63,10 @@ pub(crate) fn publish(key: &str, mandatory: bool) -> Vec<u8> {
     .concat()
 }
 
-/// What a reader has seen so far.
+/// The contents of the frames that a reader has read.
 #[derive(Default)]
 struct Seen {
-    /// Content bodies, one a message.
+    /// Number of content bodies, which is the number of messages.
     bodies: u32,
     /// The last method.
     method: [u8; 4],
@@ -74,7 +74,7 @@ struct Seen {
     confirmed: u64,
 }
 
-/// Reads frames, as many at a time as there are, and notes what they say.
+/// Reads frames, many at a time, and notes their contents.
 struct Reader {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -87,14 +87,14 @@ impl Reader {
         Reader { stream, buffer: vec![0; 256 * 1024], filled: 0, seen: Seen::default() }
     }
 
-    /// Reads until this method has come.
+    /// Reads until this method has arrived.
     fn wait_for(&mut self, class: u8, method: u8) {
         while self.seen.method != [0, class, 0, method] {
             self.read();
         }
     }
 
-    /// Reads once. The method that is noted is the last one, so this finds answers that nothing else follows.
+    /// Reads once. Only the last method is noted, so this serves for answers that nothing follows.
     fn read(&mut self) {
         let count = self.stream.read(&mut self.buffer[self.filled..]).expect("read");
         assert!(count > 0, "closed");
@@ -125,22 +125,21 @@ impl Reader {
 
 const BASIC_ACK: [u8; 4] = [0, 60, 0, 80];
 
-/// Whether anybody says that a message has come.
+/// Acknowledgements and confirms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acks {
-    /// The consumer is no-ack, the publisher's channel in no confirm mode.
+    /// The consumer is no-ack, the publisher's channel is not in confirm mode.
     None,
-    /// The consumer acknowledges what one read brought, with `multiple`; the publisher's channel is in confirm mode, and it
-    /// waits for the last confirm.
+    /// The consumer acknowledges everything that one read brought, with `multiple`. The publisher waits for the last confirm.
     Both,
 }
 
-/// One publisher and one consumer at a server.
+/// A publisher and a consumer.
 pub(crate) struct Pair {
     publisher: Reader,
     consumer: Reader,
     acks: Acks,
-    /// Messages of the runs before.
+    /// Number of messages of the earlier runs.
     sent: u32,
 }
 
@@ -161,7 +160,7 @@ impl Pair {
         Pair { publisher, consumer, acks, sent: 0 }
     }
 
-    /// Publishes so many messages and has them delivered, acknowledged and confirmed.
+    /// Publishes `count` messages and waits until they are delivered, acknowledged and confirmed.
     pub(crate) fn run(&mut self, count: u32) {
         let Pair { publisher, consumer, acks, sent } = self;
         *sent += count;
@@ -188,7 +187,7 @@ impl Pair {
     }
 }
 
-/// Reads until the message with this number has come.
+/// Reads until the message with this number has arrived.
 fn receive(consumer: &mut Reader, acks: Acks, end: u32) {
     while consumer.seen.bodies < end {
         let before = consumer.seen.bodies;

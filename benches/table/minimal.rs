@@ -1,9 +1,4 @@
-//! The limit of a broker: a process that does for a message what no broker can leave out, and nothing else.
-//!
-//! Handshakes are real, credit is kept on both sides, each transfer is decoded and held against its link's credit, its payload
-//! is copied behind a new head, and what one read brought is accepted by one disposition. There is no router (a sender's
-//! messages go to the receiver that attached before it), no record of deliveries, nothing to choose and nothing to ask. One
-//! thread reads from the sender, one from the receiver.
+//! The minimal broker: a process that does for a message only what no broker can leave out.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,7 +8,7 @@ use std::thread;
 use crate::load::{ATTACH, FLOW, Frames, TRANSFER};
 use crate::wire;
 
-/// Credit that a sender is topped up to when half of it is used, as the broker does.
+/// Credit of a sender, topped up when half of it is used, as the broker does.
 const WINDOW: u32 = 1000;
 
 pub(crate) fn run() {
@@ -32,7 +27,7 @@ pub(crate) fn run() {
     }
 }
 
-/// Answers header, open, begin and attach, with the link's name; returns whether the peer's link is a receiver.
+/// Answers header, open, begin and attach. Returns whether the peer's link is a receiver.
 fn shake_hands(peer: &mut Frames) -> bool {
     let mut link = None;
     while link.is_none() {
@@ -48,7 +43,7 @@ fn shake_hands(peer: &mut Frames) -> bool {
     receiver
 }
 
-/// The first and the third field of an attach; as a role, true is a receiver.
+/// Returns the first and the third field of an attach: the name, and whether the link is a receiver.
 fn name_and_role(mut fields: &[u8]) -> Option<(String, bool)> {
     let &[0xa1, len] = take(&mut fields)? else { return None };
     let (name, mut fields) = fields.split_at_checked(len.into())?;
@@ -65,7 +60,7 @@ fn connect(sender: Frames, receiver: Frames) {
     thread::spawn(move || listen(receiver, &credit, forwarder.thread()));
 }
 
-/// Reads what the receiver says. Its credit is what matters: `limit` is the delivery-count up to which it has some.
+/// Reads the receiver's frames for its credit. `limit` is the delivery-count up to which it has some.
 fn listen(mut receiver: Frames, limit: &AtomicU32, forwarder: &thread::Thread) {
     while receiver.read(|frame| {
         if let (FLOW, [_, _, _, _, Some(_), Some(count), Some(credit)]) = (frame.code, frame.numbers::<7>()) {
@@ -75,7 +70,7 @@ fn listen(mut receiver: Frames, limit: &AtomicU32, forwarder: &thread::Thread) {
     }) {}
 }
 
-/// Passes on the sender's messages, accepts them, and tops up its credit.
+/// Forwards the sender's messages, accepts them, and tops up its credit.
 fn forward(mut sender: Frames, mut to: TcpStream, limit: &AtomicU32) {
     use std::io::Write;
     let mut out = Vec::with_capacity(512 * 1024);
@@ -121,7 +116,7 @@ fn forward(mut sender: Frames, mut to: TcpStream, limit: &AtomicU32) {
     }
 }
 
-/// The fields of a transfer that matter here.
+/// The fields of a transfer that are needed here.
 struct Transfer<'a> {
     handle: u32,
     delivery_id: Option<u32>,
@@ -141,7 +136,7 @@ impl<'a> Transfer<'a> {
         Some(Transfer { handle, delivery_id, tag, settled, more })
     }
 
-    /// Appends the head of the frame that goes out: frame header, descriptor, and the fields with an id of our own.
+    /// Appends the head of the outgoing frame: frame header, descriptor, and fields with a new delivery-id.
     fn put_head(&self, id: u32, payload: usize, out: &mut Vec<u8>) {
         let constructor = |value| if value { 0x41 } else { 0x42 };
         let more = constructor(self.more);
@@ -159,14 +154,14 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// The first value's constructor and what stands behind it, once `fields` has one.
+/// Takes the next `N` bytes of `fields`.
 fn take<'a, const N: usize>(fields: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (value, rest) = fields.split_first_chunk()?;
     *fields = rest;
     Some(value)
 }
 
-/// A uint in any of its encodings, or null.
+/// Decodes a uint in any of its encodings, or null.
 fn uint(fields: &mut &[u8]) -> Option<Option<u32>> {
     Some(match take(fields)? {
         [0x40] => None,
@@ -177,7 +172,7 @@ fn uint(fields: &mut &[u8]) -> Option<Option<u32>> {
     })
 }
 
-/// A binary in any of its encodings; null is an empty one.
+/// Decodes a binary in any of its encodings. Null is an empty one.
 fn binary<'a>(fields: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = match take(fields)? {
         [0x40] => 0,
@@ -190,7 +185,7 @@ fn binary<'a>(fields: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(value)
 }
 
-/// A boolean in any of its encodings; null, or nothing, is false.
+/// Decodes a boolean in any of its encodings. Null and an absent field are false.
 fn boolean(fields: &mut &[u8]) -> Option<bool> {
     match take(fields) {
         None | Some([0x40 | 0x42]) => Some(false),

@@ -1,4 +1,4 @@
-//! Child processes under measurement: started, asked for their processor time and memory, stopped.
+//! Child processes under measurement: start, processor time, memory, stop.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -7,17 +7,17 @@ use std::process::{Child, Command, Stdio};
 /// The broker's binary.
 pub(crate) const BROKER: &str = env!("CARGO_BIN_EXE_fakebroker");
 
-/// The broker's command line.
+/// Returns the command that runs the broker.
 pub(crate) fn broker(args: &[&str]) -> Command {
     let mut command = Command::new(BROKER);
     command.args(["--listen", "127.0.0.1:0"]).args(args);
     command
 }
 
-/// The first argument of a helper process; no row's name begins with it.
+/// The first argument of a helper process. No row's name begins with it.
 pub(crate) const HELPER: &str = "--helper";
 
-/// The command line of this program as its own helper process.
+/// Returns the command that runs this program as a helper process.
 pub(crate) fn helper(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([HELPER, name]);
@@ -31,31 +31,31 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The command, as a user gets it.
+    /// Starts the broker's command.
     pub(crate) fn broker(args: &[&str]) -> Server {
         Server::start(broker(args))
     }
 
-    /// The command with a control channel, which remembers so many messages and lines of the trace.
+    /// Starts the broker's command with a control channel, and with logs of this many messages and lines of the trace.
     pub(crate) fn remembering(messages: u32, lines: u32) -> Server {
         Server::broker(&["--control", "--message-log", &messages.to_string(), "--trace-log", &lines.to_string()])
     }
 
-    /// A relay that connects pairs: see `relay.rs`.
+    /// Starts the relay: see `relay.rs`.
     pub(crate) fn relay() -> Server {
         Server::start(helper("relay"))
     }
 
-    /// A broker that does nothing but pass on: see `minimal.rs`.
+    /// Starts the minimal broker: see `minimal.rs`.
     pub(crate) fn minimal() -> Server {
         Server::start(helper("minimal"))
     }
 
-    /// Runs `counted` under callgrind; [`Server::terminate`] returns its log.
+    /// Starts `counted` under callgrind. [`Server::terminate`] returns callgrind's log.
     pub(crate) fn counted(counted: &Command) -> Server {
         let mut command = Command::new("valgrind");
         command
-            // Each byte that `rep movsb` copies would count as an instruction.
+            // Without this, each byte that `rep movsb` copies would count as an instruction.
             .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1000000000")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(counted.get_program())
@@ -68,7 +68,7 @@ impl Server {
         Server::ready(command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().expect("start"))
     }
 
-    /// Lets it end by itself; returns what it said on standard error.
+    /// Terminates the process in order. Returns its standard error.
     pub(crate) fn terminate(mut self) -> String {
         let sent = Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill");
@@ -92,7 +92,7 @@ impl Server {
         stream
     }
 
-    /// Seconds that its threads have been on a processor.
+    /// Returns the processor time of all threads, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("tasks");
         let nanoseconds: u64 = tasks
@@ -103,7 +103,7 @@ impl Server {
         nanoseconds as f64 / 1e9
     }
 
-    /// Bytes of memory that are resident.
+    /// Returns the resident memory, in bytes.
     pub(crate) fn rss(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");

@@ -1,4 +1,4 @@
-//! The limit: a process that copies bytes from one socket to another and does nothing else.
+//! The relay: a process that copies bytes from one socket to another.
 //!
 //! The first two connections are a pair: what comes on one goes out on the other, both ways, in one thread a direction, with
 //! a buffer as large as the broker's. So are the next two.

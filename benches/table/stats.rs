@@ -1,4 +1,4 @@
-//! Medians, spreads and the table they are printed in.
+//! Medians, spreads, and the table of results.
 
 /// Repeated measurements of one thing.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// Each sample times `factor`.
+    /// Returns every sample multiplied by `factor`.
     pub(crate) fn times(&self, factor: f64) -> Samples {
         Samples(self.0.iter().map(|sample| sample * factor).collect())
     }
@@ -34,18 +34,18 @@ impl Samples {
         self.quantile(0.5)
     }
 
-    /// Half of the samples are within this part of the median.
+    /// Returns the distance from the median, relative to it, within which half of the samples lie.
     fn spread(&self) -> f64 {
         (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median()
     }
 
-    /// `1.23 us ±4%`
+    /// Formats median and spread: `1.23 us ±4%`.
     pub(crate) fn show(&self, unit: &str) -> String {
         format!("{} ±{:.0}%", show(self.median(), unit), 100.0 * self.spread())
     }
 }
 
-/// Three digits and a unit; seconds in the prefix that fits.
+/// Formats a value with three digits and a unit. Seconds get the prefix that fits.
 pub(crate) fn show(value: f64, unit: &str) -> String {
     let (value, unit) = match unit {
         "s" if value < 1e-6 => (value * 1e9, "ns"),
@@ -58,16 +58,16 @@ pub(crate) fn show(value: f64, unit: &str) -> String {
     format!("{value:.digits$} {unit}").trim_end().to_owned()
 }
 
-/// How rows are printed, each as soon as it is known.
+/// The output format. Each row is printed as soon as it is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// In columns, for a terminal.
     Columns,
-    /// As it stands in `benches/README.md`.
+    /// A Markdown table, as in `benches/README.md`.
     Markdown,
 }
 
-/// What is printed.
+/// Prints the rows, and counts those that miss their targets.
 pub(crate) struct Table {
     format: Format,
     missed: Vec<String>,
@@ -83,7 +83,7 @@ impl Table {
         table
     }
 
-    /// A ratio that should stay below `target`, or above it if `at_least`.
+    /// Prints a ratio that should stay below `target`, or above it if `at_least`.
     pub(crate) fn ratio(
         &mut self,
         work: &str,
@@ -100,26 +100,26 @@ impl Table {
         self.note(work, if at_least { ratio < target } else { ratio > target });
     }
 
-    /// A value with a bound of its own.
+    /// Prints a value that has a bound.
     pub(crate) fn value(&mut self, work: &str, bound: f64, value: f64, unit: &str, shown: &str) {
         self.line(work, &format!("<= {}", show(bound, unit)), shown, "", "");
         self.note(work, value > bound);
     }
 
-    /// A value with a bound of its own, beside what it is when nothing disturbs.
+    /// Prints a value that has a bound, with its value on an undisturbed broker.
     pub(crate) fn beside(&mut self, work: &str, bound: f64, value: f64, undisturbed: f64, unit: &str) {
         self.line(work, &format!("<= {}", show(bound, unit)), &show(value, unit), &show(undisturbed, unit), "");
         self.note(work, value > bound);
     }
 
-    /// Instructions, and the target if there is one (else it is not a number).
+    /// Prints a number of instructions, with its target unless that is not a number.
     pub(crate) fn count(&mut self, work: &str, target: f64, count: f64) {
         let target_shown = if target.is_nan() { String::new() } else { format!("<= {target:.0}") };
         self.line(work, &target_shown, &format!("{count:.0}"), "", "");
         self.note(work, count > target);
     }
 
-    /// Instructions, against those of a baseline.
+    /// Prints a number of instructions as a ratio to a baseline's.
     pub(crate) fn counts(&mut self, work: &str, target: f64, count: f64, baseline: f64) {
         let ratio = count / baseline;
         self.line(

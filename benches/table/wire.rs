@@ -1,6 +1,6 @@
-//! Frames by hand: just what the load needs, encoded as real clients do.
+//! Encoders for the frames of the load, with the encodings that clients choose.
 
-/// A frame around a body.
+/// Encodes a frame with this body.
 pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     let mut frame = ((body.len() + 8) as u32).to_be_bytes().to_vec();
     frame.extend([2, 0, 0, 0]);
@@ -8,7 +8,7 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A performative with its fields, each encoded.
+/// Encodes a performative with these encoded fields.
 pub(crate) fn performative(code: u8, fields: &[&[u8]]) -> Vec<u8> {
     let body: Vec<u8> = fields.concat();
     let mut frame_body = vec![0, 0x53, code, 0xd0];
@@ -39,12 +39,12 @@ fn terminus(code: u8, address: &str) -> Vec<u8> {
     bytes
 }
 
-/// Header, open and begin, as a client sends them without waiting.
+/// Encodes header, open and begin, which a client may send without waiting.
 pub(crate) fn hello() -> Vec<u8> {
     greeting(NULL)
 }
 
-/// What answers it: the begin names the channel that the client's came on.
+/// Encodes the server's header, open and begin, with the client's channel.
 pub(crate) fn welcome() -> Vec<u8> {
     greeting(&[0x60, 0, 0])
 }
@@ -59,7 +59,7 @@ fn greeting(remote_channel: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// An attach as a receiver or as a sender, with a snd-settle-mode if it is to have one.
+/// Encodes an attach of a receiver or a sender, with a snd-settle-mode if there is one.
 pub(crate) fn attach(name: &str, handle: u32, receiver: bool, settle_mode: Option<u8>, address: &str) -> Vec<u8> {
     let name = string(name);
     let role = [if receiver { 0x41 } else { 0x42 }];
@@ -84,20 +84,20 @@ pub(crate) fn credit(handle: u32, delivery_count: u32, credit: u32) -> Vec<u8> {
     performative(0x13, &[&uint(0), &window, &uint(0), &window, &uint(handle), &uint(delivery_count), &uint(credit)])
 }
 
-/// `accepted`, settled, for a range.
+/// Encodes a disposition that settles a range as accepted.
 pub(crate) fn accept(first: u32, last: u32) -> Vec<u8> {
     performative(0x15, &[&[0x41], &uint(first), &uint(last), &[0x41], &[0, 0x53, 0x24, 0x45]])
 }
 
-/// Transfer frames of one message on handle 0, ready but for the delivery-id, which stands at `id_at` and, as the tag, at
-/// `tag_at` of the first frame.
+/// The encoded transfers of a message on handle 0. The delivery-id is inserted at `id_at` and, as the tag, at `tag_at` of the
+/// first frame.
 pub(crate) struct Template {
     pub(crate) bytes: Vec<u8>,
     pub(crate) id_at: usize,
     pub(crate) tag_at: usize,
 }
 
-/// A message of `size` bytes, its section included.
+/// Encodes a message of `size` bytes, its section included.
 pub(crate) fn transfer(size: usize, settled: bool) -> Template {
     const MAX_PAYLOAD: usize = 65536 - 64;
     let mut payload = vec![0, 0x53, 0x75, 0xb0];

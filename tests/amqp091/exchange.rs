@@ -5,7 +5,7 @@ use fakebroker::Broker;
 use crate::support::each_row;
 use crate::support091::*;
 
-/// What waits in a queue, taken out.
+/// Takes all messages out of a queue.
 fn texts(peer: &mut Peer091, queue: &str) -> Vec<String> {
     std::iter::from_fn(|| peer.get(queue, true).map(|delivery| delivery.text().to_owned())).collect()
 }

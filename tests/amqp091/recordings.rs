@@ -28,7 +28,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// What has to be the same.
+/// Returns the parts of a frame that have to be equal.
 fn essence(heard: Heard091) -> String {
     match heard {
         Heard091::Method { channel, id: START, arguments } => {

@@ -1,4 +1,4 @@
-//! 4.2.6: what has arrived of contents takes room in the broker as a whole, until they are whole or are given up.
+//! 4.2.6: partly arrived contents count against the storage limit of the broker until they are complete or given up.
 
 use fakebroker::Broker;
 
@@ -7,33 +7,33 @@ use crate::support091::*;
 
 const STORAGE_LIMIT: usize = 102_000;
 
-/// What each peer sends of its content, and how many can.
+/// Octets of a content that each peer sends, and the number of peers whose parts fit.
 const PART: usize = 20_000;
 const FIT: usize = STORAGE_LIMIT / PART;
 
-/// Octets of a body frame here.
+/// Octets in one body frame.
 const PIECE: usize = 4000;
 
-/// A broker with little room, and with frames so small that peers have little to spare beyond it.
+/// Starts a broker with little room. Its frames are small, because a connection may keep one frame's octets beyond the limit.
 fn small() -> (Broker, Bystander091) {
     let broker = Broker::builder().storage_limit(STORAGE_LIMIT).max_frame_size(4096).start().unwrap();
     let bystander = Bystander091::new(&broker);
     (broker, bystander)
 }
 
-/// The frames of a publish up to so many octets of its body. The first comes alone, as clients send them.
+/// Sends the frames of a publish up to `sent` octets of its body, the method in a segment of its own.
 fn begin(peer: &mut Peer091, size: usize, sent: usize) {
     peer.send(method(1, PUBLISH).short(0).shortstr("").shortstr("q").bits(&[]));
     peer.send(content_header(1, size as u64, &NO_PROPERTIES));
     go_on(peer, sent);
 }
 
-/// More of the body.
+/// Sends more of the body.
 fn go_on(peer: &mut Peer091, octets: usize) {
     peer.send(vec![b'x'; octets].chunks(PIECE).flat_map(|piece| body(1, piece)).collect::<Vec<u8>>());
 }
 
-/// A peer on whose channel not all of a content has been sent.
+/// Opens a peer that has sent part of a content on channel 1.
 fn beginner(broker: &Broker) -> Peer091 {
     let mut peer = Peer091::opened(broker);
     peer.declare("q");

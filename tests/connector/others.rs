@@ -23,8 +23,7 @@ fn fresh(prefix: &str) -> String {
     format!("{prefix}-{salt:x}")
 }
 
-/// What every broker can do: a message there and back, many of them, a large one, and what becomes of those that are not
-/// accepted.
+/// Functions that every broker has: one message there and back, many, a large one, and deliveries that are not accepted.
 fn there_and_back(connector: &Connector, address: &str) {
     let mut channel = connector.open().unwrap();
     channel.round_trip().unwrap();
@@ -66,7 +65,7 @@ fn there_and_back(connector: &Connector, address: &str) {
     channel.disconnect().unwrap();
 }
 
-/// What was released comes again, what was rejected does not.
+/// Released messages are delivered again, rejected ones are not.
 fn comes_again(connector: &Connector, address: &str) {
     let mut channel = connector.open().unwrap();
     let sender = channel.sender(address).unwrap();

@@ -7,7 +7,7 @@ use fakebroker::connector::{Channel, Connector};
 
 use crate::support::*;
 
-/// See the module. [`Server::done`] says whether its script was followed.
+/// A server that runs a script on its own thread. [`Server::done`] fails if the script was not followed.
 pub(crate) struct Server {
     addr: SocketAddr,
     thread: JoinHandle<()>,

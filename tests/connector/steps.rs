@@ -9,7 +9,7 @@ use fakebroker::connector::{Connector, Error, ErrorKind, Step};
 use super::server::*;
 use crate::support::*;
 
-/// What an error says, by the name of its kind.
+/// Returns the name of an error's kind.
 fn kind(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Io(_) => "io",

@@ -1,5 +1,5 @@
-//! What costs the peer little must not cost the broker much: work that grows with the square of what was sent. Processor time
-//! decides, of eight times as much against once: it does not depend on how busy the machine is.
+//! Work in the broker that must not grow with the square of what a peer sent. Compares the broker's processor time for a load
+//! and for eight times that load, which does not depend on how busy the machine is.
 
 use fakebroker::Broker;
 
@@ -12,7 +12,7 @@ fn the_cost_of_a_message_with_many_annotations_grows_no_faster_than_they_do() {
     expect_eight_times_as_much_costs_at_most(24, 12_500, || Broker::start().unwrap(), release_with_annotations);
 }
 
-/// Sends a message with so many annotations to a queue and releases it, once with nothing to merge, once with something.
+/// Sends a message with `count` annotations to a queue and releases it, once with nothing to merge, once with something.
 fn release_with_annotations(broker: &Broker, count: usize) {
     let mut receiver = Peer::receiver(broker, "queue.a", 1);
     let mut sender = Peer::sender(broker, "queue.a");

@@ -3,7 +3,7 @@
 use crate::scene::Scene;
 use crate::support::*;
 
-/// A peer with this many unsettled deliveries from `queue.live`, ids from 0.
+/// Opens a peer with this many unsettled deliveries from `queue.live`, with ids from 0.
 fn with_deliveries(scene: &Scene, count: u32) -> Peer {
     let mut peer = scene.peer();
     peer.attach_sender("s", 0, "queue.live");

@@ -5,7 +5,7 @@ use fakebroker::Broker;
 use crate::scene::Scene;
 use crate::support::*;
 
-/// Frames that no reading of 2.3 allows, as eight bytes or more.
+/// Frames of eight bytes or more that 2.3 does not allow.
 fn broken_frames() -> Vec<(&'static str, Vec<u8>)> {
     let flow = flow().body();
     vec![
@@ -156,8 +156,8 @@ fn bytes_after_a_performative_that_takes_none_close_with_decode_error() {
     scene.until_alone();
 }
 
-/// Sends a whole connection in pieces of `size` bytes; all that comes back but flows, which are free to come as
-/// often as they like, in an order that does not depend on what the broker did in one turn.
+/// Sends a whole connection in pieces of `size` bytes. Returns all answers but flows, which may be any number, in an order that
+/// does not depend on the broker's turns.
 fn answers_in_pieces_of(broker: &Broker, size: usize) -> Vec<String> {
     let until_the_messages = [
         open(),

@@ -5,7 +5,7 @@ use fakebroker::Broker;
 use crate::scene::Scene;
 use crate::support::*;
 
-/// The first bytes of a TLS 1.2 client: a handshake record with a ClientHello in it.
+/// The first bytes of a TLS 1.2 client: a handshake record with a ClientHello.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\
     0123456789abcdef0123456789abcdef\x00\x00\x04\x13\x01\x00\x2f\x01\x00";
 

@@ -9,7 +9,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use crate::scene::Scene;
 use crate::support::*;
 
-/// What was logged in this process for a user to see, by whatever broker.
+/// Lines at info level and above that any broker of this process logged.
 static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Collector;
@@ -36,7 +36,7 @@ fn collect() {
     });
 }
 
-/// The lines about one peer.
+/// Returns the lines about one peer.
 fn logged_about(peer: SocketAddr) -> Vec<String> {
     // A port may be a prefix of another's.
     let is_about = |line: &&String| {

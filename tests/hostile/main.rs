@@ -1,5 +1,5 @@
-//! What bad input gets, a case a row. Whatever arrives, the answer is the specification's (or, where it leaves
-//! the symbol open, the one this broker has chosen), and everyone else on the broker goes on undisturbed.
+//! Malformed and illegal input, one case a row. The answer must be the specification's (or this broker's choice, where the
+//! specification leaves the symbol open), and other connections must not be affected.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]

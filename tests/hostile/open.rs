@@ -121,7 +121,7 @@ fn a_small_max_frame_size_holds_for_all_our_frames() {
     scene.until_alone();
 }
 
-/// The broker says something about an attach: it holds, or one of detach, end and close says why not.
+/// Expects an answer to an attach: either an attach, or a detach, end or close with an error.
 #[track_caller]
 fn answers_an_attach(peer: &mut Peer) {
     match peer.hear() {

@@ -1,5 +1,5 @@
-//! 3.2: messages that are none. A link with an address forwards what it is given; one without rejects what does
-//! not say where it goes.
+//! 3.2: payloads that are not messages. A link with an address forwards them unread; an anonymous link rejects those without a
+//! readable address.
 
 use crate::scene::Scene;
 use crate::support::*;
@@ -41,7 +41,7 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Payloads whose disorder is only seen by who reads further than the address.
+/// Payloads that are malformed behind the address.
 fn disordered() -> Vec<(&'static str, Vec<u8>)> {
     let body = message("body");
     let properties = section(PROPERTIES, Value::List(vec![Value::Null, Value::Null, "target".into()]));

@@ -1,4 +1,4 @@
-//! 2.6.14: what has arrived of messages takes room in the broker as a whole, until they are whole or are given up.
+//! 2.6.14: partly arrived messages count against the storage limit of the broker until they are complete or given up.
 
 use fakebroker::Broker;
 
@@ -7,14 +7,14 @@ use crate::support::*;
 
 const STORAGE_LIMIT: usize = 102_000;
 
-/// What each peer sends of its message, and how many can.
+/// Bytes of a message that each peer sends, and the number of peers whose parts fit.
 const PART: usize = 20_000;
 const FIT: usize = STORAGE_LIMIT / PART;
 
-/// Bytes of a message that one transfer takes here.
+/// Bytes of a message in one transfer.
 const PIECE: usize = 400;
 
-/// A broker with little room, and with frames so small that peers have little to spare beyond it.
+/// Starts a broker with little room. Its frames are small, because a connection may keep one frame's bytes beyond the limit.
 fn small() -> Scene {
     Scene::of(Broker::builder().storage_limit(STORAGE_LIMIT).max_frame_size(512))
 }
@@ -23,7 +23,7 @@ fn payload(size: usize) -> Vec<u8> {
     section(DATA, vec![b'x'; size - 8].into())
 }
 
-/// The transfers of the beginning of the next delivery, or of all of it.
+/// Encodes the transfers of the next delivery, or of the first part of it if `more`.
 fn transfers(peer: &Peer, payload: &[u8], more: bool) -> Vec<u8> {
     let count = payload.len().div_ceil(PIECE);
     let transfer = |(index, piece): (usize, &[u8])| {
@@ -33,12 +33,12 @@ fn transfers(peer: &Peer, payload: &[u8], more: bool) -> Vec<u8> {
     payload.chunks(PIECE).enumerate().flat_map(transfer).collect()
 }
 
-/// A transfer in the middle of a delivery.
+/// Builds a transfer in the middle of a delivery.
 fn going_on(piece: &[u8]) -> Performative {
     continuation(0).with("more", true).with_payload(piece)
 }
 
-/// A peer with a link on which not all of a message has been sent.
+/// Opens a peer that has sent part of a message on link 0.
 fn beginner(scene: &Scene) -> Peer {
     let mut peer = scene.peer();
     peer.attach_sender("s", 0, "queue.large");

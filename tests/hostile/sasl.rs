@@ -1,4 +1,4 @@
-//! 5.3: SASL. Whatever is wrong with it, the AMQP that follows is never reached.
+//! 5.3: SASL. After a failure, none of the AMQP frames behind it are processed.
 
 use fakebroker::Broker;
 
@@ -13,12 +13,12 @@ fn plain(response: &[u8]) -> Vec<u8> {
     sasl_init("PLAIN", response).bytes()
 }
 
-/// What a client pipelines behind SASL when it is sure to get in.
+/// Returns what a client sends behind SASL without waiting for the outcome.
 fn amqp() -> Vec<u8> {
     [&AMQP_HEADER[..], &open().bytes(), &begin().bytes()].concat()
 }
 
-/// The broker hangs up without a frame of the AMQP layer; the SASL frames that it sent.
+/// Expects the end of the stream without an AMQP frame. Returns the SASL frames that came.
 #[track_caller]
 fn shut_out(peer: &mut Peer) -> Vec<Performative> {
     let mut frames = Vec::new();
@@ -133,7 +133,7 @@ fn a_frame_out_of_turn_after_the_outcome_closes() {
     scene.until_alone();
 }
 
-/// An init for PLAIN, right in every way, with a hostname that makes its frame this long.
+/// Builds a valid PLAIN init whose hostname makes the frame this long.
 fn init_of_size(size: usize) -> Vec<u8> {
     let init = |hostname: usize| sasl_init("PLAIN", b"\0guest\0secret").with("hostname", "h".repeat(hostname)).bytes();
     // From 256 bytes on all lengths take four bytes, so the rest is linear.

@@ -1,4 +1,4 @@
-//! A broker with somebody else on it, who must not notice anything.
+//! A broker with a bystander: a connection that the case under test must not affect.
 
 use std::time::Instant;
 
@@ -22,14 +22,14 @@ impl Scene {
         Scene { broker, bystander }
     }
 
-    /// A broker that gives nobody credit, not even the bystander.
+    /// Starts a broker that gives no credit, not even to the bystander.
     pub(crate) fn without_credit() -> Scene {
         let broker = Broker::builder().credit_window(0).start().unwrap();
         let bystander = Bystander::without_credit(&broker);
         Scene { broker, bystander }
     }
 
-    /// A peer with a session on channel 0.
+    /// Opens a peer with a session on channel 0.
     #[track_caller]
     pub(crate) fn peer(&self) -> Peer {
         Peer::opened(&self.broker)
@@ -40,7 +40,7 @@ impl Scene {
         self.bystander.undisturbed();
     }
 
-    /// Waits until the broker has no connection left but the bystander's, who keeps using its own meanwhile.
+    /// Waits until only the bystander is connected. The bystander sends itself messages meanwhile.
     #[track_caller]
     pub(crate) fn until_alone(&mut self) {
         self.until("only the bystander is connected", |broker| broker.counts().connections == 1);
@@ -58,11 +58,10 @@ impl Scene {
     }
 }
 
-/// What a peer does to give up what it has begun on link 0. It is returned if it keeps its connection, then with a session and
-/// without links.
+/// Gives up what a peer has begun on link 0. Returns the peer if its connection stays open, with a session and without links.
 pub(crate) type GiveUp = fn(Peer) -> Option<Peer>;
 
-/// The ways to give up a delivery that do not say so: detach, end, close, and the loss of the connection.
+/// The ways to give up a delivery without saying so: detach, end, close, and loss of the connection.
 pub(crate) const WAYS_TO_GIVE_UP: [(&str, GiveUp); 6] = [
     ("detach", |mut peer| {
         peer.send(detach(0));

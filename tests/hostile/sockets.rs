@@ -1,4 +1,4 @@
-//! Sockets that do what sockets do: the loop neither spins nor leaks, and everyone else is served.
+//! Sockets that fail or stall. The loop must neither spin nor leak, and other connections must be served.
 
 use fakebroker::Broker;
 
@@ -165,7 +165,7 @@ fn ten_thousand_connections_come_and_go() {
     scene.peer().close();
 }
 
-/// A peer in a process of its own, to be killed: the parent test says where to connect.
+/// Runs a peer in a process of its own, which the parent test kills. The parent says where to connect.
 #[test]
 #[ignore = "run as a child process by the test that kills it"]
 fn victim() {

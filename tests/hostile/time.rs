@@ -1,4 +1,4 @@
-//! 2.4.5 and our own deadlines: peers that say nothing, or too little, by a clock that the test advances.
+//! 2.4.5 and the broker's own deadlines: peers that send nothing or too little, with a manual clock.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::*;
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// All that a silent peer may hear before its socket is closed.
+/// The frames that a silent peer may receive before its socket is closed.
 #[track_caller]
 fn is_dropped(peer: &mut Peer) {
     for heard in peer.drain_to_eof() {

@@ -5,7 +5,7 @@ use fakebroker::Broker;
 use crate::scene::{Scene, WAYS_TO_GIVE_UP};
 use crate::support::*;
 
-/// The first transfer of a delivery that goes on.
+/// Builds the first transfer of a delivery of several.
 fn beginning(handle: u32, delivery_id: u32) -> Performative {
     transfer(handle, delivery_id).with("more", true).with_payload(&message("a message in two pieces")[..9])
 }
@@ -180,7 +180,7 @@ fn a_continuation_that_is_of_another_delivery_is_invalid() {
     scene.undisturbed();
 }
 
-/// The next transfer; the outcomes of what this peer sent itself may come before it.
+/// Expects a transfer, and skips outcomes of this peer's own messages before it.
 #[track_caller]
 fn expect_next_transfer(peer: &mut Peer) -> Performative {
     loop {
@@ -223,8 +223,8 @@ fn empty_transfers_without_end_are_stopped() {
     assert_eq!(scene.broker.counts().queued, 0);
 }
 
-/// Sends the same frame over and over, a hundred at a time, until the broker has had enough; it must have by
-/// a hundred thousand.
+/// Sends a frame repeatedly, a hundred at a time, until the broker closes the connection, which must be within a hundred
+/// thousand.
 #[track_caller]
 fn send_until_fault(peer: &mut Peer, frame: &Performative, condition: &str) {
     let many = frame.bytes().repeat(100);

@@ -1,19 +1,19 @@
-//! Part 1: values that are not what they say.
+//! Part 1: malformed values.
 
 use crate::scene::Scene;
 use crate::support::*;
 
-/// A flow that is right but for the value of one property, which is these bytes.
+/// Builds a flow with one property whose value is these bytes.
 fn property(value: &[u8]) -> Vec<u8> {
     flow().with("properties", Value::Map(vec![(symbol("x"), raw(value))])).bytes()
 }
 
-/// A flow whose properties are these bytes.
+/// Builds a flow whose properties are these bytes.
 fn properties(map: &[u8]) -> Vec<u8> {
     flow().with("properties", raw(map)).bytes()
 }
 
-/// A flow whose list of fields is these bytes.
+/// Builds a flow whose list of fields is these bytes.
 fn fields(list: &[u8]) -> Vec<u8> {
     body(&[b"\x00\x53\x13", list].concat())
 }
@@ -22,7 +22,7 @@ fn body(bytes: &[u8]) -> Vec<u8> {
     frame(2, 0, 0, bytes)
 }
 
-/// A list in a list, and so on, in the four-byte form so that any depth can be said.
+/// Nests lists, in the four-byte encoding, so that any depth is possible.
 fn nested_lists(depth: usize) -> Vec<u8> {
     (1..depth).fold(vec![0x45], |inner, _| {
         let size = inner.len() as u32 + 4;
@@ -30,7 +30,7 @@ fn nested_lists(depth: usize) -> Vec<u8> {
     })
 }
 
-/// Likewise, as the value of a map's one entry.
+/// Nests maps of one entry, in the value.
 fn nested_maps(depth: usize) -> Vec<u8> {
     (0..depth).fold(vec![0x40], |inner, _| {
         let size = inner.len() as u32 + 5;
@@ -38,7 +38,7 @@ fn nested_maps(depth: usize) -> Vec<u8> {
     })
 }
 
-/// An array in an array, and so on.
+/// Nests arrays.
 pub(crate) fn nested_arrays(depth: usize) -> Vec<u8> {
     // An array's elements share one constructor, which stands before them: the outer ones come without theirs.
     let innermost = b"\x00\x00\x00\x05\x00\x00\x00\x01\x40".to_vec();
@@ -49,7 +49,7 @@ pub(crate) fn nested_arrays(depth: usize) -> Vec<u8> {
     [b"\xf0", &elements[..]].concat()
 }
 
-/// Sends each frame to a peer of its own; the connection is closed for it.
+/// Sends each frame on a connection of its own, which the broker must close with this condition.
 fn closes_with(condition: &str, rows: Vec<(&'static str, Vec<u8>)>) {
     let mut scene = Scene::new();
     each_row(rows, |bytes| {

@@ -1,4 +1,4 @@
-//! Part 1: what looks odd and is right. Every encoding of a value is as good as any other.
+//! Part 1: unusual but valid encodings, which must be accepted like any other.
 
 use crate::scene::Scene;
 use crate::support::*;
@@ -7,7 +7,7 @@ fn body(bytes: &[u8]) -> Vec<u8> {
     frame(2, 0, 0, bytes)
 }
 
-/// A flow that asks for an answer, field by field: handle and all after it null, echo true.
+/// Builds a flow with echo, from encoded fields: handle and everything after it null, echo true.
 fn flow_of(descriptor: &[u8], constructor_size_count: &[u8], number: &[u8], flag: &[u8]) -> Vec<u8> {
     let fields = [number, number, number, number, &[0x40; 4], b"\x42", flag].concat();
     let body = [b"\x00", descriptor, constructor_size_count, &fields].concat();

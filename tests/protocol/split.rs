@@ -47,8 +47,8 @@ fn conversation() -> Vec<u8> {
     .concat()
 }
 
-/// What the broker said, without what depends on when it said it: how often it gave credit and opened windows, and how
-/// many outcomes it told at once. In its order within each session, kind and handle.
+/// The broker's frames without what depends on timing: how often it gave credit and opened windows, and how many outcomes one
+/// disposition had. In order within each session, kind and handle.
 #[derive(Debug, PartialEq)]
 struct Said {
     headers: Vec<[u8; 8]>,

@@ -110,7 +110,7 @@ fn listed(terminus: &Composite, field: &str) -> Vec<String> {
     symbols.into_iter().map(name).collect()
 }
 
-/// What holds of every terminus at the broker, whatever was asked for: nothing is durable, nor kept when the link is detached.
+/// Checks what holds for every terminus of the broker: nothing is durable, nor kept when the link is detached.
 #[track_caller]
 fn keeps_nothing(terminus: &Composite) {
     assert!(matches!(terminus.get("durable"), Value::Null | Value::Uint(0)), "{terminus:?}");

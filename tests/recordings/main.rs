@@ -43,7 +43,7 @@ struct Line {
 
 struct Replay {
     broker: Broker,
-    /// What is released or modified on a queue comes again; the recorded brokers forgot it.
+    /// Whether deliveries from queues that are released or modified are delivered again, which the recorded brokers did not do.
     gives_again: bool,
     lines: BTreeMap<u32, Line>,
     /// Recorded address of a dynamic terminus -> name of its link.

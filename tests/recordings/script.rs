@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::*;
 
-/// What one side put on the wire.
+/// Bytes that one end sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
     Bytes(Vec<u8>),

@@ -1,5 +1,5 @@
-//! What a broker has said on a connection, in numbers: the measure of how far a replay may go on, and of whether two
-//! brokers said the same.
+//! Counts of the frames that a broker sent on a connection: they say how far a replay may go on, and whether two brokers sent
+//! the same.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// What this tally has and `other` has not yet, if there is something.
+    /// Returns the first count that `other` has not reached yet.
     pub(crate) fn missing_in(&self, other: &Tally) -> Option<String> {
         let said = self.said.iter().map(|(name, count)| (name, self.wanted(name, *count), other.said.get(name)));
         let outcomes = self.outcomes.iter().map(|(name, count)| (name, *count, other.outcomes.get(name)));

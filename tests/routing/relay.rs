@@ -34,7 +34,7 @@ fn tagged(id: u32, tag: &[u8], settled: bool, payload: Vec<u8>) -> Performative 
     transfer(0, id).with("delivery-tag", tag).with("settled", settled).with_payload(payload)
 }
 
-/// What cannot be routed, and the condition that says why.
+/// Messages that cannot be routed, and the conditions that say why.
 fn lost() -> [(&'static str, (Vec<u8>, &'static str)); 4] {
     [
         ("nobody is there", (message_to("nobody.here", "lost"), NOT_FOUND)),

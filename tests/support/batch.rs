@@ -1,4 +1,4 @@
-//! Several messages at a time: sent, settled and received by their texts.
+//! Helpers for several messages at a time: sending, settling and receiving by text.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::section::text;
 use super::wire::Value;
 
 impl Peer {
-    /// Sends unsettled messages of one data section each, in one segment; their delivery-ids.
+    /// Sends unsettled messages of one data section each, in one segment. Returns their delivery-ids.
     #[track_caller]
     pub fn send_texts(&mut self, handle: u32, texts: &[&str]) -> Range<u32> {
         let first = self.next_delivery_id();
@@ -26,7 +26,7 @@ impl Peer {
         first..first.wrapping_add(texts.len() as u32)
     }
 
-    /// The same, and waits until all of them are accepted.
+    /// Sends messages as [`Peer::send_texts`] does, and waits until all of them are accepted.
     #[track_caller]
     pub fn send_accepted(&mut self, handle: u32, texts: &[&str]) {
         let ids = self.send_texts(handle, texts);
@@ -37,8 +37,8 @@ impl Peer {
         }
     }
 
-    /// The dispositions of a row of deliveries of ours, in the order of the deliveries, however they are put together on
-    /// the wire. Each delivery must have exactly one.
+    /// Expects one outcome for each of these deliveries, in any number of dispositions. Returns them in the order of the
+    /// deliveries.
     #[track_caller]
     pub fn outcomes_of(&mut self, ids: Range<u32>) -> Vec<Performative> {
         let mut outcomes = BTreeMap::new();
@@ -79,27 +79,27 @@ impl Peer {
         self.expect_delivery_with(|_| {})
     }
 
-    /// The texts of the next transfers, which must be whole messages.
+    /// Expects transfers of whole messages. Returns their texts.
     #[track_caller]
     pub fn receive_texts(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| text(&self.expect_transfer().payload)).collect()
     }
 
-    /// The texts of all that has arrived by now.
+    /// Returns the texts of all messages that have arrived.
     #[track_caller]
     pub fn arrived_texts(&mut self) -> Vec<String> {
         let heard = self.round_trip();
         heard.iter().filter(|frame| frame.code() == TRANSFER).map(|frame| text(&frame.payload)).collect()
     }
 
-    /// Settles a delivery that came in.
+    /// Settles a delivery that this peer received.
     #[track_caller]
     pub fn settle(&mut self, delivery: &Performative, state: Value) {
         self.send(disposition(RECEIVER, delivery.number("delivery-id") as u32, state));
     }
 }
 
-/// The delivery-ids that a disposition covers (2.7.6: without `last`, its first alone).
+/// Lists the delivery-ids of a disposition (2.7.6: without `last`, `first` alone).
 pub fn covered(disposition: &Performative) -> Vec<u32> {
     let first = disposition.number("first") as u32;
     let last = match disposition.get("last") {
@@ -109,7 +109,7 @@ pub fn covered(disposition: &Performative) -> Vec<u32> {
     (0..=last.wrapping_sub(first)).map(|step| first.wrapping_add(step)).collect()
 }
 
-/// Waits until the counters say so.
+/// Waits until `happened` holds for the counters.
 #[track_caller]
 pub fn until(broker: &Broker, what: &str, happened: impl Fn(&Counts) -> bool) {
     if let Err(error) = broker.wait_for(patience(), happened) {
@@ -117,7 +117,7 @@ pub fn until(broker: &Broker, what: &str, happened: impl Fn(&Counts) -> bool) {
     }
 }
 
-/// The counters that are not zero, by name: what a test compares with what it did.
+/// Lists the counters that are not zero, by name.
 pub fn counted(broker: &Broker) -> Vec<(&'static str, u64)> {
     broker.counts().iter().filter(|(_, count)| *count > 0).collect()
 }

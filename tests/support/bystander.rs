@@ -1,4 +1,4 @@
-//! A connection that has nothing to do with the fault.
+//! A connection that must not be affected by what a test does to the broker.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,7 +7,7 @@ use super::performative::{ACCEPTED, RECEIVER, accepted, disposition};
 use super::section::text;
 use super::socket::At;
 
-/// Sends itself messages through the broker, on one session with a link each way, to an address of its own.
+/// A peer that sends itself messages through the broker, on one session with a link each way, at an address of its own.
 pub struct Bystander {
     peer: Peer,
     sends: bool,
@@ -25,18 +25,18 @@ impl Bystander {
         Bystander { peer, sends: true, messages: 0 }
     }
 
-    /// One that cannot send, for a broker that gives no credit: it only asks, and is answered.
+    /// Opens a bystander that sends no messages, for a broker that gives no credit: it only makes round trips.
     #[track_caller]
     pub fn without_credit(broker: &impl At) -> Bystander {
         Bystander { peer: Peer::opened(broker), sends: false, messages: 0 }
     }
 
-    /// How many messages it has sent itself, and accepted.
+    /// Number of messages that it has sent itself and accepted.
     pub fn sent(&self) -> u64 {
         self.messages
     }
 
-    /// Sends itself a message and gets it, on the connection it has had all the time.
+    /// Sends itself a message and receives it, on the same connection as before.
     #[track_caller]
     pub fn undisturbed(&mut self) {
         if self.sends {

@@ -1,4 +1,4 @@
-//! What the peer waits for. Each expectation has a deadline and fails with the conversation.
+//! Expectations of the peer. Each has a deadline and fails with the whole conversation.
 
 use std::time::Instant;
 
@@ -16,8 +16,7 @@ impl Peer {
         }
     }
 
-    /// The next frame, which must be of this descriptor code; empty frames, and flows unless one is expected,
-    /// are passed over.
+    /// Expects a frame with this descriptor code. Skips empty frames, and flows unless a flow is expected.
     #[track_caller]
     pub fn expect(&mut self, code: u64) -> Performative {
         let deadline = self.deadline();
@@ -89,7 +88,7 @@ impl Peer {
         }
     }
 
-    /// A flow for a link that gives credit; the credit.
+    /// Expects a flow that gives a link credit. Returns the credit.
     #[track_caller]
     pub fn expect_credit(&mut self) -> u32 {
         let deadline = self.deadline();
@@ -101,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// The next flow that is about the session alone (2.7.4: it has no handle).
+    /// Expects a flow of the session (2.7.4: without a handle).
     #[track_caller]
     pub fn expect_session_flow(&mut self) -> Performative {
         let deadline = self.deadline();
@@ -113,7 +112,7 @@ impl Peer {
         }
     }
 
-    /// The next flow that is about a link.
+    /// Expects a flow of a link.
     #[track_caller]
     pub fn expect_link_flow(&mut self) -> Performative {
         let deadline = self.deadline();
@@ -125,7 +124,7 @@ impl Peer {
         }
     }
 
-    /// The disposition that covers this delivery; those of other deliveries before it are passed over.
+    /// Expects the disposition of this delivery. Skips those of other deliveries.
     #[track_caller]
     pub fn expect_outcome_of(&mut self, delivery_id: u32) -> Performative {
         let deadline = self.deadline();
@@ -150,7 +149,7 @@ impl Peer {
         }
     }
 
-    /// The broker closes the connection for this reason; our close is not sent yet.
+    /// Expects a close with this condition. Does not answer it.
     #[track_caller]
     pub fn expect_close_with(&mut self, condition: &str) -> Performative {
         self.expect_fault(CLOSE, condition)
@@ -161,7 +160,7 @@ impl Peer {
         self.expect_fault(END, condition)
     }
 
-    /// The broker detaches a link for this reason, and closes it with that (2.6.5).
+    /// Expects a detach with this condition that closes the link (2.6.5).
     #[track_caller]
     pub fn expect_detach_with(&mut self, condition: &str) -> Performative {
         let detach = self.expect_fault(DETACH, condition);
@@ -171,7 +170,7 @@ impl Peer {
         detach
     }
 
-    /// `expect_close_with`, then both sides finish: our close, and the end of the stream.
+    /// Expects a close with this condition, answers it, and expects the end of the stream.
     #[track_caller]
     pub fn expect_closed_with(&mut self, condition: &str) {
         self.expect_close_with(condition);
@@ -179,14 +178,14 @@ impl Peer {
         self.expect_eof();
     }
 
-    /// A detach, end or close with this condition: for faults whose reach the specification leaves open.
+    /// Expects a detach, end or close with this condition, where the specification leaves open which.
     #[track_caller]
     pub fn expect_error_with(&mut self, condition: &str) -> Performative {
         self.expect_one_of(&[DETACH, END, CLOSE], condition)
     }
 
-    /// The broker refuses what came before or as our open: its own open (2.4.1: nothing goes before that), a
-    /// close with this condition, and the end of the stream once we closed too.
+    /// Expects the broker's open (2.4.1: it comes before a close), a close with this condition, and the end of the stream after
+    /// our close.
     #[track_caller]
     pub fn expect_refused_with(&mut self, condition: &str) {
         self.expect_open();
@@ -214,7 +213,7 @@ impl Peer {
         }
     }
 
-    /// The end of the stream and no frame before it, save empty ones.
+    /// Expects the end of the stream, with nothing before it but empty frames.
     #[track_caller]
     pub fn expect_eof(&mut self) {
         let deadline = self.deadline();
@@ -227,7 +226,7 @@ impl Peer {
         }
     }
 
-    /// The end of the stream, after whatever still comes; that.
+    /// Reads to the end of the stream. Returns everything that came before.
     #[track_caller]
     pub fn drain_to_eof(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
@@ -240,7 +239,7 @@ impl Peer {
         }
     }
 
-    /// Closes the connection in order and sees the broker do so too, without an error.
+    /// Closes the connection and expects the broker's close without an error, and the end of the stream.
     #[track_caller]
     pub fn close(mut self) {
         self.send(close());
@@ -248,8 +247,7 @@ impl Peer {
         self.expect_eof();
     }
 
-    /// Asks the broker something and returns every frame that came before the answer: what it had to say until
-    /// now.
+    /// Makes a round trip: sends a request and returns all frames that came before the answer.
     #[track_caller]
     pub fn round_trip(&mut self) -> Vec<Performative> {
         // A session of its own for the question, which nothing else can be mistaken for. The broker may write
@@ -275,7 +273,7 @@ impl Peer {
         }
     }
 
-    /// `round_trip`, in which nothing but flows came.
+    /// Makes a round trip in which nothing but flows may come.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         let heard: Vec<_> = self.round_trip().into_iter().filter(|frame| frame.code() != FLOW).collect();

@@ -1,4 +1,4 @@
-//! How a peer leaves, in all the ways that there are, and how it settles what it has.
+//! The ways in which a peer can leave, and ways to settle what it has received.
 
 use fakebroker::Broker;
 
@@ -8,10 +8,10 @@ use super::performative::*;
 use super::rows::each_row;
 use super::wire::Value;
 
-/// What a peer does to leave.
+/// Makes a peer leave.
 type WayToLeave = fn(Peer);
 
-/// All of them, by name. It has one link, with handle 0.
+/// All ways to leave, by name, for a peer with one link on handle 0.
 const WAYS_TO_LEAVE: [(&str, WayToLeave); 6] = [
     ("detach", |mut peer| {
         peer.send(detach(0));
@@ -35,31 +35,31 @@ pub fn each_way_to_leave(check: impl FnMut(WayToLeave)) {
     each_row(WAYS_TO_LEAVE, check);
 }
 
-/// The same for those ways that all links of a peer go together.
+/// Runs `check` for each way in which all links of a peer are detached together.
 pub fn each_way_to_leave_together(check: impl FnMut(WayToLeave)) {
     let [_, _, together @ ..] = WAYS_TO_LEAVE;
     each_row(together, check);
 }
 
-/// Leaves without a word and waits until the broker knows that nobody receives any more.
+/// Resets the connection and waits until the broker has no receiver any more.
 #[track_caller]
 pub fn lose(broker: &Broker, peer: Peer) {
     peer.reset();
     until(broker, "its links are gone", |counts| counts.receiver_links == 0);
 }
 
-/// A `rejected` that says why.
+/// Builds a `rejected` state with an error.
 pub fn rejected_with(condition: &str, description: &str) -> Value {
     composite(REJECTED, &[("error", error(condition, description))])
 }
 
-/// A `modified` that says what.
+/// Builds a `modified` state with fields.
 pub fn modified_with(fields: &[(&str, Value)]) -> Value {
     composite(MODIFIED, fields)
 }
 
 impl Peer {
-    /// Receives as many messages as there are outcomes, and settles each with its own; the broker knows when this returns.
+    /// Receives as many messages as there are outcomes, and settles each with its own. The broker has processed them on return.
     #[track_caller]
     pub fn receive_and_settle(&mut self, states: impl IntoIterator<Item = Value>) {
         for state in states {

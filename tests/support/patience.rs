@@ -1,11 +1,10 @@
-//! How long a test waits for what must happen. Stands alone, so that a test with no other helper can take it in.
+//! The longest time that a test waits. In a file of its own for tests that use no other helper.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// The longest that any test waits before it fails: a minute, or as many seconds as `FAKEBROKER_TEST_PATIENCE` says. What is
-/// waited for comes at once on a quiet machine; only a machine that is busy, or a test that fails, takes longer, so no test
-/// may be decided by this running out.
+/// Returns the time after which a wait fails: a minute, or as many seconds as `FAKEBROKER_TEST_PATIENCE` says. Only a busy
+/// machine or a failing test comes near it; no test may depend on it running out.
 pub fn patience() -> Duration {
     static PATIENCE: LazyLock<Duration> = LazyLock::new(|| match std::env::var("FAKEBROKER_TEST_PATIENCE") {
         Ok(seconds) => Duration::from_secs(seconds.parse().expect("FAKEBROKER_TEST_PATIENCE: a number of seconds")),

@@ -1,4 +1,4 @@
-//! The peer: a socket, the state of its session on channel 0, and what it sends.
+//! The peer: a socket, and the state of its session on channel 0.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::section::message;
 use super::socket::{At, Came, Socket, hex};
 use super::wire::{Value, decode};
 
-/// What can be sent.
+/// A value that can be sent: a performative, or bytes.
 pub trait Wire {
     fn wire(&self) -> Vec<u8>;
     fn shown(&self) -> String {
@@ -53,23 +53,22 @@ impl<const N: usize> Wire for [u8; N] {
     }
 }
 
-/// What came from the broker.
+/// A unit that the broker sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     Header([u8; 8]),
     EmptyFrame,
     Frame(Performative),
-    /// The end of the stream, by FIN or by a reset.
+    /// The end of the stream, by FIN or RST.
     Eof,
 }
 
-/// A client under the test's control. Ids and windows of the session on channel 0 are kept; other sessions
-/// keep their own.
+/// A client under the test's control. Keeps ids and windows of the session on channel 0; the test keeps those of other sessions.
 pub struct Peer {
     socket: Socket,
-    /// What our open allowed the broker; no frame of its may be larger (2.3.1).
+    /// The max-frame-size of our open, which the broker's frames are checked against (2.3.1).
     max_frame_size: u64,
-    /// For `round_trip`: as high as the broker allows, up to 999.
+    /// The channel for `round_trip`: the highest that the broker allows, up to 999.
     pub(super) spare_channel: u16,
     next_outgoing_id: u32,
     next_incoming_id: u32,
@@ -77,13 +76,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A TCP connection on which nothing is said yet.
+    /// Connects by TCP and sends nothing.
     #[track_caller]
     pub fn connect(broker: &impl At) -> Peer {
         Peer::with(Socket::connect(broker))
     }
 
-    /// The other side of a connection that a client made: the peer is the server then.
+    /// Makes a peer of an accepted connection, with the roles of client and server exchanged.
     pub fn over(stream: TcpStream) -> Peer {
         Peer::with(Socket::over(stream))
     }
@@ -99,13 +98,13 @@ impl Peer {
         }
     }
 
-    /// Header, open and begin without SASL, each answered.
+    /// Exchanges header, open and begin, without SASL.
     #[track_caller]
     pub fn opened(broker: &impl At) -> Peer {
         Peer::opened_with(broker, open(), begin())
     }
 
-    /// The same with an open and a begin of the test's own.
+    /// Exchanges header, open and begin as [`Peer::opened`] does, with this open and this begin.
     #[track_caller]
     pub fn opened_with(broker: &impl At, open: Performative, begin: Performative) -> Peer {
         let mut peer = Peer::greeted(broker);
@@ -115,7 +114,7 @@ impl Peer {
         peer
     }
 
-    /// One that is opened and sends to `address`, as link 0; it has its credit.
+    /// Opens a peer with a sender to `address` on handle 0, and waits for its credit.
     #[track_caller]
     pub fn sender(broker: &impl At, address: &str) -> Peer {
         let mut peer = Peer::opened(broker);
@@ -123,7 +122,7 @@ impl Peer {
         peer
     }
 
-    /// A [`Peer::sender`] whose first messages are accepted.
+    /// Opens a peer as [`Peer::sender`] does, whose first messages are accepted.
     #[track_caller]
     pub fn sender_of(broker: &impl At, address: &str, texts: &[&str]) -> Peer {
         let mut peer = Peer::sender(broker, address);
@@ -131,7 +130,7 @@ impl Peer {
         peer
     }
 
-    /// One that is opened and sends to the anonymous terminus, as link 0; it has its credit.
+    /// Opens a peer with a sender to the anonymous terminus on handle 0, and waits for its credit.
     #[track_caller]
     pub fn anonymous_sender(broker: &impl At) -> Peer {
         let mut peer = Peer::opened(broker);
@@ -139,7 +138,7 @@ impl Peer {
         peer
     }
 
-    /// One that is opened and receives at `address`, as link 0. The broker may not have its credit yet.
+    /// Opens a peer with a receiver at `address` on handle 0. The broker may not have processed its credit on return.
     #[track_caller]
     pub fn receiver(broker: &impl At, address: &str, credit: u32) -> Peer {
         let mut peer = Peer::opened(broker);
@@ -147,7 +146,7 @@ impl Peer {
         peer
     }
 
-    /// A [`Peer::receiver`] whose credit the broker has; no message was there for it.
+    /// Opens a peer as [`Peer::receiver`] does, and waits until the broker has its credit. No message may be there for it.
     #[track_caller]
     pub fn ready_receiver(broker: &impl At, address: &str, credit: u32) -> Peer {
         let mut peer = Peer::receiver(broker, address, credit);
@@ -155,7 +154,7 @@ impl Peer {
         peer
     }
 
-    /// Only the protocol headers are exchanged, without SASL.
+    /// Exchanges the protocol headers, without SASL.
     #[track_caller]
     pub fn greeted(broker: &impl At) -> Peer {
         let mut peer = Peer::connect(broker);
@@ -164,7 +163,7 @@ impl Peer {
         peer
     }
 
-    /// The SASL headers are exchanged and the mechanisms are heard.
+    /// Exchanges the SASL headers and receives the mechanisms.
     #[track_caller]
     pub fn offered_mechanisms(broker: &impl At) -> (Peer, Performative) {
         let mut peer = Peer::connect(broker);
@@ -191,7 +190,7 @@ impl Peer {
         }
     }
 
-    /// False where the broker is gone or takes no more.
+    /// Sends if the broker still takes anything. Returns whether it did.
     pub fn try_send(&mut self, what: impl Wire) -> bool {
         self.put(&what).is_ok()
     }
@@ -201,12 +200,12 @@ impl Peer {
         self.socket.write_byte_by_byte(&what.wire(), &what.shown());
     }
 
-    /// Sends what the kernel takes without waiting for the broker to read; how many bytes that was.
+    /// Sends what the kernel takes without waiting for the broker to read. Returns the number of bytes.
     pub fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
         self.socket.write_what_fits(bytes)
     }
 
-    /// Sends the same over and over until the broker reads no more; see [`Socket::write_until_unread`].
+    /// Sends repeatedly until the broker stops reading: see [`Socket::write_until_unread`].
     pub fn send_until_unread(&mut self, bytes: &[u8], limit: usize, turn: impl FnMut()) -> usize {
         self.socket.write_until_unread(bytes, limit, turn)
     }
@@ -217,7 +216,7 @@ impl Peer {
         self.socket.write(&bytes, &what.shown())
     }
 
-    /// Keeps the session's ids by what is really sent, hostile frames included.
+    /// Updates the session's ids by what is sent, illegal frames included.
     fn note_sent(&mut self, mut bytes: &[u8]) {
         if bytes.starts_with(b"AMQP") {
             bytes = &bytes[8.min(bytes.len())..];
@@ -246,17 +245,17 @@ impl Peer {
         }
     }
 
-    /// FIN: nothing more will come from here, but the answers are read.
+    /// Sends FIN. Answers can still be read.
     pub fn hang_up(&mut self) {
         self.socket.hang_up();
     }
 
-    /// RST, as when the process at this end is gone.
+    /// Sends RST.
     pub fn reset(self) {
         self.socket.reset();
     }
 
-    /// Begins a session and awaits the answer; the broker's begin.
+    /// Begins a session and waits for the answer. Returns the broker's begin.
     #[track_caller]
     pub fn begin(&mut self, begin: Performative) -> Performative {
         let channel = begin.channel;
@@ -271,7 +270,7 @@ impl Peer {
         answer
     }
 
-    /// Attaches a sender, awaits the answer and the first credit; the broker's attach.
+    /// Attaches a sender, and waits for the answer and the first credit. Returns the broker's attach.
     #[track_caller]
     pub fn attach_sender(&mut self, name: &str, handle: u32, address: &str) -> Performative {
         let answer = self.attach(attach_sender(name, handle, address));
@@ -279,7 +278,7 @@ impl Peer {
         answer
     }
 
-    /// Attaches a sender to the anonymous terminus, awaits the answer and the first credit; the broker's attach.
+    /// Attaches a sender to the anonymous terminus, and waits for the answer and the first credit. Returns the broker's attach.
     #[track_caller]
     pub fn attach_anonymous(&mut self, name: &str, handle: u32) -> Performative {
         let answer = self.attach(attach_anonymous(name, handle));
@@ -287,7 +286,7 @@ impl Peer {
         answer
     }
 
-    /// Attaches a receiver with credit and awaits the answer; the broker's attach.
+    /// Attaches a receiver with credit, and waits for the answer. Returns the broker's attach.
     #[track_caller]
     pub fn attach_receiver(&mut self, name: &str, handle: u32, address: &str, credit: u32) -> Performative {
         let answer = self.attach(attach_receiver(name, handle, address));
@@ -295,7 +294,7 @@ impl Peer {
         answer
     }
 
-    /// Sends any attach and awaits the answer by its name.
+    /// Sends an attach, and waits for the answer with its name.
     #[track_caller]
     pub fn attach(&mut self, attach: Performative) -> Performative {
         let name = attach.get("name");
@@ -307,35 +306,35 @@ impl Peer {
         answer
     }
 
-    /// Gives a sender at the broker credit, counted from `delivery_count`.
+    /// Gives a link on which the broker sends credit, counted from `delivery_count`.
     #[track_caller]
     pub fn grant(&mut self, handle: u32, delivery_count: u32, credit: u32) {
         let flow = self.link_flow(handle, delivery_count, credit);
         self.send(flow);
     }
 
-    /// A flow with the state of the session on channel 0 as it is.
+    /// Builds a flow with the current state of the session on channel 0.
     pub fn flow(&self) -> Performative {
         flow().with("next-incoming-id", self.next_incoming_id).with("next-outgoing-id", self.next_outgoing_id)
     }
 
-    /// The same with the state of one link.
+    /// Builds a flow with the current state of the session on channel 0 and this state of a link.
     pub fn link_flow(&self, handle: u32, delivery_count: u32, credit: u32) -> Performative {
         self.flow().with("handle", handle).with("delivery-count", delivery_count).with("link-credit", credit)
     }
 
-    /// The delivery-id that `send_message` takes next.
+    /// Returns the delivery-id that `send_message` takes next.
     pub fn next_delivery_id(&self) -> u32 {
         self.next_delivery_id
     }
 
-    /// Sends an unsettled message of one data section; its delivery-id.
+    /// Sends an unsettled message of one data section. Returns its delivery-id.
     #[track_caller]
     pub fn send_message(&mut self, handle: u32, text: &str) -> u32 {
         self.send_payload(handle, message(text))
     }
 
-    /// The same with any payload.
+    /// Sends an unsettled message with this payload. Returns its delivery-id.
     #[track_caller]
     pub fn send_payload(&mut self, handle: u32, payload: impl Into<Vec<u8>>) -> u32 {
         let delivery_id = self.next_delivery_id;
@@ -343,7 +342,7 @@ impl Peer {
         delivery_id
     }
 
-    /// The next thing from the broker, whatever it is.
+    /// Waits for the next unit of any kind.
     #[track_caller]
     pub fn hear(&mut self) -> Heard {
         let deadline = self.deadline();
@@ -362,20 +361,20 @@ impl Peer {
         }
     }
 
-    /// Waits until the broker's end has what was sent: it reads that before its clock moves.
+    /// Waits until the broker's kernel has everything that was sent, so that the broker reads it before its clock is advanced.
     #[track_caller]
     pub fn until_carried_over(&self) {
         self.socket.until_carried_over();
     }
 
-    /// The next thing of what has arrived, or None. What the broker has written before is there.
+    /// Returns the next unit that has arrived, or None. Everything that the broker has written before has arrived.
     #[track_caller]
     pub fn heard_by_now(&mut self) -> Option<Heard> {
         self.socket.until_carried_over();
         self.hear_until(Instant::now())
     }
 
-    /// The next thing from the broker, or None at the deadline.
+    /// Waits for the next unit until the deadline.
     #[track_caller]
     pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard> {
         match self.socket.read(deadline, parse) {
@@ -412,14 +411,14 @@ impl Peer {
         }
     }
 
-    /// Fails the test with the conversation.
+    /// Fails the test and prints the conversation.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
         self.socket.fail(what)
     }
 }
 
-/// Takes a header or a frame off the front: what it is and its length, or None where more bytes are needed.
+/// Parses a header or a frame. Returns it with its length, or None if bytes are missing.
 fn parse(bytes: &[u8]) -> Result<Option<(Heard, usize)>, String> {
     if bytes.len() < 8 {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! The nine performatives, the SASL frames and the composite values they hold: one table of the specification's
-//! names serves to build them, to read their fields and to print them.
+//! The nine performatives, the SASL frames and the composite values in them. One table of the specification's names serves to
+//! build, read and print them.
 
 use std::fmt;
 
@@ -30,9 +30,9 @@ pub const SASL_CHALLENGE: u64 = 0x42;
 pub const SASL_RESPONSE: u64 = 0x43;
 pub const SASL_OUTCOME: u64 = 0x44;
 
-/// `role` of the sending end of a link (2.8.1).
+/// The role of the sending end of a link (2.8.1).
 pub const SENDER: bool = false;
-/// `role` of the receiving end of a link (2.8.1).
+/// The role of the receiving end of a link (2.8.1).
 pub const RECEIVER: bool = true;
 
 #[rustfmt::skip]
@@ -74,7 +74,7 @@ fn definition(code: u64) -> Option<(&'static str, &'static [&'static str])> {
     DEFINITIONS.iter().find(|(known, ..)| *known == code).map(|(_, name, fields)| (*name, *fields))
 }
 
-/// The specification's name of a descriptor code.
+/// Returns the specification's name of a descriptor code.
 pub fn name_of(code: u64) -> String {
     definition(code).map_or_else(|| format!("{code:#04x}"), |(name, _)| name.to_owned())
 }
@@ -84,7 +84,7 @@ pub fn name_of(code: u64) -> String {
 #[derive(Clone, PartialEq)]
 pub struct Composite {
     pub code: u64,
-    /// In the specification's order; absent ones at the end may be left out.
+    /// Fields in the specification's order. Absent ones at the end may be left out.
     pub fields: Vec<Value>,
 }
 
@@ -120,7 +120,7 @@ impl Composite {
         self.fields[index] = value;
     }
 
-    /// The field's value; null where it was left out.
+    /// Returns the value of a field. Null if it is absent.
     pub fn get(&self, field: &str) -> Value {
         self.fields.get(self.index(field)).cloned().unwrap_or(Value::Null)
     }
@@ -146,7 +146,7 @@ impl fmt::Debug for Composite {
     }
 }
 
-/// Prints a value without the name of its variant, and long ones shortened.
+/// Prints a value without the name of its variant, and shortens long ones.
 struct Plain<'a>(&'a Value);
 
 impl fmt::Debug for Plain<'_> {
@@ -166,13 +166,13 @@ impl fmt::Debug for Plain<'_> {
     }
 }
 
-/// One frame body on its channel: what the peer sends and what it gets. Fields are set and read by the
-/// specification's names: `open().with("max-frame-size", 512u32)`, `frame.get("channel-max")`.
+/// A frame body with its channel. Fields are set and read by the specification's names: `open().with("max-frame-size", 512u32)`,
+/// `frame.get("channel-max")`.
 #[derive(Clone, PartialEq)]
 pub struct Performative {
     pub composite: Composite,
     pub channel: u16,
-    /// What follows the performative in its frame (a transfer's part of the message).
+    /// The payload behind the performative (a transfer's part of the message).
     pub payload: Vec<u8>,
 }
 
@@ -189,13 +189,13 @@ impl Performative {
         self.composite.name()
     }
 
-    /// Sets a field, by `raw(&[..])` to any bytes at all.
+    /// Sets a field. `raw(&[..])` sets it to any bytes.
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Performative {
         self.composite.set(field, value.into());
         self
     }
 
-    /// Makes a field null (left out where it is the last).
+    /// Sets a field to null, or leaves it out if it is the last.
     pub fn without(mut self, field: &str) -> Performative {
         self.composite.set(field, Value::Null);
         self
@@ -223,7 +223,7 @@ impl Performative {
         self.composite.get(field)
     }
 
-    /// The text of a string or symbol field.
+    /// Returns the text of a string or symbol field.
     #[track_caller]
     pub fn text(&self, field: &str) -> String {
         match self.get(field) {
@@ -232,7 +232,7 @@ impl Performative {
         }
     }
 
-    /// The number of an unsigned field, whatever its width.
+    /// Returns the number of an unsigned field of any width.
     #[track_caller]
     pub fn number(&self, field: &str) -> u64 {
         match self.get(field) {
@@ -244,7 +244,7 @@ impl Performative {
         }
     }
 
-    /// A boolean field; false where it was left out (the default of all that have one).
+    /// Returns a boolean field. False if it is absent, which is the default of all boolean fields.
     #[track_caller]
     pub fn flag(&self, field: &str) -> bool {
         match self.get(field) {
@@ -254,12 +254,12 @@ impl Performative {
         }
     }
 
-    /// A field that is itself a composite: `source`, `target`, `state`, `error`.
+    /// Returns a field that is a composite: `source`, `target`, `state`, `error`.
     pub fn inner(&self, field: &str) -> Option<Composite> {
         Composite::of(&self.get(field))
     }
 
-    /// The address of the `source` or `target`.
+    /// Returns the address of the `source` or `target`.
     pub fn address(&self, terminus: &str) -> Option<String> {
         match self.inner(terminus)?.get("address") {
             Value::Text(text) => Some(text),
@@ -267,7 +267,7 @@ impl Performative {
         }
     }
 
-    /// The condition of the `error` of a detach, end or close, or of a rejected state; empty where there is none.
+    /// Returns the condition of the `error` of a detach, end or close, or of a rejected state. Empty if there is none.
     pub fn condition(&self) -> String {
         let error = match self.code() {
             DISPOSITION | TRANSFER => self
@@ -282,17 +282,17 @@ impl Performative {
         }
     }
 
-    /// The descriptor code of the `state` (`ACCEPTED`, ...); 0 where there is none.
+    /// Returns the descriptor code of the `state` (`ACCEPTED`, ...). 0 if there is none.
     pub fn state(&self) -> u64 {
         self.inner("state").map_or(0, |state| state.code)
     }
 
-    /// The body of the frame: performative and payload.
+    /// Encodes the body of the frame: performative and payload.
     pub fn body(&self) -> Vec<u8> {
         [self.composite.to_value().encode(), self.payload.clone()].concat()
     }
 
-    /// The whole frame, of SASL type where the performative is one of 5.3.
+    /// Encodes the frame, of SASL type if the performative is one of 5.3.
     pub fn bytes(&self) -> Vec<u8> {
         let sasl = (SASL_MECHANISMS..=SASL_OUTCOME).contains(&self.code());
         frame(2, sasl as u8, self.channel, &self.body())
@@ -309,13 +309,13 @@ impl fmt::Debug for Performative {
     }
 }
 
-/// A frame with a true size (2.3.1). `body` begins right after the eight bytes, so an extended header is its
-/// first `doff * 4 - 8` bytes.
+/// Encodes a frame with its size (2.3.1). `body` begins right after the first eight bytes, so an extended header is its first
+/// `doff * 4 - 8` bytes.
 pub fn frame(doff: u8, frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
     frame_with_size(body.len() as u32 + 8, doff, frame_type, channel, body)
 }
 
-/// A frame whose size says anything.
+/// Encodes a frame with any size field.
 pub fn frame_with_size(size: u32, doff: u8, frame_type: u8, channel: u16, body: &[u8]) -> Vec<u8> {
     let mut bytes = size.to_be_bytes().to_vec();
     bytes.extend([doff, frame_type]);
@@ -331,7 +331,7 @@ pub const TLS_HEADER: [u8; 8] = *b"AMQP\x02\x01\x00\x00";
 /// An empty frame: a heartbeat (2.4.5).
 pub const EMPTY_FRAME: [u8; 8] = [0, 0, 0, 8, 2, 0, 0, 0];
 
-/// Session windows that never get in the way.
+/// Session windows that are never used up.
 pub const WIDE: u32 = i32::MAX as u32;
 
 pub fn open() -> Performative {
@@ -342,7 +342,7 @@ pub fn begin() -> Performative {
     Performative::new(BEGIN).with("next-outgoing-id", 0u32).with("incoming-window", WIDE).with("outgoing-window", WIDE)
 }
 
-/// Attaches the sending end, to `address`; source and target both carry it.
+/// Builds the attach of a sender to `address`, with it in source and target.
 pub fn attach_sender(name: &str, handle: u32, address: &str) -> Performative {
     attach(name, handle, SENDER)
         .with("source", source(address))
@@ -350,22 +350,22 @@ pub fn attach_sender(name: &str, handle: u32, address: &str) -> Performative {
         .with("initial-delivery-count", 0u32)
 }
 
-/// Attaches the receiving end, from `address`.
+/// Builds the attach of a receiver from `address`.
 pub fn attach_receiver(name: &str, handle: u32, address: &str) -> Performative {
     attach(name, handle, RECEIVER).with("source", source(address)).with("target", target(address))
 }
 
-/// Attaches a sender to the anonymous terminus: each message says itself where it goes.
+/// Builds the attach of a sender to the anonymous terminus.
 pub fn attach_anonymous(name: &str, handle: u32) -> Performative {
     attach_sender(name, handle, "").with("target", terminus(TARGET, Value::Null))
 }
 
-/// An attach without termini or delivery count.
+/// Builds an attach without termini and delivery-count.
 pub fn attach(name: &str, handle: u32, role: bool) -> Performative {
     Performative::new(ATTACH).with("name", name).with("handle", handle).with("role", role)
 }
 
-/// A session's flow as of a session in which nothing was transferred yet (`Peer::flow` knows better).
+/// Builds a flow of a session in which nothing was transferred. `Peer::flow` has the current state.
 pub fn flow() -> Performative {
     Performative::new(FLOW)
         .with("next-incoming-id", 0u32)
@@ -374,7 +374,7 @@ pub fn flow() -> Performative {
         .with("outgoing-window", WIDE)
 }
 
-/// The only or first transfer of an unsettled delivery; its tag is its id.
+/// Builds the first transfer of an unsettled delivery, whose tag is its id.
 pub fn transfer(handle: u32, delivery_id: u32) -> Performative {
     Performative::new(TRANSFER)
         .with("handle", handle)
@@ -383,12 +383,12 @@ pub fn transfer(handle: u32, delivery_id: u32) -> Performative {
         .with("message-format", 0u32)
 }
 
-/// A transfer that continues a delivery: the handle alone.
+/// Builds a transfer that continues a delivery, with the handle alone.
 pub fn continuation(handle: u32) -> Performative {
     Performative::new(TRANSFER).with("handle", handle)
 }
 
-/// A settling disposition of one delivery.
+/// Builds a settling disposition of one delivery.
 pub fn disposition(role: bool, delivery_id: u32, state: Value) -> Performative {
     Performative::new(DISPOSITION)
         .with("role", role)
@@ -397,7 +397,7 @@ pub fn disposition(role: bool, delivery_id: u32, state: Value) -> Performative {
         .with("state", state)
 }
 
-/// A closing detach.
+/// Builds a detach that closes the link.
 pub fn detach(handle: u32) -> Performative {
     Performative::new(DETACH).with("handle", handle).with("closed", true)
 }
@@ -426,14 +426,14 @@ pub fn target(address: &str) -> Value {
     terminus(TARGET, address.into())
 }
 
-/// A source or target without an address, to be given one.
+/// Builds a source or target without an address.
 pub fn dynamic(code: u64) -> Value {
     let mut terminus = Composite::new(code);
     terminus.set("dynamic", true.into());
     terminus.to_value()
 }
 
-/// A source or target with an address of any type; null is the anonymous terminus.
+/// Builds a source or target with an address of any type. Null is the anonymous terminus.
 pub fn terminus(code: u64, address: Value) -> Value {
     let mut terminus = Composite::new(code);
     terminus.set("address", address);
@@ -463,7 +463,7 @@ pub fn error(condition: &str, description: &str) -> Value {
     error.to_value()
 }
 
-/// A composite with some of its fields set.
+/// Builds a composite with some of its fields set.
 pub fn composite(code: u64, fields: &[(&str, Value)]) -> Value {
     let mut composite = Composite::new(code);
     fields.iter().for_each(|(field, value)| composite.set(field, value.clone()));

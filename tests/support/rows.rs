@@ -1,4 +1,4 @@
-//! Named rows of a table of cases: every failure says in which row it happened.
+//! Tables of cases with named rows. Every failure names its row.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +7,12 @@ thread_local! {
     static ROW: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The row that this thread is in, for a failure message: `in the row "...": `, or nothing.
+/// Returns `in the row "...": ` for the row that this thread runs, for a failure message; empty outside of rows.
 pub fn row() -> String {
     ROW.with_borrow(|row| if row.is_empty() { String::new() } else { format!("in the row {row:?}: ") })
 }
 
-/// Runs `check` for each row, the failing ones too, then fails with the names of those.
+/// Runs `check` for each row, also after a failure. Then fails with the names of the rows that failed.
 pub fn each_row<R>(rows: impl IntoIterator<Item = (&'static str, R)>, mut check: impl FnMut(R)) {
     let mut failed = Vec::new();
     let mut count = 0;

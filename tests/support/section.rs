@@ -1,4 +1,4 @@
-//! Messages: sections of 3.2 as bytes.
+//! Encoded messages: the sections of 3.2.
 
 use super::wire::{Value, decode, described};
 
@@ -12,22 +12,22 @@ pub const AMQP_SEQUENCE: u64 = 0x76;
 pub const AMQP_VALUE: u64 = 0x77;
 pub const FOOTER: u64 = 0x78;
 
-/// Any section of any content.
+/// Encodes a section with any content.
 pub fn section(code: u64, content: Value) -> Vec<u8> {
     described(code, content).encode()
 }
 
-/// A message of one data section.
+/// Encodes a message of one data section.
 pub fn message(text: &str) -> Vec<u8> {
     section(DATA, text.as_bytes().into())
 }
 
-/// A message with its address in `properties.to`.
+/// Encodes a message with its address in `properties.to`.
 pub fn message_to(address: &str, text: &str) -> Vec<u8> {
     [section(PROPERTIES, Value::List(vec![Value::Null, Value::Null, address.into()])), message(text)].concat()
 }
 
-/// The descriptor codes and contents of a message's sections.
+/// Decodes the sections of a message: descriptor codes and contents.
 #[track_caller]
 pub fn sections(mut payload: &[u8]) -> Vec<(u64, Value)> {
     let mut sections = Vec::new();
@@ -43,7 +43,7 @@ pub fn sections(mut payload: &[u8]) -> Vec<(u64, Value)> {
     sections
 }
 
-/// The text of a message's data sections.
+/// Returns the text of a message's data sections.
 #[track_caller]
 pub fn text(payload: &[u8]) -> String {
     let data = sections(payload).into_iter().filter_map(|(code, content)| match content {

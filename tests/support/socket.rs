@@ -1,5 +1,5 @@
-//! The socket half of a scripted peer, of either protocol family: writes bytes, reads whole units, and remembers what was
-//! said. Knows nothing of frames: the peer brings the parser.
+//! The socket of a scripted peer of either protocol: writes bytes, reads units, and records the conversation. The peer brings
+//! the parser; frames are not known here.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,11 +10,11 @@ use fakebroker::{Bound, Broker};
 use super::patience::patience;
 use super::rows::row;
 
-/// How many lines of the conversation a failure shows, and how much of each.
+/// Limits on what a failure prints: lines of the conversation, and characters of each line.
 const REMEMBERED: usize = 60;
 const LINE: usize = 1000;
 
-/// Where to connect.
+/// The address to connect to.
 pub trait At {
     fn at(&self) -> SocketAddr;
 }
@@ -37,13 +37,13 @@ impl At for SocketAddr {
     }
 }
 
-/// What a read until a deadline found.
+/// The result of a read with a deadline.
 pub enum Came<T> {
-    /// A whole unit, and how many bytes it took on the wire.
+    /// A whole unit, with its number of bytes.
     Whole(T, usize),
-    /// The end of the stream, by FIN or by a reset.
+    /// The end of the stream, by FIN or RST.
     Eof,
-    /// Neither, by the deadline.
+    /// The deadline has passed.
     Nothing,
 }
 
@@ -73,13 +73,13 @@ impl Socket {
         &self.stream
     }
 
-    /// Writes all of it in one segment; `shown` is what the conversation remembers.
+    /// Writes bytes in one segment. `shown` is recorded in the conversation.
     pub fn write(&mut self, bytes: &[u8], shown: &str) -> std::io::Result<()> {
         self.note("->", shown);
         self.stream.write_all(bytes)
     }
 
-    /// Writes each byte in a segment of its own, as far as the kernel lets it be.
+    /// Writes each byte in a segment of its own, as far as the kernel allows it.
     #[track_caller]
     pub fn write_byte_by_byte(&mut self, bytes: &[u8], shown: &str) {
         self.note("->", &format!("byte by byte: {shown}"));
@@ -90,8 +90,8 @@ impl Socket {
         }
     }
 
-    /// Writes what fits into the kernel's buffers without waiting for the broker to read; how many bytes that was. A
-    /// connection that has ended takes none.
+    /// Writes what fits into the kernel's buffers without waiting for the broker to read. Returns the number of bytes: 0 if the
+    /// connection has ended.
     pub fn write_what_fits(&mut self, bytes: &[u8]) -> usize {
         self.stream.set_nonblocking(true).unwrap();
         let mut written = 0;
@@ -107,8 +107,8 @@ impl Socket {
         written
     }
 
-    /// Writes `bytes` over and over until the broker reads no more or `limit` bytes are gone; how many that were. It reads no more
-    /// where nothing fits through ten calls of `turn`, each of which must make the broker take a turn.
+    /// Writes `bytes` repeatedly until the broker stops reading or `limit` bytes have been written. Returns their number. The
+    /// broker has stopped reading if nothing fits through ten calls of `turn`, each of which must make it take a turn.
     pub fn write_until_unread(&mut self, bytes: &[u8], limit: usize, mut turn: impl FnMut()) -> usize {
         let mut written = 0;
         let mut in_vain = 0;
@@ -127,7 +127,8 @@ impl Socket {
         written
     }
 
-    /// Waits until the kernel has carried over what either side has written: on a busy machine the loopback takes its time.
+    /// Waits until the kernel has transferred everything that either side has written, which takes the loopback a while on a
+    /// busy machine.
     #[track_caller]
     pub fn until_carried_over(&self) {
         let deadline = Instant::now() + patience();
@@ -137,19 +138,19 @@ impl Socket {
         }
     }
 
-    /// Sends FIN: nothing more will come from here, but the answers are read.
+    /// Sends FIN. Answers can still be read.
     pub fn hang_up(&mut self) {
         self.note("->", "FIN");
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Sends RST, as when the process at this end is gone.
+    /// Sends RST.
     pub fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// The next unit by the deadline; where that is over, of what has arrived. `parse` takes a unit off the front of the bytes: what
-    /// it is and its length, None where more bytes are needed.
+    /// Waits for a unit until the deadline; after the deadline, looks at what has arrived. `parse` returns a unit at the front
+    /// of the bytes with its length, or None if bytes are missing.
     #[track_caller]
     pub fn read<T>(
         &mut self,
@@ -176,7 +177,8 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes or the end of the stream, at most so long; without any time, takes what is there. Whether anything was.
+    /// Waits for bytes or the end of the stream for this time at most. With no time, reads what has arrived. Returns whether
+    /// there was anything.
     fn read_more(&mut self, at_most: Duration) -> bool {
         let mut buffer = [0; 65536];
         let read = if at_most.is_zero() {
@@ -209,7 +211,7 @@ impl Socket {
         true
     }
 
-    /// Remembers a line of the conversation.
+    /// Records a line of the conversation.
     pub fn note(&mut self, direction: &str, what: &str) {
         if self.conversation.len() == REMEMBERED {
             self.conversation.remove(0);
@@ -219,14 +221,14 @@ impl Socket {
         self.conversation.push(format!("{direction} {shown}"));
     }
 
-    /// Fails the test with the conversation.
+    /// Fails the test and prints the conversation.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
         panic!("{}{what}\nthe conversation:\n  {}\n", row(), self.conversation.join("\n  "));
     }
 }
 
-/// Whether bytes from or to this end of a connection are not acknowledged yet: the fifth field of proc(5)'s /proc/net/tcp.
+/// Whether bytes from or to this end of a connection are unacknowledged: the fifth field of proc(5)'s /proc/net/tcp.
 fn is_under_way(addr: SocketAddr) -> bool {
     let SocketAddr::V4(addr) = addr else { return false };
     let end = format!("{:08X}:{:04X}", u32::from_ne_bytes(addr.ip().octets()), addr.port());
@@ -237,7 +239,7 @@ fn is_under_way(addr: SocketAddr) -> bool {
     })
 }
 
-/// Bytes for a failure message.
+/// Returns the hexadecimal form of bytes, for a failure message.
 pub fn hex(bytes: &[u8]) -> String {
     const SHOWN: usize = 200;
     let mut text: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();

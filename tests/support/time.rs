@@ -1,4 +1,4 @@
-//! Calls that must return, and addresses that must refuse.
+//! Calls that must return, and addresses that must refuse connections.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::thread;
 use super::patience::patience;
 use super::socket::At;
 
-/// Runs it on a thread of its own, so that a call that hangs fails the test and does not hang it.
+/// Runs a call on a thread of its own, so that a call that hangs fails the test.
 #[track_caller]
 pub fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = channel();

@@ -1,5 +1,5 @@
-//! AMQP 1.0 values as bytes, both ways: the peer's own codec, written from part 1 of the specification and
-//! sharing nothing with the broker's.
+//! An encoder and a decoder of AMQP 1.0 values for the peer, written from part 1 of the specification. They share nothing with
+//! the broker's.
 
 /// A value of the AMQP type system (1.6).
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub enum Value {
     Long(i64),
     Float(f32),
     Double(f64),
-    /// decimal32, 64 and 128, undeciphered.
+    /// A decimal32, 64 or 128, undecoded.
     Decimal(Vec<u8>),
     Char(char),
     Timestamp(i64),
@@ -28,7 +28,7 @@ pub enum Value {
     Map(Vec<(Value, Value)>),
     Array(Vec<Value>),
     Described(Box<Value>, Box<Value>),
-    /// Bytes that go on the wire as they are, whatever they mean: how a hostile field is written.
+    /// Bytes that are sent as they are, for malformed fields.
     Raw(Vec<u8>),
 }
 
@@ -59,7 +59,7 @@ from!(bool => Bool, u8 => Ubyte, u16 => Ushort, u32 => Uint, u64 => Ulong, i32 =
       &str => Text, String => Text, Vec<u8> => Binary, &[u8] => Binary);
 
 impl Value {
-    /// The shortest encoding of the value.
+    /// Returns the shortest encoding of the value.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.put(&mut out);
@@ -101,7 +101,7 @@ impl Value {
         }
     }
 
-    /// The constructor that fits every value of the type: what an array's elements share.
+    /// Returns the constructor that fits every value of the type, for the elements of an array.
     fn wide_constructor(&self) -> u8 {
         match self {
             Null => 0x40,
@@ -170,7 +170,7 @@ fn long(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// A list, map or array with the one-byte width where it fits (`constructor`), else the four-byte one.
+/// Encodes a list, map or array, with one-byte sizes if they fit (`constructor`), else with four-byte ones.
 fn compound(out: &mut Vec<u8>, constructor: u8, count: usize, body: &[u8]) {
     if count < 0x100 && body.len() < 0xff {
         out.extend([constructor, body.len() as u8 + 1, count as u8]);
@@ -195,13 +195,12 @@ fn pairs(entries: &[(Value, Value)]) -> Vec<u8> {
     entries.iter().flat_map(|(key, value)| [key.encode(), value.encode()].concat()).collect()
 }
 
-/// Takes one value off the front of `bytes`. What cannot be decoded is the broker's fault, and the reason is
-/// for the test's failure message.
+/// Decodes one value at the front of `bytes`. The error is for the test's failure message.
 pub fn decode(bytes: &mut &[u8]) -> Result<Value, String> {
     decode_at(MAX_DEPTH, bytes)
 }
 
-/// The peer also reads its own hostile frames, to keep its ids, so it needs a floor too.
+/// The peer also decodes its own malformed frames, to keep its ids, so it has a limit on depth too.
 const MAX_DEPTH: u32 = 100;
 
 fn decode_at(depth: u32, bytes: &mut &[u8]) -> Result<Value, String> {

@@ -1,4 +1,4 @@
-//! What the broker's thread works, in processor time and in turns: next to nothing of it depends on how busy the machine is.
+//! The work of the broker's thread, in processor time and in turns, which hardly depends on how busy the machine is.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -9,20 +9,20 @@ use fakebroker::{Admission, Broker};
 use super::patience::patience;
 use super::peer::Peer;
 
-/// Processor time that the thread behind a folder of `/proc/PID/task` has used.
+/// Returns the processor time that the thread with this folder in `/proc/PID/task` has used.
 pub fn cpu_time_of(task: &Path) -> Duration {
     // The first number of schedstat; proc(5).
     let schedstat = std::fs::read_to_string(task.join("schedstat")).unwrap();
     Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// The thread that a broker runs on.
+/// The thread of a broker.
 pub struct BrokerThread {
     task: PathBuf,
 }
 
 impl BrokerThread {
-    /// Finds it by a hook and a connection, both of which are gone when this returns.
+    /// Finds the thread by a hook and a connection, both of which are removed on return.
     #[track_caller]
     pub fn of(broker: &Broker) -> BrokerThread {
         let (sender, told) = channel();
@@ -37,14 +37,14 @@ impl BrokerThread {
         BrokerThread { task }
     }
 
-    /// Processor time that `work` costs the broker.
+    /// Returns the processor time that `work` costs the broker.
     pub fn spends(&self, work: impl FnOnce()) -> Duration {
         let before = cpu_time_of(&self.task);
         work();
         cpu_time_of(&self.task) - before
     }
 
-    /// How often it has gone to sleep: a turn of its loop each.
+    /// Returns how often the thread has gone to sleep, which is once for each turn of the loop.
     pub fn turns(&self) -> u64 {
         let status = std::fs::read_to_string(self.task.join("status")).unwrap();
         let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
@@ -52,8 +52,8 @@ impl BrokerThread {
     }
 }
 
-/// Checks that eight times as much of something costs the broker no more than `times` as much. 8 is linear, 64 quadratic; caches
-/// that no longer suffice are in between. `work` gets a broker and how much of it to do.
+/// Checks that eight times the load costs the broker at most `times` as much: 8 is linear, 64 quadratic, caches that overflow
+/// are in between. `work` gets a broker and the amount of load.
 #[track_caller]
 pub fn expect_eight_times_as_much_costs_at_most(
     times: u32,

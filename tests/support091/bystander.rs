@@ -1,10 +1,10 @@
-//! Somebody else, who must not notice what a test does to the broker.
+//! A connection that must not be affected by what a test does to the broker.
 
 use crate::support::At;
 
 use super::{Peer091, publish};
 
-/// Holds a connection that sends itself a message whenever it is asked.
+/// A connection that sends itself a message on request.
 pub struct Bystander091 {
     peer: Peer091,
     count: u64,

@@ -1,4 +1,4 @@
-//! Class and method numbers, as in 0-9-1.
+//! Class and method numbers of 0-9-1.
 
 pub type Id = (u16, u16);
 
@@ -14,7 +14,7 @@ pub const CLOSE: Id = (10, 50);
 pub const CLOSE_OK: Id = (10, 51);
 pub const BLOCKED: Id = (10, 60);
 pub const UNBLOCKED: Id = (10, 61);
-/// 0-8 counts otherwise.
+/// 0-8 has other numbers.
 pub const CLOSE_0_8: Id = (10, 60);
 pub const CLOSE_OK_0_8: Id = (10, 61);
 pub const CHANNEL_OPEN: Id = (20, 10);

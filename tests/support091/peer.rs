@@ -1,4 +1,4 @@
-//! The peer: a socket, and the dialogues of channel 1.
+//! The peer: a socket, and requests on channel 1.
 
 use std::net::TcpStream;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use crate::support::{At, Came, Socket, hex, patience};
 
 use super::*;
 
-/// What came from the broker.
+/// A unit that the broker sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard091 {
     /// A protocol header.
@@ -17,7 +17,7 @@ pub enum Heard091 {
         id: Id,
         arguments: Vec<u8>,
     },
-    /// Body size, and flags with properties.
+    /// A content header: body size, and flags with properties.
     Header {
         channel: u16,
         size: u64,
@@ -39,7 +39,7 @@ pub struct Delivery {
     pub redelivered: bool,
     pub exchange: String,
     pub key: String,
-    /// Of get-ok: messages that are left. Of return: the reply code.
+    /// The message count of a get-ok, or the reply code of a return.
     pub number: u32,
     pub properties: Vec<u8>,
     pub body: Vec<u8>,
@@ -52,13 +52,13 @@ impl Delivery {
 }
 
 pub struct Peer091 {
-    /// As agreed on.
+    /// The frame-max agreed on in tune.
     pub frame_max: usize,
     socket: Socket,
     close: (Id, Id),
 }
 
-/// What can be sent.
+/// A value that can be sent.
 pub trait Bytes091 {
     fn wire(&self) -> Vec<u8>;
 }
@@ -97,13 +97,13 @@ pub fn connection_open(virtual_host: &str) -> MethodBytes {
 }
 
 impl Peer091 {
-    /// A TCP connection on which nothing is said yet.
+    /// Connects by TCP and sends nothing.
     #[track_caller]
     pub fn connect(broker: &impl At) -> Peer091 {
         Peer091 { frame_max: 4096, socket: Socket::connect(broker), close: (CLOSE, CLOSE_OK) }
     }
 
-    /// Header and start.
+    /// Sends the header and receives start.
     #[track_caller]
     pub fn greeted(broker: &impl At, header: &[u8; 8]) -> Peer091 {
         let mut peer = Peer091::connect(broker);
@@ -115,7 +115,7 @@ impl Peer091 {
         peer
     }
 
-    /// Header to open-ok.
+    /// Connects up to open-ok.
     #[track_caller]
     pub fn connected(broker: &impl At, header: &[u8; 8], capabilities: &[&str]) -> Peer091 {
         let mut peer = Peer091::greeted(broker, header);
@@ -127,7 +127,7 @@ impl Peer091 {
         peer
     }
 
-    /// Header to open-ok in 0-9-1, with what the peer has to say to tune: channel-max, frame-max, heartbeat.
+    /// Connects up to open-ok in 0-9-1, with this channel-max, frame-max and heartbeat in tune-ok.
     #[track_caller]
     pub fn tuned(broker: &impl At, channel_max: u16, frame_max: u32, heartbeat: u16) -> Peer091 {
         let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
@@ -139,7 +139,7 @@ impl Peer091 {
         peer
     }
 
-    /// Header to open-ok in 0-9-1, and channel 1.
+    /// Connects up to open-ok in 0-9-1, and opens channel 1.
     #[track_caller]
     pub fn opened(broker: &impl At) -> Peer091 {
         let capabilities = ["consumer_cancel_notify", "basic.nack", "connection.blocked"];
@@ -168,7 +168,7 @@ impl Peer091 {
         }
     }
 
-    /// False where the broker is gone.
+    /// Sends if the broker is still there. Returns whether it is.
     pub fn try_send(&mut self, what: impl Bytes091) -> bool {
         self.put(&what.wire()).is_ok()
     }
@@ -179,12 +179,12 @@ impl Peer091 {
         self.socket.write_byte_by_byte(&bytes, &hex(&bytes));
     }
 
-    /// Sends what the kernel takes without waiting for the broker to read; how many bytes that was.
+    /// Sends what the kernel takes without waiting for the broker to read. Returns the number of bytes.
     pub fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
         self.socket.write_what_fits(bytes)
     }
 
-    /// Sends the same over and over until the broker reads no more; see [`Socket::write_until_unread`].
+    /// Sends repeatedly until the broker stops reading: see [`Socket::write_until_unread`].
     pub fn send_until_unread(&mut self, bytes: &[u8], limit: usize, turn: impl FnMut()) -> usize {
         self.socket.write_until_unread(bytes, limit, turn)
     }
@@ -193,23 +193,23 @@ impl Peer091 {
         self.socket.write(bytes, &hex(bytes))
     }
 
-    /// FIN: nothing more will come from here, but the answers are read.
+    /// Sends FIN. Answers can still be read.
     pub fn hang_up(&mut self) {
         self.socket.hang_up();
     }
 
-    /// RST, as when the process at this end is gone.
+    /// Sends RST.
     pub fn reset(self) {
         self.socket.reset();
     }
 
-    /// A queue of channel 1, neither exclusive nor auto-delete: messages and consumers.
+    /// Declares a queue that is neither exclusive nor auto-delete. Returns its numbers of messages and consumers.
     #[track_caller]
     pub fn declare(&mut self, queue: &str) -> (u32, u32) {
         self.declare_as(queue, &[])
     }
 
-    /// Passive, durable, exclusive, auto-delete, no-wait.
+    /// Declares a queue with these bits: passive, durable, exclusive, auto-delete, no-wait.
     #[track_caller]
     pub fn declare_as(&mut self, queue: &str, bits: &[bool]) -> (u32, u32) {
         self.send(queue_declare(1, queue, bits));
@@ -235,7 +235,7 @@ impl Peer091 {
         self.send(publish(1, exchange, key, &[], &NO_PROPERTIES, body.as_ref()));
     }
 
-    /// With acknowledgements.
+    /// Consumes with acknowledgements.
     #[track_caller]
     pub fn consume(&mut self, queue: &str, tag: &str) {
         self.send(consume(1, queue, tag, &[]));
@@ -253,7 +253,7 @@ impl Peer091 {
         self.send(method(1, ACK).longlong(tag).bits(&[multiple]));
     }
 
-    /// basic.get on channel 1: None if the queue is empty.
+    /// Gets a message on channel 1. None if the queue is empty.
     #[track_caller]
     pub fn get(&mut self, queue: &str, no_ack: bool) -> Option<Delivery> {
         self.send(method(1, GET).short(0).shortstr(queue).bits(&[no_ack]));
@@ -276,7 +276,7 @@ impl Peer091 {
         }
     }
 
-    /// Heartbeats too.
+    /// Waits for the next unit, heartbeats included.
     #[track_caller]
     pub fn hear_any(&mut self) -> Heard091 {
         let deadline = Instant::now() + patience();
@@ -286,20 +286,21 @@ impl Peer091 {
         }
     }
 
-    /// Waits until the broker's end has what was sent: it reads that before its clock moves.
+    /// Waits until the broker's kernel has everything that was sent, so that the broker reads it before its clock is advanced.
     #[track_caller]
     pub fn until_carried_over(&self) {
         self.socket.until_carried_over();
     }
 
-    /// The next thing of what has arrived, heartbeats too, or None. What the broker has written before is there.
+    /// Returns the next unit that has arrived, heartbeats included, or None. Everything that the broker has written before has
+    /// arrived.
     #[track_caller]
     pub fn heard_by_now(&mut self) -> Option<Heard091> {
         self.socket.until_carried_over();
         self.hear_until(Instant::now())
     }
 
-    /// The next thing from the broker, or None at the deadline.
+    /// Waits for the next unit until the deadline.
     #[track_caller]
     pub fn hear_until(&mut self, deadline: Instant) -> Option<Heard091> {
         match self.socket.read(deadline, parse) {
@@ -315,7 +316,7 @@ impl Peer091 {
         }
     }
 
-    /// The next thing is this method, on whatever channel.
+    /// Expects this method on any channel.
     #[track_caller]
     pub fn expect(&mut self, wanted: Id) -> Args {
         match self.hear() {
@@ -344,13 +345,13 @@ impl Peer091 {
         self.content(RETURN, arguments)
     }
 
-    /// The bodies of the next deliveries.
+    /// Expects deliveries. Returns their bodies.
     #[track_caller]
     pub fn expect_texts(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.expect_delivery().text().to_owned()).collect()
     }
 
-    /// The content that belongs to a method.
+    /// Expects the content of a method.
     #[track_caller]
     fn content(&mut self, id: Id, arguments: Vec<u8>) -> Delivery {
         let mut args = Args::new(arguments);
@@ -388,7 +389,7 @@ impl Peer091 {
         delivery
     }
 
-    /// channel.close with this code; answered.
+    /// Expects channel.close with this code, and answers it.
     #[track_caller]
     pub fn expect_channel_closed_with(&mut self, channel: u16, code: u16) -> String {
         let mut close = self.expect_on(channel, CHANNEL_CLOSE);
@@ -400,7 +401,7 @@ impl Peer091 {
         text
     }
 
-    /// connection.close with this code, passing over what came before; answered, and the stream ends.
+    /// Expects connection.close with this code after anything else, answers it, and expects the end of the stream.
     #[track_caller]
     pub fn expect_closed_with(&mut self, code: u16) -> String {
         let (close, close_ok) = self.close;
@@ -432,7 +433,7 @@ impl Peer091 {
         }
     }
 
-    /// Closes, and hears the answer. It is for the one who closes to end the stream.
+    /// Closes the connection and expects the answer. The end that sent close ends the stream.
     #[track_caller]
     pub fn close(mut self) {
         let (close, close_ok) = self.close;
@@ -442,7 +443,7 @@ impl Peer091 {
         self.expect_eof();
     }
 
-    /// Asks a question on channel 1 that changes nothing: what came before its answer.
+    /// Makes a round trip on channel 1. Returns what came before the answer.
     #[track_caller]
     pub fn round_trip(&mut self) -> Vec<Heard091> {
         self.send(method(1, FLOW).bits(&[true]));
@@ -464,7 +465,7 @@ impl Peer091 {
         }
     }
 
-    /// Fails the test with the conversation.
+    /// Fails the test and prints the conversation.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
         self.socket.fail(what)
@@ -475,23 +476,23 @@ pub fn queue_declare(channel: u16, queue: &str, bits: &[bool]) -> MethodBytes {
     method(channel, QUEUE_DECLARE).short(0).shortstr(queue).bits(bits).table(&[])
 }
 
-/// queue.bind, or queue.unbind, which has no no-wait.
+/// Builds queue.bind, or queue.unbind, which has no no-wait.
 pub fn queue_bind(channel: u16, id: Id, queue: &str, exchange: &str, key: &str, arguments: &[Vec<u8>]) -> MethodBytes {
     let method = method(channel, id).short(0).shortstr(queue).shortstr(exchange).shortstr(key);
     if id == QUEUE_BIND { method.bits(&[false]).table(arguments) } else { method.table(arguments) }
 }
 
-/// Passive, durable, auto-delete, internal, no-wait.
+/// Builds exchange.declare with these bits: passive, durable, auto-delete, internal, no-wait.
 pub fn exchange_declare(channel: u16, name: &str, kind: &str, bits: &[bool]) -> MethodBytes {
     method(channel, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr(kind).bits(bits).table(&[])
 }
 
-/// No-local, no-ack, exclusive, no-wait.
+/// Builds basic.consume with these bits: no-local, no-ack, exclusive, no-wait.
 pub fn consume(channel: u16, queue: &str, tag: &str, bits: &[bool]) -> MethodBytes {
     method(channel, CONSUME).short(0).shortstr(queue).shortstr(tag).bits(bits).table(&[])
 }
 
-/// Takes a header or a frame off the front: what it is and its length, None where more bytes are needed.
+/// Parses a header or a frame. Returns it with its length, or None if bytes are missing.
 pub fn parse(bytes: &[u8]) -> Result<Option<(Heard091, usize)>, String> {
     if bytes.starts_with(b"AMQP") {
         return Ok(bytes.first_chunk::<8>().map(|header| (Heard091::Protocol(*header), 8)));

@@ -1,4 +1,5 @@
-//! Bytes: frames, methods, tables, content headers. Written anew from the specification, not from the broker's code.
+//! An encoder and a decoder for frames, methods, tables and content headers, written from the specification. They share nothing
+//! with the broker's.
 
 use super::Id;
 
@@ -11,17 +12,17 @@ pub const HEADER: u8 = 2;
 pub const BODY: u8 = 3;
 pub const HEARTBEAT: u8 = 8;
 
-/// A frame of anything.
+/// Encodes a frame with any payload.
 pub fn frame091(frame_type: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     frame091_with_size(frame_type, channel, u32::try_from(payload.len()).unwrap(), payload, 0xce)
 }
 
-/// A frame whose size and last octet say what they like.
+/// Encodes a frame with any size field and last octet.
 pub fn frame091_with_size(frame_type: u8, channel: u16, size: u32, payload: &[u8], end: u8) -> Vec<u8> {
     [&[frame_type][..], &channel.to_be_bytes(), &size.to_be_bytes(), payload, &[end]].concat()
 }
 
-/// A method that is being put together.
+/// A method under construction.
 #[derive(Clone, Debug)]
 pub struct MethodBytes {
     pub channel: u16,
@@ -54,7 +55,7 @@ impl MethodBytes {
         self.raw(value.to_be_bytes())
     }
 
-    /// Up to eight of them, in one octet.
+    /// Appends up to eight bits in one octet.
     pub fn bits(self, bits: &[bool]) -> Self {
         assert!(bits.len() <= 8);
         self.octet(bits.iter().rev().fold(0, |octet, bit| octet << 1 | u8::from(*bit)))
@@ -70,7 +71,7 @@ impl MethodBytes {
         self.long(u32::try_from(bytes.len()).unwrap()).raw(bytes)
     }
 
-    /// The entries of a table, as [`entry`] makes them.
+    /// Appends a table of entries made by [`entry`].
     pub fn table(self, entries: &[Vec<u8>]) -> Self {
         self.longstr(entries.concat())
     }
@@ -80,12 +81,12 @@ impl MethodBytes {
     }
 }
 
-/// One entry of a table: name, type and the value's bytes.
+/// Encodes an entry of a table: name, type and the value's bytes.
 pub fn entry(name: &str, kind: u8, value: impl AsRef<[u8]>) -> Vec<u8> {
     [&[u8::try_from(name.len()).unwrap()][..], name.as_bytes(), &[kind], value.as_ref()].concat()
 }
 
-/// A long string in a table.
+/// Encodes a long string for a table.
 pub fn text_entry(name: &str, value: &str) -> Vec<u8> {
     entry(name, b'S', sized(value.as_bytes()))
 }
@@ -102,12 +103,12 @@ pub fn table_entry(name: &str, entries: &[Vec<u8>]) -> Vec<u8> {
     entry(name, b'F', sized(&entries.concat()))
 }
 
-/// Bytes with their length in four octets before them.
+/// Encodes bytes behind their length in four octets.
 pub fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
-/// A content header: class 60, weight 0, body size, flags and properties.
+/// Encodes a content header: class 60, weight 0, body size, flags and properties.
 pub fn content_header(channel: u16, size: u64, properties: &[u8]) -> Vec<u8> {
     frame091(HEADER, channel, &[&[0, 60, 0, 0][..], &size.to_be_bytes(), properties].concat())
 }
@@ -118,7 +119,7 @@ pub fn body(channel: u16, bytes: &[u8]) -> Vec<u8> {
     frame091(BODY, channel, bytes)
 }
 
-/// basic.publish with its content.
+/// Encodes basic.publish with its content.
 pub fn publish(channel: u16, exchange: &str, key: &str, bits: &[bool], properties: &[u8], bytes: &[u8]) -> Vec<u8> {
     let method = method(channel, super::PUBLISH).short(0).shortstr(exchange).shortstr(key).bits(bits);
     let mut frames = vec![method.bytes(), content_header(channel, bytes.len() as u64, properties)];
@@ -126,7 +127,7 @@ pub fn publish(channel: u16, exchange: &str, key: &str, bits: &[bool], propertie
     frames.concat()
 }
 
-/// Takes fields off the front of what a broker said.
+/// A cursor over the fields of a method.
 #[derive(Clone, Debug)]
 pub struct Args {
     bytes: Vec<u8>,

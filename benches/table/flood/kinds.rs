@@ -9,17 +9,17 @@ pub(super) enum Family {
     Amqp091,
 }
 
-/// What a peer does once it is set up. A batch is made for a peer's number.
+/// The actions of a peer after its setup. A batch is made from the peer's number.
 #[derive(Clone, Copy)]
 pub(super) enum Manner {
-    /// Sends messages on handle 0, settled, as many as it has credit for.
+    /// Sends settled messages on handle 0, as many as it has credit for.
     Send,
     SendUnsettled,
-    /// Writes the same batch over and over.
+    /// Writes the same batch repeatedly.
     Repeat(Batch),
-    /// The same, a byte at a time.
+    /// Writes the same batch repeatedly, one byte at a time.
     Trickle(Batch),
-    /// Writes the batch, disconnects, and comes again.
+    /// Writes the batch, disconnects, and connects again.
     Once(Batch),
 }
 
@@ -28,7 +28,7 @@ type Batch = fn(usize) -> Vec<u8>;
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) family: Family,
-    /// What a connection begins with.
+    /// The first bytes of a connection.
     pub(super) setup: Batch,
     pub(super) manner: Manner,
 }
@@ -64,7 +64,7 @@ pub(super) const KINDS: [Kind; 20] = [
     amqp091("channels opened and closed", setup091, channels),
 ];
 
-/// About 64 KiB of this.
+/// Repeats frames up to about 64 KiB.
 fn many(frames: Vec<u8>) -> Vec<u8> {
     frames.repeat(64 * 1024 / frames.len() + 1)
 }
@@ -73,7 +73,7 @@ fn hello(_: usize) -> Vec<u8> {
     wire::hello()
 }
 
-/// A sender with handle 0; a receiver with handle 1 and plenty of credit, which wants its deliveries settled.
+/// Encodes the attaches of a sender on handle 0, and of a receiver on handle 1 with credit that wants settled deliveries.
 fn ends(address: &str) -> Vec<u8> {
     let mut receiver = wire::attach("r1", 1, true, Some(1), address);
     receiver.extend(wire::credit(1, 0, 2_000_000_000));
@@ -88,7 +88,7 @@ fn receiver_of_nothing(n: usize) -> Vec<u8> {
     [wire::hello(), wire::attach_receiver(0, &format!("queue.nothing-{n}"))].concat()
 }
 
-/// A flow of a session, or of the link with handle 0, with these two flags.
+/// Encodes a flow of the session, or of the link with handle 0, with these two flags.
 fn flow(link: bool, drain: bool, echo: bool) -> Vec<u8> {
     let window = uint(0x7fff_ffff);
     let flag = |flag: bool| [if flag { 0x41 } else { 0x42 }];
@@ -141,7 +141,7 @@ fn queue(n: usize) -> String {
     format!("flood-091-{n}")
 }
 
-/// Until the server has answered with it, a 0-9-1 client does not go on.
+/// channel.open-ok, before which a 0-9-1 client must not continue.
 pub(super) const CHANNEL_OPEN_OK: [u8; 4] = [0, 20, 0, 11];
 
 fn setup091(n: usize) -> Vec<u8> {

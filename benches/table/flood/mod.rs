@@ -1,4 +1,4 @@
-//! The flood: 200 peers that do as much as they can of what nobody needs, ten of each of the kinds in `kinds.rs`.
+//! The flood: 200 peers that send as much useless traffic as they can, ten of each of the kinds in `kinds.rs`.
 //!
 //! A process of its own: `flood SERVER SECONDS`. Says `flooding` when every peer has been connected, goes on for so many seconds,
 //! then says how many bytes each kind has written, and ends. It connects to nothing but SERVER.
@@ -18,10 +18,10 @@ const EACH: usize = 10;
 pub(crate) const PEERS: usize = EACH * KINDS.len();
 const THREADS: usize = 4;
 
-/// Bytes that a peer writes, or reads, before it is another one's turn.
+/// Bytes that a peer writes or reads before the next peer's turn.
 const SHARE: usize = 256 * 1024;
 
-/// A peer that was disconnected, or disconnected itself, waits so long: there are only so many local ports.
+/// Pause of a peer before it connects again, because the number of local ports is limited.
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(args: &[String]) {
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &[String]) {
                 while Instant::now() < end {
                     let busy = peers.iter_mut().fold(false, |busy, peer| peer.turn() | busy);
                     if !busy {
-                        // All sockets are full: it is the server's turn.
+                        // All sockets are full; the server needs the processor.
                         thread::sleep(Duration::from_micros(200));
                     }
                 }
@@ -56,7 +56,7 @@ struct Peer {
     kind: &'static Kind,
     addr: SocketAddr,
     connection: Option<Connection>,
-    /// When it may connect again.
+    /// Earliest time of the next connection.
     connect_at: Instant,
     written: u64,
     connects: u32,
@@ -76,7 +76,7 @@ impl Peer {
         self.connect_at = Instant::now() + PAUSE;
     }
 
-    /// Reads and writes what it can without waiting; returns whether that was anything.
+    /// Reads and writes what is possible without waiting. Returns whether that was anything.
     fn turn(&mut self) -> bool {
         let Some(connection) = &mut self.connection else {
             let due = Instant::now() >= self.connect_at;
@@ -93,13 +93,13 @@ impl Peer {
     }
 }
 
-/// Where what comes goes.
+/// The use of incoming bytes.
 enum Input {
-    /// 1.0: for the credit that is in it.
+    /// 1.0: parsed for credit.
     Frames(Frames),
-    /// 0-9-1, not yet answered: a client must not go on before it is.
+    /// 0-9-1, before open-ok: the client has to wait for it.
     Unanswered(Vec<u8>),
-    /// 0-9-1: nowhere.
+    /// 0-9-1 after that: discarded.
     Nowhere,
 }
 
@@ -109,12 +109,12 @@ struct Connection {
     n: usize,
     input: Input,
     out: Vec<u8>,
-    /// What of `out` has been written.
+    /// Number of bytes of `out` that have been written.
     written: usize,
     batches: u32,
     message: Template,
     sent: u32,
-    /// The delivery-count up to which it has credit.
+    /// The delivery-count up to which the peer has credit.
     limit: u32,
 }
 
@@ -123,7 +123,7 @@ impl Connection {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        // No TIME_WAIT: the ports are other programs' too.
+        // Avoids TIME-WAIT, because other programs need ports too.
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         let input = match kind.family {
             Family::Amqp10 => Input::Frames(Frames::new(stream.try_clone()?)),
@@ -143,7 +143,7 @@ impl Connection {
         })
     }
 
-    /// Reads its share; returns whether there was anything. An end of the stream is an error.
+    /// Reads its share. Returns whether there was anything. The end of the stream is an error.
     fn read(&mut self) -> io::Result<bool> {
         let Connection { stream, input, limit, .. } = self;
         let mut buffer = [0; 16 * 1024];
@@ -175,7 +175,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// Writes its share and adds to `written`; returns whether that was anything.
+    /// Writes its share and adds to `written`. Returns whether that was anything.
     fn write(&mut self, written: &mut u64) -> io::Result<bool> {
         let mut total = 0;
         while total < SHARE {
@@ -200,7 +200,7 @@ impl Connection {
         Ok(total > 0)
     }
 
-    /// Puts what is to be written next into `out`; returns whether there is anything.
+    /// Puts the next batch into `out`. Returns whether there is one.
     fn next_batch(&mut self) -> io::Result<bool> {
         if matches!(self.input, Input::Unanswered(_)) {
             return Ok(false);

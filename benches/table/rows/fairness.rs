@@ -1,4 +1,4 @@
-//! A good pair beside a flood: a message now and then, while 200 peers of 20 kinds do what they can. See `flood/`.
+//! Rows about a flood: a pair with one message every 2 ms, while 200 peers of 20 kinds send as much as they can. See `flood/`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::load::Through;
 use crate::process::{Server, helper};
 use crate::stats::{Samples, Table};
 
-/// How long a hundredth of the messages may take beside the flood, in seconds.
+/// Bound for the 99th percentile of the latency beside the flood, in seconds.
 const P99: f64 = 10e-3;
 
 pub(crate) fn row(scale: &Scale, table: &mut Table) {
@@ -21,7 +21,7 @@ pub(crate) fn row(scale: &Scale, table: &mut Table) {
     let mut good = Loop::new(server, Through::Broker);
     let time = Duration::from_secs(scale.flood);
     let (calm, _) = messages(&mut good, time / 5);
-    // It begins before what is measured, and outlasts it unless the last message is late.
+    // The flood begins before the measurement and ends after it, unless the last message is late.
     let flood_time = time + Duration::from_secs(2);
     let flood = Flood::start(addr, flood_time);
     std::thread::sleep(Duration::from_secs(1));
@@ -36,10 +36,10 @@ pub(crate) fn row(scale: &Scale, table: &mut Table) {
     }
 }
 
-/// A message is sent so often, whether or not the one before has come.
+/// Time between two messages, sent whether or not the one before has arrived.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// How long each message of so long took, and how many were lost.
+/// Returns the latencies of the messages of this time, and the number of messages lost.
 fn messages(good: &mut Loop, time: Duration) -> (Samples, f64) {
     let count = (time.as_micros() / INTERVAL.as_micros()) as u32;
     let start = Instant::now();
@@ -69,8 +69,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// Starts it; it ends by itself. It is nice, for it stands for clients on other machines: the processors are there for
-    /// the broker and the good pair.
+    /// Starts the process, which ends by itself. It runs at a low priority, because it stands for clients on other machines.
     fn start(addr: SocketAddr, time: Duration) -> Flood {
         let flood = helper("flood");
         let mut command = Command::new("nice");
@@ -83,7 +82,7 @@ impl Flood {
         Flood { child, lines }
     }
 
-    /// Waits until it has ended; returns the bytes it has written, and the kinds of peers that have written next to nothing.
+    /// Waits for the end. Returns the bytes that were written, and the kinds of peers that wrote next to nothing.
     fn end(mut self) -> (f64, Vec<String>) {
         let (mut total, mut idle) = (0.0, Vec::new());
         while let Some(Ok(line)) = self.lines.next() {

@@ -1,5 +1,5 @@
-//! `cargo bench -- --instructions`: instructions that the broker spends on a message, as callgrind counts them. The count is
-//! nearly the same twice on whatever machine, however busy: a change of one in a hundred shows.
+//! `cargo bench -- --instructions`: instructions that the broker executes for a message, counted by callgrind. The count hardly
+//! depends on the machine or its load: a change of 1% is visible.
 //!
 //! Only the broker's process runs under valgrind, so that nothing of the load is counted; nor is what the kernel does. Each
 //! load runs twice, the second time with three times the messages, each time with a new broker: the difference is what the
@@ -19,10 +19,10 @@ use crate::stats::{Samples, Table};
 const MESSAGES: u32 = 10_000;
 const RACES: usize = 7;
 
-/// What is to be done for a row.
+/// The load of a row.
 #[derive(Clone, Copy)]
 enum Load {
-    /// AMQP 1.0: one sender, so many receivers with so much credit.
+    /// AMQP 1.0: one sender and this many receivers with this credit.
     Links { address: &'static str, size: usize, settled: bool, receivers: u32, credit: u32 },
     /// AMQP 0-9-1: one publisher, one consumer.
     Publish(Acks),
@@ -33,12 +33,12 @@ impl Load {
         Load::Links { address, size: 100, settled, receivers: 1, credit }
     }
 
-    /// How often this has to be counted.
+    /// Returns how often the load has to be counted.
     fn rounds(self) -> usize {
         if matches!(self, Load::Links { credit: ..PLENTY, .. }) { RACES } else { 1 }
     }
 
-    /// Messages that are delivered for each that is sent.
+    /// Returns how many messages are delivered for each one sent.
     fn copies(self) -> u32 {
         match self {
             Load::Links { receivers, .. } => receivers,
@@ -64,7 +64,7 @@ const UNSETTLED: Load = Load::one_to_one("bench", false, PLENTY);
 const MULTICAST: Load =
     Load::Links { address: "broadcast.bench", size: 100, settled: true, receivers: 10, credit: PLENTY };
 
-/// Name to choose it by, what it is, instructions a message (a copy) that are the target, and the load.
+/// Name of the row, description, target of instructions for a delivered message, and load.
 type Row = (&'static str, &'static str, f64, Load);
 
 const ROWS: [Row; 9] = [
@@ -79,22 +79,22 @@ const ROWS: [Row; 9] = [
     ("multicast", "100 B, settled, multicast to 10: a copy", 700.0, MULTICAST),
 ];
 
-/// What the minimal broker takes for the first kinds of work.
+/// The loads that the minimal broker is counted with.
 const MINIMAL: [(&str, &str, Load); 2] = [
     ("minimal", "the minimal broker: 100 B, settled, 1 -> 1", SETTLED),
     ("minimal-unsettled", "the minimal broker: 100 B, unsettled, accepted", UNSETTLED),
 ];
 
-/// The rows on what it costs to remember: their names, what they are, the size of a message.
+/// The rows about message log and trace: name, description, size of a message.
 const REMEMBERED: [(&str, &str, usize); 2] = [
     ("remembered", "100 B, settled: log and trace on, against off", 100),
     ("remembered-10k", "10 KB, settled: log and trace on, against off", 10 * 1024),
 ];
 
-/// What those may cost against remembering nothing.
+/// Target for the ratio to a broker without message log and trace.
 const REMEMBERED_TARGET: f64 = 1.4;
 
-/// Counts the rows that `wanted` chooses by name.
+/// Counts the rows whose names `wanted` accepts.
 pub(crate) fn print(wanted: impl Fn(&str) -> bool, table: &mut Table) {
     for (_, work, target, load) in ROWS.iter().filter(|row| wanted(row.0)) {
         table.count(work, *target, instructions(*load, &process::broker(&[])));
@@ -111,7 +111,7 @@ pub(crate) fn print(wanted: impl Fn(&str) -> bool, table: &mut Table) {
     }
 }
 
-/// Instructions of this program for a message that is delivered.
+/// Returns the program's instructions for a delivered message.
 fn instructions(load: Load, program: &Command) -> f64 {
     let mut counts = Samples::default();
     for _ in 0..load.rounds() {
@@ -121,7 +121,7 @@ fn instructions(load: Load, program: &Command) -> f64 {
     counts.median()
 }
 
-/// Instructions of a program that starts, forwards `count` messages and stops.
+/// Returns the instructions of a program that starts, forwards `count` messages and stops.
 fn total(load: Load, program: &Command, count: u32) -> f64 {
     let server = Server::counted(program);
     load.run(&server, count);

@@ -1,5 +1,5 @@
-//! One message at a time: from a sender through broker or relay to a receiver in a third process, which answers on a direct
-//! socket.
+//! Rows about one message at a time: from a sender through broker or relay to a receiver in a third process, which answers on a
+//! direct socket.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::process::{Server, helper};
 use crate::stats::{Samples, Table};
 use crate::wire;
 
-/// The receiver's process: `echo through-broker|through-relay SERVER ANSWERS-TO`.
+/// Runs the receiver's process: `echo through-broker|through-relay SERVER ANSWERS-TO`.
 pub(crate) fn echo(args: &[String]) {
     let addr = |index: usize| args[index].parse::<SocketAddr>().expect("an address");
     let stream = TcpStream::connect(addr(1)).expect("connect");
@@ -38,10 +38,10 @@ pub(crate) fn echo(args: &[String]) {
     }
 }
 
-/// After so long without an answer a message is lost.
+/// Time without an answer after which a message counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A sender here, the server and the receiver in processes of their own.
+/// A sender in this process; server and receiver in processes of their own.
 pub(super) struct Loop {
     _server: Server,
     receiver: Child,
@@ -71,7 +71,7 @@ impl Loop {
         self.sender.run(&self.message, 1, true);
     }
 
-    /// A byte comes here for each message that has arrived; reading gives up if a message seems lost.
+    /// Returns the socket on which one byte arrives for each message received. A read fails if a message seems lost.
     pub(super) fn answers(&self) -> TcpStream {
         self.answers.try_clone().expect("clone")
     }

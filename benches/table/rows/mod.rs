@@ -11,23 +11,23 @@ mod throughput;
 
 use crate::stats::Table;
 
-/// How much work each row does.
+/// The amount of work in each row.
 pub(crate) struct Scale {
-    /// Repetitions of each pair.
+    /// Number of repetitions of each pair.
     pub(crate) rounds: usize,
-    /// Small messages in one repetition.
+    /// Number of small messages in one repetition.
     pub(crate) messages: u32,
-    /// Messages in a queue's backlog.
+    /// Number of messages in a queue's backlog.
     pub(crate) backlog: u32,
-    /// The most addresses, links and connections.
+    /// Maximum number of addresses, links and connections.
     pub(crate) addresses: u32,
     pub(crate) links: u32,
     pub(crate) connections: u32,
-    /// Round trips.
+    /// Number of round trips.
     pub(crate) trips: usize,
-    /// Starts and stops.
+    /// Number of starts and stops.
     pub(crate) starts: usize,
-    /// Seconds that a flood lasts.
+    /// Duration of a flood, in seconds.
     pub(crate) flood: u64,
 }
 

@@ -1,4 +1,4 @@
-//! AMQP 0-9-1: a publisher, a queue, a consumer that need not acknowledge.
+//! Rows about AMQP 0-9-1: a publisher, a queue, a consumer.
 
 use super::Scale;
 use crate::load::Through;

@@ -1,11 +1,11 @@
-//! What it costs to remember: messages in the log, lines of the trace, both as a test has them by default.
+//! Rows about the cost of message log and trace, with the default sizes.
 
 use super::Scale;
 use crate::load::{self, Receiver, Sender, Through};
 use crate::process::Server;
 use crate::stats::{Samples, Table};
 
-/// What is remembered, so many messages and lines, and what that may cost against remembering nothing.
+/// Description, sizes of message log and trace, and target for the ratio to a broker without them.
 type Kind = (&'static str, u32, u32, f64);
 
 const BOTH: Kind = ("both, as is the default of the library", 1000, 1000, 1.4);

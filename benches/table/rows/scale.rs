@@ -7,7 +7,7 @@ use crate::process::Server;
 use crate::stats::{Samples, Table};
 use crate::wire;
 
-/// How much more a message may cost among many.
+/// Bound for how much more a message may cost among many.
 const FLAT: f64 = 1.15;
 
 /// CPU a message in a broker with nothing else and in one where `crowd` has made a crowd, in turn.
@@ -31,7 +31,7 @@ fn among<C>(scale: &Scale, table: &mut Table, work: &str, crowd: impl FnOnce(&Se
     table.ratio(work, FLAT, false, crowded, alone, "s");
 }
 
-/// CPU a message with 16 and with 64 pairs at once, each at an address of its own, against one pair.
+/// Measures the processor time of a message with 16 and with 64 pairs, each at an address of its own, against one pair.
 pub(crate) fn pairs(scale: &Scale, table: &mut Table) {
     const COUNTS: [u32; 3] = [1, 16, 64];
     let mut ends = COUNTS.map(|count| {
@@ -60,7 +60,7 @@ pub(crate) fn pairs(scale: &Scale, table: &mut Table) {
     table.ratio("64 pairs at once: CPU a message, to 1 pair", FLAT, false, many, one, "s");
 }
 
-/// A connection with so many receivers, each at an address of its own, in sessions of 10,000.
+/// Opens a connection with this many receivers, each at an address of its own, in sessions of 10,000.
 fn receivers(server: &Server, count: u32, prefix: &str) -> Frames {
     let mut frames = Frames::new(server.connect());
     frames.send(&wire::hello());

@@ -1,4 +1,4 @@
-//! Rows about starting, stopping and standing idle.
+//! Rows about starting, stopping and idling.
 
 use std::net::TcpStream;
 use std::time::Instant;

@@ -1,11 +1,11 @@
-//! Rows about many messages: processor time for each, and bytes per second.
+//! Rows about many messages: processor time of each, and bytes per second.
 
 use super::Scale;
 use crate::load::{self, Receiver, Sender, Through};
 use crate::process::Server;
 use crate::stats::{Samples, Table};
 
-/// Runs the same load through each server in turn; returns processor time for a message and messages per second of each.
+/// Runs the same load through each server in turn. Returns processor time of a message and messages per second of each.
 fn contest<const N: usize>(
     scale: &Scale,
     servers: [(Server, Through); N],
@@ -23,7 +23,7 @@ fn contest<const N: usize>(
     for round in 0..=scale.rounds {
         for ((server, sender, receivers), [cpu, pace]) in ends.iter_mut().zip(&mut samples) {
             let taken = load::run(server, sender, receivers, size, settled, count);
-            // The first round is for caches and allocators.
+            // The first round warms caches and allocators.
             if round > 0 {
                 cpu.push(taken.cpu / f64::from(count));
                 pace.push(f64::from(count) / taken.wall);
@@ -33,7 +33,7 @@ fn contest<const N: usize>(
     samples
 }
 
-/// CPU a message of 100 bytes, against the relay's and the minimal broker's.
+/// Measures the processor time of a message of 100 bytes, against the relay's and the minimal broker's.
 fn small(scale: &Scale, table: &mut Table, work: &str, settled: bool, relayed: f64, minimal: f64) {
     let servers = [
         (Server::broker(&[]), Through::Broker),
@@ -88,7 +88,7 @@ pub(crate) fn multicast(scale: &Scale, table: &mut Table) {
     table.ratio("multicast to 10 receivers, 100 B: CPU a copy", 4.0, false, &copies, &baseline, "s");
 }
 
-/// A backlog is built up, then taken: two figures, and what it weighs.
+/// Measures a backlog: building it up, taking it, and its memory.
 pub(crate) fn queue(scale: &Scale, table: &mut Table) {
     const SIZE: usize = 100;
     let relay = Server::relay();
