@@ -1,21 +1,22 @@
-//! RabbitMQ's connection.blocked: a peer is told not to publish while there is no room for what some channel publishes.
+//! RabbitMQ's connection.blocked and connection.unblocked: a peer is told not to publish while the router has no room
+//! for what some channel of its connection publishes.
 
 use super::method::{Connection as Class, Method};
 use super::terms::{Terms, put_method};
 use crate::outbox::Outbox;
 
-/// See the module.
+/// Counts the channels that the router has no room for, and tells the peer when there are some.
 #[derive(Debug, Default)]
 pub(super) struct Blocking {
-    /// Channels that the router has no room for.
+    /// The number of channels that the router has no room for.
     starved: usize,
-    /// Whether the peer has been told so.
+    /// Whether the peer has been sent connection.blocked, and no connection.unblocked since.
     told: bool,
 }
 
 impl Blocking {
-    /// Counts a channel that there is no room for any more, or for which there is room again. Tells the peer if that is the
-    /// first, or the last, of all its channels.
+    /// Counts a channel that has become starved (or is not starved any more). Tells the peer if the channel is the
+    /// first (or was the last) of its connection.
     pub(super) fn count(&mut self, starved: bool, terms: &Terms, out: &mut Outbox) {
         match starved {
             true => self.starved += 1,
@@ -35,7 +36,7 @@ impl Blocking {
         put_method(out, terms.version, 0, &Method::Connection(notice));
     }
 
-    /// Forgets all channels, without a word.
+    /// Forgets all channels; the peer is sent nothing.
     pub(super) fn clear(&mut self) {
         self.starved = 0;
     }

@@ -1,4 +1,5 @@
-//! 2.1.5: channels. How they open and close; which of its parts does what comes on one. Knows no connection.
+//! 2.1.5: channels. How a channel opens and closes, and which of its parts takes a method or an effect. Knows no
+//! connection.
 
 use super::consumers::Consumers;
 use super::context::Context;
@@ -19,14 +20,14 @@ use crate::event::{Delivery, Effect, Event, Fault, LinkId, Node, Outcome};
 use crate::message::Payload;
 use crate::unmet::{self, Unmet};
 
-/// See the module.
+/// A channel of a connection: its state, its publisher, its consumers and its declarations.
 #[derive(Debug)]
 pub(super) struct Channel {
     number: u16,
-    /// What the channel publishes, and asks of the router, is on this link.
+    /// The link on which the channel publishes, declares, binds, purges and deletes.
     link: LinkId,
     state: State,
-    /// The channel is on its connection's list for the end of the turn.
+    /// Whether the channel is on its connection's list for the end of the turn.
     pub(super) is_touched: bool,
     publisher: Publisher,
     consumers: Consumers,
@@ -42,14 +43,14 @@ pub(super) struct Channel {
 enum State {
     AwaitRoute,
     Open,
-    /// We have closed it; what still comes on it is discarded.
+    /// The channel was closed by the broker; frames on it are discarded until close-ok.
     AwaitCloseOk,
-    /// Its number is free.
+    /// The number of the channel is free.
     Closed,
 }
 
 impl Channel {
-    /// Opens a channel: asks the router for its link.
+    /// Opens a channel. Asks the router for the channel's own link; open-ok follows when the link is attached.
     pub(super) fn open(number: u16, context: &mut Context<'_>) -> Channel {
         let link = context.directory.add(Place { channel: number, end: End::Channel });
         let window = Consumers::first_window();
@@ -67,29 +68,29 @@ impl Channel {
         }
     }
 
-    /// Whether both sides are done with it.
+    /// Whether the channel has closed in both directions.
     pub(super) fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Whether a method is discarded: a channel that is closing hears nothing but the end of that.
+    /// 2.1.5: whether a method is discarded because the channel is closing. Only close and close-ok are not.
     pub(super) fn is_discarding(&self, id: MethodId) -> bool {
         const CLOSE: MethodId = MethodId { class: 20, method: 40 };
         const CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
         self.state == State::AwaitCloseOk && id != CLOSE && id != CLOSE_OK
     }
 
-    /// Whether a publish may begin, or any other method come.
+    /// Whether the next frame may be a method.
     pub(super) fn awaits_method(&self) -> bool {
         self.state == State::Open && !self.publisher.is_amid_content()
     }
 
-    /// Whether there is something to do at the end of the turn.
+    /// Whether [`Channel::finish_turn`] has something to do.
     pub(super) fn is_due(&self) -> bool {
         self.consumers.credit_due || self.publisher.has_confirms()
     }
 
-    /// Deliveries of one of its links that are not settled.
+    /// The number of unsettled deliveries on one of the channel's links.
     pub(super) fn unsettled(&self, end: End) -> usize {
         match end {
             End::Channel => 0,
@@ -118,7 +119,8 @@ impl Channel {
         self.publisher.publish(payload, context).map_err(|violation| violation.in_method(PUBLISH))
     }
 
-    /// Takes the publishes at the start of `input` that go to the router with the one before, whose method frame is `method`.
+    /// Takes the publishes at the start of `input` whose method frame is `method`, as that of the publish before: they
+    /// leave in one event with it.
     pub(super) fn gather_publishes(
         &mut self,
         input: &mut BytesMut,
@@ -249,7 +251,7 @@ impl Channel {
                 self.consumers.answer_all(&Outcome::Released, context);
                 return Ok(());
             }
-            // The answer to our own cancel, and what is dealt with where contents begin.
+            // cancel-ok answers a basic.cancel of the broker's; basic.publish is taken by begin_publish.
             Basic::CancelOk { .. } | Basic::Publish { .. } => return Ok(()),
             Basic::QosOk {}
             | Basic::ConsumeOk { .. }
@@ -263,14 +265,14 @@ impl Channel {
         Ok(())
     }
 
-    /// Does to one of its links what the router wants.
+    /// Applies an effect to one of the channel's links.
     pub(super) fn apply(&mut self, end: End, effect: Effect, context: &mut Context<'_>) -> Result<(), Violation> {
         match (effect, end) {
             (Effect::Deliver { mut deliveries, .. }, end) => self.deliver(end, &mut deliveries, context),
             (Effect::Settle { first, count, outcome, .. }, End::Channel) => {
                 self.publisher.settle(first, count, &outcome, context);
             }
-            // Without confirms the publisher does not wait for a word.
+            // basic.return and confirms follow from the outcome; without either the publisher is told nothing.
             (Effect::Unroutable { .. }, End::Channel) => {}
             (Effect::Grant { credit, .. } | Effect::GrantMore { credit, .. }, End::Channel) => {
                 self.publisher.set_starved(credit == 0, context);
@@ -296,7 +298,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Writes messages for one of its consumers. Empties the list.
+    /// Writes deliveries to one of the channel's consumers. Empties the list.
     pub(super) fn deliver(&mut self, end: End, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
         match end {
             End::Consumer(slot) => self.consumers.deliver(slot, deliveries, context),
@@ -304,20 +306,20 @@ impl Channel {
         }
     }
 
-    /// The router has given the channel its link.
+    /// Writes open-ok: the router has attached the channel's own link.
     fn attached(&mut self, context: &mut Context<'_>) {
         self.state = State::Open;
         context.tell(self.number, &Method::Channel(Class::OpenOk { channel_id: Since09::default() }));
     }
 
-    /// The router does not do what was asked for on the channel's own link.
+    /// Takes a refusal on the channel's own link: of a declaration, of a message, or of the link itself.
     fn refused(&mut self, fault: &Fault, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(result) = self.declarations.refused(fault, context) {
             return result;
         }
         let violation = Violation::from(fault).soft();
         match self.state {
-            // Nothing was asked for: it is what was published last.
+            // No declaration is open, so the last message published is refused.
             State::Open => Err(violation.in_method(PUBLISH)),
             _ => {
                 self.state = State::Open;
@@ -326,7 +328,8 @@ impl Channel {
         }
     }
 
-    /// End of the turn: writes the confirms that have gathered, and gives consumers the credit that acknowledgements have freed.
+    /// Ends the turn: writes the confirms that have gathered, and gives consumers the credit that acknowledgements have
+    /// freed.
     pub(super) fn finish_turn(&mut self, context: &mut Context<'_>) {
         self.is_touched = false;
         self.publisher.put_confirms(context);
@@ -335,7 +338,7 @@ impl Channel {
         }
     }
 
-    /// Closes the channel. Its number stays taken until the peer has said close-ok.
+    /// Closes the channel with channel.close. Its number stays in use until close-ok.
     pub(super) fn close(&mut self, details: &Details, context: &mut Context<'_>) {
         if matches!(self.state, State::AwaitCloseOk | State::Closed) {
             return;
@@ -348,11 +351,11 @@ impl Channel {
         context.tell(self.number, &Method::Channel(close));
     }
 
-    /// Its links go; what was delivered on it and not acknowledged goes back.
+    /// Detaches the channel's links. The router takes back the deliveries that are not acknowledged.
     fn let_go(&mut self, context: &mut Context<'_>) {
         self.publisher.let_go(context);
         let links: Vec<LinkId> = self.consumers.links().chain([self.link]).collect();
-        // The links are gone if the channel was closing when its peer closed it.
+        // The links were removed before if the channel was closing when its peer closed it.
         let gone: Vec<LinkId> = links.into_iter().filter(|link| context.directory.remove(*link).is_some()).collect();
         if !gone.is_empty() {
             context.events.push_back(Event::Detach { gone });

@@ -1,4 +1,4 @@
-//! 2.2.4: how a connection closes after a violation, or because the broker wants it to. A part of `connection.rs`.
+//! 2.2.4: closes a connection after a violation or at the broker's wish. A part of `connection.rs`.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::event::{Event, Fault};
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// 2.2.4: after our close everything is discarded but what ends it.
+    /// 2.2.4: discards a frame that comes after the broker's close, unless it is close or close-ok.
     pub(super) fn on_frame_after_close(&mut self, frame: &Frame, out: &mut Outbox) {
         let mut reader = Reader::new(frame.payload(), self.terms.version);
         if frame.frame_type != FrameType::Method || frame.channel != 0 {
@@ -21,7 +21,7 @@ impl Connection {
         let method = method::read_id(&mut reader).and_then(|id| Method::read(id, &mut reader));
         match method {
             Ok(Some(Method::Connection(Class::CloseOk {}))) => self.phase = Phase::Closed,
-            // Both have closed at once.
+            // Both sides have closed at the same time.
             Ok(Some(Method::Connection(Class::Close { .. }))) => {
                 self.tell(&Class::CloseOk {}, out);
                 self.phase = Phase::Closed;
@@ -30,7 +30,7 @@ impl Connection {
         }
     }
 
-    /// Logs a violation, with what it led to. Records it if the peer is to blame.
+    /// Logs a violation and its consequence. Records it if the peer is to blame.
     pub(super) fn note_violation(&mut self, consequence: &str, violation: &Violation) {
         let (Terms { name, version, .. }, details) = (&self.terms, &violation.0);
         if details.is_breach {
@@ -41,18 +41,18 @@ impl Connection {
         }
     }
 
-    /// Closes after a violation.
+    /// Closes the connection after a violation.
     pub(super) fn fail(&mut self, violation: &Violation, now: Instant, out: &mut Outbox) {
         self.note_violation("closed", violation);
         self.close(&violation.0, now, out);
     }
 
-    /// Closes for a reason that is not the peer's.
+    /// Closes the connection for a reason that is not the peer's.
     pub(crate) fn close_with(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) {
         self.close(&Violation::from(fault).0, now, out);
     }
 
-    /// 2.2.4: closes and waits a while for close-ok.
+    /// 2.2.4: sends close and awaits close-ok for as long as `linger` says.
     fn close(&mut self, details: &Details, now: Instant, out: &mut Outbox) {
         match self.phase {
             Phase::AwaitHeader { .. } | Phase::AwaitEnd { .. } => {
@@ -71,7 +71,7 @@ impl Connection {
         self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
     }
 
-    /// The links go with the connection, without a word each.
+    /// Ends all channels and detaches all links, without a method for each.
     pub(crate) fn abandon(&mut self) {
         self.channels.clear();
         self.touched.clear();

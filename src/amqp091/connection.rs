@@ -1,8 +1,9 @@
-//! 2.2.4 and 4.2: connections. Frames in and out; how a connection ends; owns the channels.
+//! 2.2.4 and 4.2: connections. Splits the input into frames, gives each to its channel, and decides how the connection
+//! ends.
 //!
-//! Bytes go in through [`Connection::receive`], which returns what the peer did an [`Event`] at a time, so that each is
-//! answered before the next is read; the router's answers come in through [`Connection::apply`]; what is to be written
-//! gathers in an [`Outbox`], completed by [`Connection::finish_turn`]. No socket and no clock: `now` is an argument.
+//! Bytes go in through [`Connection::receive`], which returns one [`Event`] at a time, so that each frame is answered
+//! before the next is read. The router's effects come in through [`Connection::apply`]. The output gathers in an
+//! [`Outbox`]; [`Connection::finish_turn`] completes it. There is no socket and no clock: `now` is an argument.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,7 +31,8 @@ use crate::live::live;
 use crate::outbox::Outbox;
 use crate::unmet::{Unmet, UnmetRequests};
 
-/// See the module.
+/// One connection of 0-9-1, 0-9 or 0-8: its phase, its channels, and the directory of its links. Call
+/// [`Connection::receive`] until it returns None, and [`Connection::finish_turn`] at the end of a turn.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) config: Arc<EngineConfig>,
@@ -42,13 +44,13 @@ pub(crate) struct Connection {
     pub(super) arriving: Arriving,
     pub(super) blocking: Blocking,
     pub(super) events: VecDeque<Event>,
-    /// The messages of the one of those events that has some.
+    /// The messages of the `Event::Messages` that is in `events`.
     arrivals: Vec<Arrival>,
-    /// How many messages that event may have.
+    /// The number of messages that such an event may have.
     run_limit: usize,
     pub(super) breaches: VecDeque<Breach>,
     unmet: UnmetRequests,
-    /// Channels that have something to do at the end of the turn.
+    /// The numbers of the channels that have something to do at the end of the turn.
     pub(super) touched: Vec<u16>,
 }
 
@@ -66,17 +68,18 @@ pub(super) enum Phase {
     },
     Handshake(Handshake),
     Opened,
-    /// We have closed and wait for the peer's close-ok; everything else is discarded.
+    /// The broker has sent close and awaits close-ok; all other frames are discarded.
     AwaitCloseOk {
         until: Instant,
     },
-    /// The peer has closed, and has our close-ok: the end of the stream is its to say. Clients that see ours first take it
-    /// for a failure.
+    /// The peer has closed and was sent close-ok. The stream is the peer's to end: a client that sees the broker end it
+    /// first takes that for a failure.
     AwaitEnd {
         until: Instant,
     },
     Closed,
-    /// The peer did not answer our close in time, did not end the stream after its own, or was silent for too long.
+    /// The peer did not answer close in time, did not end the stream after its own close, or sent nothing for two
+    /// heartbeats.
     Dropped,
 }
 
@@ -117,7 +120,7 @@ impl Connection {
         }
     }
 
-    /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed.
+    /// Reads frames from `input` until one leads to an event. None when another whole frame is needed.
     pub(crate) fn receive(
         &mut self,
         input: &mut BytesMut,
@@ -146,11 +149,12 @@ impl Connection {
         }
     }
 
-    /// Takes a header, a frame, all frames of some publishes, or some acknowledgements. False if there is none.
+    /// Takes a protocol header, a frame, all frames of some publishes, or some acknowledgements. False if none of them
+    /// is there.
     fn step(&mut self, input: &mut BytesMut, now: Instant, out: &mut Outbox) -> Result<bool, Violation> {
         match self.phase {
             Phase::AwaitHeader { until } => {
-                // `frontend.rs` has seen that it is one of ours.
+                // `frontend.rs` has checked the header.
                 if input.len() < Header::SIZE {
                     return Ok(false);
                 }
@@ -180,7 +184,7 @@ impl Connection {
                     Ok(true)
                 }
                 Ok(None) => Ok(false),
-                // The stream is no longer one of frames: no close-ok can be found in it.
+                // The stream is not one of frames any more: close-ok cannot be found in it.
                 Err(_) => {
                     self.phase = Phase::Closed;
                     Ok(true)
@@ -193,8 +197,8 @@ impl Connection {
         }
     }
 
-    /// Takes a publish of `size` octets, and those behind it that go the same way: whether they may be sent does not depend on
-    /// what becomes of it.
+    /// Takes a publish of `size` octets, and those behind it with the same method frame: the router's answer does not
+    /// change whether they are legal.
     fn take_publishes(
         &mut self,
         number: u16,
@@ -207,13 +211,13 @@ impl Connection {
             let publish = input.split_to(size).freeze();
             let method = publish.slice(..frame::payload_size(&publish, 0).unwrap_or_default() + frame::OVERHEAD);
             channel.publish(publish.into(), context)?;
-            // What is wrong with one of them is found when what came before it has been answered.
+            // A publish that breaks a rule is left for the next step, after those before it have been answered.
             channel.gather_publishes(input, &method, limit, context);
             Ok(())
         })
     }
 
-    /// Takes all acknowledgements for a channel that stand at the beginning of the input.
+    /// Takes the acknowledgements of a channel that are at the start of the input.
     fn take_acks(&mut self, number: u16, input: &mut BytesMut, out: &mut Outbox) -> Result<(), Violation> {
         const ACK: MethodId = MethodId { class: 60, method: 80 };
         self.with_channel(number, out, |channel, context| {
@@ -271,7 +275,7 @@ impl Connection {
             },
             0 => invalid("a method of a channel on channel 0"),
             _ if of_connection => invalid("a connection method on a channel other than 0"),
-            // 2.2.4: methods of channels come after open.
+            // 2.2.4: channel methods come after open.
             _ if !self.is_open() => {
                 Err(Violation::new(ReplyCode::CommandInvalid, "the connection is not open").in_method(id))
             }
@@ -307,7 +311,7 @@ impl Connection {
             (None, Method::Channel(ChannelClass::Open { .. })) => {
                 self.open_channel(number, out).map_err(|violation| violation.in_method(id))
             }
-            // Both have closed at once, and theirs has freed it.
+            // Both sides have closed the channel at the same time, and the peer's close has freed its number.
             (None, Method::Channel(ChannelClass::CloseOk {})) => Ok(()),
             (None, _) => Err(not_open(number).in_method(id)),
         }
@@ -343,7 +347,7 @@ impl Connection {
         Party { config: &self.config, terms: &mut self.terms, heartbeat, out, unmet: &mut self.unmet }
     }
 
-    /// Both sides are open.
+    /// Logs that the connection is open, and tells the router.
     fn note_opened(&mut self, virtual_host: &'static str) {
         let Terms { name, version, user, client, .. } = &self.terms;
         log::debug!("{name}: open, {}, virtual host {virtual_host:?}", version.as_str());
@@ -380,7 +384,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What channels need to work, the channels, and the list of those that have something to do at the end of the turn.
+    /// The context of a channel, the channels, and the list of those that have something to do at the end of the turn.
     fn context<'a>(
         &'a mut self,
         out: &'a mut Outbox,
@@ -399,7 +403,8 @@ impl Connection {
         (context, &mut self.channels, &mut self.touched)
     }
 
-    /// Lets an open channel work, and closes it if a violation concerns no more than it; hands on what concerns the connection.
+    /// Calls `work` with an open channel. A violation of channel scope closes the channel; one of connection scope is
+    /// returned.
     fn with_channel(
         &mut self,
         number: u16,
@@ -433,7 +438,7 @@ impl Connection {
         })
     }
 
-    /// What the router wants done to a link of this connection. One that is gone needs nothing.
+    /// Applies an effect of the router to a link. An effect on a link that is gone is ignored.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         let Some(place) = self.directory.find(effect.link().link) else { return };
         let work = |channel: &mut Channel, context: &mut Context<'_>| channel.apply(place.end, effect, context);
@@ -442,7 +447,7 @@ impl Connection {
         }
     }
 
-    /// Writes messages for a consumer of this connection. Empties the list.
+    /// Writes deliveries to a consumer of this connection. Empties the list.
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
         if let Some(place) = self.directory.find(link) {
             let _ = self.with_channel(place.channel, out, |channel, context| {
@@ -453,12 +458,12 @@ impl Connection {
         deliveries.clear();
     }
 
-    /// An event that an effect led to.
+    /// Takes an event that an effect led to.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// What the peer did wrong, for whoever keeps a record of it.
+    /// Takes the record of a violation.
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         self.breaches.pop_front()
     }
@@ -468,12 +473,13 @@ impl Connection {
         self.unmet.take()
     }
 
-    /// End of the turn: writes what has gathered, and gives consumers the credit that acknowledgements have freed.
+    /// Ends the turn: writes the confirms that have gathered, and gives consumers the credit that acknowledgements have
+    /// freed.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         if !self.touched.is_empty() {
             let (mut context, channels, touched) = self.context(out);
             for number in touched.drain(..) {
-                // A channel may have closed since.
+                // A channel of the list may have closed since.
                 if let Some(Some(channel)) = channels.get_mut(usize::from(number)) {
                     channel.finish_turn(&mut context);
                 }
@@ -484,39 +490,39 @@ impl Connection {
         }
     }
 
-    /// Which of the three versions the peer speaks.
+    /// The version of the protocol that the peer speaks.
     pub(crate) fn version(&self) -> Version {
         self.terms.version
     }
 
-    /// Deliveries of a link, in its one direction, that are not settled.
+    /// The number of unsettled deliveries on a link.
     pub(crate) fn unsettled(&self, id: LinkId) -> usize {
         let Some(place) = self.directory.find(id) else { return 0 };
         live(self.find_channel(place.channel), A_CHANNEL).map_or(0, |channel| channel.unsettled(place.end))
     }
 
-    /// Bytes of messages of which not all has arrived.
+    /// Octets of the contents of which not all has arrived.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn arriving(&self) -> usize {
         self.arriving.bytes()
     }
 
-    /// Both have opened, and neither has closed.
+    /// Whether the connection is open and neither side has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Opened
     }
 
-    /// Nothing more will be read or written, beyond what is in the outbox.
+    /// Whether the connection has ended: only what is in the outbox is still to be written.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed | Phase::Dropped)
     }
 
-    /// The peer's time is over: its socket goes as it is.
+    /// Whether the socket is to be closed without writing the outbox.
     pub(crate) fn is_dropped(&self) -> bool {
         self.phase == Phase::Dropped
     }
 
-    /// When [`Connection::handle_timeout`] is due.
+    /// The time at which [`Connection::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::AwaitHeader { until }
@@ -533,7 +539,7 @@ impl Connection {
             return;
         }
         match self.phase {
-            // 4.2.7: a peer that two heartbeats have not come from is closed without a close.
+            // 4.2.7: a peer that has sent nothing for two heartbeats is closed without connection.close.
             Phase::Opened if self.heartbeat.is_silent(now) => {
                 let what = "nothing was received within two heartbeats";
                 let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
@@ -542,7 +548,7 @@ impl Connection {
                 self.phase = Phase::Dropped;
             }
             Phase::Opened => {
-                // 4.2.7: a heartbeat, unless what is under way is as good.
+                // 4.2.7: any traffic is as good as a heartbeat.
                 if out.is_empty() {
                     let _ = out.append(|out| {
                         frame::put(out, FrameType::Heartbeat, 0, |_| {});
@@ -565,7 +571,7 @@ impl Connection {
     }
 }
 
-/// What [`live`] says of a channel that has a link in the directory, or was found before.
+/// The name of a channel in the errors of [`live`]: it has a link in the directory, or was found before.
 const A_CHANNEL: &str = "a channel";
 
 fn not_open(number: u16) -> Violation {
@@ -578,7 +584,8 @@ fn read_method<'a>(id: MethodId, reader: &mut Reader<'a>) -> Result<Method<'a>, 
     read.ok_or_else(|| unknown(id).in_method(id))
 }
 
-/// Classes of the specifications that nobody has implemented get another answer than those that are in none.
+/// Refuses an unknown method. Those of the classes file, stream, tunnel and message are specified and not implemented
+/// (540); any other is in no specification (503).
 fn unknown(id: MethodId) -> Violation {
     const FILE_STREAM_TUNNEL_MESSAGE: [u16; 5] = [70, 80, 100, 110, 120];
     let code = match FILE_STREAM_TUNNEL_MESSAGE.contains(&id.class) {

@@ -1,4 +1,5 @@
-//! One consumer of a channel, or what basic.get looks into a queue with: what it may be sent, and how that is written.
+//! One consumer of a channel, or the consumer with which basic.get takes a message: its credit, and the frames of its
+//! deliveries.
 
 use std::sync::Arc;
 
@@ -15,35 +16,35 @@ use crate::live::live;
 use crate::message::Message;
 use crate::outbox::Outbox;
 
-/// Credit where nothing limits it: more than can ever be used.
+/// The credit of a consumer without a limit: more than can ever be used.
 pub(super) const ENDLESS: i64 = 1 << 60;
 
-/// What a limit of basic.qos allows. 0 is none.
+/// The credit that a limit of basic.qos allows. 0 is no limit.
 pub(super) fn allowed(limit: u16) -> i64 {
     if limit == 0 { ENDLESS } else { limit.into() }
 }
 
-/// The address of a message that came by no exchange: two short strings that are empty.
+/// The exchange and routing key of a message that came by no exchange: two empty short strings.
 const NEITHER: [u8; 2] = [0, 0];
 
-/// See the module.
+/// A consumer, with the link on which the router sends it messages.
 #[derive(Debug)]
 pub(super) struct Consumer {
     pub(super) link: LinkId,
     pub(super) tag: Arc<str>,
     pub(super) queue: Arc<str>,
-    /// basic.get looks into the queue with it.
+    /// Whether the consumer is that of basic.get.
     pub(super) is_getter: bool,
     no_ack: bool,
     prefetch: u16,
-    /// Deliveries that were acknowledged and that the router has not been told of.
+    /// Deliveries that were acknowledged since the router was last given credit.
     pub(super) returned: i64,
     pub(super) unacked: u32,
-    /// The consumer takes no more, and goes with its last acknowledgement.
+    /// Whether the consumer takes no more messages. It goes with its last acknowledgement.
     pub(super) retired: bool,
 }
 
-/// What a client asks of a consumer.
+/// The options of basic.consume.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manners {
     pub(super) no_ack: bool,
@@ -52,7 +53,7 @@ pub(super) struct Manners {
 }
 
 impl Consumer {
-    /// A consumer that the client asked for.
+    /// Creates the consumer of a basic.consume.
     pub(super) fn new(link: LinkId, tag: Arc<str>, queue: Arc<str>, manners: Manners) -> Consumer {
         Consumer {
             link,
@@ -67,25 +68,25 @@ impl Consumer {
         }
     }
 
-    /// What basic.get looks with.
+    /// Creates the consumer of basic.get.
     pub(super) fn getter(link: LinkId, queue: Arc<str>, no_ack: bool) -> Consumer {
         let manners = Manners { no_ack, exclusive: false, prefetch: 0 };
         let consumer = Consumer::new(link, "basic.get".into(), queue, manners);
         Consumer { is_getter: true, retired: true, ..consumer }
     }
 
-    /// How many messages the consumer takes at first: none comes back that is not acknowledged.
+    /// The credit that the consumer begins with. Without acknowledgements none comes back, so there is no limit.
     pub(super) fn first_credit(&self) -> i64 {
         if self.no_ack { ENDLESS } else { allowed(self.prefetch) }
     }
 
-    /// Whether nothing keeps the consumer any more.
+    /// Whether the consumer can be removed.
     pub(super) fn is_done(&self) -> bool {
         self.retired && self.unacked == 0
     }
 
-    /// Writes a delivery that is small and whole, as nearly all are, with the frames of its content copied as they are. False if
-    /// it is not like that, and nothing is written.
+    /// Writes a delivery whose content is one small piece, with the frames of the content copied as they are. False,
+    /// and nothing is written, if the content is larger or in several pieces.
     pub(super) fn put_small_delivery(
         &self,
         channel: u16,
@@ -124,7 +125,7 @@ impl Consumer {
         true
     }
 
-    /// A delivery cannot be written: the router has it back, and the consumer its credit.
+    /// Returns to the router a delivery that cannot be written, and to the consumer its credit.
     pub(super) fn give_up(&mut self, settled: bool, ticket: Ticket, context: &mut Context<'_>) {
         log::warn!("{}: a message whose header does not fit frame-max is not delivered", context.terms.name);
         if settled {
@@ -135,7 +136,7 @@ impl Consumer {
         }
     }
 
-    /// Writes a delivery. False if its header does not fit frame-max: then nothing is written.
+    /// Writes a delivery. False, and nothing is written, if its content header does not fit frame-max.
     pub(super) fn put_delivery(&self, channel: u16, tag: u64, message: &Message, context: &mut Context<'_>) -> bool {
         let redelivered = message.history.is_some();
         let consumer_tag = self.tag.as_bytes();
@@ -151,7 +152,8 @@ impl Consumer {
     }
 }
 
-/// Answers a delivery, in one event with those before it if it has the same outcome and the next ticket.
+/// Answers a delivery. The answer joins the event before it if that has the same outcome and ends with the ticket
+/// before.
 pub(super) fn push_answer(link: LinkId, ticket: Ticket, outcome: &Outcome, context: &mut Context<'_>) {
     if let Some(Event::Answer { link: same, first, count, outcome: before }) = context.events.back_mut()
         && *same == link
@@ -164,8 +166,8 @@ pub(super) fn push_answer(link: LinkId, ticket: Ticket, outcome: &Outcome, conte
     context.events.push_back(Event::Answer { link, first: ticket, count: 1, outcome: outcome.clone() });
 }
 
-/// Writes get-ok with a message, behind which `left` more wait in the queue. False if its header does not fit frame-max: then
-/// nothing is written.
+/// Writes get-ok with a message; `left` more wait in the queue. False, and nothing is written, if its content header
+/// does not fit frame-max.
 pub(super) fn put_get_ok(
     channel: u16,
     tag: u64,
@@ -194,7 +196,8 @@ pub(super) fn put_get_empty(channel: u16, context: &mut Context<'_>) {
     context.tell(channel, &Method::Basic(Basic::GetEmpty { cluster_id: "" }));
 }
 
-/// Writes exchange and routing key of a message. Without both it was sent to its queue itself, as if by the default exchange.
+/// Writes the exchange and the routing key of a message. A message that has neither was sent to its queue itself: it is
+/// shown as sent through the default exchange.
 fn put_address(out: &mut BytesMut, address: &[u8], queue: &str) {
     if address == NEITHER {
         out.put_u8(0);

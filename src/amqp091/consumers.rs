@@ -1,7 +1,8 @@
-//! The basic class but for publish: the consumers of a channel, deliveries and their acknowledgements, basic.get, prefetch.
+//! The basic class without publish: the consumers of a channel, deliveries, acknowledgements, basic.get and prefetch.
 //!
-//! The router gives a consumer no more than it has credit for. Here credit is what prefetch leaves: what was acknowledged in a
-//! turn is given back at its end. The limit that the consumers of a channel share is the channel's window.
+//! The router gives a consumer no more messages than it has credit. Credit is what prefetch leaves: deliveries that are
+//! acknowledged in a turn give it back at the end of the turn. The limit that the consumers of a channel share is the
+//! channel's window.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,36 +23,37 @@ use crate::message::Message;
 const CONSUME: MethodId = MethodId { class: 60, method: 20 };
 const GET: MethodId = MethodId { class: 60, method: 70 };
 
-/// What is taken off the credit of a consumer whose channel is not active.
+/// The credit that is taken from each consumer while its channel is not active.
 const PAUSED: i64 = 1 << 61;
 
-/// What [`live`] says of a consumer: its link is in the directory for as long as it is here.
+/// The names of a consumer, its link and a question in the errors of [`live`]. The link of a consumer is in the
+/// directory for as long as the consumer is in its slot.
 const A_CONSUMER: &str = "a consumer of a channel";
 const A_LINK: &str = "the link of a consumer";
 const A_QUESTION: &str = "what a channel has asked the router";
 
-/// See the module.
+/// The consumers of a channel, and the deliveries that are not acknowledged.
 #[derive(Debug)]
 pub(super) struct Consumers {
     channel: u16,
-    /// What basic.get looks with is among them.
+    /// All consumers, those of basic.get included.
     consumers: Slab<Consumer>,
-    /// Those that the client knows, by their tags.
+    /// The slots of the consumers that the client has named, by consumer tag.
     by_tag: HashMap<Arc<str>, usize>,
-    /// What basic.get looks with, by queue, while something that it found is not acknowledged.
+    /// The slots of the consumers of basic.get, by queue, while one of their deliveries is not acknowledged.
     getters: HashMap<Arc<str>, usize>,
-    /// Deliveries by their tags.
+    /// The deliveries that are not acknowledged, by delivery tag.
     unacked: Ledger<Unacked>,
-    /// Places in the window of all consumers that have come free and that the router has not been told of.
+    /// Deliveries that were acknowledged, on any consumer, since the router was last given window.
     returned: i64,
-    /// basic.qos: for each consumer from now on, and for all together. 0 is no limit.
+    /// basic.qos: the limit of each consumer from now on, and of all together. 0 is no limit.
     prefetch: u16,
     prefetch_all: u16,
-    /// channel.flow
+    /// channel.flow: whether deliveries may go out.
     active: bool,
-    /// What the router has been asked.
+    /// The basic.consume or basic.get that the router has not answered.
     asked: Option<Asked>,
-    /// Somebody may take more than the router knows.
+    /// Whether there is credit or window that the router has not been given.
     pub(super) credit_due: bool,
 }
 
@@ -59,10 +61,10 @@ pub(super) struct Consumers {
 #[derive(Clone, Copy, Debug)]
 struct Unacked {
     consumer: usize,
-    /// Tells the consumer from the next one in its slot.
+    /// The link of the consumer; it tells the consumer from the next one in its slot.
     link: LinkId,
     ticket: Ticket,
-    /// The delivery came by basic.get.
+    /// Whether the delivery came by basic.get.
     got: bool,
 }
 
@@ -105,12 +107,12 @@ impl Consumers {
         live(self.consumers.get(slot), A_CONSUMER).map_or(0, |consumer| consumer.unacked as usize)
     }
 
-    /// The consumer of a delivery. None if it has ended with its queue since: the slot may be another's.
+    /// The consumer of a delivery. None if the consumer has ended: its slot may have another.
     fn find_consumer(&mut self, slot: usize, link: LinkId) -> Option<&mut Consumer> {
         self.consumers.get_mut(slot).filter(|consumer| consumer.link == link)
     }
 
-    /// The window of all consumers at first.
+    /// The window of all consumers when the channel opens.
     pub(super) fn first_window() -> i64 {
         ENDLESS
     }
@@ -125,7 +127,8 @@ impl Consumers {
         context.events.extend(consumers.map(|consumer| Event::Credit { link: consumer.link, more, drain: false }));
     }
 
-    /// basic.qos, as RabbitMQ reads it: `global` is for all consumers of the channel, else for each that comes.
+    /// basic.qos, as RabbitMQ reads it: with `global` the limit is that of all consumers of the channel, else that of
+    /// each later one.
     pub(super) fn set_prefetch(&mut self, size: u32, count: u16, global: bool) -> Result<(), Violation> {
         if size != 0 {
             return Err(Violation::new(ReplyCode::NotImplemented, format!("prefetch_size!=0 ({size})")));
@@ -170,11 +173,11 @@ impl Consumers {
         Ok(context.directory.add(Place { channel: self.channel, end }))
     }
 
-    /// Asks the router for a link on which a queue's messages come.
+    /// Asks the router for a link to the messages of a queue.
     fn attach(&mut self, consumer: Consumer, manners: Manners, context: &mut Context<'_>) -> usize {
         context.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
             link: consumer.link,
-            // What is not acknowledged is not limited.
+            // Deliveries that need no acknowledgement do not use the window.
             channel: (!manners.no_ack).then_some(self.channel),
             name: consumer.tag.clone(),
             node: Node::Queue(consumer.queue.clone()),
@@ -188,7 +191,7 @@ impl Consumers {
         self.consumers.insert(consumer)
     }
 
-    /// The router has attached a consumer.
+    /// Writes consume-ok and gives the consumer its credit; for basic.get, asks for one message.
     pub(super) fn attached(&mut self, slot: usize, context: &mut Context<'_>) {
         let Some(consumer) = live(self.consumers.get(slot), A_CONSUMER) else { return };
         match live(self.asked.as_ref(), A_QUESTION) {
@@ -210,7 +213,7 @@ impl Consumers {
         }
     }
 
-    /// The router does not attach a consumer.
+    /// Removes a consumer that the router has refused. Returns the violation that closes the channel.
     pub(super) fn refused(&mut self, slot: usize, fault: &Fault, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(consumer) = self.remove(slot) {
             live(context.directory.remove(consumer.link), A_LINK);
@@ -223,7 +226,7 @@ impl Consumers {
         Err(Violation::from(fault).in_method(method).soft())
     }
 
-    /// basic.cancel: the consumer takes no more. What it has can still be acknowledged.
+    /// basic.cancel: the consumer takes no more messages. Its deliveries can still be acknowledged.
     pub(super) fn cancel(&mut self, tag: &str, context: &mut Context<'_>) {
         // The server may have cancelled the consumer meanwhile; an unknown tag is no error either.
         let Some(slot) = self.by_tag.remove(tag) else { return };
@@ -251,7 +254,7 @@ impl Consumers {
         Some(consumer)
     }
 
-    /// The queue of a consumer is no more. What the consumer has can still be acknowledged, to nobody.
+    /// Removes a consumer whose queue is no more. Its deliveries can still be acknowledged, without effect.
     pub(super) fn ended(&mut self, slot: usize, context: &mut Context<'_>) {
         let Some(consumer) = self.let_go(slot, context) else { return };
         if self.by_tag.get(&consumer.tag) != Some(&slot) || consumer.is_getter {
@@ -264,7 +267,7 @@ impl Consumers {
         }
     }
 
-    /// basic.get: looks once, on a link that does not count as a consumer's.
+    /// basic.get: asks for one message, on a link that does not count as a consumer of the queue.
     pub(super) fn get(&mut self, queue: Arc<str>, no_ack: bool, context: &mut Context<'_>) -> Result<(), Violation> {
         let known = self.getters.get(&queue).filter(|_| !no_ack);
         if let Some(getter) = known.and_then(|slot| live(self.consumers.get(*slot), A_CONSUMER)) {
@@ -282,7 +285,7 @@ impl Consumers {
         Ok(())
     }
 
-    /// basic.get has found what there was; so many messages are left.
+    /// Answers basic.get when the router has sent all it has for it; `left` messages remain in the queue.
     pub(super) fn drained(&mut self, slot: usize, left: usize, context: &mut Context<'_>) {
         let Some(Asked::Get { got }) = live(self.asked.take_if(|asked| asked.is_get()), A_QUESTION) else { return };
         let Some(getter) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
@@ -310,11 +313,11 @@ impl Consumers {
         }
     }
 
-    /// The router has messages for a consumer. Empties the list.
+    /// Writes deliveries to a consumer. Empties the list.
     pub(super) fn deliver(&mut self, slot: usize, deliveries: &mut Vec<Delivery>, context: &mut Context<'_>) {
         let Some(consumer) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
         if consumer.is_getter {
-            // It is written when it is known how many are left.
+            // get-ok says how many messages are left, which comes with Effect::Drained.
             let asked = self.asked.as_mut().filter(|asked| asked.is_get());
             if let Some(Asked::Get { got }) = live(asked, A_QUESTION) {
                 debug_assert!(got.is_none() && deliveries.len() == 1, "basic.get asks for one message");
@@ -343,7 +346,7 @@ impl Consumers {
         }
     }
 
-    /// basic.ack, nack and reject.
+    /// basic.ack, basic.nack and basic.reject. Fails if no delivery has the tag.
     pub(super) fn acknowledge(
         &mut self,
         tag: u64,
@@ -351,7 +354,7 @@ impl Consumers {
         outcome: &Outcome,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
-        // Tag 0 means all that there are.
+        // 1.8.3.13: tag 0 with multiple is all deliveries.
         if multiple && tag == 0 {
             self.answer_all(outcome, context);
             return Ok(());
@@ -403,7 +406,7 @@ impl Consumers {
         true
     }
 
-    /// Tells the router how much more each consumer takes, and all of them together, where something was acknowledged.
+    /// Gives the router the credit of each consumer, and the window of all, that acknowledgements have freed.
     pub(super) fn grant(&mut self, context: &mut Context<'_>) {
         self.credit_due = false;
         for slot in self.by_tag.values() {

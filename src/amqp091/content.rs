@@ -1,7 +1,6 @@
-//! 4.2.6: content: a header with properties, and a body in pieces. How the frames of a message are kept, read, and written
-//! again for another peer; whom it goes to is not known here.
+//! 4.2.6: content: a header with properties, and a body in frames. Keeps, reads and writes the frames of a message.
 //!
-//! A message is kept as the frames of its publish, as they came: what a delivery needs of them is copied from there, unread.
+//! A message is kept as the frames of its publish, octet for octet. A delivery copies what it needs from there.
 
 use std::ops::Range;
 
@@ -52,17 +51,17 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// What a kept publish says.
+/// The parts of a kept publish.
 #[derive(Clone, Debug)]
 pub(crate) struct Content<'a> {
-    /// The method's payload.
+    /// The buffer of the method, and the place of its payload in there.
     fragment: &'a Bytes,
     method: Range<usize>,
-    /// Exchange and routing key, each as a short string.
+    /// The exchange and the routing key, each as a short string.
     address: &'a [u8],
     exchange_len: usize,
     bits: u8,
-    /// The header's payload.
+    /// The payload of the header frame.
     pub(crate) header: &'a [u8],
     pub(crate) body_size: u64,
     body: Frames<'a>,
@@ -71,16 +70,16 @@ pub(crate) struct Content<'a> {
 /// A kept publish whose body is in one frame, or none, in a payload of one piece.
 #[derive(Debug)]
 pub(crate) struct Small<'a> {
-    /// Exchange and routing key, each as a short string.
+    /// The exchange and the routing key, each as a short string.
     pub(crate) address: &'a [u8],
     /// The frames of header and body.
     pub(crate) content: &'a [u8],
-    /// Where the body's frame begins in them, if there is one.
+    /// The start of the body frame in there, if there is one.
     body_at: Option<usize>,
 }
 
 impl<'a> Small<'a> {
-    /// Above this it is not copied but chained.
+    /// The largest body or header that is copied; a larger one is chained.
     const MAX: usize = 2048;
 
     #[inline]
@@ -104,7 +103,7 @@ impl<'a> Small<'a> {
         })
     }
 
-    /// Writes the frames of header and body for a channel.
+    /// Writes the frames of header and body, with the number of another channel.
     #[inline]
     pub(crate) fn put_content(&self, out: &mut BytesMut, channel: u16) {
         let start = out.len();
@@ -142,7 +141,7 @@ impl<'a> Content<'a> {
         self.address.get(self.exchange_len + 2..).unwrap_or_default()
     }
 
-    /// Exchange and routing key in the buffer that they lie in. None if one of them is not UTF-8.
+    /// The exchange and the routing key as slices of the kept buffer. None if one of them is not UTF-8.
     pub(crate) fn exchange_address(&self) -> Option<ExchangeAddress> {
         let start = self.method.start + 6;
         let bytes = self.fragment.slice(start..start + self.address.len());
@@ -153,7 +152,7 @@ impl<'a> Content<'a> {
         ExchangeAddress::new(bytes, exchange, key)
     }
 
-    /// The routing key in the buffer that it lies in.
+    /// The routing key as a slice of the kept buffer.
     pub(crate) fn routing_key_bytes(&self) -> Bytes {
         let start = self.method.start + 6 + self.exchange_len + 2;
         self.fragment.slice(start..start + self.address.len() - self.exchange_len - 2)
@@ -176,8 +175,8 @@ impl<'a> Content<'a> {
         self.body.clone().filter_map(|(fragment, range)| fragment.get(range))
     }
 
-    /// Writes it to a peer: a method frame whose payload `method` writes, the header as it is, the body in frames as large
-    /// as the peer takes. False, and nothing is written, if the header does not fit a frame.
+    /// Writes a content for a peer: a method frame whose payload `method` writes, the header as it is, and the body in
+    /// frames of at most `frame_max`. False, and nothing is written, if the header does not fit.
     pub(crate) fn put(
         &self,
         out: &mut Outbox,
@@ -219,7 +218,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// 4.2.5.3: as much of it as a short string holds. Text stays text.
+/// 4.2.5.3: cuts bytes to the length of a short string. Text is cut between characters.
 fn cut(bytes: &[u8]) -> &[u8] {
     match std::str::from_utf8(bytes) {
         Ok(text) => shortened(text).as_bytes(),
@@ -227,7 +226,7 @@ fn cut(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// What routing may ask of a message. Its routing key is always said with it.
+/// The reader of the headers by which exchanges route. The routing key is part of each message's address.
 pub(crate) const HEAD_READER: HeadReader = HeadReader { subject: |_| None, headers };
 
 fn headers(payload: &Payload) -> Vec<(String, Value)> {
@@ -236,7 +235,7 @@ fn headers(payload: &Payload) -> Vec<(String, Value)> {
     properties.and_then(|properties| properties.headers).into_iter().flat_map(Table::values).collect()
 }
 
-/// The frames of a publish, as a client might have sent it.
+/// Composes the frames of a publish as a client might send them.
 pub(crate) fn compose(exchange: &[u8], routing_key: &[u8], properties: &Properties<'_>, body: &[u8]) -> Payload {
     let mut out = BytesMut::with_capacity(body.len() + 256);
     let short = |text: &[u8], out: &mut BytesMut| {
@@ -294,7 +293,7 @@ const APP_ID: u16 = 1 << 3;
 const CLUSTER_ID: u16 = 1 << 2;
 
 impl<'a> Properties<'a> {
-    /// Reads and checks what follows the body size: flags and properties, and nothing else.
+    /// Reads and checks the flags and properties of a content header. Fails if anything follows them.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Properties<'a>> {
         let mut reader = Reader::new(bytes, Version::V0_9_1);
         let flags = reader.short()?;

@@ -1,4 +1,4 @@
-//! What channels and their parts need of the connection while they work.
+//! The context of a channel: what it and its parts use of their connection while they handle a frame or an effect.
 
 use std::collections::VecDeque;
 
@@ -14,13 +14,13 @@ use crate::event::{Arrival, Event};
 use crate::outbox::Outbox;
 use crate::unmet::{Place, Unmet, UnmetRequests};
 
-/// See the module.
+/// The parts of a connection that a channel may use.
 pub(super) struct Context<'a> {
     pub(super) config: &'a EngineConfig,
     pub(super) terms: &'a Terms,
     pub(super) out: &'a mut Outbox,
     pub(super) events: &'a mut VecDeque<Event>,
-    /// The messages of the one of those events that has some.
+    /// The messages of the `Event::Messages` that is in `events`.
     pub(super) arrivals: &'a mut Vec<Arrival>,
     pub(super) directory: &'a mut Directory,
     /// Counts the octets of contents of which not all has arrived.

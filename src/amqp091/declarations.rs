@@ -1,5 +1,5 @@
-//! The exchange and queue classes, as a channel asks for them. What is asked for is the router's to do, which answers before
-//! the next frame is read.
+//! The exchange and queue classes. Turns each method into a question to the router, whose answer comes before the next
+//! frame is read.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use crate::event::{
 use crate::live::live;
 use crate::unmet::Place;
 
-/// What one channel declares, deletes, binds and purges.
+/// The declarations, bindings, purges and deletions of a channel.
 #[derive(Debug)]
 pub(super) struct Declarations {
     channel: u16,
     link: LinkId,
-    /// What the router has been asked, and in which method.
+    /// The question that the router has not answered, and its method.
     question: Option<(MethodId, Question)>,
-    /// The queue that was declared last: an empty name means it.
+    /// The queue that was declared last on the channel; an empty name means it.
     last_queue: Option<Arc<str>>,
 }
 
-/// What the router has been asked, with what its answer needs.
+/// A question to the router, with what the answer to the client needs.
 #[derive(Debug)]
 enum Question {
     Declare {
         no_wait: bool,
     },
-    /// A change to exchanges or bindings. None: the client does not wait for the answer.
+    /// A change to exchanges or bindings. None if the client does not wait for the answer.
     Change {
         answer: Option<Method<'static>>,
     },
@@ -50,7 +50,7 @@ impl Declarations {
         Declarations { channel, link, question: None, last_queue: None }
     }
 
-    /// Asks the router for what a method of the exchange class wants.
+    /// Takes a method of the exchange class.
     pub(super) fn on_exchange_method(
         &mut self,
         method: &Exchange<'_>,
@@ -96,7 +96,7 @@ impl Declarations {
         Ok(())
     }
 
-    /// Asks the router for what a method of the queue class wants.
+    /// Takes a method of the queue class.
     pub(super) fn on_queue_method(&mut self, method: &Queue<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
         let id = Method::Queue(method.clone()).id();
         match *method {
@@ -159,12 +159,12 @@ impl Declarations {
         arguments: Table<'_>,
     ) -> Result<BindingRequest, Violation> {
         let address = self.queue_named(queue)?;
-        // With neither name given, the key is the queue's too.
+        // 1.7.2.3: with neither a queue nor a routing key given, the routing key is the name of the queue.
         let key = if queue.is_empty() && routing_key.is_empty() { address.as_ref() } else { routing_key };
         Ok(binding(exchange, BindingTarget::Queue(address.clone()), key, arguments))
     }
 
-    /// The queue of this name; an empty one means the last that was declared on the channel.
+    /// The queue of this name; of the last queue declared on the channel if the name is empty. Fails if there is none.
     pub(super) fn queue_named(&self, name: &str) -> Result<Arc<str>, Violation> {
         if !name.is_empty() {
             return Ok(name.into());
@@ -190,12 +190,12 @@ impl Declarations {
         self.ask(method, Question::Change { answer }, event, context);
     }
 
-    /// The question that the router has answered.
+    /// Takes the question that the router has answered.
     fn answered(&mut self) -> Option<Question> {
         live(self.question.take(), "what a channel has asked the router").map(|(_, question)| question)
     }
 
-    /// The router has the queue that was declared.
+    /// Writes declare-ok: the router has the queue.
     pub(super) fn declared(&mut self, queue: Arc<str>, messages: usize, consumers: usize, context: &mut Context<'_>) {
         let Some(Question::Declare { no_wait }) = self.answered() else { return };
         if !no_wait {
@@ -206,14 +206,14 @@ impl Declarations {
         self.last_queue = Some(queue);
     }
 
-    /// Exchanges and bindings are as they were asked for.
+    /// Writes the answer to a change of exchanges or bindings: the router has made it.
     pub(super) fn changed(&mut self, context: &mut Context<'_>) {
         if let Some(Question::Change { answer: Some(answer) }) = self.answered() {
             context.tell(self.channel, &answer);
         }
     }
 
-    /// A queue has been purged or deleted, and so many messages with it.
+    /// Writes purge-ok or delete-ok: the router has removed `messages` messages.
     pub(super) fn emptied(&mut self, messages: usize, context: &mut Context<'_>) {
         let message_count = saturate(messages);
         let answer = match self.answered() {
@@ -225,19 +225,19 @@ impl Declarations {
         context.tell(self.channel, &Method::Queue(answer));
     }
 
-    /// The router cannot do what it was asked for. None if it was not asked for anything here.
+    /// Takes a refusal of the open question. None if no question is open: then something else was refused.
     pub(super) fn refused(&mut self, fault: &Fault, context: &mut Context<'_>) -> Option<Result<(), Violation>> {
         let (method, question) = self.question.take()?;
         let violation = Violation::from(fault).in_method(method);
         Some(match (question, &fault.reason) {
-            // As RabbitMQ has it: what is not there is deleted.
+            // As at RabbitMQ: to delete a queue that does not exist succeeds.
             (Question::Delete { no_wait }, Reason::NotFound) => {
                 if !no_wait {
                     context.tell(self.channel, &Method::Queue(Queue::DeleteOk { message_count: 0 }));
                 }
                 Ok(())
             }
-            // Too many of them end the connection, as the reply code says.
+            // A limit on exchanges or bindings ends the connection, as the class of the reply code says.
             (Question::Change { .. }, Reason::ResourceLimitExceeded) => Err(violation),
             _ => Err(violation.soft()),
         })

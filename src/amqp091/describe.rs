@@ -1,6 +1,5 @@
-//! A trace of the wire: what a protocol header (4.2.2), a frame (4.2.3) and the method, header or body in it say, in one line.
-//! Names and values are the specification's own. Nothing is checked here and nothing remembered: what the engine refuses is
-//! described all the same.
+//! Describes a protocol header (4.2.2) or a frame (4.2.3) in one line of the trace, with the names and values of the
+//! specification. Checks and remembers nothing: a frame that the engine refuses is described too.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -13,11 +12,11 @@ use super::table::{Field, Table};
 use super::types::{LongStr, Malformed, Reader, Since09, Version};
 use crate::tap::{Capped, FrameText};
 
-/// A frame that says to be larger is taken for no frame at all (our choice): text and TLS look like such sizes.
+/// The largest frame that is described as one (our choice). Text and TLS records look like larger ones.
 const MAX_FRAME: usize = 1 << 28;
 
-/// How many bytes of a stream that begins like this are its next header or frame; more than there are, if more have to come.
-/// None if there are too few to know. What is neither is one piece to its end.
+/// The number of bytes that the next header or frame takes, which may be more than have come. None if too few have come
+/// to know. Bytes that are neither are one piece to their end.
 pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
     if begun.starts_with(b"AMQP") {
         return Some(Header::SIZE);
@@ -28,19 +27,20 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
     Some(size.filter(fits).unwrap_or(begun.len()))
 }
 
-/// Describes what [`extent`] measured to be `len` bytes long, on a connection of 0-9 or 0-9-1; the end of a body may be missing.
+/// Describes a header or frame of 0-9 or 0-9-1 that [`extent`] has measured to be `len` bytes long. The end of a body
+/// may be missing.
 pub(crate) fn describe(piece: &[u8], len: usize) -> FrameText {
     describe_as(Version::V0_9_1, piece, len)
 }
 
-/// Describes the same of 0-8, which counts some methods otherwise.
+/// Describes a header or frame of 0-8, where some methods have other numbers.
 pub(crate) fn describe_0_8(piece: &[u8], len: usize) -> FrameText {
     describe_as(Version::V0_8, piece, len)
 }
 
 fn describe_as(version: Version, piece: &[u8], len: usize) -> FrameText {
     let text = describe_piece(version, piece, len);
-    // What is missing is payload, and the octet that ends a frame.
+    // Only payload and the frame-end octet may be missing.
     FrameText { payload: text.payload + (len - piece.len()), ..text }
 }
 
@@ -58,7 +58,7 @@ fn describe_piece(version: Version, piece: &[u8], len: usize) -> FrameText {
         [frame_type, c0, c1, _, _, _, _, .., _] => {
             let whole = frame::payload_size(piece, 0).is_some_and(|size| size + OVERHEAD == len);
             let channel = u16::from_be_bytes([c0, c1]);
-            // Of a body that is cut short, the last octet stands for the one that ends the frame.
+            // In a body that is cut short, the last octet stands for the frame-end.
             match piece.get(HEADER..piece.len() - 1) {
                 Some(payload) if whole => describe_frame(frame_type, channel, payload, version),
                 _ => hidden(None, "not a frame", piece.len()),
@@ -68,7 +68,7 @@ fn describe_piece(version: Version, piece: &[u8], len: usize) -> FrameText {
     }
 }
 
-/// There may be a password in it.
+/// Describes bytes without showing them: they may hold a password.
 fn hidden(channel: Option<u16>, why: &str, len: usize) -> FrameText {
     FrameText { payload: len, ..FrameText::undecodable(channel, why, &[]) }
 }
@@ -104,7 +104,7 @@ fn describe_method(payload: &[u8], version: Version) -> Result<(&'static str, St
         }
         let spelled = if name == "kind" { "type".to_owned() } else { name.replace('_', "-") };
         plain |= name == "mechanism" && value.is_plain();
-        // It fails when there is enough of it.
+        // Writing fails when the line is long enough.
         let _ = write!(fields, " {spelled}=").and_then(|()| match name {
             "response" => value.show_secret(plain, &mut fields),
             _ => value.show(&mut fields),
@@ -119,7 +119,7 @@ fn describe_header(payload: &[u8]) -> Result<String, Malformed> {
     let (class, _weight, size) = (reader.short()?, reader.short()?, reader.longlong()?);
     let properties = Properties::read(reader.rest())?;
     let mut fields = Capped::default();
-    // It fails when there is enough of it.
+    // Writing fails when the line is long enough.
     let _ = put_header(&mut fields, class, size, &properties);
     Ok(fields.into_string())
 }
@@ -241,7 +241,7 @@ impl Shown for LongStr<'_> {
     fn show(&self, out: &mut Capped) -> fmt::Result {
         put_bytes(out, self.0)
     }
-    /// RFC 4616: what comes after the second NUL.
+    /// RFC 4616: the password comes after the second NUL.
     fn show_secret(&self, plain: bool, out: &mut Capped) -> fmt::Result {
         let mut ends = self.0.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(place, _)| place + 1);
         match ends.nth(1).and_then(|end| self.0.get(..end)).filter(|_| plain) {

@@ -1,4 +1,5 @@
-//! Dialogues with the engine: scripted octets in, octets and events out. No socket, no router, a clock of our own.
+//! Dialogues with the engine: scripted octets in, octets and events out. There is no socket and no router; the tests
+//! set the time.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Dialogue {
         Dialogue { engine, inbox: BytesMut::new(), outbox: Outbox::default(), now, arrivals: Vec::new() }
     }
 
-    /// With a connection that is open, a heartbeat of ten seconds, and channel 1.
+    /// Opens a connection with a heartbeat of ten seconds, and channel 1.
     fn opened() -> Dialogue {
         let mut dialogue = Dialogue::new();
         dialogue.say(HEADER);
@@ -95,14 +96,14 @@ impl Dialogue {
         events
     }
 
-    /// The one event that some octets lead to.
+    /// Sends octets and returns the one event that they lead to.
     fn ask(&mut self, bytes: &[u8]) -> Event {
         let mut events = self.say(bytes);
         assert_eq!(events.len(), 1, "{events:?}");
         events.remove(0)
     }
 
-    /// The router's answer; what events it leads to.
+    /// Applies an effect of the router and returns the events that it leads to.
     fn answer(&mut self, effect: Effect) -> Vec<Event> {
         self.engine.apply(effect, self.now, &mut self.outbox);
         std::iter::from_fn(|| self.engine.poll_event()).collect()
@@ -114,7 +115,7 @@ impl Dialogue {
         std::iter::from_fn(|| self.engine.poll_event()).collect()
     }
 
-    /// All that has been written.
+    /// Takes all octets that have been written.
     fn hear(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while !self.outbox.is_empty() {
@@ -137,7 +138,7 @@ fn key(link: LinkId) -> LinkKey {
     LinkKey { connection: ConnectionKey { slot: 0, serial: 0 }, link }
 }
 
-/// As a 0-9-1 client has published it.
+/// A message as a 0-9-1 client publishes it.
 fn message(exchange: &str, routing_key: &str, body: &[u8]) -> Message {
     let payload = Bytes::from(publish(exchange, routing_key, body)).into();
     Message { payload, encoding: Encoding::Amqp091, ..Message::default() }
@@ -254,7 +255,7 @@ fn confirms_are_gathered_until_one_is_out_of_order() {
     assert_eq!(dialogue.hear(), method(60, 120, b"\0\0\0\0\0\0\0\x03\0"));
 }
 
-/// Consumes from the queue `q`; the credit that the consumer begins with.
+/// Consumes from the queue `q`. Returns the credit that the consumer begins with.
 fn consuming(dialogue: &mut Dialogue, tag: &str) -> (LinkId, i64) {
     let short = [&[u8::try_from(tag.len()).unwrap()][..], tag.as_bytes()].concat();
     let arguments = [&b"\0\0\x01q"[..], &short, b"\0\0\0\0\0"].concat();

@@ -1,4 +1,5 @@
-//! 4.2.3: framing. Splits a stream into frames and puts frames together; what is in them is not known here.
+//! 4.2.3: framing. Splits a stream into frames and writes frames. Knows nothing of their payloads but where those of a
+//! publish and of an ack lie.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -6,15 +7,15 @@ use super::types::saturate;
 use super::violation::Violation;
 use crate::live::live;
 
-/// Type, channel and size.
+/// The size of a frame header: type, channel and payload size.
 pub(crate) const HEADER: usize = 7;
 
-/// What a frame takes besides its payload: its header and its last octet.
+/// The size of a frame without its payload: its header and its frame-end octet.
 pub(crate) const OVERHEAD: usize = HEADER + 1;
 
 const END: u8 = 0xce;
 
-/// Every peer takes frames of this size.
+/// The frame-max that every peer accepts.
 pub(crate) const MIN_FRAME_MAX: u32 = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl FrameType {
     }
 }
 
-/// One frame, with all its octets as they were read.
+/// A frame, with all its octets as they were read.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) frame_type: FrameType,
@@ -60,17 +61,17 @@ impl Frame {
     }
 }
 
-/// The size of the payload of the frame that starts at `at`, whatever follows.
+/// The payload size of the frame that starts at `at`.
 pub(crate) fn payload_size(bytes: &[u8], at: usize) -> Option<usize> {
     let size = bytes.get(at + 3..)?.first_chunk()?;
     usize::try_from(u32::from_be_bytes(*size)).ok()
 }
 
-/// Takes the next frame off `input`. None if it is not all there yet; a header that cannot be right is refused before its
-/// payload arrives.
+/// Takes the next frame off `input`. None if not all of it has come. Fails as soon as its header is wrong, before the
+/// payload comes.
 pub(crate) fn split(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame>, Violation> {
     let Some(&[frame_type, c0, c1, s0, s1, s2, s3]) = input.first_chunk::<HEADER>() else {
-        // 4.2.3: the type alone may be enough to know.
+        // 4.2.3: an unknown type is refused before the rest of the header comes.
         return match input.first().map(|octet| FrameType::of(*octet)) {
             Some(None) => Err(Violation::frame("unknown frame type")),
             _ => Ok(None),
@@ -91,12 +92,12 @@ pub(crate) fn split(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame
     Ok(Some(Frame { frame_type, channel: u16::from_be_bytes([c0, c1]), bytes }))
 }
 
-/// How many octets a whole publish takes at the start of `input`: a method frame, a header frame and body frames of one
-/// channel, all of them there. None if it is not as plain as that: then frame by frame.
+/// The channel and the size of the publish at the start of `input`: a method frame, a header frame and all its body
+/// frames. None if not all of them have come or a rule is broken; [`split`] then takes frame by frame.
 pub(crate) fn whole_publish(input: &[u8], frame_max: u32) -> Option<(u16, usize)> {
     let &[1, c0, c1, _, _, _, _, 0, 60, 0, 40, ..] = input else { return None };
     let limit = usize::try_from(frame_max).ok()? - OVERHEAD;
-    // The end of the frame of this type that starts at `at`, if all is well with it.
+    // The end of the frame of this type that starts at `at`. None if the frame is not whole or breaks a rule.
     let end_of = |at: usize, frame_type: u8| {
         let &[kind, d0, d1, s0, s1, s2, s3] = input.get(at..)?.first_chunk::<HEADER>()?;
         let size = usize::try_from(u32::from_be_bytes([s0, s1, s2, s3])).ok()?;
@@ -117,17 +118,17 @@ pub(crate) fn whole_publish(input: &[u8], frame_max: u32) -> Option<(u16, usize)
     Some((u16::from_be_bytes([c0, c1]), end))
 }
 
-/// A publish that says the same as one before.
+/// A whole publish with the same method frame as another.
 #[derive(Debug)]
 pub(crate) struct Whole<'a> {
-    /// Octets of all its frames.
+    /// The size of all its frames.
     pub(crate) len: usize,
     /// The payload of its header frame.
     pub(crate) header: &'a [u8],
     pub(crate) body_size: u64,
 }
 
-/// The publish at the start of `input`, if its method frame is `method`, octet for octet, and all its frames are there.
+/// The publish at the start of `input`, if all its frames have come and its method frame is `method`, octet for octet.
 pub(crate) fn whole_publish_like<'a>(input: &'a [u8], method: &[u8], frame_max: u32) -> Option<Whole<'a>> {
     if !input.starts_with(method) {
         return None;
@@ -148,11 +149,11 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// Octets of its frame: class, method, delivery-tag and a bit, in all versions.
+    /// The size of its frame, which is the same in all versions: class, method, delivery-tag and a bit.
     pub(crate) const SIZE: usize = 13 + OVERHEAD;
 }
 
-/// The basic.ack that `input` begins with. None if it is not as plain as that, or not all there.
+/// The basic.ack at the start of `input`. None if another frame is there or not all of it has come.
 pub(crate) fn whole_ack(input: &[u8]) -> Option<Ack> {
     let &[1, c0, c1, 0, 0, 0, 13, 0, 60, 0, 80, t0, t1, t2, t3, t4, t5, t6, t7, bits, END] =
         input.first_chunk::<{ Ack::SIZE }>()?
@@ -176,14 +177,14 @@ pub(crate) fn put(out: &mut BytesMut, frame_type: FrameType, channel: u16, write
     put_end(out);
 }
 
-/// Writes what comes before a payload of `size` octets.
+/// Writes the header of a frame with a payload of `size` octets.
 pub(crate) fn put_header(out: &mut BytesMut, frame_type: FrameType, channel: u16, size: usize) {
     let [c0, c1] = channel.to_be_bytes();
     let [s0, s1, s2, s3] = saturate(size).to_be_bytes();
     out.put_slice(&[frame_type.octet(), c0, c1, s0, s1, s2, s3]);
 }
 
-/// And what comes behind it.
+/// Writes the frame-end octet.
 pub(crate) fn put_end(out: &mut BytesMut) {
     out.put_u8(END);
 }

@@ -1,22 +1,23 @@
-//! 4.2.3: the head of a frame: which method it has, and which consumer, delivery and queue that is about. For who looks at frames
-//! as they pass; the engine decodes them whole.
+//! 4.2.3: the head of a frame: its kind and channel, and the consumer tag, delivery tag and queue or routing key of its
+//! method. For observers of frames; the engine decodes frames whole.
 
 use super::frame::HEADER;
 use super::method::{self, Basic, Method, Queue};
 use super::types::{Reader, Version};
 use crate::tap::{FrameHead, LinkHead};
 
-/// The head of a header or frame of 0-9 or 0-9-1; of a body the payload may be missing. None for what is no frame.
+/// The head of a protocol header or of a frame of 0-9 or 0-9-1. The payload of a body may be missing. None for other
+/// bytes.
 pub(crate) fn head(frame: &[u8]) -> Option<FrameHead<'_>> {
     head_as(Version::V0_9_1, frame)
 }
 
-/// The head of a header or frame of 0-8, which counts some methods otherwise.
+/// The head of a protocol header or of a frame of 0-8, where some methods have other numbers.
 pub(crate) fn head_0_8(frame: &[u8]) -> Option<FrameHead<'_>> {
     head_as(Version::V0_8, frame)
 }
 
-/// Where the payload of a body begins.
+/// The start of a body frame's payload. None for other frames.
 pub(crate) fn payload_at(frame: &[u8]) -> Option<usize> {
     (frame.first() == Some(&3) && frame.len() >= HEADER).then_some(HEADER)
 }

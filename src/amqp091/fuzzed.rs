@@ -1,4 +1,4 @@
-//! For fuzz targets: what must hold of the codecs, whatever the bytes are.
+//! The properties of the codecs that the fuzz targets check for all bytes.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 use bytes::{Bytes, BytesMut};
@@ -65,19 +65,19 @@ fn contents(bytes: &[u8]) {
     assert_eq!((content.exchange(), content.routing_key()), (&b"e"[..], &b"k"[..]));
 }
 
-/// Bytes as all that can be decoded here.
+/// Decodes bytes as methods, tables and contents, and checks that each encodes to what decodes the same.
 pub(crate) fn codecs(bytes: &[u8]) {
     methods(bytes);
     tables(bytes);
     contents(bytes);
 }
 
-/// A publish with these properties, if they are well-formed.
+/// Composes a publish with these properties. None if they are malformed.
 pub(crate) fn publish(properties: &[u8], body: &[u8]) -> Option<Payload> {
     Properties::read(properties).ok().map(|properties| compose(b"exchange", b"key", &properties, body))
 }
 
-/// Whether this is a content that a client could read, whole.
+/// Whether a payload is a whole content that a client can read.
 pub(crate) fn is_legal(payload: &Payload) -> bool {
     Content::of(payload).is_some_and(|content| {
         Properties::read(content.properties()).is_ok()

@@ -1,4 +1,4 @@
-//! 2.2.4: start, secure, tune and open: what is said until a connection is open. Knows no channel.
+//! 2.2.4: connection.start, secure, tune and open: the methods until the connection is open. Knows no channel.
 
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,11 @@ const LOCALE: &str = "en_US";
 /// The only virtual host.
 const VIRTUAL_HOST: &str = "/";
 
-/// See the module.
+/// The handshake of a connection: the method that it awaits, and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     awaited: Awaited,
-    /// The time that a client has for all of it.
+    /// The time at which the client must have opened.
     pub(super) until: Instant,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Handshake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
     StartOk,
-    /// The client has chosen PLAIN or AMQPLAIN and not said who it is.
+    /// The client has chosen PLAIN or AMQPLAIN, and sent no response yet.
     SecureOk {
         plain: bool,
     },
@@ -47,7 +47,7 @@ enum Awaited {
     Open,
 }
 
-/// How far a handshake is.
+/// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     GoesOn,
@@ -55,17 +55,17 @@ pub(super) enum Progress {
     Opened {
         virtual_host: &'static str,
     },
-    /// The client may not come in. It has been sent a close if it knows what that means here.
+    /// The client is refused. It has been sent close if its capabilities say that it understands one here.
     Refused {
         with_close: bool,
     },
 }
 
-/// What a handshake works with.
+/// The parts of a connection that the handshake reads and changes.
 pub(super) struct Party<'a> {
     pub(super) config: &'a EngineConfig,
     pub(super) terms: &'a mut Terms,
-    /// The time between heartbeats, once it is agreed on.
+    /// The interval of heartbeats, once tune-ok has agreed on one.
     pub(super) heartbeat: &'a mut Option<Duration>,
     pub(super) out: &'a mut Outbox,
     pub(super) unmet: &'a mut UnmetRequests,
@@ -82,7 +82,8 @@ impl Party<'_> {
 }
 
 impl Handshake {
-    /// Answers the client's protocol header: says what we are and what we can do, in the types that clients of all ages read.
+    /// Answers the client's protocol header with start: properties, capabilities and mechanisms, in field types that
+    /// clients of all versions read.
     pub(super) fn begin(until: Instant, party: &mut Party<'_>) -> Handshake {
         let capabilities = [
             "publisher_confirms",
@@ -113,7 +114,7 @@ impl Handshake {
         Handshake { awaited: Awaited::StartOk, until }
     }
 
-    /// Takes the next method of the client's, which is not a close.
+    /// Takes the client's next method, which is not close. Fails if it is not the one awaited.
     pub(super) fn on_method(&mut self, method: &Class<'_>, party: &mut Party<'_>) -> Result<Progress, Violation> {
         match (self.awaited, method) {
             (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale }) => {
@@ -152,7 +153,7 @@ impl Handshake {
         let plain = match mechanism {
             PLAIN => true,
             AMQPLAIN => false,
-            // RFC 4505: the response is a trace, and may be empty.
+            // RFC 4505: the response is trace information, and may be empty.
             ANONYMOUS if party.config.users.admits_anonymous() => {
                 return Ok(self.let_in(ANONYMOUS, "anonymous", party));
             }
@@ -169,7 +170,7 @@ impl Handshake {
         Ok(self.on_response(plain, response, party))
     }
 
-    /// The name and password that the client says, in the form of PLAIN or of AMQPLAIN.
+    /// Takes a response of PLAIN or AMQPLAIN: lets the client in, or refuses it.
     fn on_response(&mut self, plain: bool, response: &[u8], party: &mut Party<'_>) -> Progress {
         let (mechanism, said) = match plain {
             true => (PLAIN, users::split_plain(response)),
@@ -201,7 +202,7 @@ fn note_locale(locale: &str, party: &mut Party<'_>) -> Result<(), Violation> {
     party.unmet.add(unmet).map_or(Ok(()), |text| Err(Violation::unmet(text)))
 }
 
-/// Refuses the client: with a close if it has said that it understands one here, else by closing the socket.
+/// Refuses the client: with close if its capabilities say that it understands one here, else by closing the socket.
 fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress {
     log::info!("{}: {mechanism}: refused", party.terms.name);
     let with_close = party.terms.capabilities.authentication_failure_close;
@@ -216,7 +217,8 @@ fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress {
     Progress::Refused { with_close }
 }
 
-/// Takes what the client agrees on in tune-ok. Zero is no limit: then ours holds.
+/// Takes the client's tune-ok. Zero is no limit of the client's: then the offered one holds. Fails if a value is beyond
+/// it.
 fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<'_>) -> Result<(), Violation> {
     let not_allowed = |what: String| Err(Violation::new(ReplyCode::NotAllowed, what));
     let (channels_offered, frame_max_offered) = (party.terms.channel_max, party.frame_max_offered());
@@ -238,7 +240,7 @@ fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<
 }
 
 fn on_open(virtual_host: &str, party: &mut Party<'_>) -> Result<Progress, Violation> {
-    // Some clients leave it out where they mean the one that everybody has.
+    // Some clients send an empty name for the default virtual host.
     if virtual_host != VIRTUAL_HOST && !virtual_host.is_empty() {
         return Err(Violation::new(ReplyCode::NotAllowed, format!("vhost {virtual_host} not found")));
     }
@@ -246,12 +248,13 @@ fn on_open(virtual_host: &str, party: &mut Party<'_>) -> Result<Progress, Violat
     Ok(Progress::Opened { virtual_host: VIRTUAL_HOST })
 }
 
-/// Whole seconds, and at least one.
+/// Converts to whole seconds, at least one.
 fn in_seconds(duration: Duration) -> u16 {
     u16::try_from(duration.as_secs().max(1)).unwrap_or(u16::MAX)
 }
 
-/// The entries of a table, without its size; some write it all the same.
+/// Splits the response of AMQPLAIN into name and password: the entries of a table, which some clients send with its
+/// size.
 fn split_amqplain(response: &[u8]) -> Option<(&str, &str)> {
     let sized = response.split_first_chunk().filter(|(size, rest)| u32::from_be_bytes(**size) as usize == rest.len());
     let table = Table::of_entries(sized.map_or(response, |(_, rest)| rest)).ok()?;

@@ -1,4 +1,4 @@
-//! 4.2.2: the protocol header: eight octets that say which version a client speaks.
+//! 4.2.2: the protocol header: eight octets with the version that a client speaks.
 
 use std::convert::Infallible;
 
@@ -7,10 +7,10 @@ use crate::outbox::Outbox;
 
 const HEADER_0_9_1: &[u8; Header::SIZE] = b"AMQP\x00\x00\x09\x01";
 
-/// What the first octets of a stream are.
+/// The result of reading the first octets of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// So far it could become one of ours.
+    /// The octets begin a known header.
     Partial,
     Known(Version),
     Unknown,
@@ -19,14 +19,15 @@ pub(crate) enum Header {
 impl Header {
     pub(crate) const SIZE: usize = 8;
 
-    /// Whether octets that are no header of ours look as if they came from a client of 0-9-1 or an earlier version.
+    /// Whether octets that are not a known header may come from a client of 0-9-1 or an earlier version.
     pub(crate) fn is_resembled_by(input: &[u8]) -> bool {
-        // Before 0-9-1: class 1, instance 1, and a version. Without one it is 1.0's, with an id that 1.0 does not have.
+        // Before 0-9-1: class 1, instance 1, and a version. With the version 0.0 it is a header of 1.0 with an unknown
+        // protocol id.
         let is_earlier = input.starts_with(b"AMQP\x01\x01") && !input.ends_with(b"\x00\x00");
         input.starts_with(b"AMQP\x00\x00") || is_earlier
     }
 
-    /// 4.2.2: answers such a client with the header of the version that it should speak.
+    /// 4.2.2: writes the header of the version that such a client should speak.
     pub(crate) fn put(out: &mut Outbox) {
         let _ = out.append(|bytes| {
             bytes.extend_from_slice(HEADER_0_9_1);
@@ -34,7 +35,7 @@ impl Header {
         });
     }
 
-    /// Decides as soon as an octet is wrong, without waiting for all eight.
+    /// Reads a header. An octet that is wrong decides at once; the others need not have come.
     pub(crate) fn read(input: &[u8]) -> Header {
         let begun = input.get(..Self::SIZE).unwrap_or(input);
         let known = [

@@ -1,8 +1,8 @@
-//! The class reference: every method of the classes that we speak, as tables. One macro table a class; how an argument
-//! is encoded is its type's matter (`types.rs`).
+//! The class reference: every method of the classes that the broker knows, in one table a class. The encoding of an
+//! argument is that of its type (`types.rs`).
 //!
-//! The tables are those of 0-9-1 with RabbitMQ's extensions. [`Since09`] marks what 0-8 leaves out; the few methods with
-//! another number there are in [`renumbered`].
+//! The tables are those of 0-9-1 with RabbitMQ's extensions. [`Since09`] marks arguments that 0-8 does not have;
+//! [`renumbered`] has the methods with another number there.
 
 use std::fmt::{self, Write};
 
@@ -12,20 +12,21 @@ use super::table::Table;
 use super::types::{Argument, LongStr, Reader, Result, Since09, Version, Writer};
 use crate::tap::Capped;
 
-/// Class and method number.
+/// The class and method number of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MethodId {
     pub(crate) class: u16,
     pub(crate) method: u16,
 }
 
-/// basic.publish: half of all methods, read without this table.
+/// basic.publish, which is the most frequent method and is not read through the tables.
 pub(crate) const PUBLISH: MethodId = MethodId { class: 60, method: 40 };
 
 pub(crate) const CONNECTION: u16 = 10;
 pub(crate) const BASIC: u16 = 60;
 
-/// 0-8 has connection.close where 0-9 has a gap, and connection.redirect, which nobody sends us, in its place.
+/// Exchanges the numbers of 0-8 and those of the tables: 0-8 has close and close-ok at 60 and 61, where the tables have
+/// blocked and unblocked, which 0-8 does not have.
 fn renumbered(id: MethodId, version: Version) -> MethodId {
     const PAIRS: [(u16, u16); 4] = [(50, 60), (51, 61), (60, 50), (61, 51)];
     if version != Version::V0_8 || id.class != CONNECTION {
@@ -35,18 +36,18 @@ fn renumbered(id: MethodId, version: Version) -> MethodId {
     MethodId { class: id.class, method }
 }
 
-/// Takes the number of a method off the front of a method frame's payload, as 0-9-1 counts.
+/// Reads the id at the front of a method frame's payload, and converts it to the numbers of the tables.
 pub(crate) fn read_id(reader: &mut Reader<'_>) -> Result<MethodId> {
     let id = MethodId { class: reader.short()?, method: reader.short()? };
     Ok(renumbered(id, reader.version))
 }
 
-/// The number as it is on the wire of a version.
+/// Converts an id to the numbers of a version.
 pub(crate) fn wire_id(id: MethodId, version: Version) -> MethodId {
     renumbered(id, version)
 }
 
-/// Defines the methods of a class; see the module.
+/// Defines the classes and their methods: for each its reading, writing, name and arguments.
 macro_rules! classes {
     ($(
         $(#[$meta:meta])*
@@ -61,7 +62,7 @@ macro_rules! classes {
         }
 
         impl<'a> Method<'a> {
-            /// None for one that we do not know. Bytes that are left over are an error.
+            /// Reads the arguments of a method. None for an unknown method. Fails if octets are left over.
             pub(crate) fn read(id: MethodId, reader: &mut Reader<'a>) -> Result<Option<Self>> {
                 let method = match id.class {
                     $( $class_index => $class::read(id.method, reader)?.map(Method::$class), )*
@@ -79,14 +80,14 @@ macro_rules! classes {
                 }
             }
 
-            /// As in "basic.publish".
+            /// The name of the method, such as "basic.publish".
             pub(crate) fn name(&self) -> &'static str {
                 match self {
                     $( Method::$class(method) => method.name(), )*
                 }
             }
 
-            /// Writes the payload of its frame.
+            /// Writes the payload of the method's frame.
             pub(crate) fn write(&self, out: &mut BytesMut, version: Version) {
                 let id = wire_id(self.id(), version);
                 out.put_u16(id.class);
@@ -97,7 +98,7 @@ macro_rules! classes {
                 }
             }
 
-            /// Hands each argument to `show`, by its name.
+            /// Calls `show` with each argument and its name.
             pub(crate) fn arguments(&self, show: &mut dyn FnMut(&'static str, &dyn Shown)) {
                 match self {
                     $( Method::$class(method) => method.arguments(show), )*
@@ -105,7 +106,7 @@ macro_rules! classes {
             }
         }
 
-        /// The name of a method, known or not, as in "basic.publish".
+        /// The name of a method, such as "basic.publish". None for an unknown one.
         pub(crate) fn name_of(id: MethodId) -> Option<&'static str> {
             match (id.class, id.method) {
                 $( $( ($class_index, $index) => Some(concat!($class_name, ".", $name)), )* )*
@@ -172,29 +173,29 @@ macro_rules! classes {
     };
 }
 
-/// An argument, for who wants to read a trace.
+/// An argument as the trace shows it.
 pub(crate) trait Shown {
     fn show(&self, out: &mut Capped) -> fmt::Result;
 
-    /// Without what nobody may read. `plain` says in which mechanism's way it is written.
+    /// Shows the argument without its secret. `plain` says that it is a response of PLAIN.
     fn show_secret(&self, plain: bool, out: &mut Capped) -> fmt::Result {
         let _ = plain;
         out.write_str("***")
     }
 
-    /// It says nothing.
+    /// Whether the argument is left out because it says nothing.
     fn is_left_out(&self) -> bool {
         false
     }
 
-    /// The name of that mechanism.
+    /// Whether the argument is the name of the mechanism PLAIN.
     fn is_plain(&self) -> bool {
         false
     }
 }
 
 classes! {
-    /// Negotiating and closing.
+    /// connection: negotiates, opens and closes a connection.
     Connection<'a> = 10 "connection" {
         Start = 10 "start" {
             version_major: u8, version_minor: u8, server_properties: Table<'a>, mechanisms: LongStr<'a>, locales: LongStr<'a>,
@@ -214,7 +215,7 @@ classes! {
         Unblocked = 61 "unblocked" {}
     }
 
-    /// Several conversations on one connection.
+    /// channel: opens and closes a channel.
     Channel<'a> = 20 "channel" {
         Open = 10 "open" { out_of_band: &'a str }
         OpenOk = 11 "open-ok" { channel_id: Since09<LongStr<'a>> }
@@ -224,7 +225,7 @@ classes! {
         CloseOk = 41 "close-ok" {}
     }
 
-    /// 0-8 and 0-9: realms, which nobody has implemented; a ticket is given to who asks.
+    /// access, in 0-8 and 0-9: realms, which brokers do not implement. Every request is granted a ticket.
     Access<'a> = 30 "access" {
         Request = 10 "request" {
             realm: &'a str, exclusive: bool, passive: bool, active: bool, write: bool, read: bool,
@@ -232,7 +233,7 @@ classes! {
         RequestOk = 11 "request-ok" { ticket: u16 }
     }
 
-    /// Where messages are published to.
+    /// exchange: declares, deletes and binds exchanges.
     Exchange<'a> = 40 "exchange" {
         Declare = 10 "declare" {
             ticket: u16, exchange: &'a str, kind: &'a str, passive: bool, durable: bool, auto_delete: bool, internal: bool,
@@ -251,7 +252,7 @@ classes! {
         UnbindOk = 51 "unbind-ok" {}
     }
 
-    /// Where messages wait.
+    /// queue: declares, deletes, binds and purges queues.
     Queue<'a> = 50 "queue" {
         Declare = 10 "declare" {
             ticket: u16, queue: &'a str, passive: bool, durable: bool, exclusive: bool, auto_delete: bool, no_wait: bool,
@@ -272,7 +273,7 @@ classes! {
         DeleteOk = 41 "delete-ok" { message_count: u32 }
     }
 
-    /// Messages and what becomes of them.
+    /// basic: publishes, delivers and acknowledges messages.
     Basic<'a> = 60 "basic" {
         Qos = 10 "qos" { prefetch_size: u32, prefetch_count: u16, global: bool }
         QosOk = 11 "qos-ok" {}
@@ -301,13 +302,13 @@ classes! {
         Nack = 120 "nack" { delivery_tag: u64, multiple: bool, requeue: bool }
     }
 
-    /// RabbitMQ's publisher confirms.
+    /// confirm: RabbitMQ's publisher confirms.
     Confirm = 85 "confirm" {
         Select = 10 "select" { no_wait: bool }
         SelectOk = 11 "select-ok" {}
     }
 
-    /// Transactions, which are refused.
+    /// tx: transactions, which the broker refuses.
     Tx = 90 "tx" {
         Select = 10 "select" {}
         SelectOk = 11 "select-ok" {}

@@ -1,26 +1,26 @@
-//! AMQP 0-8, 0-9 and 0-9-1 as a state machine without I/O. Sections are those of the specification of 0-9-1; the older two
-//! differ in little, which `types.rs` and `method.rs` know.
+//! AMQP 0-8, 0-9 and 0-9-1 as a state machine without I/O. Sections are those of the specification of 0-9-1.
+//! `types.rs`, `method.rs` and `violation.rs` have the few differences of the older versions.
 //!
-//! A connection owns its channels; a channel has a publisher, consumers and declarations. Each of them works with what its
-//! owner hands it in a context, and none knows its owner.
+//! A connection owns its channels; a channel has a publisher, consumers and declarations. Each is handed a context by
+//! its owner when it has something to do, and does not know its owner.
 //!
 //! | section | file |
 //! |---|---|
 //! | 2.1.5 channels | `channel.rs` |
-//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `closing.rs`, `violation.rs` (which error ends what) |
+//! | 2.2.4 connections | `connection.rs`, `handshake.rs` (up to open), `closing.rs`, `violation.rs` (the reply codes, and what each ends) |
 //! | 4.2.2 protocol header | `header.rs` |
-//! | 4.2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
+//! | 4.2.3 framing | `frame.rs`, `frame_head.rs` (the head of a frame, for observers) |
 //! | 4.2.5 data fields | `types.rs`, `table.rs` |
 //! | 4.2.6 contents | `content.rs` |
 //! | 4.2.7 heartbeats | `heartbeat.rs` |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
 //! | basic | `publisher.rs` (in), `unmet_properties.rs` (what of it has no effect), `consumers.rs` and `consumer.rs` (out) |
-//! | what the parts of a connection share | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
-//! | the wire in words | `describe.rs` |
+//! | shared by the parts of a connection | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
+//! | frames as lines of the trace | `describe.rs` |
 //!
-//! The engine speaks to the router in the words of `event/` and knows neither it nor any socket. Queues, exchanges and
-//! bindings are the router's. Time is an argument.
+//! The engine exchanges the events and effects of `event/` with the router, and knows neither the router nor a socket.
+//! Queues, exchanges and bindings are the router's. Time is an argument.
 
 mod blocking;
 mod channel;
@@ -60,7 +60,7 @@ pub(crate) use header::Header;
 pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 pub(crate) use types::Version;
 
-/// How a stream of AMQP 0-9-1 or 0-9 is taken apart by who looks on.
+/// The reader with which observers split a stream of AMQP 0-9-1 or 0-9 into frames.
 pub(crate) static FRAMES: FrameReader = FrameReader {
     extent: describe::extent,
     payload_at: frame_head::payload_at,
@@ -68,7 +68,7 @@ pub(crate) static FRAMES: FrameReader = FrameReader {
     describe: describe::describe,
 };
 
-/// How a stream of AMQP 0-8 is.
+/// The reader with which observers split a stream of AMQP 0-8 into frames.
 pub(crate) static FRAMES_0_8: FrameReader = FrameReader {
     extent: describe::extent,
     payload_at: frame_head::payload_at,

@@ -1,5 +1,5 @@
-//! 4.2.6 and basic.publish: contents on their way in, frame by frame where they do not come whole, and what their publisher is
-//! told. Does not know where a message goes.
+//! 4.2.6 and basic.publish: the contents that a channel publishes, whole or frame by frame, and the confirms and
+//! returns that answer them. Does not know where a message goes.
 
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ use crate::live::live;
 use crate::message::{Encoding, Message, Payload, PayloadBuilder};
 use crate::outbox::Outbox;
 
-/// What one channel publishes.
+/// The publishing side of a channel.
 #[derive(Debug)]
 pub(super) struct Publisher {
     channel: u16,
     link: LinkId,
-    /// 4.2.6: a content that is arriving.
+    /// 4.2.6: the content that is arriving.
     content: Option<Partial>,
     published: u64,
     confirms: Option<Confirms>,
-    /// What goes back to its publisher if there is no queue for it.
+    /// The messages published with `mandatory`, until their outcome is known.
     mandatory: BTreeMap<u64, Message>,
-    /// The router has no room for what is published here.
+    /// Whether the router has no room for messages from this channel.
     starved: bool,
     noted: NotedProperties,
 }
@@ -39,18 +39,18 @@ pub(super) struct Publisher {
 #[derive(Debug)]
 struct Partial {
     frames: PayloadBuilder,
-    /// Octets of the body that are to come. None until the header has come.
+    /// The octets of the body that are still to come. None until the header has come.
     left: Option<u64>,
 }
 
-/// Confirms that have not been written, in order.
+/// The confirms of a channel, in the order of its publishes.
 #[derive(Debug)]
 struct Confirms {
-    /// How much was published before confirms were asked for: their count begins behind that.
+    /// The number of messages published before confirm.select. The first delivery tag is that of the message after.
     before: u64,
-    /// All up to this one have been told.
+    /// The last delivery tag of which all up to it have been confirmed.
     told: u64,
-    /// All from there up to this one can be told in one go.
+    /// The last delivery tag up to which one basic.ack can confirm.
     ready: u64,
 }
 
@@ -68,22 +68,22 @@ impl Publisher {
         }
     }
 
-    /// Whether a content is arriving, so that no method may come.
+    /// Whether a content is arriving, so that a method is not allowed now.
     pub(super) fn is_amid_content(&self) -> bool {
         self.content.is_some()
     }
 
-    /// Whether confirms have gathered that are to be written at the end of the turn.
+    /// Whether confirms are to be written at the end of the turn.
     pub(super) fn has_confirms(&self) -> bool {
         self.confirms.as_ref().is_some_and(|confirms| confirms.told != confirms.ready)
     }
 
-    /// confirm.select. Selected again, the count goes on.
+    /// Begins to confirm (confirm.select). If confirms are selected already, their count goes on.
     pub(super) fn select_confirms(&mut self) {
         self.confirms.get_or_insert(Confirms { before: self.published, told: 0, ready: 0 });
     }
 
-    /// Takes the frame of a basic.publish whose content is to come.
+    /// Takes the method frame of a basic.publish whose content is to come.
     pub(super) fn begin(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
         let arguments = frame.payload().get(4..).unwrap_or_default();
         Method::read(PUBLISH, &mut Reader::new(arguments, context.terms.version))?;
@@ -114,8 +114,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes a content that is all there, by the frames of its publish. While messages wait in the context it must go the
-    /// same way as they do.
+    /// Publishes a whole content, by the frames of its publish. While the context holds arrivals, the content must have
+    /// the same destination as they have.
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
         let Some(content) = Content::of(&payload) else { return Err(malformed(&payload, context.terms.version)) };
         if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
@@ -129,7 +129,7 @@ impl Publisher {
         }
         let properties = check_properties(content.properties(), context.terms)?;
         self.noted.note(&content, &properties, self.channel, context)?;
-        // What goes the same way as the one before it is of the same event.
+        // Messages that follow each other to the same destination share an event.
         if context.arrivals.is_empty() {
             let to = match content.exchange() {
                 // Every queue is bound to the default exchange by its name.
@@ -150,8 +150,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Takes the publishes at the start of `input` that say the same as the one before, `method`, while nothing is wrong with
-    /// them: their messages go to the router with its. The others are for [`Publisher::publish`].
+    /// Takes the publishes at the start of `input` whose method frame is `method`, as that of the publish before, and
+    /// adds them to its event. Stops at the first that breaks a rule; [`Publisher::publish`] refuses that one.
     pub(super) fn gather(&mut self, input: &mut BytesMut, method: &[u8], limit: usize, context: &mut Context<'_>) {
         if !self.mandatory.is_empty() {
             return;
@@ -175,7 +175,7 @@ impl Publisher {
         if count == 0 {
             return;
         }
-        // One buffer for all of them.
+        // All of them share one buffer.
         let frames = input.split_to(end).freeze();
         let mut start = 0;
         for end in ends.into_iter().take(count) {
@@ -188,8 +188,8 @@ impl Publisher {
         }
     }
 
-    /// The router has an outcome for `count` messages that were published one behind the other: returns them, confirms them,
-    /// or both.
+    /// Takes the outcome of `count` messages that were published one after the other: returns them, confirms them, or
+    /// both.
     pub(super) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome, context: &mut Context<'_>) {
         if let Some(confirms) = &mut self.confirms
             && *outcome == Outcome::Accepted
@@ -213,7 +213,7 @@ impl Publisher {
         }
         let Some(confirms) = &mut self.confirms else { return };
         let Some(number) = delivery.checked_sub(confirms.before).filter(|number| *number > 0) else { return };
-        // What nobody wants has been dealt with.
+        // A message that cannot be routed is confirmed as well: it has been dealt with.
         let is_done = *outcome == Outcome::Accepted || unroutable;
         if is_done && confirms.ready + 1 == number {
             confirms.ready = number;
@@ -243,14 +243,14 @@ impl Publisher {
         context.tell(self.channel, &Method::Basic(ack));
     }
 
-    /// The router has room for what is published here, or has none any more.
+    /// Notes whether the router has no room for messages from this channel.
     pub(super) fn set_starved(&mut self, starved: bool, context: &mut Context<'_>) {
         if std::mem::replace(&mut self.starved, starved) != starved {
             context.blocking.count(starved, context.terms, context.out);
         }
     }
 
-    /// The channel goes, and with it what is arriving on it.
+    /// Ends with the channel: writes the confirms that have gathered, and drops the content that is arriving.
     pub(super) fn let_go(&mut self, context: &mut Context<'_>) {
         self.put_confirms(context);
         if let Some(partial) = self.content.take() {
@@ -261,7 +261,7 @@ impl Publisher {
 }
 
 impl Partial {
-    /// Adds a frame. True when the content is complete.
+    /// Adds a header or body frame. True when the content is complete.
     fn push(&mut self, frame: &Frame, limit: u64) -> Result<bool, Violation> {
         let payload = frame.payload();
         let left = match (frame.frame_type, self.left) {
@@ -273,7 +273,7 @@ impl Partial {
                 let size = payload.get(4..PROPERTIES_AT).and_then(|size| size.first_chunk());
                 let size = size.ok_or_else(|| Violation::content("a content header that is cut off"))?;
                 let size = u64::from_be_bytes(*size);
-                // Refused before any of it is kept.
+                // A content that is too large is refused before its body is kept.
                 if size > limit {
                     return Err(too_large().in_method(PUBLISH));
                 }
@@ -286,7 +286,7 @@ impl Partial {
             _ => return Err(Violation::content("a content body without a header")),
         };
         self.left = Some(left);
-        // A frame that carries nothing is not kept.
+        // An empty body frame is not kept.
         if frame.frame_type == FrameType::Header || !payload.is_empty() {
             self.frames.push(frame.bytes.clone());
         }
@@ -294,7 +294,7 @@ impl Partial {
     }
 }
 
-/// Counts octets of a content of which not all has arrived, if there is room for them.
+/// Counts octets of a content that is arriving. Fails if the connection or the broker has no room for them.
 fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
     context.arriving.take(octets).map_err(|full| match full {
         Full::Connection => Violation::new(ReplyCode::ResourceError, "too much in contents that are still arriving"),
@@ -304,7 +304,7 @@ fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
 
 /// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.
 fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Properties<'a>, Violation> {
-    // No flags, no properties: so it is in many.
+    // Many publishes have no properties.
     if properties == [0, 0] {
         return Ok(Properties::default());
     }
@@ -330,7 +330,7 @@ fn not_utf8() -> Violation {
     Violation::new(ReplyCode::SyntaxError, "a short string that is not UTF-8")
 }
 
-/// What is wrong with frames that make no publish.
+/// The violation of frames that [`Content::of`] cannot read.
 fn malformed(payload: &Payload, version: Version) -> Violation {
     let head = payload.head();
     let size = frame::payload_size(&head, 0).unwrap_or(0);
@@ -342,7 +342,7 @@ fn malformed(payload: &Payload, version: Version) -> Violation {
     }
 }
 
-/// basic.return: back to its publisher.
+/// Writes basic.return with a message that could not be routed.
 fn put_return(channel: u16, message: &Message, terms: &Terms, out: &mut Outbox) {
     let Some(content) = live(Content::of(&message.payload), "the content of a message") else { return };
     let before = out.len();

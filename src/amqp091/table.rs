@@ -1,7 +1,7 @@
-//! 4.2.5.5: field tables. They are kept as the bytes they came in, checked once and read where somebody wants to know.
+//! 4.2.5.5: field tables. A table is kept as its bytes, which are checked once and decoded when they are asked for.
 //!
-//! The types are those that clients and brokers have agreed on in practice: where the specification's own letters differ
-//! (`b`, `s`, `l`, `L`), what RabbitMQ and its clients mean by them.
+//! The types are those that clients and brokers agree on in practice: where the letters of the specification differ
+//! (`b`, `s`, `l`, `L`), they have the meaning of RabbitMQ and its clients.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use super::types::{Argument, Malformed, Reader, Result, Version, Writer, saturate};
 use crate::value::Value;
 
-/// Tables and arrays within each other (our choice).
+/// The depth to which tables and arrays may be nested (our choice).
 const MAX_DEPTH: usize = 32;
 
 /// The entries of a table, without its size, known to be well-formed.
@@ -31,20 +31,20 @@ pub(crate) enum Field<'a> {
     Long(i64),
     Float(f32),
     Double(f64),
-    /// Digits behind the point, and the number without the point.
+    /// The number of decimal digits, and the number without its point.
     Decimal(u8, i32),
     /// Seconds since 1970.
     Timestamp(u64),
-    /// Text, mostly.
+    /// Bytes, which are usually text.
     LongString(&'a [u8]),
     Bytes(&'a [u8]),
     Table(Table<'a>),
-    /// Its elements, each with its type.
+    /// The elements, each with its type.
     Array(Elements<'a>),
 }
 
 impl<'a> Table<'a> {
-    /// Checks entries that stand alone: AMQPLAIN has them without a size.
+    /// Checks the entries of a table without its size, as AMQPLAIN has them. Fails if they are malformed.
     pub(crate) fn of_entries(bytes: &'a [u8]) -> Result<Table<'a>> {
         check_entries(bytes, 0)?;
         Ok(Table(bytes))
@@ -59,7 +59,7 @@ impl<'a> Table<'a> {
         self.entries().find(|(key, _)| *key == name.as_bytes()).map(|(_, field)| field)
     }
 
-    /// Whether a boolean is there and true.
+    /// Whether there is a boolean of this name and it is true.
     pub(crate) fn flag(self, name: &str) -> bool {
         self.get(name) == Some(Field::Boolean(true))
     }
@@ -82,7 +82,7 @@ impl<'a> Table<'a> {
 }
 
 impl Field<'_> {
-    /// The same as a plain value. Decimal numbers become floating point ones.
+    /// Converts the field to a plain value. A decimal becomes a double.
     pub(crate) fn to_value(self) -> Value {
         match self {
             Field::Void => Value::Null,
@@ -113,7 +113,7 @@ impl Field<'_> {
     }
 }
 
-/// Text where it is text.
+/// Converts bytes to a string, or to binary if they are not UTF-8.
 pub(crate) fn text_or_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::String(text.to_owned()),
@@ -130,12 +130,12 @@ impl<'a> Argument<'a> for Table<'a> {
     }
 }
 
-/// The version does not matter in a table.
+/// Reads the bytes of a table, whose encoding is the same in all versions.
 fn reader(bytes: &[u8]) -> Reader<'_> {
     Reader::new(bytes, Version::V0_9_1)
 }
 
-/// Names and values of a table.
+/// Iterates over the names and values of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Entries<'a>(Reader<'a>);
 
@@ -146,7 +146,7 @@ impl<'a> Iterator for Entries<'a> {
         if self.0.is_empty() {
             return None;
         }
-        // Checked when the table was made.
+        // The entries were checked when the table was made.
         Some((self.0.short_bytes().ok()?, field(&mut self.0).ok()?))
     }
 }
@@ -156,7 +156,7 @@ impl<'a> Iterator for Entries<'a> {
 pub(crate) struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
-    /// Of what [`put_field`] has written.
+    /// The elements that [`put_field`] has written.
     pub(crate) fn of_encoded(bytes: &'a [u8]) -> Elements<'a> {
         Elements(bytes)
     }
@@ -167,7 +167,7 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// The next field, what is in it unchecked.
+/// Reads the next field. Tables and arrays in it are not checked.
 fn field<'a>(reader: &mut Reader<'a>) -> Result<Field<'a>> {
     #[expect(clippy::cast_possible_wrap, reason = "the same bits")]
     Ok(match reader.octet()? {
@@ -218,7 +218,7 @@ fn check_field(reader: &mut Reader<'_>, depth: usize) -> Result<()> {
     }
 }
 
-/// Writes the entries of a table, in the types that clients of all ages read.
+/// Writes the entries of a table, in field types that clients of all versions read.
 #[derive(Debug, Default)]
 pub(crate) struct TableWriter(BytesMut);
 
@@ -248,7 +248,7 @@ impl TableWriter {
         self
     }
 
-    /// A field that [`put_field`] has written.
+    /// Appends a field that [`put_field`] has written.
     pub(crate) fn put_encoded(&mut self, name: &str, field: &[u8]) {
         self.name(name);
         self.0.put_slice(field);
@@ -259,7 +259,7 @@ impl TableWriter {
     }
 }
 
-/// Writes a value with its type.
+/// Writes a field: its type, and its value.
 pub(crate) fn put_field(out: &mut BytesMut, field: Field<'_>) {
     let long_bytes = |out: &mut BytesMut, letter: u8, bytes: &[u8]| {
         out.put_u8(letter);

@@ -1,4 +1,5 @@
-//! What is known of a peer and agreed on with it, and how a method is written to it.
+//! The terms of a connection: what is known of the peer and agreed on with it. Also writes methods in a version's
+//! encoding.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,23 +17,24 @@ pub(super) fn put_method(out: &mut Outbox, version: Version, channel: u16, metho
     });
 }
 
-/// What is known of the peer and agreed on with it.
+/// The terms of a connection: what is known of the peer and agreed on with it.
 #[derive(Debug)]
 pub(super) struct Terms {
     /// The peer's socket address, for the log.
     pub(super) name: Arc<str>,
     pub(super) version: Version,
-    /// 4.2.3: frames are no larger than this. Before tune-ok that is what every peer takes.
+    /// 4.2.3: the size of the largest frame, in either direction. Before tune-ok it is the size that every peer
+    /// accepts.
     pub(super) frame_max: u32,
     pub(super) channel_max: u16,
-    /// As whom the peer was let in.
+    /// The name of the user that the peer authenticated as.
     pub(super) user: Option<Arc<str>>,
-    /// What the peer calls itself.
+    /// The name that the peer gives itself: its `connection_name` or `product`.
     pub(super) client: Option<Arc<str>>,
     pub(super) capabilities: Capabilities,
 }
 
-/// What a client can do, as it says in start-ok.
+/// The capabilities of a client, as its start-ok declares them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Capabilities {
     pub(super) authentication_failure_close: bool,

@@ -1,11 +1,11 @@
-//! 4.2.5: the data fields of methods and content headers: integers, bits, strings, tables as bytes. What they mean is not
-//! known here; what is in a table is `table.rs`.
+//! 4.2.5: the data fields of methods and content headers: integers, bits, strings, and tables as bytes (`table.rs` has
+//! their contents).
 
 use bytes::{BufMut, BytesMut};
 
 use crate::live::live;
 
-/// The protocol's versions. They differ in a few arguments and numbers.
+/// The versions of the protocol, which differ in a few arguments and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     V0_8,
@@ -23,7 +23,7 @@ impl Version {
     }
 }
 
-/// What is wrong with some bytes.
+/// The description of what is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
@@ -31,12 +31,12 @@ pub(crate) type Result<T> = std::result::Result<T, Malformed>;
 
 const TRUNCATED: Malformed = Malformed("it ends in the middle of a field");
 
-/// A cursor over the fields of one method or header. Never reads past its end.
+/// Reads the fields of one method or header. Never reads past their end.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     pub(crate) version: Version,
-    /// 4.2.5.2: the octet that bits are being taken from, and how many have been.
+    /// 4.2.5.2: the octet from which bits are taken, and how many have been taken.
     bits: u8,
     bits_taken: u8,
 }
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// 4.2.5.2: bits that stand together share octets, the first in the lowest place.
+    /// 4.2.5.2: reads a bit. Successive bits share an octet, the first in the lowest place.
     pub(crate) fn bit(&mut self) -> Result<bool> {
         if self.bits_taken == 8 {
             self.bits = self.octet()?;
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         Ok(bit == 1)
     }
 
-    /// 4.2.5.3: up to 255 bytes.
+    /// 4.2.5.3: reads up to 255 bytes.
     pub(crate) fn short_bytes(&mut self) -> Result<&'a [u8]> {
         let size = self.octet()?;
         self.take(size.into())
@@ -115,12 +115,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends fields; the other side of [`Reader`].
+/// Appends fields, as [`Reader`] reads them.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     pub(crate) out: &'a mut BytesMut,
     pub(crate) version: Version,
-    /// Bits written into the last octet; 8 if the next one needs an octet of its own.
+    /// The number of bits written into the last octet; 8 if the next one needs an octet of its own.
     bits: u8,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Writer<'a> {
         self.bits += 1;
     }
 
-    /// As much of it as a short string holds.
+    /// Writes as much of a text as fits a short string.
     pub(crate) fn shortstr(&mut self, text: &str) {
         let text = shortened(text);
         self.bytes(&[u8::try_from(text.len()).unwrap_or(0)]);
@@ -158,7 +158,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// 4.2.5.3: what fits a short string.
+/// 4.2.5.3: cuts a text to the length of a short string.
 pub(crate) fn shortened(text: &str) -> &str {
     let end = (0..=text.len().min(255)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default()
@@ -168,7 +168,7 @@ pub(crate) fn saturate(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// What a method's argument can be.
+/// A type that a method's argument can have.
 pub(crate) trait Argument<'a>: Sized {
     fn read(reader: &mut Reader<'a>) -> Result<Self>;
     fn write(&self, writer: &mut Writer<'_>);
@@ -207,7 +207,7 @@ impl<'a> Argument<'a> for &'a str {
     }
 }
 
-/// A long string: bytes, whatever its name says.
+/// A long string: any bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LongStr<'a>(pub(crate) &'a [u8]);
 

@@ -1,6 +1,6 @@
-//! 2.2.4 (exceptions) and the reply codes: what a peer did wrong, and how far the consequences reach: the one place that says so.
+//! 2.2.4 (exceptions): violations, the reply code of each, and whether it ends the channel or the connection.
 //!
-//! `connection.rs` carries out what stands here.
+//! `connection.rs` and `closing.rs` send the close.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::method::{MethodId, name_of};
 use super::types::{Malformed, Version};
 use crate::event::{Breach, Fault, Reason};
 
-/// What ends.
+/// The scope of a violation: what it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Connection,
     Channel,
 }
 
-/// The constants of the specification. Which are hard errors, and end the connection, is theirs to say.
+/// The reply codes of the specification, by their constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyCode {
     ContentTooLarge,
@@ -56,7 +56,7 @@ impl ReplyCode {
         ReplyCode::InternalError,
     ];
 
-    /// For the words of somebody else: `404`, `NOT_FOUND`, `not-found`, or one of these behind a colon.
+    /// Finds a code by what a hook or a test calls it: `404`, `NOT_FOUND`, `not-found`, or one of these behind a colon.
     fn named(name: &str) -> Option<ReplyCode> {
         let name = name.rsplit(':').next().unwrap_or(name).replace('-', "_").to_uppercase();
         match name.as_str() {
@@ -72,9 +72,10 @@ impl ReplyCode {
         }
     }
 
-    /// The code of a version for this one. 0-8 and 0-9 have no UNEXPECTED_FRAME: there an invalid sequence of frames is
-    /// COMMAND_INVALID. All other constants agree, in number and in scope, but that 0-8 has no NO_ROUTE and no
-    /// PRECONDITION_FAILED: it has nothing in their place, and RabbitMQ sends them to clients of 0-8 too.
+    /// Converts the code to that of a version. 0-8 and 0-9 have no UNEXPECTED_FRAME; there an invalid sequence of
+    /// frames is COMMAND_INVALID. The other constants have the same number and the same scope in all versions. 0-8
+    /// lacks NO_ROUTE and PRECONDITION_FAILED, and has nothing in their place; RabbitMQ sends both to clients of 0-8,
+    /// and so does the broker.
     fn of_version(self, version: Version) -> ReplyCode {
         match self {
             ReplyCode::UnexpectedFrame if version < Version::V0_9_1 => ReplyCode::CommandInvalid,
@@ -155,50 +156,51 @@ impl From<&Reason> for ReplyCode {
     }
 }
 
-/// See the module. Boxed inside, so that a result in which there is none is small: there is one for every frame.
+/// An error of the peer, or a refusal, that ends a channel or the connection. Boxed, so that the result of each frame
+/// is small.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation(pub(crate) Box<Details>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Details {
     pub(crate) code: ReplyCode,
-    /// As [`ReplyCode::scope`] says, unless the peer has to go in any case.
+    /// The scope of the code, unless [`Violation::soft`] or [`Violation::hard`] has changed it.
     pub(crate) scope: Scope,
     pub(crate) text: Arc<str>,
-    /// The method that it happened in, if there is one.
+    /// The method in which the violation happened, if there is one.
     pub(crate) method: MethodId,
-    /// The peer could have known better. A queue that is not there, a name that is taken: that is no breach of the rules.
+    /// Whether the peer is to blame. A queue that does not exist or a name in use is no breach.
     pub(crate) is_breach: bool,
-    /// Where the specification demands otherwise, if that is not where the method is defined.
+    /// The section of the rule, if that is not the method's.
     section: Option<&'static str>,
 }
 
 impl Violation {
-    /// With the reach that the code has.
+    /// Creates a violation with the scope of its code. One of connection scope is a breach.
     pub(crate) fn new(code: ReplyCode, text: impl Into<Arc<str>>) -> Violation {
         let (scope, method) = (code.scope(), MethodId::default());
         let is_breach = scope == Scope::Connection;
         Violation(Box::new(Details { code, scope, text: text.into(), method, is_breach, section: None }))
     }
 
-    /// Of a section outside the class reference.
+    /// Creates a violation of a section outside the class reference.
     pub(crate) fn of_section(section: &'static str, code: ReplyCode, text: &str) -> Violation {
         let mut violation = Violation::new(code, text);
         violation.0.section = Some(section);
         violation
     }
 
-    /// 4.2.3
+    /// Creates a violation of 4.2.3, framing.
     pub(crate) fn frame(text: &str) -> Violation {
         Violation::of_section("4.2.3", ReplyCode::FrameError, text)
     }
 
-    /// 4.2.6
+    /// Creates a violation of 4.2.6, the order of content frames.
     pub(crate) fn content(text: &str) -> Violation {
         Violation::of_section("4.2.6", ReplyCode::UnexpectedFrame, text)
     }
 
-    /// Says in which method it happened, if nobody has said so.
+    /// Sets the method, if none is set.
     pub(crate) fn in_method(mut self, method: MethodId) -> Violation {
         if self.0.method == MethodId::default() {
             self.0.method = method;
@@ -206,33 +208,33 @@ impl Violation {
         self
     }
 
-    /// The peer could have known, whatever the code says.
+    /// Makes the violation a breach.
     pub(crate) fn breach(mut self) -> Violation {
         self.0.is_breach = true;
         self
     }
 
-    /// The broker has no room for what is sent on a channel, for which the peer is not to blame.
+    /// Creates the violation that closes a channel because the broker has no room. It is no breach.
     pub(crate) fn no_room(text: &str) -> Violation {
         let mut violation = Violation::new(ReplyCode::ResourceError, text).soft();
         violation.0.is_breach = false;
         violation
     }
 
-    /// What was asked for is not honoured, and the broker is strict. It is no breach: the peer could not know.
+    /// Creates the refusal of a request that is not honoured, in strict mode. It is no breach: the peer could not know.
     pub(crate) fn unmet(text: String) -> Violation {
         let mut violation = Violation::new(ReplyCode::NotImplemented, text);
         violation.0.is_breach = false;
         violation
     }
 
-    /// It ends no more than the channel, whatever the code says.
+    /// Limits the scope to the channel, whatever the code says.
     pub(crate) fn soft(mut self) -> Violation {
         self.0.scope = Scope::Channel;
         self
     }
 
-    /// It ends the connection, whatever the code says.
+    /// Extends the scope to the connection, whatever the code says.
     pub(crate) fn hard(mut self) -> Violation {
         self.0.scope = Scope::Connection;
         self
@@ -259,7 +261,7 @@ impl Details {
         format!("{} {}: {}, see {}", code.number(), code.as_str(), self.text, self.section())
     }
 
-    /// Section or method.
+    /// The section of the rule, or the method that has it.
     pub(crate) fn section(&self) -> &'static str {
         self.section.or_else(|| name_of(self.method)).unwrap_or("4.2.4")
     }
@@ -280,7 +282,7 @@ impl From<&Fault> for Violation {
     }
 }
 
-/// A method that only a server sends.
+/// Refuses a method that only a server sends.
 pub(crate) fn not_for_us() -> Violation {
     Violation::new(ReplyCode::CommandInvalid, "a method that only a server sends")
 }
