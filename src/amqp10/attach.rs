@@ -1,4 +1,4 @@
-//! 2.6.3 to 2.6.6: attaches, refuses and detaches the links of a session, and ends the session. A part of `session.rs`.
+//! Links that attach and detach (2.6.3 to 2.6.6), and the end of a session. Part of `session.rs`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind
 use crate::live::live;
 
 impl Session {
-    /// 2.7.3: takes an attach of the peer's: asks the router for its node, or refuses it at once.
+    /// Takes an attach of the peer's (2.7.3): asks the router for its node, or refuses it at once.
     pub(crate) fn on_attach(&mut self, mut attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         if let Some(handle) = self.awaiting_answer(&attach, context) {
             return self.on_attach_answered(handle, &attach, context);
@@ -36,9 +36,9 @@ impl Session {
             choose_unsettled(&mut attach);
         }
         let name = attach.name.clone();
-        // 2.8.1: its end decides ours.
+        // 2.8.1: our role is the other one.
         let role = attach.role.other();
-        // Links that are refused take a place too, until the peer has detached them.
+        // Refused links count until the peer has detached them.
         if context.directory.attached >= context.config.max_links.saturating_mul(2) {
             let what = "too many links on this connection, the refused ones included";
             return Err(Violation::session("2.6.3", Condition::ResourceLimitExceeded, what));
@@ -54,7 +54,7 @@ impl Session {
         let mut link = Link {
             id,
             name,
-            // Of a link that is refused here; the detach follows the answer.
+            // The state of a link that is refused here; the detach follows the answer.
             state: LinkState::AwaitDetach,
             end: our_end(&attach, matches!(node, Ok(Some(Node::Anonymous))), context),
             flow_due: false,
@@ -76,7 +76,7 @@ impl Session {
         self.links.insert(link);
         match error {
             Some(error) => self.refuse(handle, attach, error, context),
-            // 2.7.3: legal; such a link carries nothing, and there is none here to resume.
+            // 2.7.3: a null terminus is legal. It serves to resume a link, and no link state is kept here.
             None => {
                 let error = Error::new(Condition::NotFound, "the attach names no node");
                 self.put_refusal(handle, attach, context)?;
@@ -114,17 +114,17 @@ impl Session {
         self.detach(handle, error, context)
     }
 
-    /// Ends the wait of a link for the router, which answers each attach once. Returns the peer's attach.
+    /// Ends a link's wait for the router, which answers each attach once. Returns the peer's attach.
     fn routed_attach(&mut self, handle: usize, next: LinkState) -> Option<Box<Attach>> {
         live(self.link_mut(handle)?.route_found(next), "the attach that the router answers")
     }
 
-    /// Writes an attach; if it does not fit the peer's frames, without what the peer knows already.
+    /// Writes an attach. If it does not fit the peer's max-frame-size, what only repeats the peer's attach is left out.
     fn put_attach(&self, answer: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         context.wire.send(self.channel, &answer).or_else(|_| context.wire.send(self.channel, &shortened(answer)))
     }
 
-    /// 2.6.3: answers an attach that breaks a rule. Returns the violation, which detaches the link.
+    /// Answers an attach that breaks a rule (2.6.3). Returns the violation, which detaches the link.
     fn refuse(
         &mut self,
         handle: usize,
@@ -136,7 +136,7 @@ impl Session {
         Err(Violation::of(Scope::Link(handle), "2.7.3", error))
     }
 
-    /// 2.6.3: writes the answer to an attach that is refused: the terminus on our side is null.
+    /// Answers an attach that is refused (2.6.3): the terminus on our side is null.
     fn put_refusal(&self, handle: usize, attach: Attach, context: &mut Context<'_>) -> Result<(), Violation> {
         let mut answer = answer_to(attach, handle, context.config.max_message_size);
         match answer.role {
@@ -146,12 +146,12 @@ impl Session {
         self.put_attach(answer, context)
     }
 
-    /// 2.6.5: closes a link with an error. Its handle stays in use until the peer has detached too.
+    /// Closes a link with an error (2.6.5). Its handle stays in use until the peer has detached too.
     pub(crate) fn detach(&mut self, handle: usize, error: Error, context: &mut Context<'_>) -> Result<(), Violation> {
         self.close_link(handle, Some(error), context)
     }
 
-    /// 2.6.5, 2.6.6: closes a link, with an error or without.
+    /// Closes a link, with an error or without (2.6.5, 2.6.6).
     pub(super) fn close_link(
         &mut self,
         handle: usize,
@@ -164,7 +164,7 @@ impl Session {
         context.wire.send(self.channel, &Detach { handle: saturate(handle), closed: true, error })
     }
 
-    /// Closes a link with an error if it is attached. What it is owed comes first.
+    /// Closes a link with an error if it is attached. Its pending dispositions are written first.
     pub(crate) fn detach_attached(
         &mut self,
         handle: usize,
@@ -174,7 +174,7 @@ impl Session {
         if !self.is_attached(handle) {
             return Ok(());
         }
-        // What the link is owed comes before its detach.
+        // Pending dispositions come before the detach.
         self.finish_turn(&mut context.wire)?;
         self.detach(handle, error, context)
     }
@@ -197,7 +197,7 @@ impl Session {
         handles.into_iter().filter_map(|handle| self.let_go(handle, context)).collect()
     }
 
-    /// 2.7.7: takes a detach of the peer's, which may answer ours, and frees the handle.
+    /// Takes a detach of the peer's, which may answer ours (2.7.7), and frees the handle.
     pub(crate) fn on_detach(&mut self, detach: &Detach, context: &mut Context<'_>) -> Result<(), Violation> {
         let handle = self.local_handle(detach.handle)?;
         let Some(link) = self.link(handle) else { return Ok(()) };
@@ -208,9 +208,9 @@ impl Session {
         if !matches!(link.state, LinkState::AwaitDetach) {
             let gone = self.let_go(handle, context).into_iter().collect();
             context.events.push_back(Event::Detach { gone });
-            // What the link is owed comes before its detach.
+            // Pending dispositions come before the detach.
             self.finish_turn(&mut context.wire)?;
-            // 2.6.6: closed if the peer closes. One that only detaches may attach again, to a fresh link: we keep no state.
+            // 2.6.6: closed if the peer closes. A peer that only detaches can attach again, to a new link: no link state is kept.
             let answer = Detach { handle: saturate(handle), closed: detach.closed, error: None };
             context.wire.send(self.channel, &answer)?;
         }
@@ -218,12 +218,12 @@ impl Session {
         if live(self.links.try_remove(handle), LINK).is_some() {
             context.directory.attached -= 1;
         }
-        // What it was being sent may have been what others waited for.
+        // Deliveries of other links may have waited for one of this link's.
         self.pump(context);
         Ok(())
     }
 
-    /// 2.5.5: ends the session and all its links, with an error if we end it for one.
+    /// Ends the session and all its links (2.5.5), with the error that is the reason, if there is one.
     pub(crate) fn end(&mut self, error: Option<Error>, context: &mut Context<'_>) -> Result<(), Violation> {
         let gone = self.let_all_go(context);
         context.events.push_back(Event::Detach { gone });
@@ -299,14 +299,14 @@ fn our_end(attach: &Attach, anonymous: bool, context: &Context<'_>) -> LinkEnd {
     }
 }
 
-/// 2.8.2: mixed leaves it to the sender, which is us, and has decided then.
+/// Replaces snd-settle-mode mixed, which leaves the choice to the sender, by unsettled (2.8.2).
 fn choose_unsettled(attach: &mut Attach) {
     if attach.role == Role::Receiver && attach.snd_settle_mode == SenderSettleMode::Mixed {
         attach.snd_settle_mode = SenderSettleMode::Unsettled;
     }
 }
 
-/// 3.5.3: a source without outcomes allows all.
+/// Whether the peer's source allows the outcome rejected. A source without outcomes allows all (3.5.3).
 fn allows_rejected(attach: &Attach) -> bool {
     let Some(AnySource::Source(source)) = &attach.source else { return true };
     source.outcomes.is_empty() || source.outcomes.iter().any(|outcome| outcome.as_str() == Rejected::NAME)
@@ -327,7 +327,7 @@ fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &Link
             },
             browse: matches!(&attach.source, Some(AnySource::Source(source)) if source.browses() == Ok(true)),
             default_outcome: sender.default_outcome.clone(),
-            // 2.7.3: zero is no limit, like none.
+            // 2.7.3: zero means no limit, as null does.
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
             exclusive: false,
             passing: false,
@@ -343,12 +343,12 @@ fn answer_to(attach: Attach, handle: usize, max_message_size: u64) -> Attach {
         handle: saturate(handle),
         role,
         snd_settle_mode: attach.snd_settle_mode,
-        // 2.8.3: as the peer asks. Where it sends in mode second we settle with the outcome all the same: some clients
-        // (azure-servicebus) ask for second, never settle, and wait for a disposition that is settled.
+        // 2.8.3: as the peer asks. Deliveries in mode second are settled with their outcome all the same: some clients
+        // (azure-servicebus) ask for second, never settle, and wait for a settled disposition.
         rcv_settle_mode: attach.rcv_settle_mode,
         source: attach.source,
         target: attach.target,
-        // 2.6.13: we keep no state of links that were detached, so there is nothing to resume.
+        // 2.6.13: no state of detached links is kept, so there is nothing to resume.
         unsettled: None,
         incomplete_unsettled: false,
         initial_delivery_count: (role == Role::Sender).then(SequenceNo::default),

@@ -1,12 +1,12 @@
-//! 2.5: channels. Holds the sessions of a connection, each under its outgoing channel, and maps the incoming channel of each,
-//! which the peer chooses, to it.
+//! The channels of a connection (2.5): its sessions, each under its outgoing channel, and the map from incoming channels, which
+//! the peer chooses, to them.
 
 use slab::Slab;
 
 use super::session::Session;
 use crate::live::live;
 
-/// For [`live`].
+/// The name of the map's entries for [`live`].
 const SLOT: &str = "the slot of a channel";
 
 /// The sessions of a connection. A session is here from its begin until both sides have ended it.
@@ -57,13 +57,13 @@ impl Channels {
         live(self.sessions.get(outgoing), "a session in use")
     }
 
-    /// [`Channels::session`], to change it.
+    /// Returns the session mutably, as [`Channels::session`] does.
     #[inline]
     pub(crate) fn session_mut(&mut self, outgoing: usize) -> Option<&mut Session> {
         live(self.sessions.get_mut(outgoing), "a session in use")
     }
 
-    /// 2.5.5: removes a session that both sides have ended. Both of its channels may be used again.
+    /// Removes a session that both sides have ended (2.5.5). Its two channels may be used again.
     pub(crate) fn remove(&mut self, incoming: u16, outgoing: usize) -> Option<Session> {
         if let Some(slot) = live(self.incoming.get_mut(usize::from(incoming)), SLOT) {
             *slot = None;

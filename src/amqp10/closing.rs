@@ -1,5 +1,5 @@
-//! 2.4.3: what ends after a violation, and how a connection closes: by its peer, after a violation, or because the broker wants
-//! it to. A part of `connection.rs`.
+//! The close of a connection (2.4.3), by the peer, after a violation or by the broker, and the end of a link or session after a
+//! violation. Part of `connection.rs`.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::event::{Event, Fault, Reply};
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// Detaches the link or ends the session that a violation concerns; hands on what concerns the connection.
+    /// Detaches the link or ends the session that a violation is about. Returns a violation that is about the connection.
     pub(super) fn contain(
         &mut self,
         result: Result<(), Violation>,
@@ -49,7 +49,7 @@ impl Connection {
             }
     }
 
-    /// 2.4.3: the peer closes, or answers our close.
+    /// Takes a close of the peer's, which may answer ours (2.4.3).
     pub(super) fn on_close(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
         match &close.error {
             Some(error) => log::info!("{}: closed by the peer: {error}", self.name),
@@ -65,8 +65,7 @@ impl Connection {
         self.wire(out).send(0, &Close { error: None })
     }
 
-    /// 2.4.1: an open comes first. A peer that closes instead has said its last word: it is told what was wrong, and no close
-    /// of its is awaited.
+    /// Takes a close that comes before an open (2.4.1): answers with a close that names the error. No further close is awaited.
     pub(super) fn on_close_before_open(&mut self, close: &Close, out: &mut Outbox) -> Result<(), Violation> {
         let violation = Violation::connection("2.4.1", Condition::IllegalState, "a close before an open");
         log::warn!("{}: closed: {violation}", self.name);
@@ -81,7 +80,7 @@ impl Connection {
         self.wire(out).send(0, &Close { error: Some(*violation.error) })
     }
 
-    /// Keeps a violation that the peer is to blame for, for the record.
+    /// Keeps a violation for the report, if it is the peer's fault.
     pub(super) fn note(&mut self, violation: &Violation) {
         if violation.is_breach {
             self.breaches.push_back(violation.into());
@@ -95,19 +94,19 @@ impl Connection {
         self.close(Some(violation.error.as_ref().clone()), now, out);
     }
 
-    /// Closes for a reason that is not the peer's.
+    /// Closes for a reason that is no fault of the peer's.
     pub(crate) fn close_with(&mut self, fault: Fault, now: Instant, out: &mut Outbox) {
         self.close(Some(Error::from(fault)), now, out);
     }
 
-    /// 2.4.3: closes and waits a while for the peer's close.
+    /// Closes (2.4.3) and waits for the peer's close, for `linger` at most.
     pub(super) fn close(&mut self, error: Option<Error>, now: Instant, out: &mut Outbox) {
         let opened = match self.phase {
             Phase::Opened => Ok(()),
-            // 2.4.1: an open comes before a close, even then.
+            // 2.4.1: an open comes before a close.
             Phase::AwaitOpen { .. } if self.initiated => Ok(()),
             Phase::AwaitOpen { .. } => self.put_open(None, out),
-            // 2.2: and without the protocol agreed on there is neither.
+            // 2.2: before the protocol headers there is neither.
             Phase::AwaitHeader { .. } | Phase::AwaitInit { .. } | Phase::AwaitSecondHeader { .. } => {
                 self.phase = Phase::Closed;
                 return;
@@ -125,17 +124,17 @@ impl Connection {
         };
     }
 
-    /// Outcomes that have gathered come before our close.
+    /// Writes the pending dispositions and flows of all sessions, which come before our close.
     fn say_what_is_owed(&mut self, out: &mut Outbox) {
         for session in self.channels.iter_mut() {
-            // Whatever is wrong with it, the connection goes anyway.
+            // An error changes nothing: the connection closes.
             let _ = session.finish_turn(&mut Wire { out, max_frame_size: self.max_frame_size });
         }
     }
 
-    /// The links go with the connection, without a word each.
+    /// Removes all links without a detach for each, since the connection ends.
     pub(crate) fn abandon(&mut self) {
-        // Nothing is written.
+        // A place for what must not be written.
         let mut out = Outbox::default();
         let mut gone = Vec::new();
         let sessions: Vec<usize> = self.channels.iter().map(|session| session.channel.into()).collect();

@@ -1,15 +1,15 @@
-//! 1.4: composite types: a described list whose fields may be left out from the end, or be null.
+//! Composite types (1.4): described lists whose fields may be null, or left out at the end.
 //!
-//! [`composite!`] turns a definition that reads like the specification's own into a struct with its codec. A field is
-//! `mandatory`, `optional`, has a `default`, or is `multiple`; one that is `spelled` is optional, and written as a null rather
-//! than left out: some clients count on it.
+//! [`composite!`] makes a struct and its codec of a definition in the specification's words. A field is `mandatory`, `optional`,
+//! has a `default`, or is `multiple`; a `spelled` field is optional and written as null rather than left out, which some clients
+//! require.
 
 use bytes::{BufMut, BytesMut};
 
 use super::types::{CodecError, Decode, Encode, Reader, Result, WRITTEN, code, saturate};
 use crate::live::live;
 
-/// 1.2.1: what a described value says it is.
+/// The descriptor of a described value (1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Descriptor<'a> {
     Code(u64),
@@ -29,7 +29,7 @@ impl<'a> Descriptor<'a> {
         }
     }
 
-    /// Looks at the descriptor without moving on.
+    /// Returns the descriptor without moving on.
     pub(crate) fn peek(reader: &Reader<'a>) -> Result<Descriptor<'a>> {
         Descriptor::read(&mut reader.clone())
     }
@@ -77,7 +77,7 @@ pub(crate) struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// The next field: None if it is null or was left out.
+    /// Returns the next field. None if it is null or was left out.
     pub(crate) fn next<T: Decode>(&mut self) -> Result<Option<T>> {
         if self.count == 0 {
             return Ok(None);
@@ -98,7 +98,7 @@ impl Fields<'_> {
     }
 }
 
-/// Writes a list; nulls at its end are left out, and the size is filled in when it is known.
+/// A writer of a list: nulls at its end are left out, and the size is filled in when it is known.
 pub(crate) struct ListWriter<'a> {
     out: &'a mut BytesMut,
     start: usize,
@@ -121,7 +121,7 @@ impl<'a> ListWriter<'a> {
         self.nulls += 1;
     }
 
-    /// A null that is not left out, even at the end.
+    /// Writes a null that is not left out, even at the end.
     pub(crate) fn spelled_null(&mut self) {
         self.count += self.nulls + 1;
         self.out.put_bytes(code::NULL, std::mem::take(&mut self.nulls) + 1);
@@ -156,7 +156,7 @@ impl<'a> ListWriter<'a> {
     }
 }
 
-/// Defines composite types; see the module.
+/// Defines composite types, as the head of this file says.
 macro_rules! composite {
     ($(
         $(#[$meta:meta])*

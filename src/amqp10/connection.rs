@@ -1,8 +1,8 @@
-//! 2.4: connections. Header exchange, SASL, open and close, idle timeouts; owns the sessions.
+//! A connection (2.4): header exchange, SASL, open and close, idle timeouts, and its sessions.
 //!
-//! Bytes go in through [`Connection::receive`], which returns what the peer did an [`Event`] at a time, so that each is
-//! answered before the next is read; the router's answers come in through [`Connection::apply`]; what is to be written
-//! gathers in an [`Outbox`], completed by [`Connection::finish_turn`]. No socket and no clock: `now` is an argument.
+//! [`Connection::receive`] takes bytes and returns what the peer did, one [`Event`] at a time, so that each is answered before
+//! the next is read. [`Connection::apply`] takes the router's answers. Output gathers in an [`Outbox`];
+//! [`Connection::finish_turn`] completes it. No socket and no clock: `now` is an argument.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,32 +30,32 @@ use crate::live::live;
 use crate::outbox::Outbox;
 use crate::unmet::{Unmet, UnmetRequests};
 
-/// See the module.
+/// One connection of AMQP 1.0. Call receive(), then apply() and deliver() for its events, then finish_turn().
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) config: Arc<EngineConfig>,
-    /// Who it is, for the log.
+    /// The peer's address, for the log.
     pub(super) name: Arc<str>,
     pub(super) phase: Phase,
-    /// As whom the peer was let in by SASL.
+    /// The user name that the peer authenticated as.
     pub(super) user: Option<Arc<str>>,
-    /// Whether we opened it, and the peer answers: see `request.rs`.
+    /// Whether this side opened the connection (`request.rs`).
     pub(super) initiated: bool,
     idle: Idle,
-    /// From the peer's open.
+    /// The limits of the peer's open.
     pub(super) max_frame_size: u32,
     pub(super) channel_max: u16,
     pub(super) channels: Channels,
     pub(super) directory: Directory,
     arriving: Arriving,
     pub(super) events: VecDeque<Event>,
-    /// Messages that have been read and not been handed out. Empty between two calls of [`Connection::receive`].
+    /// Messages that have been read and not handed out. Empty between two calls of [`Connection::receive`].
     gathered: Gathered,
-    /// A violation after messages that have to be answered first, and the session (by our channel) that it was found in.
+    /// A violation that follows messages which have to be answered first, and the outgoing channel of its session.
     postponed: Option<(Violation, usize)>,
     pub(super) breaches: VecDeque<Breach>,
     pub(super) unmet: UnmetRequests,
-    /// Sessions (by our channel) that have something to write at the end of the turn.
+    /// Outgoing channels of sessions that may have something to write at the end of the turn.
     touched: Vec<usize>,
 }
 
@@ -80,12 +80,12 @@ pub(super) enum Phase {
         until: Instant,
     },
     Opened,
-    /// We have closed and wait for the peer's close; everything else is discarded.
+    /// This side has closed and waits for the peer's close; everything else is discarded.
     AwaitClose {
         until: Instant,
     },
     Closed,
-    /// It did not answer our close in time.
+    /// The peer did not answer our close in time.
     Dropped,
 }
 
@@ -120,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// Reads from `input` up to the next thing that concerns the router. None when a whole frame more is needed. Whole messages
-    /// that follow each other on one link come together: they are in `run` then, see [`Event::Messages`].
+    /// Reads from `input` up to the next event for the router. None when more bytes are needed. Whole messages that follow each
+    /// other on one link come together, in `run` (see [`Event::Messages`]).
     pub(crate) fn receive(
         &mut self,
         input: &mut BytesMut,
@@ -155,14 +155,14 @@ impl Connection {
                 Ok(true) if self.postponed.is_some() => return None,
                 Ok(true) => {
                     self.gather(input);
-                    // What came before the next frame is answered before it is read, unless it may go on with it.
+                    // The messages are answered before the next frame is read, unless that may join them.
                     if !self.gathered.goes_on_with(input) {
                         return None;
                     }
                 }
                 Ok(false) => return self.events.pop_front(),
                 Err(violation) if !self.gathered.is_empty() => {
-                    // It concerns the connection, whatever the session. What came before it is answered first.
+                    // A violation of the connection, which has no session. The messages before it are answered first.
                     self.postponed = Some((violation, usize::MAX));
                     return None;
                 }
@@ -171,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Takes the transfers that follow those that were gathered, as far as they look as usual.
+    /// Takes the transfers that follow those gathered, while they are in the usual encoding and break no rule.
     fn gather(&mut self, input: &mut BytesMut) {
         let Some((link, channel, ..)) = self.gathered.place() else { return };
         let ours = live(self.channels.find_outgoing(channel), "the channel of messages that were gathered");
@@ -180,7 +180,7 @@ impl Connection {
         }
     }
 
-    /// Takes one header or frame. False if there is none.
+    /// Takes one header or frame. False if none is complete.
     fn step(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<bool, Violation> {
         match self.phase {
             Phase::AwaitHeader { until } => self.on_first_header(input, until, out),
@@ -199,7 +199,7 @@ impl Connection {
                     Ok(true)
                 }
                 Ok(None) => Ok(false),
-                // The stream is no longer one of frames: no close can be found in it.
+                // No frame, and so no close, can be found in the stream any more.
                 Err(_) => {
                     self.phase = Phase::Closed;
                     Ok(true)
@@ -256,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// 2.4.1
+    /// Takes the peer's open (2.4.1).
     fn on_open(&mut self, open: &Open, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if channel != 0 {
             return Err(Violation::framing("2.4.1", "open on a channel other than 0"));
@@ -285,7 +285,7 @@ impl Connection {
         self.idle.opened(open.idle_time_out)
     }
 
-    /// 2.5.1: the peer begins a session, and we answer with our end of it.
+    /// Takes a begin of the peer's (2.5.1) and answers it.
     fn on_begin(&mut self, begin: &Begin, channel: u16, out: &mut Outbox) -> Result<(), Violation> {
         if self.channels.find_outgoing(channel).is_some() {
             return Err(Violation::connection("2.5.1", Condition::IllegalState, "a second begin on a channel"));
@@ -353,13 +353,13 @@ impl Connection {
             self.steal(attach, out)?;
         }
         let result = self.with_session(ours, out, |session, context| match performative {
-            // 2.5.5: we have ended it and the peer did not know yet.
+            // 2.5.5: frames that the peer sent before it saw our end are discarded.
             _ if session.ended => Ok(()),
             Performative::Attach(attach) => session.on_attach(attach, context),
             Performative::Flow(flow) => session.on_flow(&flow, context),
             Performative::Disposition(disposition) => session.on_disposition(disposition, context),
             Performative::Detach(detach) => session.on_detach(&detach, context),
-            // Dealt with before.
+            // These do not come here.
             Performative::Open(_)
             | Performative::Begin(_)
             | Performative::Transfer(_)
@@ -369,7 +369,7 @@ impl Connection {
         self.contain(result, ours, out)
     }
 
-    /// 2.6.1: a link that is attached again under its name and role leaves its old place.
+    /// Detaches the link that has the name and role of an attach (2.6.1): it is stolen.
     fn steal(&mut self, attach: &Attach, out: &mut Outbox) -> Result<(), Violation> {
         let role = attach.role.other();
         let Some(place) = self.directory.find_named(&attach.name, role) else { return Ok(()) };
@@ -383,7 +383,7 @@ impl Connection {
         self.contain(result, place.channel, out)
     }
 
-    /// 2.5.5: the peer ends a session, or answers our end.
+    /// Takes an end of the peer's, which may answer ours (2.5.5).
     fn on_end(&mut self, error: &Option<Error>, channel: u16, ours: usize, out: &mut Outbox) -> Result<(), Violation> {
         let result = self.with_session(ours, out, |session, context| match session.ended {
             true => Ok(()),
@@ -399,7 +399,7 @@ impl Connection {
         result
     }
 
-    /// Lets a session work, with what it needs of its connection.
+    /// Calls `work` with a session that cannot have ended, and with what it needs of its connection.
     pub(super) fn with_session(
         &mut self,
         ours: usize,
@@ -422,7 +422,7 @@ impl Connection {
         work(session, &mut context)
     }
 
-    /// What the router wants done to a link of this connection. One that is gone needs nothing.
+    /// Applies an effect of the router to a link. Does nothing if the link has been detached meanwhile.
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         let Some(place) = self.directory.find(effect.link().link) else { return };
         let handle = place.handle;
@@ -442,7 +442,7 @@ impl Connection {
                 }
                 Effect::Settle { first, count, outcome, .. } => session.settle(first, count, &outcome),
                 Effect::Unroutable { fault, .. } => return session.detach_relay(handle, Error::from(*fault), context),
-                // Answers to what nobody asks here.
+                // Answers to requests that 1.0 does not have.
                 Effect::Declared { .. }
                 | Effect::Deleted { .. }
                 | Effect::Purged { .. }
@@ -455,7 +455,7 @@ impl Connection {
         }
     }
 
-    /// Messages for a consumer of this connection. Empties the list.
+    /// Sends messages on a link. Empties the list.
     pub(crate) fn deliver(&mut self, link: LinkId, deliveries: &mut Vec<Delivery>, out: &mut Outbox) {
         match self.directory.find(link) {
             Some(place) => {
@@ -464,17 +464,17 @@ impl Connection {
                     Ok(())
                 });
             }
-            // It has gone meanwhile, and what it was sent goes back with it.
+            // The link has been detached meanwhile; the router has its messages back with the detach.
             None => deliveries.clear(),
         }
     }
 
-    /// An event that an effect led to.
+    /// Takes the next event that an effect led to.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// What the peer did wrong, for whoever keeps a record of it.
+    /// Takes the next violation of the peer's, for the report.
     pub(crate) fn poll_breach(&mut self) -> Option<Breach> {
         self.breaches.pop_front()
     }
@@ -484,7 +484,7 @@ impl Connection {
         self.unmet.take()
     }
 
-    /// End of the turn: what has gathered is written.
+    /// Ends the turn: writes the dispositions and flows that have gathered.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(ours) = self.touched.pop() {
             let Some(session) = self.channels.find(ours) else { continue };
@@ -499,7 +499,7 @@ impl Connection {
         }
     }
 
-    /// Deliveries of a link, in its one direction, that are not settled.
+    /// Returns the number of a link's unsettled deliveries.
     pub(crate) fn unsettled(&self, link: LinkId) -> usize {
         self.find_link(link).map_or(0, |link| link.unsettled)
     }
@@ -510,12 +510,12 @@ impl Connection {
         self.channels.session(place.channel)?.link(place.handle)
     }
 
-    /// Deliveries of which not all has been written, for want of room in the windows of sessions.
+    /// Returns the number of deliveries that wait for room in their sessions' windows.
     pub(crate) fn unwritten(&self) -> usize {
         self.channels.iter().map(|session| session.sending.len()).sum()
     }
 
-    /// Credit that a link has which the peer sends on. 0 for another.
+    /// Returns the credit of a link on which the peer sends. 0 for any other link.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
         match self.find_link(link) {
             Some(Link { end: LinkEnd::Receiver(receiver), .. }) => receiver.credit,
@@ -523,28 +523,28 @@ impl Connection {
         }
     }
 
-    /// Bytes of messages of which not all has arrived.
+    /// Returns the bytes of deliveries that have arrived in part.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn arriving(&self) -> usize {
         self.arriving.bytes()
     }
 
-    /// Both have opened, and neither has closed.
+    /// Whether both sides have opened the connection and neither has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Opened
     }
 
-    /// Nothing more will be read or written, beyond what is in the outbox.
+    /// Whether nothing more will be read or written, beyond what is in the outbox.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed | Phase::Dropped)
     }
 
-    /// The peer has had its time to answer our close.
+    /// Whether the peer's time to answer our close is over.
     pub(crate) fn is_dropped(&self) -> bool {
         self.phase == Phase::Dropped
     }
 
-    /// When [`Connection::handle_timeout`] is due.
+    /// Returns when [`Connection::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::AwaitHeader { until }
@@ -567,7 +567,7 @@ impl Connection {
                 self.fail(&Violation::connection("2.4.5", Condition::ResourceLimitExceeded, what), now, out);
             }
             Phase::Opened => {
-                // 2.4.5: an empty frame, unless what is under way is as good.
+                // 2.4.5: an empty frame, unless other bytes are about to be written.
                 if out.is_empty() {
                     let _ = out.append(|body| frame::put(body, FrameType::Amqp, 0, self.max_frame_size, |_| {}));
                 }

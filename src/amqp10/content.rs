@@ -1,5 +1,5 @@
-//! 3.2: a whole message to and from plain Rust types, for what a test sends and for what it wants to see. Messages on their
-//! way through the broker are not taken apart like this: see `section.rs`.
+//! A whole message (3.2) to and from plain Rust types, for tests that send or look at it. Messages that the broker routes are not
+//! decoded here: see `section.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::content::{self, Body, Message};
 use crate::value::Value;
 
 composite! {
-    /// 3.2.4
+    /// The properties of a message (3.2.4).
     #[derive(Default)]
     Properties = 0x73 "amqp:properties:list" {
         message_id: optional Value,
@@ -76,10 +76,10 @@ impl Section {
         number.encode(out);
     }
 
-    /// Whether it may come after another.
+    /// Whether this section may come after `other`.
     fn may_follow(self, before: Section) -> bool {
         match (before, self) {
-            // 3.2.6, 3.2.7: several of them make one body; of one kind.
+            // 3.2.6, 3.2.7: a body can have several sections of one of these kinds.
             (Section::Data, Section::Data) | (Section::Sequence, Section::Sequence) => true,
             (Section::Data | Section::Sequence, Section::Sequence | Section::Value) => false,
             (before, after) => before < after,
@@ -87,7 +87,7 @@ impl Section {
     }
 }
 
-/// Reads a message that is all there.
+/// Decodes a whole message.
 pub(crate) fn decode(payload: &[u8]) -> Result<Message> {
     let mut message = Message::default();
     let mut reader = Reader::new(payload);
@@ -129,7 +129,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Message> {
     Ok(message)
 }
 
-/// 3.2.5: the application properties alone, of a message that may be malformed behind them. None if it is so before.
+/// Decodes the application properties alone (3.2.5). None if the message is malformed before their end.
 pub(crate) fn application_properties(payload: &[u8]) -> Option<Vec<(String, Value)>> {
     let mut reader = Reader::new(payload);
     while !reader.is_empty() {
@@ -161,7 +161,7 @@ fn read_map(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(Value, 
     }
 }
 
-/// Writes a message, without the sections that say nothing.
+/// Encodes a message, without empty sections.
 pub(crate) fn encode(message: &Message) -> Bytes {
     let mut out = BytesMut::new();
     if message.header != content::Header::default() {

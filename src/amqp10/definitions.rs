@@ -1,4 +1,4 @@
-//! 2.8: definitions: roles, settle modes, sequence numbers, errors and their conditions.
+//! Definitions (2.8): roles, settle modes, sequence numbers, errors and their conditions.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::composite::composite;
 use super::types::{CodecError, Decode, Encode, RawMap, Reader, Result, Symbol};
 use crate::event::{Fault, Reason};
 
-/// 2.8.1: which end of a link somebody is.
+/// The role of one end of a link (2.8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     Sender,
@@ -16,7 +16,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The role of the other end.
+    /// Returns the role of the other end.
     pub(crate) fn other(self) -> Role {
         match self {
             Role::Sender => Role::Receiver,
@@ -37,7 +37,7 @@ impl Encode for Role {
     }
 }
 
-/// 2.8.2
+/// The settlement mode of a sender (2.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SenderSettleMode {
     Unsettled,
@@ -67,7 +67,7 @@ impl Encode for SenderSettleMode {
     }
 }
 
-/// 2.8.3: who settles first.
+/// The settlement mode of a receiver (2.8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiverSettleMode {
     First,
@@ -94,7 +94,7 @@ impl Encode for ReceiverSettleMode {
     }
 }
 
-/// 2.8.10: a number that wraps at 2^32, compared by RFC 1982. Nothing else in this engine subtracts one.
+/// A sequence number (2.8.10), which wraps at 2^32 and is compared by RFC 1982. No other type here subtracts sequence numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SequenceNo(pub(crate) u32);
 
@@ -109,14 +109,14 @@ impl SequenceNo {
         self.plus(1)
     }
 
-    /// How far `self` is ahead of `other`; None if it is behind.
+    /// Returns how far `self` is ahead of `other`. None if it is behind.
     pub(crate) fn ahead_of(self, other: SequenceNo) -> Option<u32> {
         let distance = self.0.wrapping_sub(other.0);
         (distance < 1 << 31).then_some(distance)
     }
 
-    /// The count in 64 bits whose low half this is, nearest to `next`, which it may not exceed by more than half the circle.
-    /// None if that is before the beginning.
+    /// Returns the 64-bit count with these low 32 bits that is nearest to `next`, and less than 2^31 above it. None if it would
+    /// be negative.
     pub(crate) fn widen(self, next: u64) -> Option<u64> {
         #[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
         let low = SequenceNo(next as u32);
@@ -126,7 +126,7 @@ impl SequenceNo {
         }
     }
 
-    /// The low half of a count in 64 bits.
+    /// Returns the low 32 bits of a 64-bit count.
     #[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
     pub(crate) fn narrow(count: u64) -> SequenceNo {
         SequenceNo(count as u32)
@@ -145,7 +145,7 @@ impl Encode for SequenceNo {
     }
 }
 
-/// 2.8.15 to 2.8.18: the error conditions that we know.
+/// The error conditions of 2.8.15 to 2.8.18.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     InternalError,
@@ -169,7 +169,7 @@ pub(crate) enum Condition {
     ResourceLocked,
     ResourceDeleted,
     PreconditionFailed,
-    /// Any other, as it came.
+    /// Any other condition, as it came.
     Other(Arc<str>),
 }
 
@@ -228,11 +228,11 @@ impl Encode for Condition {
 }
 
 composite! {
-    /// 2.8.14
+    /// An error (2.8.14).
     Error = 0x1d "amqp:error:list" {
         condition: mandatory Condition,
         description: optional Arc<str>,
-        // azure-servicebus looks at it without asking whether it is there.
+        // azure-servicebus reads this field without a check whether it is there.
         info: spelled RawMap,
     }
 }
@@ -242,7 +242,7 @@ impl Error {
         Error { condition, description: Some(description.into()), info: None }
     }
 
-    /// The same error with a description of at most `limit` bytes: a peer with small frames gets a short one.
+    /// Returns the error with a description of at most `limit` bytes, so that it fits the peer's max-frame-size.
     pub(crate) fn shortened(mut self, limit: usize) -> Error {
         if let Some(text) = &self.description
             && text.len() > limit
@@ -261,7 +261,7 @@ impl std::fmt::Display for Error {
     }
 }
 
-/// 2.8.14: a reason as the symbol that stands for it.
+/// Returns the symbol of a reason (2.8.14).
 pub(crate) fn spelled(reason: &Reason) -> String {
     Condition::from(reason.clone()).as_str().to_owned()
 }

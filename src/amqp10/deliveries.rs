@@ -1,8 +1,8 @@
-//! 2.6.12 to 2.6.14: deliveries on their way in and out, a transfer at a time. A part of `session.rs`.
+//! Deliveries (2.6.12 to 2.6.14), incoming and outgoing, a transfer at a time. Part of `session.rs`.
 //!
-//! A message that comes in one transfer, as nearly all do, passes without being put together. The router hands out no more than
-//! the peer's window takes, so what goes out is written at once; only of a message that is larger than what is left of the
-//! window the rest waits here.
+//! A message that comes in one transfer, as nearly all do, is not copied. The router hands out no more than the peer's window
+//! takes, so outgoing messages are written at once; only the rest of a message that is larger than what is left of the window
+//! waits here.
 
 use std::collections::VecDeque;
 
@@ -27,14 +27,14 @@ use crate::live::live;
 use crate::message::{Message, Payload};
 
 impl Session {
-    /// 2.7.5: a transfer came in.
+    /// Takes a transfer (2.7.5).
     pub(crate) fn on_transfer(
         &mut self,
         transfer: &Transfer,
         payload: Bytes,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
-        // 2.5.6: every transfer frame takes one place in the window, whatever becomes of it.
+        // 2.5.6: every transfer takes one unit of the window, discarded or not.
         self.next_incoming_id = self.next_incoming_id.next();
         self.incoming_window = self.incoming_window.checked_sub(1).ok_or_else(|| {
             Violation::session("2.5.6", Condition::WindowViolation, "transfer beyond the incoming window")
@@ -45,7 +45,7 @@ impl Session {
         let source = (self.remote_channel.unwrap_or_default(), transfer.handle);
         let Some(link) = live(self.links.get_mut(handle), LINK) else { return Ok(()) };
         if !matches!(link.state, LinkState::Attached) {
-            // 2.6.5: what was under way when we detached is discarded.
+            // 2.6.5: transfers that were under way at our detach are discarded.
             self.count_discarded(transfer);
             return Ok(());
         }
@@ -98,8 +98,8 @@ impl Session {
         Ok(())
     }
 
-    /// 2.7.5: takes the transfers at the start of `input` that follow those which were gathered from a link, while they look as
-    /// usual and nothing is wrong with them. The others are for [`Session::on_transfer`].
+    /// Takes the transfers at the start of `input` that follow those gathered from a link, while they are in the usual encoding
+    /// and break no rule (2.7.5). [`Session::on_transfer`] takes the others.
     pub(crate) fn gather(
         &mut self,
         link: LinkId,
@@ -160,21 +160,21 @@ impl Session {
         self.flow_due |= self.incoming_window <= INCOMING_WINDOW / 2;
     }
 
-    /// 2.7.5: what has to hold of the first transfer of a delivery; gives it its number.
+    /// Checks the first transfer of a delivery (2.7.5) and returns the delivery's number.
     fn begin_delivery(&mut self, handle: usize, transfer: &Transfer) -> Result<u64, Violation> {
         let invalid = |what| Violation::link(handle, "2.7.5", Condition::InvalidField, what);
         let link = self.links.get_mut(handle).and_then(Link::receiving);
         let Some((id, receiver, unsettled)) = live(link, RECEIVER) else { return Ok(0) };
         let delivery_id =
             transfer.delivery_id.ok_or_else(|| invalid("the first transfer of a delivery has no delivery-id"))?;
-        // 2.8.7: ids are the session's. They count on whatever else is wrong with a delivery: that concerns its link alone.
+        // 2.8.7: delivery-ids belong to the session. They are counted even if the delivery breaks a rule of its link.
         let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
         if SequenceNo::narrow(incoming.next()) != delivery_id {
             let what = "delivery-id does not follow the one before";
             return Err(Violation::session("2.6.12", Condition::InvalidField, what));
         }
         let number = if transfer.settled == Some(true) && !transfer.more {
-            // Settled and whole: nobody will ask for it again.
+            // A settled delivery that is whole needs no entry.
             incoming.skip()
         } else {
             *unsettled += 1;
@@ -209,17 +209,17 @@ impl Session {
         Ok(number)
     }
 
-    /// The ids of deliveries that are discarded count as well.
+    /// Counts the delivery-id of a transfer that is discarded.
     fn count_discarded(&mut self, transfer: &Transfer) {
         let Some(delivery_id) = transfer.delivery_id else { return };
         let incoming = self.incoming.get_or_insert_with(|| Ledger::starting_at(delivery_id.0.into()));
-        // One that goes on has been counted.
+        // A transfer that continues a delivery has been counted.
         if SequenceNo::narrow(incoming.next()) == delivery_id {
             incoming.skip();
         }
     }
 
-    /// 2.6.14: as if it had never been sent; the credit it took is given again.
+    /// Drops a delivery that the peer aborts (2.6.14) and gives its credit back.
     fn abort(&mut self, handle: usize, number: u64) {
         self.remove_if_unsettled(number);
         if let Some(receiver) = self.receiver_mut(handle) {
@@ -242,7 +242,7 @@ impl Session {
         })
     }
 
-    /// A delivery is all there.
+    /// Hands a whole delivery to the run for the router.
     fn arrived(
         &mut self,
         handle: usize,
@@ -264,7 +264,7 @@ impl Session {
         context.gathered.add(id, to, source, receiver.credit, arrival);
     }
 
-    /// The router has messages for a consumer, which has credit for them.
+    /// Sends messages on a link. The router has checked that the link has credit for them.
     pub(crate) fn deliver(
         &mut self,
         handle: usize,
@@ -275,7 +275,7 @@ impl Session {
         let Some((id, sender, unsettled)) = live(link, SENDER) else { return };
         let room = room(&context.wire);
         for delivery in deliveries {
-            // 2.6.12: numbered as it is begun; those of other links do not wait for it, since the window is shared.
+            // 2.6.12: a delivery gets its id when it begins.
             let number = match delivery.settled {
                 true => self.outgoing.skip(),
                 false => {
@@ -291,7 +291,7 @@ impl Session {
                 && self.sending.is_empty()
                 && let Payload::One(payload) = &delivery.message.payload
             {
-                // Nearly all: whole, and at once.
+                // The usual case: one transfer, written at once.
                 let start = Some(transfer::Start { delivery_id, message_format: delivery.message.format });
                 let len = payload.len();
                 let (channel, settled) = (self.channel, delivery.settled);
@@ -318,7 +318,7 @@ impl Session {
         self.pump(context);
     }
 
-    /// Writes what has been begun, as far as the peer's window reaches.
+    /// Writes transfers of the deliveries in `sending`, as far as the peer's window reaches.
     pub(super) fn pump(&mut self, context: &mut Context<'_>) {
         while self.remote_incoming_window > 0
             && let Some(delivery) = self.sending.front_mut()
@@ -334,7 +334,7 @@ impl Session {
         }
     }
 
-    /// A delivery that was written piece by piece has been written to its end.
+    /// Ends a delivery whose last transfer has been written.
     fn finished(&mut self, delivery: &Outgoing, context: &mut Context<'_>) {
         self.correct_window(delivery, context);
         let link = self.links.get_mut(delivery.handle).and_then(Link::sending);
@@ -348,7 +348,7 @@ impl Session {
         }
     }
 
-    /// Tells the router how many transfers a delivery took, if it took for them more or less of the window.
+    /// Corrects the router's count of the window, if a delivery took more or fewer transfers than the router assumed.
     fn correct_window(&self, delivery: &Outgoing, context: &mut Context<'_>) {
         let more = i64::from(delivery.units) - i64::from(delivery.transfers);
         if more != 0 {
@@ -356,7 +356,7 @@ impl Session {
         }
     }
 
-    /// Takes a delivery that came in out of the ledger. Does nothing if the peer has settled it meanwhile.
+    /// Removes an incoming delivery from the ledger. Does nothing if the peer has settled it meanwhile.
     pub(super) fn remove_if_unsettled(&mut self, number: u64) {
         let Some(arrived) = self.incoming.as_mut().and_then(|incoming| incoming.remove(number)) else { return };
         let link = self.links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial);
@@ -365,7 +365,7 @@ impl Session {
         }
     }
 
-    /// Forgets the deliveries of a link that goes, in both directions.
+    /// Removes the deliveries of a link that ends from the ledgers.
     pub(super) fn forget_deliveries(&mut self, handle: usize, context: &mut Context<'_>) {
         let Some(link) = live(self.links.get_mut(handle), LINK) else { return };
         let serial = link.id.serial;
@@ -394,7 +394,7 @@ impl Session {
         }
     }
 
-    /// Forgets the unsettled deliveries of all links at once.
+    /// Removes the unsettled deliveries of all links.
     pub(super) fn forget_unsettled(&mut self) {
         drop(self.outgoing.drain());
         if let Some(incoming) = &mut self.incoming {
@@ -410,7 +410,7 @@ impl Session {
     }
 }
 
-/// Bytes of payload that fit one transfer.
+/// Returns how many bytes of payload fit one transfer.
 pub(super) fn room(wire: &Wire<'_>) -> usize {
     (wire.max_frame_size as usize).saturating_sub(transfer::OVERHEAD)
 }

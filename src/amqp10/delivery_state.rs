@@ -1,4 +1,4 @@
-//! 3.4: delivery states: what became of a delivery, or how far it got.
+//! Delivery states (3.4): the outcome of a delivery, or how far it got.
 
 use super::composite::{Composite, choice, composite};
 use super::definitions::Error;
@@ -6,51 +6,51 @@ use super::types::{Raw, RawMap};
 use crate::event;
 
 composite! {
-    /// 3.4.1
+    /// How much of a delivery has been received (3.4.1).
     Received = 0x23 "amqp:received:list" {
         section_number: mandatory u32,
         section_offset: mandatory u64,
     }
 
-    /// 3.4.2
+    /// The delivery was accepted (3.4.2).
     Accepted = 0x24 "amqp:accepted:list" {}
 
-    /// 3.4.3
+    /// The delivery was rejected (3.4.3).
     Rejected = 0x25 "amqp:rejected:list" {
         error: optional Error,
     }
 
-    /// 3.4.4
+    /// The delivery was released (3.4.4).
     Released = 0x26 "amqp:released:list" {}
 
-    /// 3.4.5
+    /// The delivery was modified (3.4.5).
     Modified = 0x27 "amqp:modified:list" {
         delivery_failed: default bool = false,
         undeliverable_here: default bool = false,
         message_annotations: optional RawMap,
     }
 
-    /// 4.5.8: the state of a delivery in a transaction; decoded so that it can be refused by name.
+    /// The state of a delivery in a transaction (4.5.8), decoded so that the refusal can name it.
     TransactionalState = 0x34 "amqp:transactional-state:list" {
         txn_id: mandatory Raw,
         outcome: optional Raw,
     }
 
-    /// 4.5.5
+    /// The outcome of a declare (4.5.5), decoded so that the refusal can name it.
     Declared = 0x33 "amqp:declared:list" {
         txn_id: mandatory Raw,
     }
 }
 
 choice! {
-    /// 3.4: the terminal states.
+    /// The terminal states (3.4).
     Outcome { Accepted, Rejected, Released, Modified }
 
-    /// 3.4: all states.
+    /// All delivery states (3.4).
     DeliveryState { Accepted, Rejected, Released, Modified, Received, TransactionalState, Declared }
 }
 
-/// 3.4: the terminal states by name, as the outcomes field of a source lists them.
+/// The names of the terminal states (3.4), as the outcomes field of a source lists them.
 pub(crate) const OUTCOMES: [&str; 4] = [Accepted::NAME, Rejected::NAME, Released::NAME, Modified::NAME];
 
 impl DeliveryState {

@@ -1,6 +1,5 @@
-//! A trace of the wire: what a protocol header (2.2), a frame (2.3) and the performative in it (2.7, 5.3) say, in one line.
-//! Names and values are the specification's own. Nothing is checked here and nothing remembered: what the engine refuses is
-//! described all the same.
+//! The text of a protocol header (2.2) or of a frame (2.3) with its performative (2.7, 5.3), in one line, in the specification's
+//! names. Nothing is checked and nothing remembered: frames that the engine refuses are described too.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -13,11 +12,11 @@ use super::value::{self, Budget};
 use crate::tap::{Capped, FrameText};
 use crate::value::{Quoted, Value};
 
-/// A frame that says to be larger is taken for no frame at all (our choice): text and TLS look like such sizes.
+/// The size above which a frame header is taken for bytes of another protocol (our choice): text and TLS look like such sizes.
 const MAX_FRAME: usize = 1 << 28;
 
-/// How many bytes of a stream that begins like this are its next header or frame; more than there are, if more have to come.
-/// None if there are too few to know. What is neither is one piece to its end.
+/// Returns how many bytes at the start of a stream are its next header or frame, which may be more than have arrived. None if too
+/// few have arrived to know. Bytes that are neither are one piece to their end.
 pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
     let head: &[u8; HEADER] = begun.first_chunk()?;
     if head.starts_with(b"AMQP") {
@@ -32,7 +31,7 @@ pub(crate) fn extent(begun: &[u8]) -> Option<usize> {
 /// Describes what [`extent`] measured to be `len` bytes long; the end of its payload may be missing.
 pub(crate) fn describe(piece: &[u8], len: usize) -> FrameText {
     let text = describe_piece(piece, len);
-    // What is missing is payload.
+    // Only payload can be missing.
     FrameText { payload: text.payload + (len - piece.len()), ..text }
 }
 
@@ -52,7 +51,7 @@ fn describe_piece(piece: &[u8], len: usize) -> FrameText {
     }
 }
 
-/// 2.2, 5.2.1, 5.3.1
+/// Describes a protocol header (2.2, 5.2.1, 5.3.1).
 fn describe_header(id: u8, [major, minor, revision]: [u8; 3]) -> FrameText {
     let name = match id {
         0 => format!("header AMQP {major}.{minor}.{revision}"),
@@ -63,12 +62,12 @@ fn describe_header(id: u8, [major, minor, revision]: [u8; 3]) -> FrameText {
     FrameText { channel: None, name: Cow::Owned(name), fields: String::new(), payload: 0 }
 }
 
-/// 2.3.1: the frame types.
+/// The frame types (2.3.1).
 const AMQP: u8 = 0;
 const SASL: u8 = 1;
 
 fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> FrameText {
-    // 5.3.1: those of SASL have none.
+    // 5.3.1: SASL frames have no channel.
     let channel = (frame_type == AMQP).then_some(channel);
     if body.is_empty() && frame_type == AMQP {
         return FrameText { channel, name: Cow::Borrowed("heartbeat"), fields: String::new(), payload: 0 };
@@ -83,11 +82,11 @@ fn describe_frame(frame_type: u8, channel: u16, body: &[u8]) -> FrameText {
             let mut fields = Capped::default();
             let name = match (Type::of(&descriptor), &value) {
                 (Some(known), Value::List(values)) => {
-                    // It fails when there is enough of it.
+                    // Writing fails when the text is long enough.
                     let _ = put_fields(known, values, &mut fields);
                     Cow::Borrowed(known.name)
                 }
-                // There may be a password in it.
+                // The bytes may contain a password.
                 _ if frame_type == SASL => return hidden("SASL frame of an unknown kind", body.len()),
                 _ => {
                     let _ = put_value(&value, &mut fields);
@@ -111,7 +110,7 @@ fn hidden(why: &str, len: usize) -> FrameText {
     FrameText { payload: len, ..FrameText::undecodable(None, why, &[]) }
 }
 
-/// A composite type: what its fields are called.
+/// The name of a composite type and of its fields.
 struct Type {
     code: u64,
     symbol: &'static str,
@@ -119,19 +118,19 @@ struct Type {
     fields: &'static [Field],
 }
 
-/// A field's name, and how its value reads.
+/// The name of a field and the way its value is shown.
 struct Field(&'static str, Kind);
 
-/// How the value of a field reads.
+/// The way the value of a field is shown.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// As it is.
+    /// The value itself.
     Plain,
-    /// 2.8.1
+    /// The name of the role (2.8.1).
     Role,
-    /// 2.8.2, 2.8.3, 3.5.5, 5.3.3.6: a number that stands for one of these.
+    /// The name that the number stands for (2.8.2, 2.8.3, 3.5.5, 5.3.3.6).
     Choice(&'static [&'static str]),
-    /// Not for other eyes.
+    /// Authentication data, of which only the identities are shown.
     Secret,
 }
 
@@ -210,7 +209,7 @@ const TYPES: &[Type] = types! {
     0x44 "amqp:sasl-outcome:list" "sasl-outcome" ["code" (SASL_CODE), "additional-data"]
 };
 
-/// What the specification calls the type with this descriptor.
+/// Returns the specification's name of the type with this descriptor.
 pub(super) fn name_of(descriptor: Descriptor<'_>) -> Option<&'static str> {
     let known = TYPES.iter().find(|known| match descriptor {
         Descriptor::Code(code) => code == known.code,
@@ -229,7 +228,7 @@ impl Type {
     }
 }
 
-/// `name=value` of every field that is there, with spaces between.
+/// Writes `name=value` for every field that is present, with spaces between.
 fn put_fields(known: &Type, values: &[Value], out: &mut Capped) -> fmt::Result {
     let mut space = "";
     for (index, value) in values.iter().enumerate().filter(|(_, value)| !value.is_null()) {
@@ -261,7 +260,7 @@ fn put_field(name: &str, kind: Kind, value: &Value, siblings: &[Value], out: &mu
         }
         (Kind::Secret, response) => put_response(response, siblings.first(), out),
         (Kind::Plain | Kind::Role, Value::Described(described)) => match (Type::of(&described.0), &described.1) {
-            // The name of the type would only repeat that of the field.
+            // The type has the name of the field.
             (Some(known), Value::List(values)) if known.name == name => match known.name {
                 "error" => put_error(values, out),
                 _ => put_braced(known, values, out),
@@ -272,7 +271,7 @@ fn put_field(name: &str, kind: Kind, value: &Value, siblings: &[Value], out: &mu
     }
 }
 
-/// 5.3.3.2: what a client proves its identity with. Of ANONYMOUS all is shown, of PLAIN (RFC 4616) who it is.
+/// Writes the initial-response of a client (5.3.3.2): all of it for ANONYMOUS, the identities for PLAIN (RFC 4616).
 fn put_response(response: &Value, mechanism: Option<&Value>, out: &mut Capped) -> fmt::Result {
     let (Some(Value::Symbol(mechanism)), Value::Binary(bytes)) = (mechanism, response) else {
         return out.write_str("***");
@@ -288,7 +287,7 @@ fn put_response(response: &Value, mechanism: Option<&Value>, out: &mut Capped) -
     }
 }
 
-/// 2.8.14: `amqp:not-found "no such queue"`.
+/// Writes an error (2.8.14): `amqp:not-found "no such queue"`.
 fn put_error(values: &[Value], out: &mut Capped) -> fmt::Result {
     let [condition, more @ ..] = values else { return out.write_str("{}") };
     put_value(condition, out)?;
@@ -309,7 +308,7 @@ fn put_braced(known: &Type, values: &[Value], out: &mut Capped) -> fmt::Result {
     out.write_str("}")
 }
 
-/// A value; composite types that are known by their names, however deep.
+/// Writes a value; known composite types, at any depth, with their names.
 fn put_value(value: &Value, out: &mut Capped) -> fmt::Result {
     match value {
         Value::Described(described) => match (Type::of(&described.0), &described.1) {

@@ -1,7 +1,8 @@
-//! The directory of a connection's links: maps the router's name of a link to its session and handle, and link names to both.
+//! The directory of a connection's links: maps the id by which the router knows a link, and the link's name, to its session and
+//! handle.
 //!
-//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. What is
-//! limited for all links of a connection together is added up here too.
+//! Slots are dense, so that the router can index by them; a serial tells a link from the next one in its slot. The links of all
+//! sessions are counted here too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,21 +13,21 @@ use super::definitions::Role;
 use crate::event::LinkId;
 use crate::live::live;
 
-/// The place of a link: its session, by our channel, and our handle.
+/// The place of a link: the outgoing channel of its session, and our handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) channel: usize,
     pub(crate) handle: usize,
 }
 
-/// All links of a connection, by the router's name and by their own.
+/// The attached links of a connection, by id and by name.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     places: Slab<(u32, Place)>,
-    /// 2.6.1: a name belongs to one link in each direction.
+    /// The link that has a name, of which there is one in each direction (2.6.1).
     names: HashMap<(Arc<str>, Role), LinkId>,
     next_serial: u32,
-    /// Links that take a place in some session, those included that wait for the peer's detach.
+    /// Links of all sessions, including those that wait for the peer's detach.
     pub(crate) attached: usize,
 }
 

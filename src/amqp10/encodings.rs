@@ -1,5 +1,4 @@
-//! 1.6: primitive types: reads each type that we use from all of its encodings, and writes it in the shortest. Does not know
-//! what a value is for.
+//! Primitive types (1.6): reads each type that the engine uses from all of its encodings, and writes it in the shortest.
 
 use std::sync::Arc;
 
@@ -196,7 +195,7 @@ impl Encode for RawMap {
     }
 }
 
-/// 1.4: a field with `multiple="true"` is a single value or an array of them.
+/// The value of a field with `multiple="true"` (1.4): a single value or an array.
 impl Decode for Vec<Symbol> {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let width = match reader.peek() {
@@ -288,7 +287,7 @@ pub(crate) fn map_of_one(key: &str, value: &impl Encode) -> RawMap {
     raw_map(1, &body)
 }
 
-/// Puts the head of a map before `entries` pairs that are encoded in `body`.
+/// Returns a map of `entries` keys and values, which are encoded in `body`.
 fn raw_map(entries: usize, body: &[u8]) -> RawMap {
     let mut map = BytesMut::new();
     map.put_u8(code::MAP32);

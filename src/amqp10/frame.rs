@@ -1,4 +1,4 @@
-//! 2.3: framing. Splits a stream into frames and puts frames together; what is in them is not known here.
+//! Framing (2.3): splits a stream into frames and writes frames, whatever their bodies are.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -7,10 +7,10 @@ use super::types::WRITTEN;
 use super::violation::Violation;
 use crate::live::live;
 
-/// 2.3.1: size, data offset, type, channel.
+/// The size of a frame header (2.3.1): size, data offset, type, channel.
 pub(crate) const HEADER: usize = 8;
 
-/// 2.8.19: every peer takes frames of this size.
+/// The frame size that every peer takes (2.8.19).
 pub(crate) const MIN_MAX_FRAME_SIZE: u32 = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,7 @@ pub(crate) struct Frame {
     pub(crate) body: Bytes,
 }
 
-/// Takes the next frame off `input`. None if it is not all there yet; a header that cannot be right is refused before its
-/// body arrives.
+/// Takes the next frame off `input`. None if it has not arrived whole; a malformed header is refused before its body arrives.
 pub(crate) fn split(input: &mut BytesMut, max_frame_size: u32) -> Result<Option<Frame>, Violation> {
     let Some(&[s0, s1, s2, s3, doff, frame_type, c0, c1]) = input.first_chunk::<HEADER>() else {
         return Ok(None);
@@ -59,7 +58,7 @@ pub(crate) fn split(input: &mut BytesMut, max_frame_size: u32) -> Result<Option<
     Ok(Some(Frame { frame_type, channel: u16::from_be_bytes([c0, c1]), body }))
 }
 
-/// Writes a frame whose body `write` writes. Fails, having written part of it, if the peer cannot take one so large.
+/// Writes a frame whose body `write` writes. Fails, with part of the frame written, if it is larger than `max_frame_size`.
 pub(crate) fn put(
     out: &mut BytesMut,
     frame_type: FrameType,
@@ -80,7 +79,7 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Writes a frame header whose size is not known yet; returns where.
+/// Writes a frame header whose size set_size() fills in. Returns where the frame starts.
 pub(crate) fn put_header(out: &mut BytesMut, frame_type: FrameType, channel: u16) -> usize {
     let start = out.len();
     out.put_u32(0);
@@ -93,7 +92,7 @@ pub(crate) fn put_header(out: &mut BytesMut, frame_type: FrameType, channel: u16
     start
 }
 
-/// Fills in the size of the frame that starts at `start` and gets `more` bytes appended.
+/// Fills in the size of the frame that starts at `start` and to which `more` bytes will be appended.
 pub(crate) fn set_size(out: &mut BytesMut, start: usize, more: usize) -> u32 {
     let size = super::types::saturate(out.len() - start + more);
     let field = out.get_mut(start..).and_then(|frame| frame.first_chunk_mut());

@@ -1,5 +1,5 @@
-//! 2.3, 2.7: the head of a frame: which performative it has, and which link, delivery and node that is about. For who looks at
-//! frames as they pass; the engine decodes them whole.
+//! The head of a frame (2.3, 2.7): its performative, and the link, delivery and node that this names. For the tap; the engine
+//! decodes frames whole.
 
 use super::composite::Composite;
 use super::composite::Descriptor;
@@ -9,13 +9,14 @@ use super::terminus::{Source, Target};
 use super::types::{Decode, Reader, Result, code};
 use crate::tap::{FrameHead, LinkHead};
 
-/// The head of what [`describe::extent`] measured; of a transfer the payload may be missing. None for what is no frame.
+/// Returns the head of a frame that [`describe::extent`] measured; a transfer's payload may be missing. None if the bytes are no
+/// frame.
 pub(crate) fn head(frame: &[u8]) -> Option<FrameHead<'_>> {
     if frame.starts_with(b"AMQP") {
         return Some(FrameHead { kind: "header", ..FrameHead::default() });
     }
     let &[_, _, _, _, doff, frame_type, c0, c1] = frame.first_chunk::<HEADER>()?;
-    // 5.3.1: frames of SASL have no channel.
+    // 5.3.1: SASL frames have no channel.
     let channel = (frame_type == 0).then(|| u16::from_be_bytes([c0, c1]));
     let body = frame.get(usize::from(doff) * 4..)?;
     if body.is_empty() && channel.is_some() {
@@ -38,12 +39,12 @@ pub(crate) fn head(frame: &[u8]) -> Option<FrameHead<'_>> {
     head.ok()
 }
 
-/// Where the payload of a transfer begins.
+/// Returns where the payload of a transfer begins.
 pub(crate) fn payload_at(frame: &[u8]) -> Option<usize> {
     let &[_, _, _, _, doff, ..] = frame.first_chunk::<HEADER>()?;
     let start = usize::from(doff) * 4;
     match *frame.get(start..)? {
-        // The usual encodings of its descriptor and its list.
+        // The usual encodings of the descriptor and the list.
         [code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST8, size, ..] => Some(start + 5 + usize::from(size)),
         [code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST32, s0, s1, s2, s3, ..] => {
             usize::try_from(u32::from_be_bytes([s0, s1, s2, s3])).ok()?.checked_add(start + 8)
@@ -53,7 +54,7 @@ pub(crate) fn payload_at(frame: &[u8]) -> Option<usize> {
     }
 }
 
-/// The fields of a performative, in their order.
+/// The fields of a performative, in order.
 struct Fields<'a> {
     count: usize,
     list: Reader<'a>,
@@ -86,7 +87,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// 2.7.3: name, handle, role, two settle modes, source, target.
+    /// Reads an attach (2.7.3): name, handle, role, two settle modes, source, target.
     fn attach(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
         self.skip(1)?;
         let handle = self.number()?;
@@ -94,12 +95,12 @@ impl<'a> Fields<'a> {
         self.skip(2)?;
         let source = self.address(Source::is)?;
         let target = self.address(Target::is)?;
-        // The node is where messages come from or go to: the other end is the client's own.
+        // The node is the source for a peer that receives, the target for one that sends.
         let address = if is_receiver { source } else { target };
         Ok(FrameHead { link: handle.map(LinkHead::Handle), address, ..head })
     }
 
-    /// 3.5.3, 3.5.4: the address of a terminus is its first field.
+    /// Reads the address of a terminus, its first field (3.5.3, 3.5.4).
     fn address(&mut self, is: impl FnOnce(Descriptor<'_>) -> bool) -> Result<Option<&'a str>> {
         if !self.is_next()? {
             return Ok(None);
@@ -114,19 +115,19 @@ impl<'a> Fields<'a> {
         if terminus.is_next()? { terminus.list.string().map(Some) } else { Ok(None) }
     }
 
-    /// 2.7.4: the handle is the fifth; without one the flow is the session's.
+    /// Reads a flow (2.7.4): the handle is its fifth field.
     fn flow(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
         self.skip(4)?;
         Ok(FrameHead { link: self.number()?.map(LinkHead::Handle), ..head })
     }
 
-    /// 2.7.5
+    /// Reads a transfer (2.7.5).
     fn transfer(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
         let (handle, delivery) = (self.number()?, self.number()?);
         Ok(FrameHead { link: handle.map(LinkHead::Handle), delivery: delivery.map(u64::from), ..head })
     }
 
-    /// 2.7.6: role, first
+    /// Reads a disposition (2.7.6): role, first.
     fn disposition(&mut self, head: FrameHead<'a>) -> Result<FrameHead<'a>> {
         self.skip(1)?;
         Ok(FrameHead { delivery: self.number()?.map(u64::from), ..head })

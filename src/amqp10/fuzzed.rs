@@ -1,4 +1,4 @@
-//! For fuzz targets: what must hold of the codecs, whatever the bytes are.
+//! The fuzz target for the codecs of 1.0: properties that hold for any bytes.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 use bytes::{Bytes, BytesMut};
@@ -16,8 +16,7 @@ fn encoded(value: &impl Encode) -> Vec<u8> {
     out.to_vec()
 }
 
-/// What has been decoded is encoded to something that decodes to the same again. Compared as bytes: not all values equal
-/// themselves.
+/// Checks that a decoded value survives encoding and decoding. Compares bytes, since not all values equal themselves.
 fn goes_round<T: Decode + Encode + std::fmt::Debug>(value: &T) {
     let once = encoded(value);
     let mut reader = Reader::new(&once);
@@ -47,7 +46,7 @@ fn performatives(bytes: &[u8]) {
     if let Ok(performative) = &slow {
         goes_round(performative);
     }
-    // The fast way says the same as the general one.
+    // The fast decoder agrees with the general one.
     if let Some((transfer, payload_at)) = transfer::decode(bytes) {
         assert_eq!(slow.unwrap(), Performative::Transfer(transfer));
         assert_eq!(reader.rest(), bytes.get(payload_at..).unwrap());
@@ -70,7 +69,7 @@ fn messages(bytes: &[u8]) {
     assert_eq!(content::encode(&read), once, "{message:?} and {read:?}");
 }
 
-/// Bytes as all that can be decoded here.
+/// Decodes bytes as each kind of thing that 1.0 has.
 pub(crate) fn codecs(bytes: &[u8]) {
     values(bytes);
     performatives(bytes);

@@ -1,17 +1,17 @@
-//! Transfers that follow each other on one link go to the router together: those whose legality nothing that the router may
-//! answer would change. This file decides what follows; `connection.rs` asks it before it takes each frame.
+//! A run of messages for the router: transfers that follow each other on one link, as long as no answer of the router could make
+//! the next one illegal. `connection.rs` asks before each frame whether it may join.
 
 use super::frame;
 use super::types::code;
 use crate::event::{Arrival, Destination, Event, LinkId, Run};
 use crate::live::live;
 
-/// The whole messages of one link that have been read and not been handed to the router.
+/// The whole messages of one link that have been read and not handed to the router.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     run: Vec<Arrival>,
     limit: usize,
-    /// Of the messages in `run`.
+    /// The source of the messages in `run`.
     source: Option<Source>,
 }
 
@@ -19,22 +19,22 @@ pub(crate) struct Gathered {
 struct Source {
     link: LinkId,
     to: Destination,
-    /// The channel and handle of its transfers, as the peer says them.
+    /// The channel and handle of the transfers, as the peer numbers them.
     channel: u16,
     handle: u32,
-    /// Credit that the link has left.
+    /// The credit that the link has left.
     credit: u32,
 }
 
 impl Gathered {
-    /// Gathers into this run from now.
+    /// Borrows the run that messages are gathered in.
     pub(crate) fn borrow(&mut self, run: &mut Run) {
         debug_assert!(run.arrivals.is_empty(), "the router has taken what was gathered before");
         self.limit = run.limit;
         std::mem::swap(&mut self.run, &mut run.arrivals);
     }
 
-    /// What has been gathered, in the run that was borrowed.
+    /// Gives the run back, with the event for what has been gathered in it.
     pub(crate) fn give_back(&mut self, run: &mut Run) -> Option<Event> {
         std::mem::swap(&mut self.run, &mut run.arrivals);
         let Source { link, to, credit, .. } = self.source.take()?;
@@ -45,7 +45,7 @@ impl Gathered {
         self.source.is_none()
     }
 
-    /// Adds a message. Only for a transfer that [`Gathered::goes_on_with`] has let pass, or while there is none.
+    /// Adds a message: the first, or one whose transfer [`Gathered::goes_on_with`] has let pass.
     pub(crate) fn add(
         &mut self,
         link: LinkId,
@@ -61,13 +61,13 @@ impl Gathered {
         }
     }
 
-    /// The link, channel and handle of what has been gathered, if more may go to the router with it; and how many messages.
+    /// Returns the link, channel and handle of the run, and how many messages may still join it. None if none may.
     pub(crate) fn place(&self) -> Option<(LinkId, u16, u32, usize)> {
         let Source { link, to: Destination::Link, channel, handle, .. } = self.source.as_ref()? else { return None };
         Some((*link, *channel, *handle, self.limit.saturating_sub(self.run.len())))
     }
 
-    /// Adds a message of the same link, which has so much credit left then.
+    /// Adds a message of the same link, which leaves that much credit.
     #[inline]
     pub(crate) fn push(&mut self, arrival: Arrival, credit: u32) {
         self.run.push(arrival);
@@ -76,12 +76,12 @@ impl Gathered {
         }
     }
 
-    /// Whether the next frame in `input` is a transfer that may go to the router with those before it. A frame that is not all
-    /// there, or that is encoded in an unusual way, is not.
+    /// Whether the next frame in `input` is a transfer that may join the run. A frame that has not arrived whole, or in an
+    /// unusual encoding, may not.
     #[inline]
     pub(crate) fn goes_on_with(&self, input: &[u8]) -> bool {
         let Some(Source { to: Destination::Link, channel, handle, credit, .. }) = &self.source else { return false };
-        // Without credit the router may give some first.
+        // The router may grant credit first.
         if *credit == 0 || self.run.len() >= self.limit {
             return false;
         }
@@ -98,7 +98,7 @@ impl Gathered {
     }
 }
 
-/// Whether the first field is this handle, in one of the ways in which it is usually written.
+/// Whether the first field is this handle, in a usual encoding.
 fn is_handle(fields: &[u8], handle: u32) -> bool {
     match *fields {
         [code::UINT0, ..] => handle == 0,

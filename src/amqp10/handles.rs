@@ -1,14 +1,14 @@
-//! 2.6.2: handles. Maps the peer's handle of a link to ours: each side chooses its own.
+//! Handles (2.6.2): maps the peer's handle of a link to ours, since each side chooses its own.
 
 use std::collections::BTreeMap;
 
 use crate::live::live;
 
-/// For [`live`].
+/// The name of the map's entries for [`live`].
 const SLOT: &str = "the slot of a handle";
 
-/// The map from the peer's handles to ours. Handles that are assigned one after the other, as nearly all peers do, are in a
-/// vector; others, which may be as large as the peer likes, in a tree: memory follows the number of links.
+/// The map from the peer's handles to ours. Handles that are assigned in sequence, as by nearly all peers, are in a vector,
+/// others in a tree: memory follows the number of links, however large the handles are.
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     row: Vec<Option<u32>>,
@@ -26,7 +26,7 @@ impl Handles {
         usize::try_from(local).ok()
     }
 
-    /// Maps a handle of the peer's that is not in use.
+    /// Adds a handle of the peer's that is not in use.
     pub(crate) fn set(&mut self, remote: u32, local: usize) {
         let (index, local) = (usize::try_from(remote).unwrap_or(usize::MAX), super::types::saturate(local));
         self.count += 1;

@@ -1,4 +1,4 @@
-//! 2.2 and 5.3.2: the accepting side up to the open: protocol headers, SASL, and what our open says. Knows no session.
+//! The accepting side of the handshake: protocol headers (2.2), SASL (5.3.2), and the fields of our open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::violation::Violation;
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// 2.2: answers the first header. `protocol/` has checked that it is one that we speak and accept.
+    /// Answers the first header (2.2). `protocol/` has checked that it is supported and allowed.
     pub(super) fn on_first_header(
         &mut self,
         input: &mut BytesMut,
@@ -40,7 +40,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// 5.3.2: takes the AMQP header that follows SASL. Any other header closes the socket.
+    /// Takes the AMQP header that follows SASL (5.3.2). Any other header closes the socket.
     pub(super) fn on_second_header(
         &mut self,
         input: &mut BytesMut,
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// 5.3.2: authenticates the peer. SASL has no close: after a violation the socket is closed without a word.
+    /// Authenticates the peer (5.3.2). SASL has no close: after a violation the socket is closed.
     pub(super) fn on_sasl_bytes(
         &mut self,
         input: &mut BytesMut,
@@ -102,7 +102,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// 2.4.1: writes our open, on either side.
+    /// Writes our open (2.4.1), on either side.
     pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
         let offered = (!self.initiated).then(|| Symbol::new("ANONYMOUS-RELAY"));
         let open = Open {
@@ -125,7 +125,7 @@ fn saturate_millis(duration: Duration) -> u32 {
     usize::try_from(duration.as_millis()).map_or(u32::MAX, saturate)
 }
 
-/// 5.3.3.2: reads sasl-init, the only frame that a client may send here: no mechanism of ours has a challenge.
+/// Reads sasl-init (5.3.3.2), the only frame that a client may send here: no mechanism here has a challenge.
 fn read_init(frame: &Frame) -> Result<SaslInit, Violation> {
     let illegal = |what| Violation::connection("5.3.2", Condition::IllegalState, what);
     if frame.frame_type != FrameType::Sasl {

@@ -1,9 +1,9 @@
-//! 2.2: the protocol header: eight bytes that say what follows.
+//! The protocol header (2.2): eight bytes that name the protocol that follows.
 
 use crate::outbox::Outbox;
 use crate::users::Users;
 
-/// 2.2, 5.3.1: the protocols with a header that we speak.
+/// The protocols that are supported, each with a header (2.2, 5.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Amqp,
@@ -26,26 +26,26 @@ impl Protocol {
         });
     }
 
-    /// Whether a peer may begin with this header. With the one of AMQP it skips SASL, and says no name.
+    /// Whether a peer may begin with this header. With that of AMQP it skips SASL and has no user name.
     pub(crate) fn is_allowed_first(self, users: &Users) -> bool {
         self == Protocol::Sasl || users.admits_anonymous()
     }
 }
 
-/// What the first bytes of a stream, or those after SASL, are.
+/// The result of reading a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// The beginning of a header that we speak; more bytes are needed.
+    /// The beginning of a supported header; more bytes are needed.
     Partial,
     Known(Protocol),
-    /// Anything else, with the header that it resembles most.
+    /// Other bytes, with the header that they resemble most.
     Unknown(Protocol),
 }
 
 impl Header {
     pub(crate) const SIZE: usize = 8;
 
-    /// Decides as soon as a byte is wrong, without waiting for all eight.
+    /// Reads a header. Decides at the first wrong byte, without waiting for all eight.
     pub(crate) fn read(input: &[u8]) -> Header {
         let begun = input.get(..Self::SIZE).unwrap_or(input);
         let nearest = if begun.get(4) == Some(&3) { Protocol::Sasl } else { Protocol::Amqp };

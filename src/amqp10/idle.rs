@@ -1,11 +1,11 @@
-//! 2.4.5: idle timeouts. When the peer has been silent for too long, and when it has to be sent an empty frame.
+//! Idle timeouts (2.4.5): when the peer has been silent for too long, and when an empty frame is due.
 
 use std::time::{Duration, Instant};
 
 use super::definitions::Condition;
 use super::violation::Violation;
 
-/// A peer may ask for empty frames; nobody gets them faster than this allows, in milliseconds (our choice).
+/// The shortest idle-time-out that a peer's open may have, in milliseconds (our choice).
 const MIN_IDLE_TIMEOUT: u32 = 100;
 
 /// The two idle timeouts of a connection.
@@ -13,9 +13,9 @@ const MIN_IDLE_TIMEOUT: u32 = 100;
 pub(super) struct Idle {
     last_received: Instant,
     last_sent: Instant,
-    /// What our open says. None: the peer may be silent for ever.
+    /// The idle-time-out of our open. None: no limit.
     ours: Option<Duration>,
-    /// What the peer's open says.
+    /// The idle-time-out of the peer's open.
     theirs: Option<Duration>,
 }
 
@@ -24,7 +24,7 @@ impl Idle {
         Idle { last_received: now, last_sent: now, ours, theirs: None }
     }
 
-    /// Takes what the peer's open says, in milliseconds. 0 is none.
+    /// Takes the idle-time-out of the peer's open, in milliseconds. 0 is none.
     pub(super) fn opened(&mut self, theirs: Option<u32>) -> Result<(), Violation> {
         match theirs.filter(|timeout| *timeout > 0) {
             Some(timeout) if timeout < MIN_IDLE_TIMEOUT => Err(Violation::connection(
@@ -39,28 +39,28 @@ impl Idle {
         }
     }
 
-    /// Notes that bytes came.
+    /// Records that bytes were received.
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
     }
 
-    /// Notes that bytes are on their way.
+    /// Records that bytes are sent.
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_sent = now;
     }
 
-    /// When there is something to do next.
+    /// Returns when something is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let empty_frame = self.theirs.map(|timeout| self.last_sent + timeout / 2);
         [self.silence_deadline(), empty_frame].into_iter().flatten().min()
     }
 
-    /// Whether the peer has been silent for longer than it may be.
+    /// Whether nothing has been received for longer than the idle timeout.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         self.silence_deadline().is_some_and(|at| at <= now)
     }
 
-    /// 2.4.5: what we advertise is half of what we bear, as recommended.
+    /// The time after which silence closes the connection: twice what our open says, as 2.4.5 recommends.
     fn silence_deadline(&self) -> Option<Instant> {
         self.ours.map(|timeout| self.last_received + timeout * 2)
     }

@@ -1,5 +1,5 @@
-//! 2.2 and 5.3.2 for the initiating side: protocol headers and SASL, until an open may be sent. From there on both sides are
-//! `connection.rs`. No socket, no clock; a password is not kept after it has been sent.
+//! The initiating side of the handshake: protocol headers (2.2) and SASL (5.3.2), until an open may be sent. From there on both
+//! sides are `connection.rs`. A password is not kept after it has been sent.
 
 use bytes::{Buf, BytesMut};
 
@@ -23,7 +23,7 @@ pub(crate) struct Initiator {
 /// AwaitSaslHeader ────────────▶ AwaitMechanisms ───────▶ Offered ─────▶ AwaitOutcome ──────▶ AwaitHeader ────────────▶ Agreed
 ///                                  (begun without SASL) ────────────────────────────────────────▲
 /// ```
-/// Anything else that arrives is a [`Denied`]: the handshake has failed, and the initiator is of no further use.
+/// Anything else that arrives is a [`Denied`]: the handshake has failed.
 #[derive(Debug)]
 enum Phase {
     AwaitSaslHeader,
@@ -40,9 +40,9 @@ enum Phase {
 pub(crate) enum Denied {
     /// The peer answered our header with another one, or with something else: its first bytes.
     Header(Vec<u8>),
-    /// The peer offers no mechanism that we have.
+    /// The peer offers no supported mechanism.
     Mechanisms(Vec<Symbol>),
-    /// 5.3.3.6: the peer did not authenticate us; the outcome code says why.
+    /// The peer refused the authentication, with this outcome code (5.3.3.6).
     Outcome(u8),
     /// User and password do not fit a SASL frame.
     TooLong,
@@ -110,7 +110,7 @@ impl Initiator {
         Ok(true)
     }
 
-    /// 5.3.3.2: sends user and password by the best of the mechanisms that are offered. Does nothing before they are.
+    /// Sends user and password by the best of the offered mechanisms (5.3.3.2). Does nothing before they are offered.
     pub(crate) fn authenticate(
         &mut self,
         user: &str,
@@ -128,7 +128,7 @@ impl Initiator {
     }
 }
 
-/// 2.2: takes the expected header off `input`. False if it is not complete; any other header is an error.
+/// Takes the expected header off `input` (2.2). False if it is not complete; any other header is an error.
 fn take_header(input: &mut BytesMut, expected: Protocol) -> Result<bool, Denied> {
     match Header::read(input) {
         Header::Partial => Ok(false),

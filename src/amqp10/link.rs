@@ -1,6 +1,6 @@
-//! 2.6: links. One end each: credit, the delivery that is going out or coming in piece by piece.
+//! One end of a link (2.6): its state, its credit, and the deliveries that have been sent or received in part.
 //!
-//! A link does not know its session's windows, nor who routes; `deliveries.rs` moves its deliveries.
+//! Links know neither their session's windows nor the router; `deliveries.rs` sends and receives their deliveries.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::event::{Delivery, LinkId, Outcome, Ticket};
 use crate::live::live;
 use crate::message::{Message, Payload, PayloadBuilder};
 
-/// A peer may spread a delivery over frames that carry nothing; not for ever (our choice).
+/// Transfers without payload that one delivery may have (our choice).
 const MAX_EMPTY_TRANSFERS: u32 = 1000;
 
-/// 2.6.1. Freed when the peer has detached.
+/// One end of a link (2.6.1). Freed when the peer has detached.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) name: Arc<str>,
     pub(crate) state: LinkState,
     pub(crate) end: LinkEnd,
-    /// A flow of ours is due at the end of the turn.
+    /// Whether a flow of ours is due at the end of the turn.
     pub(crate) flow_due: bool,
-    /// Its deliveries in its session's ledger.
+    /// The number of the link's deliveries in the session's ledger.
     pub(crate) unsettled: usize,
-    /// Whether we attached it, and the peer answered.
+    /// Whether this side sent the first attach.
     pub(crate) initiated: bool,
 }
 
@@ -44,18 +44,18 @@ pub(crate) struct Link {
 /// ```
 #[derive(Debug)]
 pub(crate) enum LinkState {
-    /// The router has been asked; the peer's attach is kept for the answer.
+    /// The router looks for the node; the peer's attach is kept for the answer.
     AwaitRoute(Box<Attach>),
-    /// We have attached, and the peer has not answered.
+    /// This side has attached, and the peer has not answered.
     AwaitAttach,
-    /// 2.6.3: the peer has answered our attach with a null terminus. Its detach follows.
+    /// The peer has answered our attach with a null terminus (2.6.3). Its detach follows.
     Refused,
     Attached,
-    /// We have detached; what still comes for it is discarded.
+    /// This side has detached; frames that still come for the link are discarded.
     AwaitDetach,
 }
 
-/// Our end of it.
+/// Our end of a link.
 #[derive(Debug)]
 pub(crate) enum LinkEnd {
     Sender(Sender),
@@ -100,18 +100,18 @@ impl Link {
     }
 }
 
-/// The end that sends: to a consumer.
+/// The end that sends, to a consumer.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) delivery_count: SequenceNo,
-    /// 2.6.7: the delivery-count at which credit is used up.
+    /// The delivery-count at which credit is used up (2.6.7).
     pub(crate) limit: SequenceNo,
     pub(crate) drain: bool,
-    /// The router has no more for a peer that drains; credit goes when the last delivery has been written to its end.
+    /// Whether the router has no more for a peer that drains. The credit is used up once the last delivery has been written.
     pub(crate) drained: bool,
-    /// Deliveries of which not all has been written.
+    /// Deliveries that have been written in part or not at all.
     pub(crate) unfinished: usize,
-    /// 3.5.3: of a delivery that is settled without an outcome.
+    /// The outcome of a delivery that is settled without one (3.5.3).
     pub(crate) default_outcome: Outcome,
 }
 
@@ -127,14 +127,14 @@ impl Sender {
         }
     }
 
-    /// 2.6.7: deliveries that the peer would still take.
+    /// Returns the credit that is left (2.6.7).
     pub(crate) fn credit(&self) -> u32 {
         self.limit.ahead_of(self.delivery_count).unwrap_or(0)
     }
 
-    /// 2.6.7: what the peer's flow grants. Without a delivery-count the peer has not seen our attach.
+    /// Takes the credit of the peer's flow (2.6.7). A flow without delivery-count comes from a peer that has not seen our attach.
     pub(crate) fn grant(&mut self, delivery_count: Option<SequenceNo>, credit: u32) {
-        // Serial arithmetic sees no further than half the circle; as credit that is as good as endless.
+        // The largest difference of two sequence numbers, which stands for any larger credit too.
         const ENDLESS: u32 = (1 << 31) - 1;
         self.limit = match credit {
             0..ENDLESS => delivery_count.unwrap_or_default().plus(credit),
@@ -143,7 +143,7 @@ impl Sender {
         self.drained = false;
     }
 
-    /// 2.6.7: a drained peer is told that its credit is used up. True if that just happened.
+    /// Uses up the credit of a peer that drains (2.6.7), once nothing more comes. True if it has just done so.
     pub(crate) fn finish_drain(&mut self) -> bool {
         if !self.drained || self.unfinished > 0 {
             return false;
@@ -154,7 +154,7 @@ impl Sender {
     }
 }
 
-/// A delivery on its way out, of which not all has been written.
+/// An outgoing delivery that has not been written to its end.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) handle: usize,
@@ -164,7 +164,7 @@ pub(crate) struct Outgoing {
     pub(crate) format: u32,
     pub(crate) settled: bool,
     pub(crate) ticket: Ticket,
-    /// Units of the window that the router has taken for it, and transfers that have been written.
+    /// Units of the window that the router has taken for the delivery.
     pub(crate) units: u32,
     pub(crate) transfers: u32,
     fragment: usize,
@@ -195,7 +195,7 @@ impl Outgoing {
         }
     }
 
-    /// Bytes that are still to be written.
+    /// Returns how many bytes are still to be written.
     pub(crate) fn remaining(&self) -> usize {
         self.payload.len() - self.sent
     }
@@ -219,35 +219,36 @@ impl Outgoing {
     }
 }
 
-/// The end that receives: from a producer.
+/// The end that receives, from a producer.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) delivery_count: SequenceNo,
     pub(crate) credit: u32,
-    /// Each message says where it goes.
+    /// Whether each message is routed by its `to` field.
     pub(crate) by_to: bool,
     /// Set if the peer sends to the anonymous terminus.
     pub(crate) relay: Option<Box<Relay>>,
-    /// 2.8.3: as agreed on in the attaches.
+    /// The rcv-settle-mode of the attaches (2.8.3).
     pub(crate) settle_mode: ReceiverSettleMode,
-    /// 2.6.7: we have asked for what is there now, and to be told when that was all.
+    /// Whether this side drains (2.6.7) and waits for the peer to use up the credit.
     pub(crate) drain: bool,
-    /// Deliveries beyond its credit that are borne: credit was taken back and the peer may not know yet, or it cannot count.
+    /// Deliveries beyond the credit that are accepted: credit was taken back and the peer may not know yet, or the peer counts
+    /// wrongly.
     overdraft: u32,
     pub(crate) partial: Option<Partial>,
 }
 
-/// What an anonymous terminus needs to say which message it could not route.
+/// The state of an anonymous terminus, which has to name the message that it could not route.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    /// The peer's source allows the outcome rejected.
+    /// Whether the peer's source allows the outcome rejected.
     pub(crate) rejects: bool,
     /// The last delivery that has begun, with its tag. The router answers each before the next is read.
     pub(crate) last: Option<(u64, DeliveryTag)>,
 }
 
 impl Receiver {
-    /// What RabbitMQ 3 has under way when it is given credit, it forgets to take off. A client bears that, within bounds.
+    /// The overdraft of a client: RabbitMQ 3 does not count the deliveries that are under way when it is given credit.
     const OVERDRAFT: u32 = 1000;
 
     pub(crate) fn new(delivery_count: SequenceNo, by_to: bool) -> Receiver {
@@ -263,8 +264,7 @@ impl Receiver {
         }
     }
 
-    /// 2.6.7: a flow of ours gives `credit`, to a peer that attached or to one that we attached to. What a peer had before it
-    /// may still use until it has seen that.
+    /// Grants credit by a flow of ours (2.6.7). The peer may use the credit that it had until it has seen the flow.
     pub(crate) fn grant(&mut self, credit: u32, initiated: bool) {
         let taken_back = self.credit.saturating_add(self.overdraft).saturating_sub(credit);
         self.overdraft = if initiated { Self::OVERDRAFT } else { taken_back };
@@ -272,14 +272,14 @@ impl Receiver {
         self.drain = false;
     }
 
-    /// 2.6.7: the peer's own account of the link shows whether it has seen ours.
+    /// Ends the overdraft if the link state in a flow of the peer's shows that it has seen our flow (2.6.7).
     pub(crate) fn compare(&mut self, delivery_count: SequenceNo, credit: u32) {
         if delivery_count.plus(credit) == self.delivery_count.plus(self.credit) {
             self.overdraft = 0;
         }
     }
 
-    /// A delivery begins. False if there is no credit for it.
+    /// Takes a unit of credit for a delivery that begins. False if there is none.
     pub(crate) fn use_credit(&mut self) -> bool {
         if let Some(credit) = self.credit.checked_sub(1) {
             self.credit = credit;
@@ -292,7 +292,7 @@ impl Receiver {
         true
     }
 
-    /// 2.6.7: the peer's delivery-count while we drain. True if it has used up all credit.
+    /// Takes the delivery-count of a peer that is drained (2.6.7). True if it has used up all credit.
     pub(crate) fn on_drained(&mut self, delivery_count: Option<SequenceNo>) -> bool {
         let ahead = delivery_count.and_then(|count| count.ahead_of(self.delivery_count)).unwrap_or(0);
         let used = ahead.min(self.credit);
@@ -307,7 +307,7 @@ pub(crate) fn too_large(handle: usize) -> Violation {
     Violation::link(handle, "2.7.3", Condition::MessageSizeExceeded, "message larger than max-message-size")
 }
 
-/// A delivery of which not all has arrived.
+/// An incoming delivery that has not arrived whole.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(crate) number: u64,
@@ -320,7 +320,7 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// For a first transfer that has been checked.
+    /// Begins a delivery with its first transfer, which has been checked.
     pub(crate) fn begin(transfer: &Transfer, number: u64) -> Partial {
         Partial {
             number,
@@ -333,7 +333,7 @@ impl Partial {
         }
     }
 
-    /// 2.7.5: what a later transfer repeats has to be the same.
+    /// Checks that the fields which a later transfer repeats have not changed (2.7.5).
     pub(crate) fn check_continuation(&self, transfer: &Transfer, handle: usize) -> Result<(), Violation> {
         let same = transfer.delivery_id.is_none_or(|id| id == self.delivery_id)
             && transfer.delivery_tag.is_none_or(|tag| tag == self.tag)

@@ -1,25 +1,25 @@
-//! AMQP 1.0 as a state machine without I/O. One file a section of the specification:
+//! The engine of AMQP 1.0, a state machine without I/O. Each file has one section of the specification:
 //!
 //! | section | file |
 //! |---|---|
 //! | 1.4 composite types | `composite.rs` |
 //! | 1.2, 1.6 primitive types | `types.rs` (values and their layout), `encodings.rs` (each type), `value.rs` (any type) |
 //! | 2.2 protocol header | `header.rs` |
-//! | 2.3 framing | `frame.rs`, `frame_head.rs` (what a frame is about, for who looks on) |
-//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (the same for the initiating side), `idle.rs`, `closing.rs` |
-//! | 2.5 sessions | `channels.rs` (which session is on which channel), `session.rs`, `deliveries.rs` (how messages come and go) |
-//! | 2.6 links | `link.rs`, `attach.rs` (how they come and go), `handles.rs`, `directory.rs` (their names) |
-//! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the side that begins |
-//! | 2.7 performatives | `performative.rs`, `transfer.rs` (the fast way for the most frequent) |
-//! | 2.8 definitions | `definitions.rs`, `violation.rs` (which error ends what) |
-//! | anonymous terminus | `relay.rs` (what is said of messages that cannot be routed) |
-//! | 3.2 message sections | `section.rs` (what routing needs), `content.rs` (the whole message) |
+//! | 2.3 framing | `frame.rs`, `frame_head.rs` (the head of a frame, for the tap) |
+//! | 2.4 connections | `connection.rs`, `handshake.rs` (up to the open), `initiator.rs` (up to the open, for the initiating side), `idle.rs`, `closing.rs` |
+//! | 2.5 sessions | `channels.rs` (which session is on which channel), `session.rs`, `deliveries.rs` (transfers) |
+//! | 2.6 links | `link.rs`, `attach.rs` (attach and detach), `handles.rs`, `directory.rs` (ids and names) |
+//! | 2.4 to 2.6 | `request.rs`: open, begin, attach, drain and detach for the initiating side |
+//! | 2.7 performatives | `performative.rs`, `transfer.rs` (a fast codec for transfers) |
+//! | 2.8 definitions | `definitions.rs`, `violation.rs` (errors, and what they end) |
+//! | anonymous terminus | `relay.rs` (messages that cannot be routed) |
+//! | 3.2 message sections | `section.rs` (the fields that routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
 //! | 5.3 SASL | `sasl.rs` |
-//! | all of them, for a person to read | `describe.rs` |
+//! | all of them, as text | `describe.rs` |
 //!
-//! The engine speaks to the router in the words of `event/` and knows neither it nor any socket. Time is an argument.
+//! The engine and the router exchange the types of `event/`. The engine knows no router, socket or clock.
 
 mod attach;
 mod channels;
@@ -68,13 +68,13 @@ pub(crate) use fuzzed::codecs;
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
 
-/// What routing may ask of a message.
+/// The functions by which the router reads fields of a message.
 pub(crate) const HEAD_READER: HeadReader = HeadReader {
     subject: section::subject,
     headers: |payload| content::application_properties(&payload.contiguous()).unwrap_or_default(),
 };
 
-/// How a stream of AMQP 1.0 is taken apart by who looks on.
+/// The functions by which the tap reads a stream of AMQP 1.0.
 pub(crate) static FRAMES: FrameReader = FrameReader {
     extent: describe::extent,
     payload_at: frame_head::payload_at,
@@ -82,7 +82,7 @@ pub(crate) static FRAMES: FrameReader = FrameReader {
     describe: describe::describe,
 };
 
-/// A message taken apart, or why it cannot be.
+/// Decodes a whole message. Fails with a text that says why.
 pub(crate) fn read_message(payload: &[u8]) -> Result<crate::content::Message, String> {
     content::decode(payload).map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! 2.7: the nine performatives, defined as the specification does.
+//! The nine performatives (2.7).
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::terminus::{AnySource, AnyTarget};
 use super::types::{DeliveryTag, RawMap, Symbol};
 
 composite! {
-    /// 2.7.1
+    /// Opens a connection (2.7.1).
     Open = 0x10 "amqp:open:list" {
         container_id: mandatory Arc<str>,
         hostname: optional Arc<str>,
@@ -23,7 +23,7 @@ composite! {
         properties: optional RawMap,
     }
 
-    /// 2.7.2
+    /// Begins a session (2.7.2).
     Begin = 0x11 "amqp:begin:list" {
         remote_channel: optional u16,
         next_outgoing_id: mandatory SequenceNo,
@@ -35,7 +35,7 @@ composite! {
         properties: optional RawMap,
     }
 
-    /// 2.7.3
+    /// Attaches a link (2.7.3).
     Attach = 0x12 "amqp:attach:list" {
         name: mandatory Arc<str>,
         handle: mandatory u32,
@@ -53,7 +53,7 @@ composite! {
         properties: optional RawMap,
     }
 
-    /// 2.7.4
+    /// Updates the state of a session or link (2.7.4).
     Flow = 0x13 "amqp:flow:list" {
         next_incoming_id: optional SequenceNo,
         incoming_window: mandatory u32,
@@ -68,7 +68,7 @@ composite! {
         properties: optional RawMap,
     }
 
-    /// 2.7.5
+    /// Transfers a message, or a part of it (2.7.5).
     Transfer = 0x14 "amqp:transfer:list" {
         handle: mandatory u32,
         delivery_id: optional SequenceNo,
@@ -83,7 +83,7 @@ composite! {
         batchable: default bool = false,
     }
 
-    /// 2.7.6
+    /// Tells the state of deliveries (2.7.6).
     Disposition = 0x15 "amqp:disposition:list" {
         role: mandatory Role,
         first: mandatory SequenceNo,
@@ -93,19 +93,19 @@ composite! {
         batchable: default bool = false,
     }
 
-    /// 2.7.7
+    /// Detaches a link (2.7.7).
     Detach = 0x16 "amqp:detach:list" {
         handle: mandatory u32,
         closed: default bool = false,
         error: optional Error,
     }
 
-    /// 2.7.8
+    /// Ends a session (2.7.8).
     End = 0x17 "amqp:end:list" {
         error: optional Error,
     }
 
-    /// 2.7.9
+    /// Closes a connection (2.7.9).
     Close = 0x18 "amqp:close:list" {
         error: optional Error,
     }

@@ -1,5 +1,5 @@
-//! Using the AMQP Anonymous Terminus for Message Routing, 2.2.2: tells a peer that a message of its could not be routed, which
-//! the router finds out. A part of `session.rs`.
+//! Messages to the anonymous terminus that could not be routed (Using the AMQP Anonymous Terminus for Message Routing, 2.2.2).
+//! Part of `session.rs`.
 //!
 //! An unsettled message is rejected if the peer's source allows that outcome; otherwise the link is detached. Either error
 //! names the message by its delivery-tag.
@@ -24,13 +24,13 @@ impl Session {
         }
     }
 
-    /// Whether a delivery is the last that came to an anonymous terminus.
+    /// Whether a delivery is the last one of a link to the anonymous terminus.
     pub(super) fn is_relayed(&self, handle: usize, delivery: DeliveryKey) -> bool {
         let last = self.relay(handle).and_then(|relay| relay.last.as_ref());
         last.is_some_and(|(number, _)| *number == delivery.0)
     }
 
-    /// The last delivery to an anonymous terminus was rejected: by the router, which could not route it, or by a receiver.
+    /// Settles the last delivery to an anonymous terminus as rejected, by the router, which could not route it, or by a receiver.
     pub(super) fn reject_relayed(
         &mut self,
         handle: usize,
@@ -47,7 +47,7 @@ impl Session {
         Ok(())
     }
 
-    /// Detaches an anonymous terminus whose last message could not be routed. Another link is left as it is.
+    /// Detaches a link to the anonymous terminus whose last message could not be routed. Does nothing to another link.
     pub(super) fn detach_relay(
         &mut self,
         handle: usize,
@@ -61,7 +61,7 @@ impl Session {
         self.detach_attached(handle, Error { info, ..error }, context)
     }
 
-    /// The entry of an error's info for the last delivery.
+    /// Returns the entry for the info of an error that names the last delivery.
     fn tag(&self, handle: usize) -> Option<Bytes> {
         let (_, tag) = self.relay(handle)?.last.as_ref()?;
         let RawMap(info) = map_of_one("delivery-tag", &Bytes::copy_from_slice(tag.as_slice()));

@@ -1,5 +1,5 @@
-//! 2.4.1, 2.5.1 and 2.6.3 for the initiating side: sends open, begin and attach, and takes the peer's answers. From there on
-//! both sides are the same. A part of `connection.rs`, `session.rs` and `attach.rs`; does not know who wants the links.
+//! The initiating side: sends open (2.4.1), begin (2.5.1) and attach (2.6.3), and takes the peer's answers. From there on both
+//! sides are the same. Part of `connection.rs`, `session.rs` and `attach.rs`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::event::{Event, LinkId, LinkRequest, Manner, Node, NodeKind, Outcome, 
 use crate::outbox::Outbox;
 
 impl Connection {
-    /// 2.4.1: sends the open of a connection whose headers have been exchanged. The peer's open is awaited.
+    /// Sends the open (2.4.1) of a connection whose headers have been exchanged. The peer's open is awaited.
     pub(crate) fn open(
         config: Arc<EngineConfig>,
         name: Arc<str>,
@@ -32,14 +32,14 @@ impl Connection {
         let mut connection = Connection::new(config, Budget::new(usize::MAX), name, now, until);
         connection.initiated = true;
         connection.phase = Phase::AwaitOpen { until };
-        // The peer has not said yet how large a frame may be; a name that does not fit the smallest is told by its silence.
+        // The peer's max-frame-size is not known yet. An open that does not fit the smallest closes the connection.
         if let Err(violation) = connection.put_open(hostname, out) {
             connection.fail(&violation, now, out);
         }
         connection
     }
 
-    /// 2.5.1: begins a session and returns its channel. None if the peer allows no more sessions.
+    /// Begins a session (2.5.1) and returns its outgoing channel. None if the peer allows no more sessions.
     pub(crate) fn begin(&mut self, now: Instant, out: &mut Outbox) -> Option<usize> {
         let channel = self.channels.vacant(self.channel_max)?;
         let session = Session::new(channel);
@@ -50,7 +50,7 @@ impl Connection {
         Some(self.channels.insert(session))
     }
 
-    /// 2.5.1: takes the begin that answers ours.
+    /// Takes the begin that answers ours (2.5.1).
     pub(super) fn on_begin_answered(&mut self, begin: &Begin, channel: u16, ours: u16) -> Result<(), Violation> {
         match self.channels.find(ours.into()) {
             Some(session) if session.remote_channel.is_none() => {
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// 2.5.5: ends a session without an error. The peer's end is awaited. Does nothing if the session has ended meanwhile.
+    /// Ends a session without an error (2.5.5). The peer's end is awaited. Does nothing if the session has ended meanwhile.
     pub(crate) fn end(&mut self, channel: usize, now: Instant, out: &mut Outbox) {
         if self.channels.find(channel).is_none() {
             return;
@@ -79,7 +79,7 @@ impl Connection {
         self.settle_result(result, channel, now, out);
     }
 
-    /// 2.6.3: attaches a link to a session. None if the peer allows no more links, or if the session has ended meanwhile.
+    /// Attaches a link to a session (2.6.3). None if the peer allows no more links, or if the session has ended meanwhile.
     pub(crate) fn attach(
         &mut self,
         channel: usize,
@@ -97,7 +97,7 @@ impl Connection {
         link
     }
 
-    /// 2.6.7: drains a link that we receive on: asks for all that is there now, as far as its credit goes.
+    /// Drains a link that receives (2.6.7): asks for all messages that are there now, as far as its credit goes.
     pub(crate) fn drain(&mut self, link: LinkId, out: &mut Outbox) {
         let Some(place) = self.directory.find(link) else { return };
         let _ = self.with_session(place.channel, out, |session, _| {
@@ -106,7 +106,7 @@ impl Connection {
         });
     }
 
-    /// 2.6.6: closes a link without an error. What it is owed comes first.
+    /// Closes a link without an error (2.6.6). Its pending dispositions are written first.
     pub(crate) fn close_link(&mut self, link: LinkId, now: Instant, out: &mut Outbox) {
         let Some(place) = self.directory.find(link) else { return };
         let result = self.with_session(place.channel, out, |session, context| {
@@ -116,7 +116,7 @@ impl Connection {
         self.settle_result(result, place.channel, now, out);
     }
 
-    /// 2.4.3: closes the connection without an error and waits a while for the peer's close.
+    /// Closes the connection without an error (2.4.3) and waits for the peer's close, for `linger` at most.
     pub(crate) fn close_cleanly(&mut self, now: Instant, out: &mut Outbox) {
         self.close(None, now, out);
     }
@@ -129,7 +129,7 @@ impl Connection {
 }
 
 impl Session {
-    /// 2.6.3: sends an attach and awaits the peer's. None if the peer allows no more links.
+    /// Sends an attach (2.6.3) and awaits the peer's. None if the peer allows no more links.
     fn attach(&mut self, request: &LinkRequest, context: &mut Context<'_>) -> Result<Option<LinkId>, Violation> {
         let handle = self.links.vacant_key();
         if saturate(handle) > self.remote_handle_max || self.ended {
@@ -137,7 +137,7 @@ impl Session {
         }
         let role = if request.sends { Role::Sender } else { Role::Receiver };
         let end = match role {
-            // 3.4: what a peer settles without an outcome counts as released, as our source says.
+            // 3.4: a delivery that the peer settles without an outcome is released, as our source says.
             Role::Sender => LinkEnd::Sender(Sender::new(Outcome::Released)),
             Role::Receiver => LinkEnd::Receiver(Receiver::new(SequenceNo::default(), false)),
         };
@@ -167,7 +167,7 @@ impl Session {
         self.link(handle).is_some_and(|link| matches!(link.state, LinkState::AwaitAttach))
     }
 
-    /// 2.6.3: takes the attach that answers ours. With a null terminus it refuses the link, and a detach follows.
+    /// Takes the attach that answers ours (2.6.3). With a null terminus it refuses the link, and a detach follows.
     pub(super) fn on_attach_answered(
         &mut self,
         handle: usize,
@@ -198,7 +198,7 @@ impl Session {
             }
         };
         link.state = LinkState::Attached;
-        // 2.7.3: zero is no limit, like none.
+        // 2.7.3: zero means no limit, as null does.
         let max_message_size = attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX);
         context.events.push_back(Event::Reply(Box::new(Reply::Attached { link: link.id, address, max_message_size })));
         Ok(())

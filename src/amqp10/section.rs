@@ -1,5 +1,5 @@
-//! 3.2: the sections of a message. Finds what routing needs and never decodes the body; shows in the header what befell a
-//! message that is delivered again. Everything else passes through as it came.
+//! The sections of a message (3.2). Finds the fields that routing needs without decoding the body, and rewrites header and
+//! annotations of a message that is delivered again. Everything else is passed on unchanged.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::event::{Destination, Text};
 use crate::message::{History, Payload};
 
 composite! {
-    /// 3.2.1
+    /// The header of a message (3.2.1).
     #[derive(Default)]
     Header = 0x70 "amqp:header:list" {
         durable: default bool = false,
@@ -22,14 +22,14 @@ composite! {
     }
 }
 
-/// 3.2.2 to 3.2.4: the sections that come before the application's, with those that routing looks at.
+/// The sections before the application properties (3.2.2 to 3.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Section {
     Header,
     DeliveryAnnotations,
     MessageAnnotations,
     Properties,
-    /// Application properties, body, footer: none of our business.
+    /// Application properties, body or footer, which are not looked at.
     Later,
 }
 
@@ -47,7 +47,7 @@ impl Section {
     }
 }
 
-/// 3.2.4: where the message's properties say it goes.
+/// Returns the destination that the `to` field names (3.2.4).
 pub(crate) fn destination(payload: &Payload) -> Destination {
     match find_property(payload, PropertyField::To) {
         Ok(Some(to)) => Destination::Named(to),
@@ -56,19 +56,19 @@ pub(crate) fn destination(payload: &Payload) -> Destination {
     }
 }
 
-/// 3.2.4: what the message is about. None if it does not say so, or cannot be read.
+/// Returns the subject of a message (3.2.4). None if it has none or is malformed.
 pub(crate) fn subject(payload: &Payload) -> Option<String> {
     find_property(payload, PropertyField::Subject).ok().flatten().map(|text| text.as_str().to_owned())
 }
 
-/// 3.2.4: fields of the properties that are text, by their places in the list.
+/// The places of text fields in the list of properties (3.2.4).
 #[derive(Clone, Copy)]
 enum PropertyField {
     To = 2,
     Subject = 3,
 }
 
-/// Looks at the first fragment only, if the field is in there.
+/// Reads the first fragment only, if that contains the field.
 fn find_property(payload: &Payload, field: PropertyField) -> Result<Option<Text>> {
     let found = find_in(&payload.head(), field);
     if matches!(found, Ok(Some(_))) || payload.is_one_fragment() {
@@ -85,7 +85,7 @@ fn find_in(bytes: &Bytes, field: PropertyField) -> Result<Option<Text>> {
     let mut before = None;
     while !reader.is_empty() {
         let section = Section::read(&mut reader)?;
-        // 3.2: each at most once, in this order.
+        // 3.2: each section at most once, in this order.
         if before.replace(section).is_some_and(|before| before >= section) {
             return Err(CodecError::Malformed("sections out of order"));
         }
@@ -112,8 +112,8 @@ fn find_in(bytes: &Bytes, field: PropertyField) -> Result<Option<Text>> {
     Ok(None)
 }
 
-/// The message as it goes out again: delivery-count raised by its failures (3.2.1), annotations merged in (3.4.5), the bare
-/// message untouched. A message whose head cannot be read goes out as it came.
+/// Returns a message for another delivery: delivery-count raised by its failures (3.2.1), annotations merged in (3.4.5), the bare
+/// message unchanged. A message whose first sections are malformed is returned unchanged.
 pub(crate) fn with_history(payload: &Payload, history: &History) -> Payload {
     let whole = payload.contiguous();
     rewrite(&whole, history).map_or_else(|_| payload.clone(), Payload::from)
@@ -123,7 +123,7 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
     let mut reader = Reader::new(whole);
     let mut header = None;
     let mut delivery_annotations: &[u8] = &[];
-    // As they are, if there is nothing to merge in.
+    // Unchanged, if there is nothing to merge in.
     let mut own_annotations: &[u8] = &[];
     let mut annotations = Entries::default();
     while !reader.is_empty() {

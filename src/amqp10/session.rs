@@ -1,8 +1,7 @@
-//! 2.5: sessions. Windows, the deliveries that are not settled yet, and the links that share them.
+//! A session (2.5): its windows, its unsettled deliveries and its links.
 //!
-//! A session owns its links. It does not know the connection it runs over, nor who routes: what a peer did leaves as an
-//! [`Event`], what it is told comes in through [`Session::attached`], [`Session::grant`] and their like.
-//! Two more files are part of it: `deliveries.rs`, how messages come and go, and `attach.rs`, how links do.
+//! A peer's actions are pushed as [`Event`]s; the router's effects come in through [`Session::attached`], [`Session::grant`] and
+//! so on. `deliveries.rs` (transfers), `attach.rs` (links), `request.rs` and `relay.rs` have the rest of this type.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -26,27 +25,27 @@ use crate::ledger::Ledger;
 use crate::live::live;
 use crate::outbox::Outbox;
 
-/// Transfers that we let a peer send before we tell it to go on: 128 MiB in frames of 64 KiB.
+/// The incoming-window that is given to a peer: 128 MiB in frames of 64 KiB.
 pub(super) const INCOMING_WINDOW: u32 = 2048;
 
-/// What we say of our own: as much as the peer lets us.
+/// The outgoing-window of our frames: no limit of our own.
 const OUTGOING_WINDOW: u32 = u32::MAX >> 1;
 
 /// Deliveries that may be unsettled in one direction of a session before it has to wait (outgoing) or is ended (incoming).
 pub(super) const MAX_UNSETTLED: usize = 1 << 18;
 
-/// What is taken off the window that the router is told of while a session has [`MAX_UNSETTLED`] deliveries under way: more
-/// than any window has.
+/// The amount that is taken off the window which the router knows while a session has [`MAX_UNSETTLED`] unsettled deliveries:
+/// more than any window has.
 pub(super) const FULL: i64 = 1 << 40;
 
-/// Names for [`live`].
+/// The names of what sessions look up with [`live`].
 pub(super) const LINK: &str = "a link with a handle in use";
 pub(super) const SENDER: &str = "a link that sends";
 pub(super) const RECEIVER: &str = "a link that receives";
 pub(super) const INCOMING: &str = "the ledger of deliveries that came in";
 pub(super) const LINK_OF_DELIVERY: &str = "the link of an unsettled delivery";
 
-/// What a session needs of its connection while it works.
+/// The parts of its connection that a session needs.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a EngineConfig,
     pub(crate) wire: Wire<'a>,
@@ -58,7 +57,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A consumer ended a delivery: in one event with the one before, if it ended in the same way.
+    /// Pushes the outcome of a delivery, in one event with that of the delivery before if they are equal.
     fn answer(&mut self, link: LinkId, ticket: Ticket, outcome: &Outcome) {
         if let Some(Event::Answer { link: same, first, count, outcome: before }) = self.events.back_mut()
             && *same == link
@@ -72,7 +71,7 @@ impl Context<'_> {
     }
 }
 
-/// The way out: frames into an outbox, none larger than the peer takes.
+/// Writes frames into an outbox, none larger than the peer's max-frame-size.
 pub(crate) struct Wire<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) max_frame_size: u32,
@@ -84,22 +83,22 @@ impl Wire<'_> {
         self.out.append(|out| frame::put(out, FrameType::Amqp, channel, limit, |body| performative.encode(body)))
     }
 
-    /// Longest description that fits a frame with anything else we put beside it.
+    /// Returns the length of the longest error description that fits a frame beside the other fields.
     pub(crate) fn description_limit(&self) -> usize {
         (self.max_frame_size as usize).saturating_sub(256).min(1024)
     }
 }
 
-/// See the module.
+/// One session, with its links and deliveries.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Ours: what we send on.
+    /// The outgoing channel.
     pub(super) channel: u16,
-    /// None while the peer has not answered our begin.
+    /// The incoming channel. None while the peer has not answered our begin.
     pub(super) remote_channel: Option<u16>,
-    /// We have ended it; what still comes is discarded until the peer's end.
+    /// Whether this side has ended the session; frames are discarded until the peer's end.
     pub(crate) ended: bool,
-    /// It is on its connection's list for the end of the turn.
+    /// Whether the session is in `Connection::touched`.
     pub(super) touched: bool,
     pub(super) remote_handle_max: u32,
     pub(super) next_incoming_id: SequenceNo,
@@ -108,14 +107,14 @@ pub(crate) struct Session {
     pub(super) remote_incoming_window: u32,
     pub(super) links: Slab<Link>,
     pub(super) handles: Handles,
-    /// Deliveries that we sent and that are not settled, by delivery-id.
+    /// Outgoing deliveries that are not settled, by delivery-id.
     pub(super) outgoing: Ledger<Sent>,
-    /// Deliveries that came in and are not settled, by delivery-id. None until the first one says where ids begin.
+    /// Incoming deliveries that are not settled, by delivery-id. None until the first one gives the first id.
     pub(super) incoming: Option<Ledger<Arrived>>,
     /// Deliveries of which not all could be written yet, in order. Nothing else is handed to the session meanwhile, since its
     /// window is used up.
     pub(super) sending: VecDeque<Outgoing>,
-    /// So many deliveries are unsettled that the router has been told to hand out no more.
+    /// Whether so many deliveries are unsettled that the router hands out no more.
     pub(super) is_full: bool,
     dispositions: Vec<Range>,
     /// Handles of links with a flow due, and whether the session has one due itself.
@@ -123,7 +122,7 @@ pub(crate) struct Session {
     pub(super) flow_due: bool,
 }
 
-/// An unsettled delivery that we sent.
+/// An outgoing delivery that is not settled.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) handle: usize,
@@ -131,14 +130,14 @@ pub(super) struct Sent {
     pub(super) ticket: Ticket,
 }
 
-/// An unsettled delivery that came in.
+/// An incoming delivery that is not settled.
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) handle: usize,
     pub(super) link_serial: u32,
 }
 
-/// Deliveries with one state, to be told in one disposition.
+/// A range of deliveries for one disposition.
 #[derive(Debug)]
 struct Range {
     role: Role,
@@ -172,7 +171,7 @@ impl Session {
         }
     }
 
-    /// 2.5.1: the peer's begin has come.
+    /// Takes the peer's begin (2.5.1).
     pub(crate) fn joined(&mut self, remote_channel: u16, begin: &Begin) {
         self.remote_channel = Some(remote_channel);
         self.remote_handle_max = begin.handle_max;
@@ -180,7 +179,7 @@ impl Session {
         self.remote_incoming_window = begin.incoming_window;
     }
 
-    /// 2.5.1: our begin, which answers the peer's if that has come.
+    /// Returns our begin (2.5.1), which answers the peer's if that has come.
     pub(crate) fn begin(&self, handle_max: u32) -> Begin {
         Begin {
             remote_channel: self.remote_channel,
@@ -194,7 +193,7 @@ impl Session {
         }
     }
 
-    /// 2.7.4
+    /// Takes a flow (2.7.4).
     pub(crate) fn on_flow(&mut self, flow: &Flow, context: &mut Context<'_>) -> Result<(), Violation> {
         // 2.5.6: how far the peer's window reaches beyond what we have sent.
         let seen = flow.next_incoming_id.unwrap_or_default();
@@ -226,7 +225,7 @@ impl Session {
             }
             None => self.flow_due |= flow.echo,
         }
-        // After the link's credit: what the same flow takes back must not be used.
+        // The link's credit comes first, since the same flow may take some back.
         if wider != 0 {
             context.events.push_back(Event::Window { channel: self.channel, more: wider });
         }
@@ -258,7 +257,7 @@ impl Session {
             let more = i64::from(sender.credit()) - i64::from(before);
             context.events.push_back(Event::Credit { link: link.id, more, drain: flow.drain });
         }
-        // A sender may send link state too; credit is not its to give, so there is nothing else to take from it.
+        // Nothing else is taken from a sender's flow, since credit is given by receivers.
         if flow.echo {
             self.flow_is_due(handle);
         }
@@ -274,18 +273,18 @@ impl Session {
         }
     }
 
-    /// Returns a link that cannot have been freed: the handle is one that the peer uses, or in the directory, or of a delivery in
-    /// a ledger.
+    /// Returns a link that cannot have been freed: its handle is in the map of the peer's handles, in the directory or in a
+    /// ledger.
     pub(super) fn link(&self, handle: usize) -> Option<&Link> {
         live(self.links.get(handle), LINK)
     }
 
-    /// [`Session::link`], to change it.
+    /// Returns the link mutably, as [`Session::link`] does.
     pub(super) fn link_mut(&mut self, handle: usize) -> Option<&mut Link> {
         live(self.links.get_mut(handle), LINK)
     }
 
-    /// The end of a link that cannot have been freed and that receives.
+    /// Returns the receiving end of a link that cannot have been freed.
     pub(super) fn receiver_mut(&mut self, handle: usize) -> Option<&mut Receiver> {
         live(self.links.get_mut(handle).and_then(Link::receiving), RECEIVER).map(|(_, receiver, _)| receiver)
     }
@@ -295,14 +294,14 @@ impl Session {
         self.link(handle).is_some_and(|link| matches!(link.state, LinkState::Attached))
     }
 
-    /// 2.6.4: the handle of ours that goes with the peer's.
+    /// Returns our handle of the link that has this handle of the peer's (2.6.2).
     pub(super) fn local_handle(&self, remote_handle: u32) -> Result<usize, Violation> {
         let unattached =
             || Violation::session("2.6.2", Condition::UnattachedHandle, "no link is attached to this handle");
         self.handles.get(remote_handle).ok_or_else(unattached)
     }
 
-    /// 2.7.6
+    /// Takes a disposition (2.7.6).
     pub(crate) fn on_disposition(
         &mut self,
         disposition: Disposition,
@@ -329,7 +328,7 @@ impl Session {
                 }
             }
             Role::Sender if disposition.settled => {
-                // The peer has lost interest.
+                // The peer settles what it has sent.
                 let Some(incoming) = &mut self.incoming else { return Ok(()) };
                 let next = incoming.next();
                 let (Some(first), Some(last)) = (disposition.first.widen(next), last.widen(next)) else {
@@ -345,7 +344,7 @@ impl Session {
         Ok(())
     }
 
-    /// A receiver ended deliveries of ours.
+    /// Settles outgoing deliveries as the receiver says.
     fn answer(
         &mut self,
         numbers: RangeInclusive<u64>,
@@ -364,14 +363,14 @@ impl Session {
                 (LinkEnd::Receiver(_), None) => &Outcome::Released,
             };
             if !settled {
-                // 2.6.12: it has told its outcome and waits for us to settle.
+                // 2.6.12: the receiver waits for us to settle.
                 tell(dispositions, Role::Sender, SequenceNo::narrow(number), 1, outcome);
             }
             context.answer(link.id, sent.ticket, outcome);
         });
     }
 
-    /// The router lets a producer send `credit` messages more.
+    /// Grants `credit` more messages to a link that receives.
     pub(crate) fn grant_more(&mut self, handle: usize, credit: u32) {
         if let Some(receiver) = self.receiver_mut(handle) {
             let credit = receiver.credit.saturating_add(credit);
@@ -379,7 +378,7 @@ impl Session {
         }
     }
 
-    /// The router lets a producer send `credit` messages from now.
+    /// Sets the credit of a link that receives.
     pub(crate) fn grant(&mut self, handle: usize, credit: u32) {
         let Some(link) = self.link_mut(handle) else { return };
         let initiated = link.initiated;
@@ -389,12 +388,12 @@ impl Session {
         }
     }
 
-    /// The router has an outcome for deliveries of a producer that follow each other.
+    /// Settles `count` consecutive incoming deliveries with an outcome of the router's.
     pub(crate) fn settle(&mut self, first: DeliveryKey, count: u32, outcome: &Outcome) {
         let Session { incoming, links, dispositions, .. } = self;
         let Some(incoming) = live(incoming.as_mut(), INCOMING) else { return };
         let last = first.0 + u64::from(count).saturating_sub(1);
-        // What the peer has settled itself is not there any more.
+        // Deliveries that the peer has settled itself are not in the ledger any more.
         incoming.take_each(first.0..=last, |number, arrived| {
             let link = links.get_mut(arrived.handle).filter(|link| link.id.serial == arrived.link_serial);
             if let Some(link) = live(link, LINK_OF_DELIVERY) {
@@ -404,7 +403,7 @@ impl Session {
         });
     }
 
-    /// The router has no more for a consumer that drains.
+    /// Takes note that the router has no more messages for a link whose peer drains.
     pub(crate) fn drained(&mut self, handle: usize) {
         if let Some((_, sender, _)) = live(self.links.get_mut(handle).and_then(Link::sending), SENDER) {
             sender.drained = true;
@@ -414,7 +413,7 @@ impl Session {
         }
     }
 
-    /// End of the turn: writes the dispositions and flows that have gathered.
+    /// Ends the turn: writes the dispositions and flows that have gathered.
     pub(crate) fn finish_turn(&mut self, wire: &mut Wire<'_>) -> Result<(), Violation> {
         if self.ended {
             self.dispositions.clear();
@@ -449,7 +448,7 @@ impl Session {
             batchable: false,
         };
         wire.send(self.channel, &disposition).or_else(|_| {
-            // What a consumer gave with it is too large for this producer's frames; the outcome itself never is.
+            // The error or the annotations may be too large for this peer's frames; the outcome alone never is.
             disposition.state = disposition.state.map(DeliveryState::without_details);
             wire.send(self.channel, &disposition)
         })
@@ -476,7 +475,7 @@ impl Session {
         wire.send(self.channel, &flow)
     }
 
-    /// The session's own state, which every flow carries; the window is opened again with it.
+    /// Returns a flow with the session's state. It opens the incoming window again.
     fn flow(&mut self) -> Flow {
         self.flow_due = false;
         self.incoming_window = INCOMING_WINDOW;
@@ -496,8 +495,8 @@ impl Session {
     }
 }
 
-/// Queues a disposition for `count` settled deliveries from `first`, in one range with the one before if that says the same of
-/// those before them.
+/// Queues a disposition that settles `count` deliveries from `first`, in one range with the previous one if that has the same
+/// outcome and ends just before.
 fn tell(dispositions: &mut Vec<Range>, role: Role, first: SequenceNo, count: u32, outcome: &Outcome) {
     let last = first.plus(count.saturating_sub(1));
     if let Some(range) = dispositions.last_mut()

@@ -1,4 +1,4 @@
-//! 3.5: sources and targets: what a peer asks a link to be attached to, and what it is granted.
+//! Sources and targets (3.5): what a peer asks for, and what it is granted.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::types::{CodecError, Decode, Encode, Raw, RawMap, Reader, Result, Symb
 use crate::event::NodeKind;
 
 composite! {
-    /// 3.5.3
+    /// The source of a link (3.5.3).
     #[derive(Default)]
     Source = 0x28 "amqp:source:list" {
-        // azure-servicebus takes a terminus without any field for none at all.
+        // azure-servicebus treats a terminus without fields as null.
         address: spelled Arc<str>,
         durable: default u32 = 0,
         expiry_policy: optional Symbol,
@@ -26,7 +26,7 @@ composite! {
         capabilities: multiple Symbol,
     }
 
-    /// 3.5.4
+    /// The target of a link (3.5.4).
     #[derive(Default)]
     Target = 0x29 "amqp:target:list" {
         address: spelled Arc<str>,
@@ -38,10 +38,10 @@ composite! {
         capabilities: multiple Symbol,
     }
 
-    /// 3.5.10: a dynamic node with this lifetime is deleted when the link closes that made it.
+    /// The lifetime of a dynamic node that is deleted when the link that created it closes (3.5.10).
     DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
 
-    /// 4.5.1: the target on which transactions are declared; decoded so that it can be refused by name.
+    /// The target for transactions (4.5.1), decoded so that the refusal can name it.
     Coordinator = 0x30 "amqp:coordinator:list" {
         capabilities: multiple Symbol,
     }
@@ -106,8 +106,8 @@ impl Encode for AnySource {
     }
 }
 
-/// The kind of dynamic node that these capabilities ask for: JMS clients say `temporary-queue` and `temporary-topic`, others
-/// `queue` and `topic`.
+/// Returns the kind of dynamic node that capabilities ask for: `temporary-queue` and `temporary-topic` (JMS clients), `queue` and
+/// `topic`.
 pub(crate) fn node_kind(capabilities: &[Symbol]) -> NodeKind {
     let asks_for = |what: &str| {
         capabilities.iter().any(|symbol| symbol.as_str().strip_prefix("temporary-").unwrap_or(symbol.as_str()) == what)
@@ -121,15 +121,15 @@ pub(crate) fn node_kind(capabilities: &[Symbol]) -> NodeKind {
     }
 }
 
-/// 3.5.6: the expiry-policy of every terminus, whatever a peer asks for: nothing is kept of a link that has been detached.
+/// The expiry-policy that every terminus is granted (3.5.6): no state of detached links is kept.
 const LINK_DETACH: &str = "link-detach";
 
-/// 3.5.9: the properties of a dynamic node.
+/// Returns the properties of a dynamic node (3.5.9).
 fn dynamic_node_properties() -> RawMap {
     map_of_one("lifetime-policy", &DeleteOnClose {})
 }
 
-/// Those of the capabilities asked for that a node of this kind has.
+/// Returns those of the requested capabilities that a node of this kind has.
 fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<Symbol> {
     let (lasting, temporary) = match kind {
         NodeKind::Queue => ("queue", "temporary-queue"),
@@ -140,7 +140,7 @@ fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<
     asked.iter().filter(is_granted).cloned().collect()
 }
 
-/// 3.5.7: the distribution-mode of a node of this kind: a topic copies, a queue does if it is browsed, others move.
+/// Returns the distribution-mode of a node of this kind (3.5.7): copy for a topic or a browsed queue, else move.
 fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
     match kind {
         NodeKind::Topic => "copy",
@@ -150,7 +150,7 @@ fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
 }
 
 impl Target {
-    /// 3.5.4: the target that is granted to a peer which asked for this one: nothing that the broker does not keep.
+    /// Returns the target that is granted to a peer which asks for this one (3.5.4): only what the broker honours.
     pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Target {
         Target {
             address,
@@ -164,7 +164,7 @@ impl Target {
 }
 
 impl Source {
-    /// 3.5.3: the source that is granted to a peer which asked for this one: nothing that the broker does not keep.
+    /// Returns the source that is granted to a peer which asks for this one (3.5.3): only what the broker honours.
     pub(crate) fn granted(&self, address: Option<Arc<str>>, kind: NodeKind) -> Source {
         let default_outcome = self.default_outcome.clone().unwrap_or(Outcome::Released(Released {}));
         Source {
@@ -180,14 +180,14 @@ impl Source {
         }
     }
 
-    /// The outcomes that the peer asked for, as far as there are such outcomes; all if it asked for none.
+    /// Returns the outcomes that are both requested and defined; all, if none were requested.
     fn granted_outcomes(&self) -> Vec<Symbol> {
         let asked =
             |outcome: &str| self.outcomes.is_empty() || self.outcomes.iter().any(|asked| asked.as_str() == outcome);
         OUTCOMES.into_iter().filter(|outcome| asked(outcome)).map(Symbol::new).collect()
     }
 
-    /// 3.5.7: whether the peer asks for copies and leaves the messages where they are.
+    /// Whether the peer browses: asks for distribution-mode copy (3.5.7).
     pub(crate) fn browses(&self) -> Result<bool> {
         match self.distribution_mode.as_ref().map(Symbol::as_str) {
             None | Some("move") => Ok(false),

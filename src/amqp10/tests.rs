@@ -291,7 +291,7 @@ fn link_name(sends: bool, number: usize) -> String {
     format!("{}-{number}", if sends { "sender" } else { "receiver" })
 }
 
-/// What a side has sent and been told, for comparison with what the other has received and said.
+/// The messages that a side has sent and their outcomes, for comparison with the other side.
 #[derive(Default)]
 struct Account {
     sent: BTreeMap<Arc<str>, Vec<Vec<u8>>>,

@@ -1,5 +1,5 @@
-//! 2.7.5: transfers as they nearly always come and go. A message costs one of these on the way in and one on the way out, so
-//! they have a way of their own past the general codec, which agrees with it on every input (see the tests).
+//! A fast codec for transfers (2.7.5) in their usual encoding, since every message costs two of them. It agrees with the general
+//! codec on every input (see the tests).
 
 use bytes::BytesMut;
 
@@ -8,11 +8,11 @@ use super::performative::Transfer;
 use super::types::{DeliveryTag, WRITTEN, code, saturate};
 use crate::live::live;
 
-/// All that a transfer frame of ours holds besides its payload fits in this, frame header included.
+/// The largest size of what a transfer frame of ours has besides its payload, frame header included.
 pub(crate) const OVERHEAD: usize = 64;
 
-/// Decodes a transfer at the start of `body` if it is in an encoding that clients use, and says where its payload begins.
-/// None says nothing: the general decoder is asked then.
+/// Decodes a transfer at the start of `body` if it is in a usual encoding, and returns where its payload begins. After None the
+/// general decoder decides.
 pub(crate) fn decode(body: &[u8]) -> Option<(Transfer, usize)> {
     let (start, size, count) = match *body {
         [code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST8, size, count, ..] => {
@@ -39,7 +39,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<(Transfer, usize)> {
         aborted: false,
         batchable: false,
     };
-    // Many leave out the rest.
+    // Many clients leave out the rest.
     if fields.count > 0 {
         transfer.rcv_settle_mode = fields.settle_mode()?;
         transfer.state = fields.null()?;
@@ -50,7 +50,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<(Transfer, usize)> {
     (fields.count == 0 && fields.rest.is_empty()).then_some((transfer, payload_at))
 }
 
-/// The whole message of a transfer frame that looks as nearly all do.
+/// A transfer frame in the usual encoding with a whole message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usual {
     pub(crate) delivery_id: u32,
@@ -60,8 +60,8 @@ pub(crate) struct Usual {
     pub(crate) end: usize,
 }
 
-/// Reads the frame at the start of `input` if it is on this channel, of at most `max_frame_size` bytes, all there, and a transfer
-/// on this handle that begins and ends a delivery and says nothing out of the ordinary. None says nothing, as in [`decode`].
+/// Reads the frame at the start of `input`, if it has arrived whole and is a transfer on this channel and handle, in the usual
+/// encoding, of at most `max_frame_size` bytes, with a whole delivery. After None the general decoder decides.
 #[inline]
 pub(crate) fn usual(input: &[u8], channel: u16, handle: u32, max_frame_size: u32) -> Option<Usual> {
     let [s0, s1, s2, s3, 2, 0, c0, c1, code::DESCRIBED, code::SMALLULONG, 0x14, code::LIST8, len, count, ..] = *input
@@ -89,7 +89,7 @@ pub(crate) fn usual(input: &[u8], channel: u16, handle: u32, max_frame_size: u32
         };
     }
     let mut settled = false;
-    // Of settled, more, rcv-settle-mode, state, resume, aborted, batchable: what makes a difference here is one that is true.
+    // Of settled, more, rcv-settle-mode, state, resume, aborted and batchable only settled and batchable may be true.
     for field in 4..count {
         let (first, others) = rest.split_first()?;
         rest = others;
@@ -103,7 +103,7 @@ pub(crate) fn usual(input: &[u8], channel: u16, handle: u32, max_frame_size: u32
     (rest.is_empty() && count <= 11).then_some(Usual { delivery_id, settled, payload_at, end })
 }
 
-/// A uint in its usual encodings, and what is behind it.
+/// Reads a uint in a usual encoding. Returns it and what follows.
 #[inline]
 fn uint(fields: &[u8]) -> Option<(u32, &[u8])> {
     match *fields {
@@ -114,7 +114,8 @@ fn uint(fields: &[u8]) -> Option<(u32, &[u8])> {
     }
 }
 
-/// Fields in their usual encodings. Each method is None for an unusual one, Some(None) for a field that is not there.
+/// A reader of fields in their usual encodings. Each method returns None for an unusual one, Some(None) for a field that is not
+/// there.
 struct Fields<'a> {
     rest: &'a [u8],
     count: u32,
@@ -194,14 +195,14 @@ impl Fields<'_> {
     }
 }
 
-/// What we say of a delivery in its first transfer.
+/// The fields of a delivery's first transfer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     pub(crate) delivery_id: SequenceNo,
     pub(crate) message_format: u32,
 }
 
-/// Writes a transfer frame up to its payload of `payload` bytes.
+/// Writes a transfer frame up to its payload, which has `payload` bytes.
 pub(crate) fn put(
     out: &mut BytesMut,
     channel: u16,
@@ -215,7 +216,7 @@ pub(crate) fn put(
     let boolean = |value| if value { code::TRUE } else { code::FALSE };
     let (settled, more) = (boolean(settled), boolean(more));
     if let (Ok(handle), Some(Start { delivery_id, message_format: 0 })) = (u8::try_from(handle), start) {
-        // Nearly every frame: its head has a fixed length.
+        // The usual case: the head has a fixed length.
         const LEN: usize = 30;
         const LIST_SIZE: u8 = 17;
         let [s0, s1, s2, s3] = saturate(LEN + payload).to_be_bytes();

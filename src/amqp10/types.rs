@@ -1,27 +1,27 @@
-//! Part 1: types. Encodes and decodes primitive values; checks any value without building it.
+//! Types (part 1): decodes and encodes primitive values, and checks any value without building it.
 //!
-//! A [`Reader`] is a cursor that cannot leave its slice. Sizes and counts that the peer declared are held against the bytes
-//! that are there before anything believes them. Composite types are `composite.rs`; what a value means is not known here.
+//! A [`Reader`] is a cursor that cannot leave its slice. Declared sizes and counts are checked against the bytes that are there
+//! before they are used. Composite types are in `composite.rs`.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-/// How deep values may nest (our choice; the specification sets no limit, a stack does).
+/// The depth to which values may nest (our choice), since the stack is limited.
 const MAX_DEPTH: usize = 32;
 
-/// How many elements of no width an array may claim (our choice): they cost the sender nothing.
+/// The number of elements without width that an array may have (our choice), since they take no bytes.
 pub(super) const MAX_ZERO_WIDTH: usize = 65_536;
 
-/// What an encoder fills in last, for `live`: the bytes are there since the encoder has written them.
+/// The name for `live` of bytes that an encoder fills in last: it has written them before.
 pub(super) const WRITTEN: &str = "the head of what has been written";
 
-/// What is wrong with bytes that should be a value.
+/// The reason why bytes are not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodecError {
-    /// They do not decode: `amqp:decode-error`.
+    /// The bytes do not decode: `amqp:decode-error`.
     Malformed(&'static str),
-    /// They decode to a value that the named field cannot have: `amqp:invalid-field`.
+    /// The bytes decode to a value that the named field cannot have: `amqp:invalid-field`.
     Invalid(&'static str),
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for CodecError {
 
 pub(crate) type Result<T> = std::result::Result<T, CodecError>;
 
-/// 1.6: the format codes.
+/// The format codes (1.6).
 pub(crate) mod code {
     pub(crate) const DESCRIBED: u8 = 0x00;
     pub(crate) const NULL: u8 = 0x40;
@@ -79,7 +79,7 @@ pub(crate) mod code {
     pub(crate) const ARRAY32: u8 = 0xf0;
 }
 
-/// 1.2: what a format code says about the width of what follows. The high nibble decides.
+/// The layout of a value (1.2), which the high nibble of its format code decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Category {
     Fixed(usize),
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         Ok(u8::from_be_bytes(self.fixed()?))
     }
 
-    /// A size or a count, one or four bytes wide.
+    /// Reads a size or a count, one or four bytes wide.
     pub(super) fn size(&mut self, width: usize) -> Result<usize> {
         if width == 1 {
             return Ok(usize::from(self.byte()?));
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         usize::try_from(u32::from_be_bytes(self.fixed()?)).map_err(|_| CodecError::Malformed("size too large"))
     }
 
-    /// The count and the elements of a list or a map whose size field is `width` bytes wide.
+    /// Reads the count and the elements of a list or map whose size field is `width` bytes wide.
     pub(super) fn compound(&mut self, width: usize) -> Result<(usize, Reader<'a>)> {
         let size = self.size(width)?;
         let mut body = Reader::new(self.take(size)?);
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         Ok((count, body))
     }
 
-    /// 1.6.22: the elements of a list.
+    /// Reads the count and the elements of a list (1.6.22).
     pub(crate) fn list(&mut self) -> Result<(usize, Reader<'a>)> {
         match self.byte()? {
             code::LIST0 => Ok((0, Reader::new(&[]))),
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// 1.6.23: the keys and values of a map; the count is of both together.
+    /// Reads the count and the keys and values of a map (1.6.23); the count is of both together.
     pub(crate) fn map(&mut self) -> Result<(usize, Reader<'a>)> {
         let (count, body) = match self.byte()? {
             code::MAP8 => self.compound(1)?,
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         Ok(before.get(..taken).unwrap_or_default())
     }
 
-    /// Steps over one value by its size, without a look inside.
+    /// Steps over one value by its size, without checking it.
     pub(crate) fn hop(&mut self) -> Result<()> {
         let size = match category(self.byte()?)? {
             Category::Fixed(width) => width,
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// 1.6.24: one constructor, then elements without one.
+    /// Checks an array (1.6.24): one constructor, then elements without one.
     fn skip_array(&mut self, width: usize, depth: usize) -> Result<()> {
         let size = self.size(width)?;
         let mut body = Reader::new(self.take(size)?);
@@ -314,7 +314,7 @@ impl<'a> Reader<'a> {
         body.finish()
     }
 
-    /// Nothing may be left.
+    /// Fails if bytes are left.
     pub(crate) fn finish(&self) -> Result<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::Malformed("bytes left over after a value")) }
     }
@@ -343,17 +343,17 @@ pub(super) fn ascii(bytes: &[u8]) -> Result<&str> {
     if bytes.is_ascii() { utf8(bytes) } else { Err(CodecError::Malformed("symbol that is not ASCII")) }
 }
 
-/// A type that can be read from its encodings, all of them.
+/// A type that can be read from each of its encodings.
 pub(crate) trait Decode: Sized {
     fn decode(reader: &mut Reader<'_>) -> Result<Self>;
 }
 
-/// A type that can be written, in its shortest encoding.
+/// A type that can be written in its shortest encoding.
 pub(crate) trait Encode {
     fn encode(&self, out: &mut BytesMut);
 }
 
-/// 1.6.17: a name from a domain that somebody defined. ASCII.
+/// A symbol (1.6.21): an ASCII name from a defined domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Symbol(Arc<str>);
 
@@ -371,15 +371,15 @@ impl Symbol {
     }
 }
 
-/// A value of any type, checked and kept in its encoded form: for what passes through.
+/// A value of any type, checked and kept in its encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Raw(pub(crate) Bytes);
 
-/// Likewise, and it is a map.
+/// A map, checked and kept in its encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawMap(pub(crate) Bytes);
 
-/// 2.8.7: at most 32 bytes. One that is longer remembers only that, for the link to refuse it.
+/// A delivery-tag (2.8.7) of at most 32 bytes. Of a longer one only the fact is kept, so that the link can refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryTag {
     len: usize,
@@ -406,7 +406,7 @@ impl DeliveryTag {
     }
 }
 
-/// Whatever we write fits a frame, and so a `u32`.
+/// Converts a size, which fits a frame and so a `u32`.
 pub(crate) fn saturate(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }

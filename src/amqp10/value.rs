@@ -1,5 +1,5 @@
-//! 1.6: values of any type to and from [`Value`], for messages that a test writes or reads, and for the trace. What passes
-//! through is never decoded like this.
+//! Values of any type (1.6) to and from [`Value`], for messages that a test writes or reads, and for the trace. Messages that the
+//! broker routes are not decoded here.
 
 use bytes::{BufMut, BytesMut};
 
@@ -10,14 +10,14 @@ use super::types::{
 use crate::live::live;
 use crate::value::Value;
 
-/// What values may take in memory beyond what their bytes paid for: an element of no width costs its sender nothing, and a
-/// descriptor that stands once before an array's elements becomes one for each.
+/// Bounds the memory that decoded values take beyond their bytes: elements without width take no bytes, and an array's one
+/// descriptor is repeated for each element.
 pub(crate) struct Budget {
     unpaid: usize,
 }
 
 impl Budget {
-    /// What an element of no width counts.
+    /// The cost of an element without width.
     const ELEMENT: usize = 16;
 
     fn spend(&mut self, count: usize, size: usize) -> Result<()> {
@@ -55,7 +55,7 @@ fn read_value(reader: &mut Reader<'_>, depth: usize, budget: &mut Budget) -> Res
     read_body(reader, format_code, depth, budget)
 }
 
-/// Reads what follows a format code.
+/// Reads the value that follows a format code.
 fn read_body(reader: &mut Reader<'_>, format_code: u8, depth: usize, budget: &mut Budget) -> Result<Value> {
     // An array of arrays gets here without a constructor in between.
     check_depth(depth)?;
@@ -139,13 +139,13 @@ fn read_map(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut Bu
     Ok(entries)
 }
 
-/// 1.2.1: what a descriptor should be. Only one like this is repeated for each element of an array: its size in memory is
-/// that of its bytes.
+/// Whether a descriptor is a symbol or a ulong (1.2.1). Only such a one is repeated for each element of an array, since its size
+/// in memory is that of its bytes.
 fn is_simple(descriptor: &Value) -> bool {
     matches!(descriptor, Value::Ulong(_) | Value::Symbol(_))
 }
 
-/// 1.6.24: one constructor, then elements without one.
+/// Reads an array (1.6.24): one constructor, then elements without one.
 fn read_array(reader: &mut Reader<'_>, width: usize, depth: usize, budget: &mut Budget) -> Result<Vec<Value>> {
     let size = reader.size(width)?;
     let mut body = Reader::new(reader.take(size)?);
@@ -203,8 +203,7 @@ impl Encode for Value {
     }
 }
 
-/// The format code for a value: of two that its type has, the one for small values or the one that fits all. Never one
-/// without any width, beyond null's.
+/// Returns the format code for a value, the narrow one of its type or the wide one. Never one without width, except null's.
 fn constructor(value: &Value, small: bool) -> u8 {
     let narrow_or = |narrow: u8, wide: u8| if small { narrow } else { wide };
     match value {
@@ -236,7 +235,7 @@ fn constructor(value: &Value, small: bool) -> u8 {
     }
 }
 
-/// Whether the narrow one of two encodings fits.
+/// Whether the narrow encoding of a value's type fits it.
 fn is_small(value: &Value) -> bool {
     match value {
         Value::Uint(number) => *number <= u8::MAX.into(),
@@ -249,7 +248,7 @@ fn is_small(value: &Value) -> bool {
     }
 }
 
-/// Writes what follows the format code, which is one of [`constructor`]'s.
+/// Writes the value that follows the format code, which is one of [`constructor`]'s.
 fn put_body(value: &Value, format_code: u8, out: &mut BytesMut) {
     // The narrow encodings of numbers are the last byte of the wide ones.
     let put_number = |out: &mut BytesMut, wide: &[u8]| match format_code {
@@ -301,7 +300,7 @@ fn put_entries(entries: &[(Value, Value)], out: &mut BytesMut) {
     }
 }
 
-/// Size and count, four bytes each, and what `write` writes.
+/// Writes size and count, four bytes each, and what `write` writes.
 fn put_sized(out: &mut BytesMut, count: usize, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.put_u32(0);
@@ -314,7 +313,7 @@ fn put_sized(out: &mut BytesMut, count: usize, write: impl FnOnce(&mut BytesMut)
     }
 }
 
-/// A list, map or array: what `write` writes decides which of the two widths it gets.
+/// Writes a list, map or array, in the narrow encoding if it fits.
 fn put_compound(out: &mut BytesMut, short: u8, long: u8, count: usize, write: impl FnOnce(&mut BytesMut)) {
     const LONG_HEAD: usize = 9;
     const SHORT_HEAD: usize = 3;
@@ -356,7 +355,7 @@ fn put_array(items: &[Value], out: &mut BytesMut) {
     put_compound(out, code::ARRAY8, code::ARRAY32, items.len(), |out| put_elements(items.iter().collect(), out));
 }
 
-/// 1.6.24: whether one constructor can stand for all of them.
+/// Whether one constructor fits all items, as an array requires (1.6.24).
 fn is_uniform(mut items: Vec<&Value>) -> bool {
     loop {
         let Some((first, rest)) = items.split_first() else { return true };
@@ -396,7 +395,7 @@ fn undescribed(value: &Value) -> Option<&Value> {
     }
 }
 
-/// The constructor that is right for all elements, and the elements.
+/// Writes the constructor that fits all elements, and the elements.
 fn put_elements(mut items: Vec<&Value>, out: &mut BytesMut) {
     while let Some(descriptor) = items.first().copied().and_then(descriptor) {
         out.put_u8(code::DESCRIBED);
@@ -409,7 +408,7 @@ fn put_elements(mut items: Vec<&Value>, out: &mut BytesMut) {
     items.iter().for_each(|item| put_body(item, format_code, out));
 }
 
-/// 1.6.17: a point in time, in milliseconds since the Unix epoch.
+/// A timestamp (1.6.17), in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timestamp(pub(crate) i64);
 

@@ -1,22 +1,22 @@
-//! Violations: what a peer did wrong, and what ends because of it. No other file decides that.
+//! Violations: the rules that a peer broke, and whether link, session or connection ends. No other file decides that.
 //!
-//! Decoding and framing errors close the connection, session errors end the session, link errors detach the link
-//! (2.4.3, 2.5.4, 2.6.5). `connection.rs` carries out what stands here.
+//! Decoding and framing errors close the connection, session errors end the session, link errors detach the link (2.4.3, 2.5.4,
+//! 2.6.5). `closing.rs` does so.
 
 use super::definitions::{Condition, Error};
 use super::types::CodecError;
 use crate::event::Breach;
 
-/// What ends because of a violation.
+/// The part that ends because of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Connection,
     Session,
-    /// The link to which we assigned this handle.
+    /// The link that has this handle of ours.
     Link(usize),
 }
 
-/// A rule of the specification that a peer broke, and the error that it is told.
+/// A rule of the specification that a peer broke, and the error that it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) scope: Scope,
@@ -24,7 +24,7 @@ pub(crate) struct Violation {
     pub(crate) section: &'static str,
     /// Boxed to keep `Result<_, Violation>` small: every frame returns one.
     pub(crate) error: Box<Error>,
-    /// Whether the peer is to blame. Not for what is not implemented here, or for a broker without room.
+    /// Whether the peer broke a rule. False for what is not implemented here, and for a broker without room.
     pub(crate) is_breach: bool,
 }
 
@@ -33,7 +33,7 @@ impl Violation {
         Violation::of(scope, section, Error::new(condition, description))
     }
 
-    /// A violation with an error that has been made before. What is not implemented here is nobody's fault.
+    /// Makes a violation of an error. It is no breach if the condition is not-implemented.
     pub(crate) fn of(scope: Scope, section: &'static str, error: Error) -> Violation {
         let is_breach = error.condition != Condition::NotImplemented;
         Violation { scope, section, error: Box::new(error), is_breach }
@@ -55,7 +55,7 @@ impl Violation {
         Violation::connection(section, Condition::FramingError, description)
     }
 
-    /// The broker has no room for what is sent on a link.
+    /// Makes a violation for a broker without room for a message of a link. It is no breach.
     pub(crate) fn no_room(handle: usize, section: &'static str, description: &str) -> Violation {
         let violation = Violation::link(handle, section, Condition::ResourceLimitExceeded, description);
         Violation { is_breach: false, ..violation }

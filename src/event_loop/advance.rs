@@ -1,11 +1,10 @@
-//! Advancing a manual clock: from deadline to deadline, with a whole turn for each, until the time that was asked for.
+//! The advance of a manual clock, from deadline to deadline, with a whole turn for each, until the requested time.
 //!
 //! ```text
 //! asked --- turns until no socket has anything more ---> settled --- a turn for each deadline ---> done
 //! ```
 //!
-//! A stop or a pause on the way ends it at once: the clock is where it was asked to be, and what came due is not fired by a
-//! broker that serves nobody.
+//! A stop or a pause ends an advance at once: the clock has the requested time, and timers that are due do not fire.
 
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -13,19 +12,19 @@ use std::time::{Duration, Instant};
 use super::EventLoop;
 use crate::clock::bounded;
 
-/// Turns in which bytes that had arrived before the clock moves are read. Peers that send without end do not hold it up longer.
+/// Turns that read what has arrived before the clock moves. Peers that send without end do not delay it longer.
 const SETTLE_TURNS: u32 = 100;
 
-/// Time that has been asked for and has not passed yet.
+/// An advance that has been requested and has not ended.
 #[derive(Debug)]
 pub(super) struct Advance {
     by: Duration,
-    /// The end, once it is known: when an earlier advance has ended.
+    /// The end, once the advance before has ended.
     until: Option<Instant>,
-    /// Turns that it has had.
+    /// Turns since the request.
     turns: u32,
     is_settled: bool,
-    /// Dropped at the end, and who has asked goes on then.
+    /// Dropped at the end, which wakes the thread that requested the advance.
     _done: SyncSender<()>,
 }
 
@@ -34,12 +33,12 @@ impl EventLoop {
         self.clock.is_manual()
     }
 
-    /// The time since the broker was made.
+    /// Returns the time since the broker was made.
     pub(crate) fn age(&self) -> Duration {
         self.clock.now().saturating_duration_since(self.made_at)
     }
 
-    /// Has a manual clock advance in the turns to come. Whoever waits for the other end of `done` is told when it has.
+    /// Advances a manual clock in the turns to come. Drops `done` at the end.
     pub(crate) fn advance(&mut self, by: Duration, done: SyncSender<()>) {
         let by = bounded(by);
         self.advances.push_back(Advance { by, until: None, turns: 0, is_settled: false, _done: done });
@@ -48,12 +47,12 @@ impl EventLoop {
         }
     }
 
-    /// Ends a turn for a clock that is being advanced: moves it to the next deadline or to the end. `is_quiet` says that no
-    /// socket had anything in this turn and nothing is left over.
+    /// Moves a clock that is being advanced to the next deadline or to the end. `is_quiet`: no socket was ready in this turn and
+    /// nothing is left over.
     pub(super) fn pass_time(&mut self, is_quiet: bool) {
         let Some(advance) = self.advances.front_mut() else { return };
         let until = *advance.until.get_or_insert(later(self.now, advance.by));
-        // The turn in which it was asked for does not count: what it polled may be older.
+        // The turn of the request does not count: it may have polled before.
         advance.is_settled |= advance.turns > 0 && is_quiet || advance.turns > SETTLE_TURNS;
         advance.turns = advance.turns.saturating_add(1);
         if !advance.is_settled {
@@ -69,7 +68,7 @@ impl EventLoop {
         }
     }
 
-    /// Ends all advances at once, without firing anything.
+    /// Ends all advances at once, without firing timers.
     pub(super) fn skip_time(&mut self) {
         for advance in self.advances.drain(..) {
             let until = advance.until.unwrap_or(later(self.clock.now(), advance.by));
@@ -79,7 +78,7 @@ impl EventLoop {
     }
 }
 
-/// The end of an advance. An `Instant` has an end too, where the clock stays.
+/// Returns the end of an advance. The clock stays where it is if `Instant` cannot represent the end.
 fn later(now: Instant, by: Duration) -> Instant {
     now.checked_add(by).unwrap_or(now)
 }

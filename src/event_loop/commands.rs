@@ -1,24 +1,24 @@
-//! What handles ask the loop to do. Each command is obeyed on the loop's thread, between two events.
+//! Commands of handles to the loop, which carries each out on its thread, between two events.
 
 use super::{EventLoop, Stop, Wake};
 use crate::clock::system_now;
 use crate::event::{Fault, Reason};
 
-/// Commands that are obeyed in one turn: a thread that asks without end must not keep the sockets waiting.
+/// Commands that are carried out in one turn. The sockets are not kept waiting by a thread that sends commands without end.
 const TURN_COMMANDS: usize = 64;
 
 /// A command of a handle.
 pub(crate) enum Command {
-    /// Ends at once.
+    /// Ends the loop at once.
     Crash,
-    /// Ends after a close for every connection.
+    /// Ends the loop after a close for every connection.
     Stop,
-    /// Calls this.
+    /// Calls a function with the loop.
     Do(Box<dyn FnOnce(&mut EventLoop) + Send>),
 }
 
 impl EventLoop {
-    /// Obeys the commands that have come, a bounded number in a turn.
+    /// Carries out the commands that have come, a bounded number in a turn.
     pub(super) fn obey(&mut self) {
         self.unobeyed = false;
         for turn in 0.. {
@@ -38,12 +38,12 @@ impl EventLoop {
         }
     }
 
-    /// Drops what the loop was told while it did not run: it has stopped already.
+    /// Drops the commands that came while the loop did not run.
     pub(crate) fn forget_commands(&mut self) {
         while self.commands.try_recv().is_ok() {}
     }
 
-    /// Answers what was asked while the loop came to its end. A stop has been obeyed by then.
+    /// Answers the questions that came while the loop ended.
     pub(crate) fn answer_the_last(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             if let Command::Do(question) = command {
@@ -52,7 +52,7 @@ impl EventLoop {
         }
     }
 
-    /// Answers a question while the loop does not run, and tells those who wait if something is different then.
+    /// Answers a question while the loop does not run, and wakes waiting threads if something has changed.
     pub(crate) fn at_rest<R>(&mut self, question: impl FnOnce(&mut EventLoop) -> R) -> R {
         self.set_now(self.clock.now());
         let answer = question(self);
@@ -82,7 +82,7 @@ impl EventLoop {
         }
     }
 
-    /// Tells those who wait that something has happened, if it has.
+    /// Wakes waiting threads, if something has changed.
     pub(crate) fn announce(&mut self) {
         if std::mem::take(&mut self.stirred)
             && let Some(shared) = self.shared.upgrade()

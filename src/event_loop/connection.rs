@@ -1,4 +1,4 @@
-//! One connection's part in a turn: accept, read, write, close. `mod.rs` decides when each connection has its turn.
+//! The life of one connection: accept, read, write, close. `mod.rs` decides when each connection has its turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ const SPARE_BUFFERS: usize = 64;
 pub(super) struct Peer {
     pub(super) key: ConnectionKey,
     pub(super) address: SocketAddr,
-    /// What the peer has said of itself in its open.
+    /// The fields of the peer's open.
     pub(super) opened: Option<Box<Opened>>,
     /// Whether the broker has ended the connection, so that the peer need not have closed it.
     pub(super) ended_by_broker: bool,
@@ -51,7 +51,7 @@ pub(super) struct Peer {
     pub(super) outbox: Outbox,
     /// Whether the connection is in `EventLoop::unread`.
     is_unread: bool,
-    /// Whether a turn ended before the engine had read what has arrived.
+    /// Whether a turn ended before the engine had read everything that has arrived.
     is_interrupted: bool,
     account: Account,
     /// Whether the connection is in `EventLoop::touched`.
@@ -72,7 +72,7 @@ impl Peer {
         self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
     }
 
-    /// Whether there may be something to be read that the peer may have read now.
+    /// Whether there may be something to read from the peer, and it is not flooding.
     fn has_more(&self) -> bool {
         (self.is_interrupted || self.transport.readable) && !self.is_flooding()
     }
@@ -97,7 +97,7 @@ impl EventLoop {
                 match listener.accept() {
                     Ok((stream, address)) => self.admit(stream, address),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // A connection that was gone before it was accepted.
+                    // The peer closed the connection before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
@@ -114,7 +114,7 @@ impl EventLoop {
 
     /// Makes a connection of a socket that has been accepted.
     fn admit(&mut self, mut stream: TcpStream, address: SocketAddr) {
-        // A delay here would be in every latency that a test sees.
+        // A delay here would add to every latency that a test measures.
         let _ = stream.set_nodelay(true);
         let slot = self.peers.next_slot();
         let Some(slot_number) = live(u32::try_from(slot).ok(), "a slot for a connection") else { return };
@@ -153,7 +153,7 @@ impl EventLoop {
         self.touch(key);
     }
 
-    /// Has a connection read when its turn comes.
+    /// Queues a connection for reading, unless it is queued already.
     pub(super) fn queue_for_reading(&mut self, key: ConnectionKey) {
         if let Some(peer) = self.peers.at(key).filter(|peer| !peer.is_unread) {
             peer.is_unread = true;
@@ -161,8 +161,8 @@ impl EventLoop {
         }
     }
 
-    /// Reads from a connection once, or goes on where the last turn ended. What is left over then is read when the connection is
-    /// next again.
+    /// Reads from a connection once, or goes on where the last turn ended. Queues it again if something is left. Does nothing if
+    /// the connection has ended meanwhile.
     pub(super) fn read(&mut self, key: ConnectionKey) {
         let done = self.unread.done();
         let Some(peer) = self.peers.find(key) else { return };
@@ -222,7 +222,7 @@ impl EventLoop {
         self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
         peer.is_interrupted = is_interrupted;
         if own {
-            // An empty inbox gives its memory back.
+            // The memory of an empty inbox is freed.
             peer.inbox = if inbox.is_empty() { BytesMut::new() } else { inbox };
         } else {
             if !inbox.is_empty() {
@@ -233,10 +233,9 @@ impl EventLoop {
         }
     }
 
-    /// Shows the recorder the frames in an inbox, as far as they have not been shown, and lets the engine read them up to its
-    /// next event.
+    /// Shows the recorder the frames of an inbox that it has not seen, and lets the engine read up to its next event.
     fn receive_watched(&mut self, key: ConnectionKey, inbox: &mut BytesMut, run: &mut Run) -> Option<Event> {
-        // What was decided about the frames before comes first.
+        // The decisions about earlier frames are recorded first.
         self.recorder();
         let (peer, recorder) = (self.peers.at(key)?, &mut self.recorder);
         loop {
@@ -268,7 +267,7 @@ impl EventLoop {
         peer.tap.outgoing(&peer.outbox, reader, |frame| recorder.sent(id, reader, &frame));
     }
 
-    /// Ends a connection that has been taken out of the slab: its links go, its messages go on to others.
+    /// Ends a connection that has been removed from `peers`: its links are detached, its messages go to other consumers.
     pub(super) fn drop_peer(&mut self, mut peer: Peer) {
         self.abandon(&mut peer);
         while let Some(event) = peer.frontend.poll_event() {
@@ -278,7 +277,7 @@ impl EventLoop {
         self.apply_effects();
     }
 
-    /// Drops all connections at once, so that no consumer is given what another one had. Returns how many there were.
+    /// Drops all connections at once, so that no message goes from one consumer to the next. Returns how many there were.
     pub(super) fn drop_all(&mut self) -> usize {
         let peers = std::mem::take(&mut self.peers);
         let (mut connections, mut gone) = (Vec::new(), Vec::new());
@@ -297,7 +296,7 @@ impl EventLoop {
         count
     }
 
-    /// Takes a connection's socket from the poll and its timer from the timers. Its engine has events for its links afterwards.
+    /// Removes a connection's socket from the poll and its timer from the timers. Its engine then has events for its links.
     fn abandon(&mut self, peer: &mut Peer) {
         log::debug!("{}: disconnected", peer.frontend.name());
         self.note_end(peer);
@@ -308,8 +307,8 @@ impl EventLoop {
         peer.frontend.abandon();
     }
 
-    /// Ends a connection's turn: writes what has gathered and sets the timer for what comes next. False if nothing comes next
-    /// and the connection has to go.
+    /// Ends a connection's turn: writes its output and sets the timer for its next deadline. False if the connection has to be
+    /// dropped. Does nothing if it has ended meanwhile.
     pub(super) fn finish(&mut self, key: ConnectionKey) -> bool {
         let now = self.now;
         let Some(peer) = self.peers.find(key) else { return true };
@@ -341,7 +340,7 @@ impl EventLoop {
             if peer.outbox.is_empty() {
                 peer.transport.shut_down();
             }
-            // A broker that stops does not wait for a peer that has nothing to say or to hear any more.
+            // A broker that stops does not wait for a peer to which everything has been written.
             if until <= now || (self.stop == Stop::WhenClosed && peer.outbox.is_empty()) {
                 return false;
             }

@@ -1,52 +1,50 @@
-//! Who is read next, and when a turn has read enough.
+//! The order in which connections are read, and the end of a turn's reading.
 //!
-//! Next is always the connection that the loop has worked for least, so that a client that says little is served before all
-//! those that keep the broker busy, and those share what is left evenly. A turn ends when its work is done, whoever it was for:
-//! what the turn has to say is written then, and the sockets are polled again. So a client that comes with its first word waits
-//! for one turn at most, however many others flood the broker.
+//! Next is the connection that the loop has worked for least: clients that send little come before clients that keep the broker
+//! busy, which share the rest evenly. A turn ends when its work is done, whoever it was for: output is written, and the sockets
+//! are polled again. So a client that sends its first bytes waits for one turn at most, however many others flood the broker.
 //!
-//! Work is counted, not measured: bytes that were read, and what they led to. One unit is a byte of a message that passes
-//! through, a nanosecond or two.
+//! Work is counted, not measured: bytes read, and what they led to. One unit is a byte of a routed message, one or two
+//! nanoseconds.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::event::{Effect, Event, Run};
 
-/// Work of one turn: about 800 small messages and what becomes of them, a third of a millisecond.
+/// Work of one turn: about 800 small messages, a third of a millisecond.
 const TURN_WORK: u64 = 256 * 1024;
 
-/// Work by which a connection can be ahead of those that are never done. What it has not used beyond that, because it had
-/// nothing to say for a while, is no credit for a flood.
+/// Work by which an idle connection can be ahead of busy ones. Idle time beyond that does not add up.
 const HEAD_START: u64 = 64 * 1024;
 
-/// Work for a read, whatever it finds, and for the write that answers it: system calls. It is the turn's, not the connection's,
-/// or who says little would pay most.
+/// Work for the system calls of a read and its answer. It counts for the turn, not for the connection, since clients that send
+/// little would pay most.
 const READ: u64 = 4000;
 
 /// Work for a connection that is accepted.
 const ACCEPT: u64 = 8000;
 
-/// Work for a message, a disposition or credit, on its way in and once more for each link that hears of it.
+/// Work for a message, a disposition or credit, once when it is read and once for each link that it is written to.
 const MESSAGE: u64 = 100;
 
-/// Work for an attach, a declaration or anything else that changes what is there.
+/// Work for an attach, a declaration or any other change of links, nodes and sessions.
 const CHANGE: u64 = 2000;
 
 /// Work for a byte of a reply. Small requests with small replies (an empty flow with echo, a begin) cost more than their bytes.
 const REPLY_BYTE: u64 = 5;
 
-/// Work that has been done for one connection, and a place among the others'.
+/// The work done for one connection, by which connections are ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Account(u64);
 
 /// The keys of connections that have something to be read, the one with the least work first.
 #[derive(Debug)]
 pub(super) struct ReadQueue<K> {
-    /// With equal accounts, who came first is first.
+    /// The serial decides between equal accounts: first come, first served.
     waiting: BinaryHeap<Reverse<(Account, u64, K)>>,
     next_serial: u64,
-    /// The account of the last one that was next, and of about everybody who is never done.
+    /// The account of the connection that was read last, about that of all busy connections.
     level: Account,
     /// Work done since the broker was made.
     done: u64,
@@ -69,14 +67,14 @@ impl<K: Ord> ReadQueue<K> {
         self.done >= self.turn_ends_at
     }
 
-    /// Puts a connection into the queue. The caller sees to it that it is not in there.
+    /// Adds a connection, which must not be in the queue.
     pub(super) fn push(&mut self, key: K, account: &mut Account) {
         *account = Account(self.level.0.saturating_sub(HEAD_START)).max(*account);
         self.waiting.push(Reverse((*account, self.next_serial, key)));
         self.next_serial += 1;
     }
 
-    /// Takes out the connection that is next.
+    /// Removes the connection that is next.
     pub(super) fn pop(&mut self) -> Option<K> {
         let Reverse((account, _, key)) = self.waiting.pop()?;
         self.level = self.level.max(account);
@@ -101,7 +99,7 @@ impl<K: Ord> ReadQueue<K> {
         self.done += read as u64 + REPLY_BYTE * replied as u64;
     }
 
-    /// Counts an event, with the messages of its run and the bytes that led to it.
+    /// Counts an event, the messages of its run and the bytes that led to it.
     pub(super) fn count_event(&mut self, event: &Event, run: &Run, read: usize) {
         self.done += read as u64
             + match event {
@@ -111,7 +109,7 @@ impl<K: Ord> ReadQueue<K> {
             };
     }
 
-    /// Counts what an event has led to at one link.
+    /// Counts an effect.
     pub(super) fn count_effect(&mut self, effect: &Effect) {
         self.done += match effect {
             Effect::Deliver { deliveries, .. } => MESSAGE * deliveries.len() as u64,
@@ -120,12 +118,12 @@ impl<K: Ord> ReadQueue<K> {
         };
     }
 
-    /// Where the count stands, for [`ReadQueue::charge`].
+    /// Returns the work done until now, for [`ReadQueue::charge`].
     pub(super) fn done(&self) -> u64 {
         self.done
     }
 
-    /// Charges a connection for all that has been done since `done` was asked for.
+    /// Charges a connection for the work since [`ReadQueue::done`] returned `done`.
     pub(super) fn charge(&self, account: &mut Account, done: u64) {
         account.0 += self.done - done;
     }

@@ -1,5 +1,5 @@
-//! Where the loop asks the hooks of a test (`crate::hooks`): about each message, attach and connect, before the router hears
-//! of it; and the messages that a hook delays.
+//! The calls of a test's hooks (`crate::hooks`) for each message, attach and connection, before the router gets them, and the
+//! messages that a hook delays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::router::Router;
 use crate::snapshot::{Link, Role};
 use crate::timers::Timers;
 
-/// Bytes that a delayed message costs beside its payload, about.
+/// Bytes that a delayed message counts beside its payload.
 const DELAYED_OVERHEAD: usize = 300;
 
-/// For [`live`].
+/// The name of a run's message for [`live`].
 const MESSAGE: &str = "the message of a run";
 
 /// A message that a hook delays. Its timer owns it.
 #[derive(Debug)]
 pub(super) struct Delayed {
-    /// The link that the message came on, which may be gone by the time that it goes on.
+    /// The link that the message came on, which may be detached before the message is routed.
     link: LinkKey,
     /// The message's number in the log. 0 if it has none yet.
     number: u64,
@@ -42,13 +42,13 @@ impl EventLoop {
         &mut self.hooks
     }
 
-    /// Takes all hooks out. The caller drops them, since what they hold may be anything.
+    /// Removes all hooks. The caller drops them outside the loop, since they may hold anything.
     pub(crate) fn take_hooks(&mut self) -> impl Send + use<> {
         let hooks = &mut self.hooks;
         (hooks.on_message.take(), hooks.on_attach.take(), hooks.on_connect.take())
     }
 
-    /// Hands an event of an engine to the router, unless a hook decides otherwise. [`EventLoop::apply_effects`] comes next.
+    /// Hands an event of an engine to the router, unless a hook decides otherwise. Call [`EventLoop::apply_effects`] next.
     #[inline(always)]
     pub(super) fn on_event(&mut self, key: ConnectionKey, event: Event, run: &mut Run) {
         match event {
@@ -76,7 +76,7 @@ impl EventLoop {
         }
     }
 
-    /// Asks `on_message` what becomes of a message, and does it. While there is a hook, each message comes alone.
+    /// Calls `on_message` for a message and does what it rules. While there is a hook, each run has one message.
     fn judge(&mut self, link: LinkKey, to: Destination, credit: u32, run: &mut Run) {
         debug_assert_eq!(run.arrivals.len(), 1, "each message is judged before the next is read");
         let Some(Arrival { delivery, message }) = live(run.arrivals.first(), MESSAGE) else { return };
@@ -104,7 +104,7 @@ impl EventLoop {
                 }
             }
         }
-        // It is not the router's any more: its sender may send the next.
+        // The sender may send the next message.
         self.router.resupply(link, credit);
     }
 
@@ -116,7 +116,7 @@ impl EventLoop {
         let Delayed { number, address, link, .. } = &delayed;
         let what = format!("message {number} at {address:?}: a hook delays it by {time:?}");
         self.recorder().noted(Some(ConnectionId::of(link.connection)), &what);
-        // The link may be gone by the time that it goes on.
+        // The link may be detached before the message is routed.
         delayed.to = self.router.lasting(delayed.link, delayed.to);
         self.timers.set(self.now + time, Wake::Delayed(Box::new(delayed)));
     }
@@ -140,7 +140,7 @@ impl EventLoop {
         }
     }
 
-    /// Asks a hook, and traces what it said if it panicked.
+    /// Calls a hook, and traces its message if it panicked.
     fn asked<T>(&mut self, key: ConnectionKey, ask: impl FnOnce(&mut Hooks) -> T) -> T {
         let before = self.hooks.panics.len();
         let answer = ask(&mut self.hooks);
@@ -151,7 +151,7 @@ impl EventLoop {
         answer
     }
 
-    /// Remembers what a peer says of itself, and asks `on_connect` whether it may stay.
+    /// Keeps the fields of a peer's open, and calls `on_connect`, which may refuse the connection.
     fn on_opened(&mut self, key: ConnectionKey, opened: Box<Opened>) {
         let Some(peer) = self.peers.find(key) else { return };
         peer.opened = Some(opened);
@@ -164,7 +164,7 @@ impl EventLoop {
         }
     }
 
-    /// Asks `on_attach` whether a link may be attached, and hands the attach to the router if so.
+    /// Calls `on_attach` for a link, and hands the attach to the router if the hook allows it.
     fn admit_link(&mut self, key: ConnectionKey, preview: &Link, event: Event) {
         match self.asked(key, |hooks| hooks.attach(preview)) {
             Some(Admission::Refuse { condition, description }) => {

@@ -1,4 +1,4 @@
-//! What a test can look at: connections, links, counters, as they are between two events.
+//! The state that a test can read between two events: connections, links, counters.
 
 use super::{EventLoop, Peer};
 use crate::counts::Counts;
@@ -9,7 +9,7 @@ use crate::router::Router;
 use crate::snapshot::{Connection, Link, Role};
 
 impl Peer {
-    /// The connection as a test sees it.
+    /// Returns the connection as a test sees it.
     pub(super) fn picture(&self) -> Connection {
         let opened = self.opened.as_deref();
         let text = |text: &std::sync::Arc<str>| text.as_ref().to_owned();
@@ -29,7 +29,7 @@ impl EventLoop {
         &mut self.router
     }
 
-    /// The recorder, with everything that the router has decided until now.
+    /// Returns the recorder, after it has recorded the router's decisions until now.
     pub(crate) fn recorder(&mut self) -> &mut Recorder {
         for record in self.router.records().drain(..) {
             self.recorder.record(record);
@@ -37,12 +37,12 @@ impl EventLoop {
         &mut self.recorder
     }
 
-    /// The counters as they are now. [`Shared::counts`](super::Shared::counts) has them as they were last published.
+    /// Returns the counters as they are now. [`Shared::counts`](super::Shared::counts) has those last published.
     pub(crate) fn counts(&self) -> Counts {
         Counts { connections: self.peers.len() as u64, ..self.router.counts() }
     }
 
-    /// All present connections, in the order in which they were accepted.
+    /// Returns all present connections, in the order in which they were accepted.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         self.connections_where(|_| true)
     }
@@ -54,7 +54,7 @@ impl EventLoop {
         connections
     }
 
-    /// All links: what the router knows of them, and the unsettled deliveries that only the engines count.
+    /// Returns all links, as the router knows them, with the unsettled deliveries and the credit that only the engines know.
     pub(crate) fn links(&mut self) -> Vec<Link> {
         let mut links = self.router.links();
         for link in &mut links {

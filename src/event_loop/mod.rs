@@ -1,23 +1,23 @@
-//! The event loop owns the only `Poll`, every connection, the router and the timers, and runs them on one thread. No protocol
-//! and no address is known here: events go from engines to the router, effects from the router to engines.
+//! The event loop owns the only `Poll`, every connection, the router and the timers, and runs them on one thread. It knows
+//! neither protocols nor addresses: events go from engines to the router, effects from the router to engines.
 //!
-//! A turn polls; obeys commands; accepts; reads from sockets that are ready, until the turn's work is done (the engine turns
-//! bytes into events, the router each event into effects on links, until there are none left); fires timers; publishes the counters;
-//! writes once to every connection that has output; and drops what is closed. What a turn leaves unfinished is taken up by the
-//! next one, which does not wait then.
+//! A turn polls; carries out commands; accepts; reads from sockets that are ready, until the turn's work is done (engines turn
+//! bytes into events, the router turns events into effects, until there are none left); fires timers; publishes the counters;
+//! writes once to every connection that has output; and drops connections that are closed. If work is left, the next turn does
+//! not wait.
 //!
-//! | file | its one job |
+//! | file | what is in it |
 //! |---|---|
-//! | `mod.rs` | turns |
-//! | `advance.rs` | advancing a manual clock, turn by turn |
-//! | `connection.rs` | one connection's turn: accept, read, write, close; what the tap sees is told the recorder |
+//! | `mod.rs` | the turns |
+//! | `advance.rs` | the advance of a manual clock |
+//! | `connection.rs` | the life of one connection: accept, read, write, close; the tap |
 //! | `peers.rs` | the connections, by key |
-//! | `fairness.rs` | who is read next, and when a turn has read enough |
-//! | `hooks.rs` | asking hooks about messages, attaches and connects; delayed messages |
-//! | `commands.rs` | obeying handles, and publishing what has changed |
-//! | `shared.rs` | what handles can read or wait for without asking the loop |
-//! | `steering.rs` | what a test does: close, detach, disconnect, pause, refuse connections |
-//! | `looking.rs` | what a test looks at: connections, links, counters |
+//! | `fairness.rs` | the order in which connections are read, and the end of a turn's reading |
+//! | `hooks.rs` | the calls of hooks; delayed messages |
+//! | `commands.rs` | commands of handles; publishing what has changed |
+//! | `shared.rs` | the data shared with handles |
+//! | `steering.rs` | a test's actions: close, detach, disconnect, pause, refuse connections |
+//! | `looking.rs` | a test's view: connections, links, counters |
 //! | `reports.rs` | violations, lost connections and unmet requests, for the end of a test |
 
 mod advance;
@@ -77,7 +77,7 @@ use hooks::Delayed;
 use peers::Peers;
 use reports::Reports;
 
-/// What a timer is for.
+/// The purpose of a timer.
 #[derive(Debug)]
 enum Wake {
     /// A deadline of a connection: heartbeat, idle timeout, handshake, linger.
@@ -96,15 +96,15 @@ pub(crate) struct EventLoop {
     commands: Receiver<Command>,
     /// Whether there may be commands.
     unobeyed: bool,
-    /// Weak, since a loop that does not run is kept in there.
+    /// Weak, since `Shared` owns the loop while it does not run.
     shared: Weak<Shared>,
     config: Arc<EngineConfig>,
     listeners: Vec<TcpListener>,
-    /// Addresses of the listeners, also while there are none.
+    /// Addresses of the listeners, also while these are closed.
     addrs: Arc<[SocketAddr]>,
     /// Sockets that hold the addresses without listening, while connections are refused.
     held_addresses: Vec<Socket>,
-    /// The token of the connection in slot 0. Those before it are the listeners', also while there are none.
+    /// The token of the connection in slot 0. Those before it are the listeners'.
     first_peer: usize,
     /// Indexes of listeners that may have connections to accept.
     unaccepted: Vec<usize>,
@@ -117,20 +117,20 @@ pub(crate) struct EventLoop {
     /// Messages between an engine and the router. Empty between two events.
     run: Run,
     timers: Timers<Wake>,
-    /// Timers by the system's clock, whatever the broker's is.
+    /// Timers by the system's clock, also if the broker's clock is manual.
     real_timers: Timers<Wake>,
     /// Connections with bytes that have not been read yet.
     unread: ReadQueue<ConnectionKey>,
-    /// Connections that something was done to in this turn.
+    /// Connections whose turn has to be ended: [`EventLoop::finish`].
     touched: Vec<ConnectionKey>,
     /// Connections that the router may send to again.
     relieved: Vec<ConnectionKey>,
-    /// Events that effects led to, for the router.
+    /// Events that effects have led to, for the router.
     events: VecDeque<(ConnectionKey, Event)>,
     buffer: Box<[u8]>,
-    /// Buffers for outboxes: an idle connection has none, a busy one need not allocate its own.
+    /// Buffers for outboxes. An idle connection has none.
     spare: Vec<BytesMut>,
-    /// The inbox of the connection that is being read, unless the beginning of a frame waits in its own.
+    /// The inbox of the connection that is being read, unless its own has the beginning of a frame.
     inbox: BytesMut,
     published: Counts,
     hooks: Hooks,
@@ -139,7 +139,7 @@ pub(crate) struct EventLoop {
     is_running: bool,
     /// Whether nothing is read, written or accepted.
     paused: bool,
-    /// Whether something may be different from what those who wait have seen.
+    /// Whether something may have changed since waiting threads looked last.
     stirred: bool,
     reports: Reports,
     clock: Clock,
@@ -248,7 +248,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Drops all connections. What is stored and what happened can still be asked for.
+    /// Drops all connections. Stored messages and the log stay.
     fn halt(&mut self) {
         self.is_running = false;
         self.close_listeners();
@@ -267,7 +267,7 @@ impl EventLoop {
         self.publish();
     }
 
-    /// Sets the time of all that happens next.
+    /// Sets the time for everything that follows.
     fn set_now(&mut self, now: Instant) {
         self.now = now;
         let recorder = self.recorder();
@@ -276,7 +276,7 @@ impl EventLoop {
         self.router.set_wanted(wanted);
     }
 
-    /// How long the next poll may wait. None: until something happens.
+    /// Returns how long the next poll may wait. None: until a socket is ready.
     fn wait(&self) -> Option<Duration> {
         if self.unobeyed || !self.advances.is_empty() {
             return Some(Duration::ZERO);
@@ -292,7 +292,7 @@ impl EventLoop {
         [timers, real_timers].into_iter().flatten().min()
     }
 
-    /// Whether the next turn has something to do though no socket is ready.
+    /// Whether work is left for the next turn.
     fn has_work_left(&self) -> bool {
         !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty())
     }
@@ -351,7 +351,7 @@ impl EventLoop {
         }
     }
 
-    /// Has [`EventLoop::finish`] called for a connection at the end of the turn.
+    /// Adds a connection to those whose turn is ended by [`EventLoop::finish`].
     fn touch(&mut self, key: ConnectionKey) {
         self.stirred = true;
         if let Some(peer) = self.peers.at(key)
@@ -362,7 +362,7 @@ impl EventLoop {
         }
     }
 
-    /// Applies the effects of the router to links and hands it the events that they lead to, until none are left.
+    /// Applies the effects of the router to links and hands it the events that these lead to, until none are left.
     fn apply_effects(&mut self) {
         loop {
             while let Some(effect) = self.router.poll_effect() {
@@ -420,7 +420,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes the next timer out that is due.
+    /// Removes the next timer that is due.
     fn next_wake(&mut self) -> Option<Wake> {
         let due = self.timers.pop(self.now);
         if due.is_some() || self.real_timers.next().is_none() {
@@ -429,7 +429,7 @@ impl EventLoop {
         self.real_timers.pop(system_now())
     }
 
-    /// Ends the turn for every connection that took part in it. The counters are published before any peer can read of it.
+    /// Ends the turn of every touched connection. The counters are published before any output is written.
     fn finish_touched(&mut self) {
         while !self.touched.is_empty() {
             self.publish();
@@ -438,7 +438,7 @@ impl EventLoop {
                     && let Some(peer) = self.peers.remove(key)
                 {
                     self.drop_peer(peer);
-                    // What it had may go on to a connection whose turn is next here.
+                    // Its messages may go to a connection that is written next here.
                     self.publish();
                 }
             }

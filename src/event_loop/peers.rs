@@ -10,7 +10,7 @@ use super::Peer;
 use crate::event::{ConnectionId, ConnectionKey};
 use crate::live::live;
 
-/// For [`live`].
+/// The name of a connection for [`live`].
 const AT_WORK: &str = "a connection that is being worked for";
 
 /// All connections. The slot of a connection's key is its place here.

@@ -1,6 +1,5 @@
-//! What a report at the end of a test needs to know: protocol violations, connections that were lost without a close, and unmet
+//! The data for a test's report (`broker/report.rs`): protocol violations, connections that were lost without a close, and unmet
 //! requests.
-//! `broker/report.rs` asks for it.
 
 use std::collections::HashMap;
 
@@ -9,7 +8,7 @@ use crate::event::{Breach, ConnectionId, ConnectionKey};
 use crate::snapshot::{Connection, UnmetRequest, Violation};
 use crate::unmet::Unmet;
 
-/// Entries that each of the lists keeps. A report with more would not be read.
+/// Entries that each of the lists keeps.
 const MAX_ENTRIES: usize = 100;
 
 /// Different unmet requests that are kept. Those beyond are in the trace alone.
@@ -39,7 +38,7 @@ impl Reports {
         }
     }
 
-    /// Records a connection that ends now, if it was open and neither end has closed it.
+    /// Records a connection that ends now, if it was open and neither side has closed it.
     fn add_end(&mut self, peer: &Peer) {
         if !peer.ended_by_broker && peer.frontend.is_open() && self.unclosed.len() < MAX_ENTRIES {
             self.unclosed.push(peer.picture());
@@ -58,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// Whether neither end has closed the connection, or it has not been opened yet.
+    /// Whether neither side has closed the connection, which need not have been opened.
     fn is_unclosed(&self) -> bool {
         let is_closing = self.opened.is_some() && !self.frontend.is_open();
         !(self.ended_by_broker || self.frontend.is_closed() || is_closing)
@@ -66,22 +65,22 @@ impl Peer {
 }
 
 impl EventLoop {
-    /// Protocol violations, the first of them.
+    /// Returns the first protocol violations.
     pub(crate) fn violations(&self) -> &[Violation] {
         &self.reports.violations
     }
 
-    /// Connections that were lost without a close, the first of them.
+    /// Returns the first connections that were lost without a close.
     pub(crate) fn unclosed(&self) -> &[Connection] {
         &self.reports.unclosed
     }
 
-    /// Present connections that neither end has closed.
+    /// Returns the present connections that neither side has closed.
     pub(crate) fn unclosed_yet(&self) -> Vec<Connection> {
         self.connections_where(Peer::is_unclosed)
     }
 
-    /// Records what an engine has found to be against its protocol since the last turn.
+    /// Records the violations that an engine has found since the last turn.
     pub(super) fn note_breaches(&mut self, key: ConnectionKey) {
         while let Some(peer) = self.peers.at(key)
             && let Some(breach) = peer.frontend.poll_breach()
@@ -93,7 +92,7 @@ impl EventLoop {
         }
     }
 
-    /// Records what could not be said to a peer in its protocol since the last turn.
+    /// Records what was lost in translating messages for a peer since the last turn.
     pub(super) fn note_losses(&mut self, key: ConnectionKey) {
         let Some(peer) = self.peers.at(key) else { return };
         let (id, name, notes) = (ConnectionId::of(peer.key), peer.frontend.name().clone(), peer.frontend.take_notes());
@@ -103,7 +102,7 @@ impl EventLoop {
         }
     }
 
-    /// Records what a peer has asked for since the last turn and does not get.
+    /// Records the requests of a peer since the last turn that are not honoured.
     pub(super) fn note_unmet(&mut self, key: ConnectionKey) {
         let Some(peer) = self.peers.at(key) else { return };
         let requests = peer.frontend.take_unmet();
@@ -119,7 +118,7 @@ impl EventLoop {
         }
     }
 
-    /// What clients have asked for and do not get, in the order in which it was first asked for.
+    /// Returns the requests of clients that are not honoured, in the order in which they were first made.
     pub(crate) fn unmet_requests(&self) -> Vec<UnmetRequest> {
         let mut unmet: Vec<_> = self.reports.unmet.iter().collect();
         unmet.sort_by_key(|(_, (number, _))| *number);

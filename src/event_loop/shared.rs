@@ -1,5 +1,5 @@
-//! What the loop shares with the handles: counters that can be read without asking it, how those who wait are told that
-//! something has happened, and the loop itself while it does not run.
+//! The data that the loop shares with the handles: counters that can be read without a command, the wake-up of waiting threads,
+//! and the loop itself while it does not run.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,21 +10,21 @@ use super::EventLoop;
 use crate::clock::system_now;
 use crate::counts::Counts;
 
-/// What the loop shares with the handles.
+/// The data that the loop shares with the handles.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     published: Mutex<Published>,
     changed: Condvar,
-    /// Threads that wait for a change. Without any, none has to be told.
+    /// The number of threads that wait for a change.
     waiting: AtomicUsize,
-    /// The loop while it does not run: before it is started and after it has stopped.
+    /// The loop while it does not run: before its start and after its stop.
     resting: Mutex<Option<Box<EventLoop>>>,
 }
 
 #[derive(Debug, Default)]
 struct Published {
     counts: Counts,
-    /// Changes whenever something has happened.
+    /// A number that changes whenever something has happened.
     turn: u64,
 }
 
@@ -41,7 +41,7 @@ impl Shared {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells those who wait to look again.
+    /// Wakes the waiting threads, which look again.
     pub(crate) fn stir(&self) {
         self.published().turn += 1;
         self.changed.notify_all();
@@ -55,8 +55,8 @@ impl Shared {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until `look` returns something or the deadline has passed, in real time whatever the broker's clock. Looks again whenever something has happened, and a
-    /// last time after the deadline.
+    /// Waits until `look` returns something or the deadline has passed, by the system's clock. Looks again whenever something has
+    /// happened, and a last time after the deadline.
     pub(crate) fn watch<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let _watching = Watching::begin(self);
         loop {
@@ -81,7 +81,7 @@ impl Shared {
     }
 }
 
-/// Counts a waiting thread for as long as it lives, also when what the thread looks with panics.
+/// Counts a waiting thread until it is dropped, also when `look` panics.
 struct Watching<'a> {
     shared: &'a Shared,
 }
@@ -100,12 +100,11 @@ impl Drop for Watching<'_> {
 }
 
 thread_local! {
-    /// The address of the `Shared` of the loop that this thread runs. 0: none.
+    /// The address of the `Shared` of the loop that runs on this thread. 0: none.
     static AT_WORK: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Marks this thread as a loop's own for as long as it lives: whoever asks that loop something on this thread and waits for
-/// the answer would wait for himself.
+/// Marks this thread as that of a loop until it is dropped. A command to the loop from its own thread would wait for itself.
 pub(crate) struct AtWork {
     before: usize,
 }
@@ -115,7 +114,7 @@ impl AtWork {
         AtWork { before: AT_WORK.replace(std::ptr::from_ref(shared).addr()) }
     }
 
-    /// Whether this thread is at work for that loop.
+    /// Whether that loop runs on this thread.
     pub(crate) fn is_for(shared: &Shared) -> bool {
         AT_WORK.get() == std::ptr::from_ref(shared).addr()
     }

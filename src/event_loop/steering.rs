@@ -1,5 +1,5 @@
-//! What a test does to a running broker: close, detach, disconnect, pause, refuse connections, forget what is stored. All of it
-//! happens on the loop's thread, between two events.
+//! The actions of a test on a running broker: close, detach, disconnect, pause, refuse connections, drop queues. They run on the
+//! loop's thread, between two events.
 
 use std::io;
 
@@ -8,13 +8,13 @@ use crate::event::{ConnectionId, ConnectionKey, Event, Fault, LinkKey};
 use crate::hooks::fault;
 
 impl EventLoop {
-    /// Closes a connection in its protocol's own way. [`EventLoop::apply_effects`] comes next.
+    /// Closes a connection with an error by its protocol. Call [`EventLoop::apply_effects`] next.
     pub(super) fn close_peer(&mut self, key: ConnectionKey, fault: Fault) {
         let events = self.send_close(key, fault);
         self.events.extend(events.into_iter().map(|event| (key, event)));
     }
 
-    /// Puts the close into the outbox. Returns the events that it leads to.
+    /// Writes the close into the outbox. Returns the events that it leads to.
     fn send_close(&mut self, key: ConnectionKey, fault: Fault) -> Vec<Event> {
         let Some(peer) = self.peers.at(key) else { return Vec::new() };
         peer.ended_by_broker = true;
@@ -24,7 +24,7 @@ impl EventLoop {
         events
     }
 
-    /// Closes all connections at once, so that no consumer is given what another one had.
+    /// Closes all connections at once, so that no message goes from one consumer to the next.
     pub(super) fn close_all(&mut self, fault: &Fault) {
         let mut gone = Vec::new();
         for key in self.peers.keys() {
@@ -39,14 +39,14 @@ impl EventLoop {
         self.apply_effects();
     }
 
-    /// Forgets what is stored and what has been declared. For when nobody is connected.
+    /// Drops all stored messages and all declared queues and exchanges. Call it while nobody is connected.
     pub(crate) fn drop_queues(&mut self) {
         self.router.purge_all();
         self.router.undeclare_all();
         self.settle_in();
     }
 
-    /// Closes one connection with an error. False if it is gone.
+    /// Closes one connection with an error. False if it has ended.
     pub(crate) fn close(&mut self, id: ConnectionId, condition: &str, description: &str) -> bool {
         let key = self.peers.find_key(id);
         key.into_iter().for_each(|key| self.close_peer(key, fault(condition, description)));
@@ -54,7 +54,7 @@ impl EventLoop {
         key.is_some()
     }
 
-    /// Detaches one link with an error. False if it is gone.
+    /// Detaches one link with an error. False if it has been detached.
     pub(crate) fn detach(&mut self, key: LinkKey, condition: &str, description: &str) -> bool {
         let is_there = self.router.has(key);
         if is_there {
@@ -64,7 +64,7 @@ impl EventLoop {
         is_there
     }
 
-    /// Drops a connection's socket without a close. False if it is gone already.
+    /// Drops a connection's socket without a close. False if it has ended.
     pub(crate) fn disconnect(&mut self, id: ConnectionId) -> bool {
         let key = self.peers.find_key(id);
         let Some(mut peer) = key.and_then(|key| self.peers.remove(key)) else { return false };
@@ -87,7 +87,7 @@ impl EventLoop {
         self.recorder().noted(None, "paused");
     }
 
-    /// Reads, writes and accepts again, beginning with what has gathered.
+    /// Reads, writes and accepts again.
     pub(crate) fn resume(&mut self) {
         if std::mem::take(&mut self.paused) {
             self.recorder().noted(None, "resumed");
@@ -95,8 +95,8 @@ impl EventLoop {
         }
     }
 
-    /// Applies and publishes what a test has just done, so that it sees the result when its call returns. What has to be
-    /// written is written at the end of the turn.
+    /// Applies and publishes what a test has just done, so that its call returns after the result. Output is written at the end
+    /// of the turn.
     pub(crate) fn settle_in(&mut self) {
         self.stirred = true;
         self.apply_effects();
@@ -111,8 +111,8 @@ impl EventLoop {
         self.unaccepted.clear();
     }
 
-    /// Refuses connections and keeps the addresses, or accepts them again. Does nothing while the loop does not run: they are
-    /// refused then anyway.
+    /// Refuses connections and keeps the addresses, or accepts connections again. Does nothing while the loop does not run, since
+    /// connections are refused then.
     pub(crate) fn refuse_connections(&mut self, refuse: bool) -> io::Result<()> {
         if !self.is_running {
             return Ok(());

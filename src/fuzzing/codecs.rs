@@ -1,4 +1,4 @@
-//! Targets: the encodings of both protocols, and translation both ways.
+//! Fuzz targets for the codecs of both protocols, and for translation both ways.
 
 use bytes::Bytes;
 
@@ -7,20 +7,20 @@ use crate::protocol::translated;
 use crate::tap::FrameReader;
 use crate::{amqp10, amqp091};
 
-/// Bytes as all that 1.0 decodes.
+/// Decodes bytes as each kind of thing that 1.0 has.
 pub fn codecs_10(input: &[u8]) {
     amqp10::codecs(input);
     stream(input, &amqp10::FRAMES);
 }
 
-/// Bytes as all that 0-9-1 and its predecessors decode.
+/// Decodes bytes as each kind of thing that 0-9-1 and its predecessors have.
 pub fn codecs_091(input: &[u8]) {
     amqp091::codecs(input);
     stream(input, &amqp091::FRAMES);
     stream(input, &amqp091::FRAMES_0_8);
 }
 
-/// A stream is taken apart to its end, whatever it is.
+/// Reads a stream of any bytes to its end.
 fn stream(mut input: &[u8], reader: &FrameReader) {
     while let Some(extent) = (reader.extent)(input) {
         assert!(extent > 0, "a frame of nothing");
@@ -35,8 +35,8 @@ fn stream(mut input: &[u8], reader: &FrameReader) {
     }
 }
 
-/// A message, to the other protocol and back. The first octet says from where: a payload of 1.0; or, with the size of the
-/// properties in the next octet, properties and body of 0-9-1.
+/// Translates a message to the other protocol and back. The first octet says from which: 0 for a payload of 1.0, else properties
+/// (whose size is in the next octet) and body of 0-9-1.
 pub fn translation(input: &[u8]) {
     match input {
         [0, payload @ ..] => {
@@ -56,7 +56,7 @@ pub fn translation(input: &[u8]) {
     }
 }
 
-/// The message in the other encoding, which is one that a client can read.
+/// Translates a message and checks that the result is well-formed.
 fn checked(message: Message, to: Encoding) -> Message {
     let mut notes = Vec::new();
     let there = translated(message, to, &mut notes);

@@ -1,24 +1,24 @@
-//! Targets: bytes from a peer into an engine, beside a router and two good peers. Afterwards nothing of the peer is left, and
-//! the good ones have their messages.
+//! Fuzz targets for the engines: bytes from a peer, beside a router and two well-behaved peers. Afterwards nothing of the peer is
+//! left, and the well-behaved peers have their messages.
 //!
-//! The first octet of an input says how (see [`Way`]), the others are what the peer sends. Either as they are, in pieces; or
-//! as the bodies of frames, whose sizes are set right so that a fuzzer need not find them.
+//! The first octet of an input has options ([`Way`]), the others are what the peer sends: as they are, in pieces, or as the
+//! bodies of frames, whose sizes are then right.
 
 use super::good::{Good, frame_10, frame_091, handshake_10, handshake_091};
 use super::harness::Harness;
 use crate::config::{Config, Settlement};
 use crate::event::Run;
 
-/// What the first octet of an input says.
+/// The options in the first octet of an input.
 struct Way(u8);
 
 impl Way {
-    /// The connection is open already.
+    /// Whether the connection is open already.
     fn is_open(&self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// The input is the bodies of frames: for each an octet for kind and channel, and one for its size.
+    /// Whether the input is the bodies of frames: for each an octet for kind and channel, and one for its size.
     fn is_framed(&self) -> bool {
         self.0 & 2 != 0
     }
@@ -27,27 +27,27 @@ impl Way {
         self.0 & 4 != 0
     }
 
-    /// The peer does not read what it is sent.
+    /// Whether the peer does not read what it is sent.
     fn reads_nothing(&self) -> bool {
         self.0 & 8 != 0
     }
 
-    /// Little can wait.
+    /// Whether the storage limit is small.
     fn is_tight(&self) -> bool {
         self.0 & 16 != 0
     }
 
-    /// All deadlines of the peer come while it sends.
+    /// Whether the peer's deadlines come while it sends.
     fn takes_time(&self) -> bool {
         self.0 & 32 != 0
     }
 
-    /// Frames are as small as can be, and so is an outbox.
+    /// Whether frames and outboxes are small.
     fn is_small(&self) -> bool {
         self.0 & 64 != 0
     }
 
-    /// Each message comes alone, as with a hook.
+    /// Whether each run has one message, as with a hook.
     fn is_one_by_one(&self) -> bool {
         self.0 & 128 != 0
     }
@@ -71,7 +71,7 @@ impl Way {
     }
 }
 
-/// Bytes into the engine of 1.0.
+/// Feeds bytes to the engine of 1.0.
 pub fn amqp_10(input: &[u8]) {
     run(input, &handshake_10(), |first, body| match first & 0x80 {
         0 => frame_10(first & 3, body),
@@ -79,7 +79,7 @@ pub fn amqp_10(input: &[u8]) {
     });
 }
 
-/// Bytes into the engine of 0-9-1 and its predecessors.
+/// Feeds bytes to the engine of 0-9-1 and its predecessors.
 pub fn amqp_091(input: &[u8]) {
     run(input, &handshake_091(), |first, body| match first & 0x80 {
         0 => frame_091((first >> 4) & 0xf, first & 3, body),
@@ -89,7 +89,7 @@ pub fn amqp_091(input: &[u8]) {
 
 fn run(input: &[u8], handshake: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) {
     let Some((first, input)) = input.split_first() else { return };
-    // Who knows the good peers' queues may take what is in them.
+    // An input that names the well-behaved peers' queues may consume from them.
     if input.windows(Good::SECRET.len()).any(|window| window == Good::SECRET) {
         return;
     }
@@ -116,7 +116,7 @@ fn run(input: &[u8], handshake: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) {
     harness.wait_for_deadline(peer);
     harness.disconnect(peer);
 
-    // What the peer has left to others stays, until somebody wants it gone.
+    // Messages that the peer has sent to other nodes stay until they are purged.
     for info in harness.router.addresses() {
         if !Good::owns(&info.address) {
             harness.router.purge(&info.address);
@@ -136,7 +136,7 @@ fn run(input: &[u8], handshake: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) {
     assert!(harness.router.poll_effect().is_none());
 }
 
-/// The input as it is, in pieces of a size that its first octet says.
+/// Returns the input in pieces, whose size its first octet says.
 fn pieces(input: &[u8]) -> Vec<Vec<u8>> {
     let Some((size, rest)) = input.split_first() else { return Vec::new() };
     let size = match size {
@@ -146,7 +146,7 @@ fn pieces(input: &[u8]) -> Vec<Vec<u8>> {
     rest.chunks(size).map(<[u8]>::to_vec).collect()
 }
 
-/// The input as the bodies of frames. 0xff as the size is followed by two octets that say it.
+/// Returns the input as frames. A size of 0xff is followed by two octets with the size.
 fn framed(mut input: &[u8], frame: impl Fn(u8, &[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     loop {

@@ -1,18 +1,18 @@
-//! Two peers that keep to their protocols, one of each, and send to each other by way of queues. Their bytes are written out
-//! here, by no encoder of the library.
+//! Two well-behaved peers, one of each protocol, that send to each other by queues. Their bytes are written here, without the
+//! library's encoders.
 
 use super::harness::Harness;
 
 const QUEUE_10: &str = "queue.9f3c.one-zero";
 const QUEUE_091: &str = "9f3c.zero-nine-one";
 
-/// A frame of 1.0.
+/// Returns a frame of 1.0.
 pub(super) fn frame_10(channel: u8, body: &[u8]) -> Vec<u8> {
     let size = u32::try_from(body.len() + 8).unwrap().to_be_bytes();
     [&size[..], &[2, 0, 0, channel], body].concat()
 }
 
-/// A performative with its fields, as list8.
+/// Returns a performative with its fields, as list8.
 fn performative(code: u8, count: u8, fields: &[&[u8]]) -> Vec<u8> {
     let fields = fields.concat();
     let size = u8::try_from(fields.len() + 1).unwrap();
@@ -27,7 +27,7 @@ fn uint(value: u32) -> Vec<u8> {
     [&[0x70][..], &value.to_be_bytes()].concat()
 }
 
-/// A frame of 0-9-1.
+/// Returns a frame of 0-9-1.
 pub(super) fn frame_091(kind: u8, channel: u8, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&[kind, 0, channel][..], &size, payload, &[0xce]].concat()
@@ -41,15 +41,15 @@ fn short(text: &str) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat()
 }
 
-/// A connection of 1.0 that is open, with one session.
+/// Returns the handshake of a 1.0 connection with one session.
 pub(super) fn handshake_10() -> Vec<u8> {
     let open = performative(0x10, 1, &[&string_10("peer")]);
-    // Its windows are as wide as can be.
+    // The windows are as large as possible.
     let begin = performative(0x11, 4, &[&[0x40], &uint(0), &uint(0x7fff_ffff), &uint(0x7fff_ffff)]);
     [b"AMQP\0\x01\0\0".to_vec(), frame_10(0, &open), frame_10(0, &begin)].concat()
 }
 
-/// A connection of 0-9-1 that is open, with one channel.
+/// Returns the handshake of a 0-9-1 connection with one channel.
 pub(super) fn handshake_091() -> Vec<u8> {
     [
         b"AMQP\0\0\x09\x01".to_vec(),
@@ -61,7 +61,7 @@ pub(super) fn handshake_091() -> Vec<u8> {
     .concat()
 }
 
-/// Two peers, and what they have said.
+/// The two peers, and the number of messages that each has sent.
 #[derive(Debug)]
 pub(super) struct Good {
     one_zero: usize,
@@ -70,15 +70,15 @@ pub(super) struct Good {
 }
 
 impl Good {
-    /// What stands in the names of their queues and in no input.
+    /// A part of the names of their queues that no input may have.
     pub(super) const SECRET: &[u8] = b"9f3c";
 
-    /// Both connect and attach.
+    /// Connects and attaches both.
     pub(super) fn meet(harness: &mut Harness) -> Good {
         let zero_nine_one = harness.connect(true);
         let declare =
             |queue: &str, bits: u8| method(1, 50, 10, &[&[0, 0][..], &short(queue), &[bits], &[0, 0, 0, 0]].concat());
-        // Exclusive: its own alone.
+        // Exclusive.
         let consume = [&[0, 0][..], &short(QUEUE_091), &short("c"), &[0], &[0, 0, 0, 0]].concat();
         let begin = [handshake_091(), declare(QUEUE_091, 4), declare("shared", 0), method(1, 60, 20, &consume)];
         harness.say(zero_nine_one, &begin.concat());
@@ -99,7 +99,7 @@ impl Good {
         Good { one_zero, zero_nine_one, sent: 0 }
     }
 
-    /// Both send each other messages, unsettled, and have them.
+    /// Sends messages from each to the other, unsettled, and checks that they arrive.
     pub(super) fn exchange(&mut self, harness: &mut Harness, count: u32) {
         for _ in 0..count {
             let number = self.sent;
@@ -116,7 +116,7 @@ impl Good {
         self.check_heard(harness);
     }
 
-    /// Something comes to a queue that belongs to nobody.
+    /// Sends messages to a queue that belongs to neither.
     pub(super) fn leave_in_shared(&mut self, harness: &mut Harness) {
         for body in [&b"one"[..], &[0x2a; 700], b"three"] {
             harness.say(self.zero_nine_one, &publish("shared", body));
@@ -136,16 +136,16 @@ impl Good {
         }
     }
 
-    /// Both accept all that they have been sent.
+    /// Accepts all messages at both.
     pub(super) fn settle(&self, harness: &mut Harness) {
         let accepted = [&uint(0)[..], &uint(self.sent - 1), &[0x41], &[0, 0x53, 0x24, 0x45]].concat();
         let disposition = performative(0x15, 5, &[&[0x41], &accepted]);
         harness.say(self.one_zero, &frame_10(0, &disposition));
-        // Tag 0, multiple: all.
+        // Tag 0 with multiple: all.
         harness.say(self.zero_nine_one, &method(1, 60, 80, b"\0\0\0\0\0\0\0\0\x01"));
     }
 
-    /// Whether an address is theirs.
+    /// Whether an address is that of one of their queues.
     pub(super) fn owns(address: &str) -> bool {
         address == QUEUE_10 || address == QUEUE_091
     }
@@ -156,7 +156,7 @@ impl Good {
     }
 }
 
-/// basic.publish to the default exchange, with its content.
+/// Returns a basic.publish to the default exchange, with its content.
 fn publish(queue: &str, body: &[u8]) -> Vec<u8> {
     let size = (body.len() as u64).to_be_bytes();
     [

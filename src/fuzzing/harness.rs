@@ -1,5 +1,5 @@
-//! A router and the engines of some connections, pumped as the event loop does: one event at a time, each answered before the
-//! next is read. No socket, and a clock of its own.
+//! A router and the engines of some connections, driven as by the event loop: one event at a time, each answered before the next
+//! is read. It has no sockets, and its own clock.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,7 +15,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{Frontend, head_reader};
 use crate::router::Router;
 
-/// Events that one piece of input may lead to, about, for each of its bytes: more would be an endless loop.
+/// Events that one piece of input may lead to. More would be an endless loop.
 const MAX_EVENTS: usize = 100_000;
 
 #[derive(Debug)]
@@ -24,12 +24,12 @@ struct Peer {
     frontend: Frontend,
     inbox: BytesMut,
     outbox: Outbox,
-    /// Whether it reads what it is sent.
+    /// Whether the peer reads what it is sent.
     reads: bool,
     heard: Vec<u8>,
 }
 
-/// See the module.
+/// A router, some connections and a clock.
 #[derive(Debug)]
 pub(super) struct Harness {
     pub(super) router: Router,
@@ -38,9 +38,9 @@ pub(super) struct Harness {
     config: Arc<EngineConfig>,
     peers: Vec<Option<Peer>>,
     events: VecDeque<(ConnectionKey, Event)>,
-    /// Messages in a run.
+    /// The largest number of messages in a run.
     run_limit: usize,
-    /// Bytes of messages that an outbox takes.
+    /// The bytes of messages that an outbox takes.
     room: usize,
     steps: usize,
 }
@@ -61,7 +61,7 @@ impl Harness {
         }
     }
 
-    /// Somebody connects; its index.
+    /// Connects a peer. Returns its index.
     pub(super) fn connect(&mut self, reads: bool) -> usize {
         let index = self.peers.len();
         let slot = u32::try_from(index).unwrap();
@@ -83,7 +83,7 @@ impl Harness {
         self.peers[index].as_mut().unwrap()
     }
 
-    /// A turn in which these bytes arrive from a peer.
+    /// Takes a turn in which these bytes arrive from a peer.
     pub(super) fn say(&mut self, index: usize, bytes: &[u8]) {
         self.steps = 0;
         self.peer(index).inbox.extend_from_slice(bytes);
@@ -139,7 +139,7 @@ impl Harness {
         }
     }
 
-    /// Ends the turn for everybody, until nobody has anything to say.
+    /// Ends the turn for all peers, until no output is left.
     fn finish_turn(&mut self) {
         let keys: Vec<ConnectionKey> = self.peers.iter().flatten().map(|peer| peer.key).collect();
         for _ in 0..3 {
@@ -164,7 +164,7 @@ impl Harness {
         }
     }
 
-    /// Time passes until a peer's next deadline, if it has one.
+    /// Advances the clock to a peer's next deadline, if it has one.
     pub(super) fn wait_for_deadline(&mut self, index: usize) {
         let Some(due) = self.peer(index).frontend.deadline() else { return };
         self.now = self.now.max(due);
@@ -182,7 +182,7 @@ impl Harness {
         }
     }
 
-    /// A peer is gone, and all that was its own.
+    /// Disconnects a peer. Checks that its links are gone.
     pub(super) fn disconnect(&mut self, index: usize) {
         self.steps = 0;
         let mut peer = self.peers[index].take().unwrap();
@@ -196,7 +196,7 @@ impl Harness {
         self.finish_turn();
     }
 
-    /// What a peer has been sent, all in all.
+    /// Returns all bytes that a peer has been sent.
     pub(super) fn heard(&mut self, index: usize) -> &[u8] {
         &self.peer(index).heard
     }
@@ -205,7 +205,7 @@ impl Harness {
         self.peer(index).frontend.is_open()
     }
 
-    /// What the router holds, which has to be what the budget says.
+    /// Returns what the router holds. Checks it against the budget.
     pub(super) fn audit(&self) -> crate::router::Audit {
         let audit = self.router.audit();
         let arriving: usize = self.peers.iter().flatten().map(|peer| peer.frontend.arriving()).sum();
@@ -214,7 +214,7 @@ impl Harness {
     }
 }
 
-/// All that is to be written.
+/// Returns the bytes that are to be written.
 fn drained(outbox: &mut Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
     while !outbox.is_empty() {

@@ -1,4 +1,4 @@
-//! Each file of each corpus in `fuzz/corpus` goes through its target; and what the recordings have becomes such files.
+//! Tests that run each file of each corpus in `fuzz/corpus` through its target, and the conversion of recordings to such files.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ fn replay(name: &str, target: fn(&[u8])) {
     files.sort();
     assert!(!files.is_empty(), "the corpus of {name} is empty");
     for file in files {
-        // Shown if the target fails.
+        // The name is shown if the target fails.
         println!("{}", file.display());
         target(&std::fs::read(&file).unwrap());
     }
@@ -46,7 +46,7 @@ fn corpus_of_translation() {
     replay("translation", translation);
 }
 
-/// Writes an input under a name that its bytes give it.
+/// Writes an input to a file named by a hash of its bytes.
 fn put(target: &str, input: &[u8]) {
     let hash = input
         .iter()
@@ -54,7 +54,7 @@ fn put(target: &str, input: &[u8]) {
     std::fs::write(folder(target).join(format!("seed-{hash:016x}")), input).unwrap();
 }
 
-/// One piece of a framed input.
+/// Returns one piece of a framed input.
 fn piece(first: u8, body: &[u8]) -> Vec<u8> {
     match u8::try_from(body.len()) {
         Ok(size) if size < 0xff => [&[first, size], body].concat(),
@@ -62,7 +62,7 @@ fn piece(first: u8, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The headers and frames of a stream.
+/// Returns the headers and frames of a stream.
 fn frames<'a>(mut stream: &'a [u8], reader: &FrameReader) -> Vec<&'a [u8]> {
     let mut frames = Vec::new();
     while let Some(extent) = (reader.extent)(stream)
@@ -74,7 +74,7 @@ fn frames<'a>(mut stream: &'a [u8], reader: &FrameReader) -> Vec<&'a [u8]> {
     frames
 }
 
-/// Inputs longer than this teach a fuzzer little.
+/// The size from which inputs are left out, since they help a fuzzer little.
 const MAX_SEED: usize = 3000;
 
 #[test]

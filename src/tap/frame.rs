@@ -1,9 +1,9 @@
-//! A header or frame as it passes between a socket and an engine, and what can be said of it without decoding all of it.
+//! A header or frame between a socket and an engine, its head, and the functions of an engine that read them.
 
 use super::frame_text::FrameText;
 use crate::outbox::Pieces;
 
-/// Which way a frame goes.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From the client to the broker.
@@ -15,9 +15,9 @@ pub(crate) enum Direction {
 /// A whole header or frame, or a piece of a stream that is neither. Its bytes lie where the engine reads or has written them.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame<'a> {
-    /// As many of the first bytes as lie in one piece: all but the payload at least.
+    /// The first bytes, in one piece: all but the payload at least.
     first: &'a [u8],
-    /// Where the other bytes are, and more behind them.
+    /// The other bytes, and bytes of later frames.
     rest: Pieces<'a>,
     len: usize,
 }
@@ -27,12 +27,12 @@ impl<'a> Frame<'a> {
         Frame { first, rest, len }
     }
 
-    /// Bytes in all.
+    /// Returns the length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The first bytes: all of them, or all that comes before the payload and perhaps some of that.
+    /// Returns the first bytes: all before the payload, and some or all of that.
     pub(crate) fn beginning(&self) -> &'a [u8] {
         self.first
     }
@@ -50,8 +50,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What a frame is about, as far as that is known without decoding the rest of it. The trace asks where the payload begins; a
-/// rule can match by all of it.
+/// The head of a frame: the fields that say what it is about, read without decoding the rest. The trace uses `payload_at`; rules
+/// can match by each field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FrameHead<'a> {
     /// The specification's name: `transfer`, `basic.publish`, `header`, `heartbeat`.
@@ -64,11 +64,11 @@ pub(crate) struct FrameHead<'a> {
     pub(crate) delivery: Option<u64>,
     /// The node that the frame names: a terminus, a queue, a routing key.
     pub(crate) address: Option<&'a str>,
-    /// Where the message's bytes begin, counted from the beginning of the frame. None for a frame without any.
+    /// The offset of the payload in the frame. None for a frame without payload.
     pub(crate) payload_at: Option<usize>,
 }
 
-/// What a peer calls a link on the wire.
+/// The peer's name of a link on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkHead<'a> {
     /// 1.0: the handle.
@@ -77,16 +77,18 @@ pub(crate) enum LinkHead<'a> {
     ConsumerTag(&'a str),
 }
 
-/// How a protocol's stream is taken apart. Each engine has one; the functions check nothing and remember nothing.
+/// The functions that read the stream of a protocol. Each engine has one. They check nothing and keep no state.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
-    /// How many bytes of a stream that begins like this are its next header or frame; more than there are, if more have to
-    /// come. None if there are too few bytes to know. What is neither a header nor a frame is one piece to its end.
+    /// Returns how many bytes at the start of a stream are its next header or frame, which may be more than have arrived. None if
+    /// too few have arrived to know. Bytes that are neither are one piece to their end.
     pub(crate) extent: fn(&[u8]) -> Option<usize>,
-    /// Where the message's bytes begin in what `extent` measured. None for a frame without any, and for what is no frame.
+    /// Returns where the payload begins in the bytes that `extent` measured. None for a frame without payload, and for bytes that
+    /// are no frame.
     pub(crate) payload_at: fn(&[u8]) -> Option<usize>,
-    /// The head of what `extent` measured, given all that comes before the payload. None for what is no frame.
+    /// Returns the head of the bytes that `extent` measured, given at least those before the payload. None for bytes that are no
+    /// frame.
     pub(crate) head: fn(&[u8]) -> Option<FrameHead<'_>>,
-    /// What `extent` measured, in words, given at least all that comes before the payload, and the whole length.
+    /// Returns the text of the bytes that `extent` measured, given at least those before the payload, and the whole length.
     pub(crate) describe: fn(&[u8], usize) -> FrameText,
 }

@@ -1,27 +1,26 @@
-//! The text of one header or frame: what it said, in one line that a person can read. Each engine has a `describe.rs` that makes
-//! these; nothing here knows a protocol.
+//! The text of one header or frame, one line for a person to read. Each engine has a `describe.rs` that makes it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// One protocol header or frame in words.
+/// The text of one protocol header or frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrameText {
     /// None where the protocol has no channels yet.
     pub(crate) channel: Option<u16>,
-    /// What it is, in the specification's word: `transfer`, `basic.publish`, `heartbeat`.
+    /// The specification's name: `transfer`, `basic.publish`, `heartbeat`.
     pub(crate) name: Cow<'static, str>,
-    /// `handle=0 settled=true`: names and values as the specification spells them, without what was left out.
+    /// The fields that are present, with the specification's names: `handle=0 settled=true`.
     pub(crate) fields: String,
-    /// Bytes of message content that it carried.
+    /// Bytes of message content in the frame.
     pub(crate) payload: usize,
 }
 
 impl FrameText {
-    /// Bytes of something undecodable that are shown.
+    /// Bytes of an undecodable frame that are shown.
     const SHOWN: usize = 32;
 
-    /// For bytes that make no sense, and why.
+    /// Makes the text of bytes that cannot be decoded, with the reason.
     pub(crate) fn undecodable(channel: Option<u16>, why: &str, bytes: &[u8]) -> FrameText {
         let mut fields = format!("({why})");
         if let Some(shown) = bytes.get(..bytes.len().min(Self::SHOWN)).filter(|shown| !shown.is_empty()) {
@@ -47,7 +46,7 @@ impl fmt::Display for FrameText {
     }
 }
 
-/// Text that ends when it has become long enough: what a peer sends is as long as it likes.
+/// Text of limited length, since frames can be of any length.
 #[derive(Default)]
 pub(crate) struct Capped {
     text: String,
@@ -55,7 +54,7 @@ pub(crate) struct Capped {
 }
 
 impl Capped {
-    /// In bytes.
+    /// The limit, in bytes.
     const MAX: usize = 4096;
 
     pub(crate) fn into_string(self) -> String {

@@ -1,11 +1,11 @@
-//! The tap: what sees each header and frame on its way between a socket and an engine, whatever the protocol.
+//! The tap: shows each header and frame between a socket and an engine to an observer, whatever the protocol.
 //!
-//! The event loop asks a connection's [`Tap`] before the engine reads from an inbox and before a socket is written from an
-//! outbox; the tap finds where frames begin and end, and calls back with each. What is seen is not copied. While nobody wants to
-//! see frames the loop does not ask, and that test is all it costs. The tap knows neither the loop nor who looks on.
+//! The event loop calls a connection's [`Tap`] before the engine reads from an inbox and before a socket is written from an
+//! outbox. The tap finds where frames begin and end, and calls back with each, without a copy. While no observer wants frames the
+//! loop does not call it.
 //!
-//! The engine may read only what [`Tap::incoming`] has let pass: that is where a frame can be held, dropped or changed before
-//! it is read, as the outbox behind [`Tap::outgoing`] is where it can be before it is written.
+//! The engine may read only what [`Tap::incoming`] has let pass: there a frame could be held, dropped or changed before it is
+//! read, and in [`Tap::outgoing`] before it is written.
 
 mod frame;
 mod frame_text;
@@ -15,7 +15,7 @@ use crate::outbox::Outbox;
 pub(crate) use frame::{Direction, Frame, FrameHead, FrameReader, LinkHead};
 pub(crate) use frame_text::{Capped, FrameText};
 
-/// How far the bytes of one connection have been seen, each way.
+/// The positions up to which the bytes of one connection have been seen, each way.
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
     /// Bytes at the front of the inbox that have been seen and that the engine has not read yet.
@@ -48,12 +48,12 @@ impl Tap {
         inbox.len()
     }
 
-    /// Takes note that the engine has read so many bytes.
+    /// Records that the engine has read this many bytes.
     pub(crate) fn received(&mut self, bytes: usize) {
         self.received = self.received.saturating_sub(bytes);
     }
 
-    /// Has what the engine has not read yet seen again, when it goes on reading.
+    /// Forgets which unread bytes have been seen. They are shown again when the engine goes on reading.
     pub(crate) fn forget_unread(&mut self) {
         self.received = 0;
     }
@@ -79,7 +79,7 @@ impl Tap {
         }
     }
 
-    /// Takes note that some of an outbox has been written. Whatever was put into it before will not be shown any more.
+    /// Records that some of an outbox has been written. Bytes that were put into it before are not shown any more.
     pub(crate) fn written(&mut self, outbox: &Outbox) {
         self.sent = outbox.len();
     }
