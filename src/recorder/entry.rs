@@ -1,5 +1,5 @@
-//! What the trace keeps, in entries of one or more lines: what happens often (small frames, decisions) is kept together, and taken
-//! apart when somebody asks.
+//! The entries of the trace. An entry has one or more lines: frequent lines (small frames, decisions) share one, and
+//! are separated when they are read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::trace_event::TraceKind;
 use crate::event::ConnectionId;
 use crate::tap::{Direction, FrameReader, FrameText};
 
-/// What the router decided about a message.
+/// A decision of the router about a message.
 #[derive(Clone, Debug)]
 pub(super) enum Decision {
     Forwarded { number: u64, to: LoggedLink, address: Arc<str> },
@@ -38,7 +38,7 @@ impl fmt::Display for Decision {
 pub(super) enum What {
     Connected(Arc<str>),
     Disconnected,
-    /// Small frames, one behind the other, each of them whole.
+    /// Small whole frames, one after the other.
     Frames {
         direction: Direction,
         reader: &'static FrameReader,
@@ -55,13 +55,13 @@ pub(super) enum What {
     Note(Arc<str>),
 }
 
-/// Lines of one kind that belong to one moment.
+/// Lines of one kind and one moment.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) at: Instant,
     pub(super) connection: Option<ConnectionId>,
     pub(super) what: What,
-    /// How many.
+    /// The number of lines.
     pub(super) lines: usize,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Entry {
 pub(super) enum Line<'a> {
     Connected(&'a str),
     Disconnected,
-    /// A frame of `len` bytes that begins like this.
+    /// A frame of `len` bytes, of which `bytes` are the first.
     Frame {
         direction: Direction,
         reader: &'static FrameReader,
@@ -82,7 +82,7 @@ pub(super) enum Line<'a> {
 }
 
 impl Entry {
-    /// Bytes of frames in it.
+    /// The number of bytes of frames in the entry.
     pub(super) fn bytes(&self) -> usize {
         match &self.what {
             What::Frames { bytes, .. } | What::Frame { bytes, .. } => bytes.len(),

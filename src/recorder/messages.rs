@@ -1,5 +1,5 @@
-//! The log of messages: the last ones that arrived, and what became of each. Their bytes are handed out as they are: who asks
-//! reads them.
+//! The message log: the last messages that arrived, each with its bytes, which are not decoded here, and with what has
+//! been done with it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,17 +11,18 @@ use crate::event::{ConnectionId, NamedLink, Outcome};
 use crate::live::live;
 use crate::message::{Encoding, Message, Payload};
 
-/// A payload from this size up is kept as it is; a smaller one is copied, so that it does not pin the buffer it came in.
+/// The size from which a payload is kept in its buffer. A smaller one is copied, so that it does not hold on to a large
+/// buffer.
 const COPY_BELOW: usize = 4 * 1024;
 
-/// Receivers of one message that are remembered: who gives it back without end must not fill the memory.
+/// The number of receivers that are kept of one message, which can be returned and delivered without end.
 const MAX_RECEIPTS: usize = 1000;
 
-/// One end of a link, by the names that it has for those who look on.
+/// A link, by its connection and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoggedLink {
     pub(crate) connection: ConnectionId,
-    /// What the peer calls the link.
+    /// The name of the link.
     pub(crate) link: Arc<str>,
 }
 
@@ -37,34 +38,35 @@ impl fmt::Display for LoggedLink {
     }
 }
 
-/// What was done with a message so far.
+/// The state of a message in the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum LoggedState {
     #[default]
     Undecided,
     Waiting,
     Forwarded,
-    /// Nobody got the message, for this reason.
+    /// No receiver got the message, for this reason.
     Dropped(Arc<str>),
-    /// A hook decided what its sender is told.
+    /// A hook decided the outcome that the sender gets.
     Ruled,
 }
 
-/// How far a message has come.
+/// A stage on the way of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// It has arrived and was not dropped: it waits, went out, is held up by a hook or was decided by one.
+    /// The message has arrived and was not dropped: it is stored, was delivered, is held by a hook or was decided by
+    /// one.
     Arrived,
-    /// It went out to a receiver.
+    /// The message was delivered to a receiver.
     Delivered,
-    /// Each receiver that it went out to has settled it, by whatever outcome, and it waits for no other. A queue may have it
-    /// again by then, if it was released. A delivery that goes out settled is never answered, so this never comes: wait for
-    /// [`Stage::Delivered`].
+    /// Each receiver that got the message has settled it, with any outcome, and it waits for no other. A queue may have
+    /// it again, if it was released. A delivery that is sent settled is never answered, and never gets to this stage:
+    /// wait for [`Stage::Delivered`].
     Settled,
 }
 
-/// A message of the log as it is handed out: what the log knows of it, its bytes unread.
+/// A message of the log as it is handed out, its bytes not decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedMessage {
     pub(crate) number: u64,
@@ -75,14 +77,14 @@ pub(crate) struct LoggedMessage {
     pub(crate) encoding: Encoding,
     pub(crate) payload: Bytes,
     pub(crate) state: LoggedState,
-    /// What the sender was told.
+    /// The outcome that the sender was sent.
     pub(crate) outcome: Option<Outcome>,
-    /// One entry for each delivery, with the answer to it.
+    /// The receiver of each delivery, and its outcome.
     pub(crate) receivers: Vec<(LoggedLink, Option<Outcome>)>,
 }
 
 impl LoggedMessage {
-    /// A message that is not in the log yet.
+    /// Describes a message that is not in the log yet.
     pub(crate) fn preview(
         number: u64,
         from: Option<LoggedLink>,
@@ -104,22 +106,22 @@ impl LoggedMessage {
     }
 }
 
-/// A message in the log. When it falls out, its buffers serve the next.
+/// A message in the log. Its buffers are reused when it falls out.
 #[derive(Debug, Default)]
 struct Entry {
     taken: bool,
-    /// Whether it was stored, sent out or decided, whatever became of it later.
+    /// Whether the message was ever stored, delivered or decided.
     kept: bool,
     from: Option<LoggedLink>,
-    /// There once the entry is in use.
+    /// The address; None before the first use of the entry.
     address: Option<Arc<str>>,
     settled: bool,
     encoding: Encoding,
-    /// Its payload; in `large` instead if it is large.
+    /// The payload, if it is small; a large one is in `large`.
     small: Vec<u8>,
     large: Option<Payload>,
     state: LoggedState,
-    /// Copies of it that wait.
+    /// The number of copies that wait.
     waiting: usize,
     outcome: Option<Outcome>,
     receivers: Vec<(LoggedLink, Option<Outcome>)>,
@@ -135,7 +137,7 @@ impl Entry {
     }
 }
 
-/// The ring of messages.
+/// The ring of messages: the oldest falls out when it is full.
 #[derive(Debug)]
 pub(super) struct Messages {
     limit: usize,
@@ -172,7 +174,7 @@ impl Messages {
             self.forget_first();
             self.entries.pop_front();
         }
-        // The buffers of the oldest serve the newest.
+        // The newest message takes the buffers of the oldest.
         if self.entries.len() >= self.limit {
             self.forget_first();
             self.entries.rotate_left(1);
@@ -200,7 +202,7 @@ impl Messages {
         entry.outcome = None;
     }
 
-    /// The first entry is no longer one of a message that is in the log.
+    /// Counts the first entry as out of the log. The caller removes or reuses it.
     fn forget_first(&mut self) {
         if let Some(first) = live(self.entries.front(), "the oldest message of the log") {
             self.first += 1;
@@ -225,7 +227,7 @@ impl Messages {
         }
     }
 
-    /// What waited for one receiver is lost with it. True if nobody has the message and it waits nowhere else.
+    /// Notes that a copy for one receiver is lost. True if no receiver has the message and no other copy waits.
     pub(super) fn lost(&mut self, number: u64) -> bool {
         let Some(entry) = self.find(number) else { return false };
         entry.waiting = entry.waiting.saturating_sub(1);
@@ -265,13 +267,13 @@ impl Messages {
     pub(super) fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
         let Some(entry) = self.find(number) else { return };
         let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
-        // The last: a link of this name may have had it before, and have gone without a word. None beyond MAX_RECEIPTS.
+        // The last delivery: an earlier one may have gone to another link of this name. None beyond MAX_RECEIPTS.
         if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
             *answer = Some(outcome);
         }
     }
 
-    /// Those that were not taken and are as `wanted` says, oldest first.
+    /// The messages that were not taken and that `wanted` accepts, oldest first.
     fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<LoggedMessage> {
         let numbered = self.entries.iter().zip(self.first..);
         let wanted = numbered.filter(|(entry, _)| !entry.taken && wanted(entry));
@@ -286,12 +288,12 @@ impl Messages {
         self.records(|_| true)
     }
 
-    /// Those that nobody was there for.
+    /// The messages that no receiver got.
     pub(super) fn dropped_ones(&self) -> Vec<LoggedMessage> {
         self.records(Entry::is_dropped)
     }
 
-    /// How many of an address are in the log, and how many of them have come so far.
+    /// The number of messages of an address in the log, and how many of them have reached a stage.
     pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
         let there = self.entries.iter().filter(|entry| !entry.taken && entry.is_at(address));
         there.fold((0, 0), |(all, reached), entry| (all + 1, reached + u64::from(entry.has_reached(stage))))

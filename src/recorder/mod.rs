@@ -1,16 +1,17 @@
-//! The record of what happened, as data: the message log (`messages.rs`) and the trace, which has line by line what was on the
-//! wire and what was decided (`trace.rs`). Both are rings: the oldest entry goes when they are full. Knows no protocol, no
+//! The record of what happened, as data: the message log (`messages.rs`) and the trace (`trace.rs`), which has a line
+//! for each frame and each decision. Both are rings, from which the oldest entry falls out. Knows no protocol, no
 //! address and no socket, and decides nothing.
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | what the broker tells, and what a test asks |
-//! | `messages.rs` | the log of messages: each with its bytes and what became of it |
+//! | `mod.rs` | the recorder: what the broker records, and what a test reads |
+//! | `messages.rs` | the message log |
 //! | `trace.rs` | the ring of frames, decisions and notes |
-//! | `entry.rs` | what is in that ring, and how it is taken apart into lines |
+//! | `entry.rs` | the entries of that ring, and their lines |
 //! | `trace_event.rs` | one line of the trace, as text and as JSON |
-//! | `sink.rs` | writers that get each line of the trace at once |
-//! | `pcap.rs` | frames as a capture file |
+//! | `records.rs` | decisions of the router as records |
+//! | `sink.rs` | writers that get each line of the trace |
+//! | `pcap.rs` | the frames of the trace as a capture file |
 
 mod entry;
 mod messages;
@@ -38,24 +39,24 @@ pub(crate) use trace::Start;
 use trace::Trace;
 pub use trace_event::{TraceEvent, TraceKind};
 
-/// How much is kept, and where the trace goes besides.
+/// The sizes of the message log and the trace, and the writers that get the trace as well.
 #[derive(Clone, Debug)]
 pub(crate) struct RecorderConfig {
-    /// Messages: 1000. With [`RecorderConfig::MESSAGE_BYTES`] that is bounded whatever their size.
+    /// Messages that the log keeps. Default: 1000. [`RecorderConfig::MESSAGE_BYTES`] bounds their bytes.
     pub(crate) messages: usize,
-    /// Lines of the trace: 1000, and likewise.
+    /// Lines that the trace keeps. Default: 1000. [`RecorderConfig::TRACE_BYTES`] bounds their bytes.
     pub(crate) events: usize,
     /// Whether frames are kept whole, whatever their size. Otherwise [`RecorderConfig::PAYLOAD_BYTES`] of a payload are.
     pub(crate) whole_frames: bool,
-    /// Where the trace goes besides.
+    /// Writers that get each line of the trace.
     pub(crate) sinks: Vec<Sink>,
 }
 
 impl RecorderConfig {
-    /// Bytes that all messages in the log have together: 16 MiB.
+    /// Bytes of all messages in the log together: 16 MiB.
     const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-    /// Bytes that all frames in the trace have together: 4 MiB.
+    /// Bytes of all frames in the trace together: 4 MiB.
     const TRACE_BYTES: usize = 4 * 1024 * 1024;
 
     /// Bytes of the payload of a large frame that the trace keeps: 512.
@@ -72,15 +73,15 @@ impl Default for RecorderConfig {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     messages: Messages,
-    /// How many messages had arrived for an address when a test took them out of the log last.
+    /// The number of messages that had arrived for an address when a test last took those in the log.
     taken_until: HashMap<Arc<str>, u64>,
     trace: Trace,
-    /// Somebody wants to know: asked for each message.
+    /// Whether the log or the trace keeps anything; asked for each message.
     is_on: bool,
 }
 
 impl Recorder {
-    /// `salt` should differ between brokers: several may write to one place.
+    /// Creates a recorder. `salt` tells the connections of brokers apart that write to one capture.
     pub(crate) fn new(config: RecorderConfig, salt: u64, start: Start) -> Recorder {
         let mut recorder = Recorder {
             messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
@@ -92,18 +93,18 @@ impl Recorder {
         recorder
     }
 
-    /// The time of what is told next.
+    /// Sets the time of the records to come.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.trace.set_now(now);
         self.is_on = self.messages.is_on() || self.trace.is_on();
     }
 
-    /// Whether frames are wanted. When not, there is no need to look for them.
+    /// Whether the trace wants frames. If not, the event loop does not look for them.
     pub(crate) fn traces(&self) -> bool {
         self.trace.is_on()
     }
 
-    /// Whether anything is kept of messages or of what is decided about them.
+    /// Whether the log or the trace keeps anything.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on
     }
@@ -113,12 +114,12 @@ impl Recorder {
         self.messages.is_on()
     }
 
-    /// A message arrived. They are numbered in a row.
+    /// Records that a message arrived. Numbers are consecutive.
     fn arrived(&mut self, number: u64, from: Option<LoggedLink>, address: Arc<str>, settled: bool, message: Message) {
         self.messages.add(number, from, address, settled, message);
     }
 
-    /// It waits at an address.
+    /// Records that a message, or a copy, waits at an address.
     fn waits(&mut self, number: u64, address: Arc<str>) {
         self.messages.waits(number);
         if self.trace.is_on() {
@@ -126,7 +127,7 @@ impl Recorder {
         }
     }
 
-    /// It goes out to a consumer.
+    /// Records that a message is delivered to a consumer.
     fn forwarded(&mut self, number: u64, to: LoggedLink, address: Arc<str>) {
         if !self.trace.is_on() {
             return self.messages.forwarded(number, to);
@@ -137,7 +138,7 @@ impl Recorder {
         self.trace.decided(Decision::Forwarded { number, to, address: shown(address) });
     }
 
-    /// Nobody gets it.
+    /// Records that a message is dropped.
     fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
         let why = shown(why);
         self.messages.dropped(number, &why);
@@ -146,14 +147,14 @@ impl Recorder {
         }
     }
 
-    /// A copy of it that waited for one consumer is lost. If nobody has it then, it is dropped.
+    /// Records that a copy that waited for one consumer is lost. The message is dropped if no consumer has it then.
     fn lost(&mut self, number: u64, address: &str, why: &str) {
         if self.messages.lost(number) {
             self.dropped(number, address, why.into());
         }
     }
 
-    /// A hook decided what becomes of it.
+    /// Records that a hook decided about a message.
     fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
         self.messages.ruled(number);
         if self.trace.is_on() {
@@ -161,58 +162,58 @@ impl Recorder {
         }
     }
 
-    /// Its sender was given an outcome.
+    /// Records the outcome that the sender of a message was sent.
     fn told(&mut self, number: u64, outcome: Outcome) {
         self.messages.told(number, outcome);
     }
 
-    /// A consumer gave an outcome.
+    /// Records the outcome that a consumer sent.
     fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
         self.messages.answered(number, by, outcome);
     }
 
-    /// A peer came.
+    /// Records that a client has connected.
     pub(crate) fn connected(&mut self, id: ConnectionId, peer: &Arc<str>) {
         if self.trace.is_on() {
             self.trace.connected(id, peer);
         }
     }
 
-    /// It went.
+    /// Records that a client has disconnected.
     pub(crate) fn disconnected(&mut self, id: ConnectionId) {
         if self.trace.is_on() {
             self.trace.disconnected(id);
         }
     }
 
-    /// A header or a frame has come that the engine has not read yet. When it has, [`Recorder::read`] has to be told.
+    /// Takes a header or a frame that has come and that the engine has not read. Call [`Recorder::read`] when it has.
     pub(crate) fn received(&mut self, reader: &'static FrameReader, frame: &Frame<'_>) {
         self.trace.received(reader, frame);
     }
 
-    /// An engine has read so many bytes of what has come: what is decided from here on is about these.
+    /// Records what the engine has read of the frames that have come. Decisions from here on follow from these.
     pub(crate) fn read(&mut self, id: ConnectionId, bytes: usize) {
         self.trace.read(id, bytes);
     }
 
-    /// An engine does not go on reading now: what it has not read will be told again.
+    /// Forgets frames that the engine has not read: it stops reading in this turn, and they will be taken again.
     pub(crate) fn forget_unread(&mut self) {
         self.trace.forget_unread();
     }
 
-    /// A header or a frame goes to a peer.
+    /// Records a header or a frame that is sent to a client.
     pub(crate) fn sent(&mut self, id: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
         self.trace.sent(id, reader, frame);
     }
 
-    /// Something else that a reader should know of.
+    /// Records a note.
     pub(crate) fn noted(&mut self, id: Option<ConnectionId>, what: &str) {
         if self.trace.is_on() {
             self.trace.noted(id, what);
         }
     }
 
-    /// What has been written to files is there when this returns.
+    /// Flushes all writers.
     pub(crate) fn flush(&mut self) {
         self.trace.flush();
     }
@@ -227,12 +228,12 @@ impl Recorder {
         self.messages.all()
     }
 
-    /// Messages of the log that nobody was there for.
+    /// The messages of the log that no receiver got.
     pub(crate) fn dropped_messages(&self) -> Vec<LoggedMessage> {
         self.messages.dropped_ones()
     }
 
-    /// Takes the messages of an address out of the log, oldest first. `arrived` have arrived for it until now.
+    /// Takes the messages of an address out of the log, oldest first. `arrived` is the number that have arrived for it.
     pub(crate) fn take_messages(&mut self, address: &str, arrived: u64) -> Vec<LoggedMessage> {
         let taken = self.messages.of(address);
         self.messages.forget(address);
@@ -240,8 +241,8 @@ impl Recorder {
         taken
     }
 
-    /// How many messages of an address have come so far, of the `arrived` that have arrived for it and were not taken. Those that
-    /// are in the log no longer, or never were, have arrived and are not known to have come farther.
+    /// Counts the messages of an address that have reached a stage, of the `arrived` that have arrived for it and were
+    /// not taken. Messages that have fallen out of the log, or were never in it, count as arrived and no more.
     pub(crate) fn come_to(&self, address: &str, stage: Stage, arrived: u64) -> u64 {
         let (there, reached) = self.messages.count(address, stage);
         let taken = self.taken_until.get(address).copied().unwrap_or(0);
@@ -251,7 +252,7 @@ impl Recorder {
         }
     }
 
-    /// Messages that the log had no room for any more.
+    /// The number of messages that have fallen out of the log.
     pub(crate) fn forgotten(&self) -> u64 {
         self.messages.forgotten()
     }
@@ -261,20 +262,20 @@ impl Recorder {
         self.trace.events()
     }
 
-    /// The frames in it as a capture file.
+    /// The frames of the trace as a capture file.
     pub(crate) fn pcap(&self) -> Vec<u8> {
         self.trace.pcap()
     }
 }
 
-/// The beginning of a text that a peer made as long as it liked: a line has to end.
+/// Cuts a text of a client's to the length of a line.
 fn cut(text: &str) -> &str {
     const MAX: usize = 1024;
     let end = (0..=text.len().min(MAX)).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
-/// Likewise, the same one if it is short.
+/// Cuts a text, and returns the same one if it is short.
 fn shown(text: Arc<str>) -> Arc<str> {
     let cut = cut(&text);
     if cut.len() == text.len() { text } else { format!("{cut}…").into() }

@@ -1,5 +1,5 @@
-//! A recording of the wire as a pcap file, for Wireshark and its like to take apart. What was never there is made up: IPv4
-//! and TCP headers around the bytes, handshakes before them and ends behind. What the bytes mean is not known here.
+//! Captures as pcap files, for Wireshark and tshark. The IPv4 and TCP headers around the bytes are made up, and so are
+//! the segments that open and close a connection. Knows nothing of the bytes.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use crate::live::live;
 
-/// By this port of the server Wireshark knows AMQP.
+/// The server's port, by which Wireshark knows AMQP.
 const SERVER_PORT: u16 = 5672;
 
-/// Clients' ports begin here: above the server's, since the lower of two says which protocol it is.
+/// The first port of clients. Clients' ports are above the server's, since Wireshark takes the protocol from the lower
+/// one.
 const FIRST_CLIENT_PORT: u16 = 10_000;
 
-/// And there are so many of them at each address.
+/// The number of clients' ports at each address.
 const CLIENT_PORTS: u64 = 50_000;
 
-/// Bytes in one segment: with its headers it has to fit the 65,535 of an IPv4 packet.
+/// The most bytes in a segment: with its headers it has to fit the 65,535 of an IPv4 packet.
 const MAX_SEGMENT: usize = 60_000;
 
 /// The header of the file: byte order and microseconds, version 2.4, UTC, packets of any length, no layer below IP.
@@ -28,15 +29,15 @@ const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
-/// RFC 7323: a window scale of 14, so that no window is ever full. After a no-operation, for four bytes.
+/// RFC 7323: a window scale of 14, so that no window is ever full, after a no-operation.
 const WINDOW_SCALE: [u8; 4] = [1, 3, 3, 14];
 
-/// Writes a recording. Connections are told apart by any number that the caller gives them.
+/// Writes a capture. The caller names connections by any numbers.
 #[derive(Debug)]
 pub(crate) struct Pcap<W: Write> {
     out: W,
     connections: HashMap<u64, Connection>,
-    /// Connections so far.
+    /// The number of connections so far.
     count: u64,
 }
 
@@ -50,19 +51,19 @@ struct Connection {
 struct Endpoint {
     address: [u8; 4],
     port: u16,
-    /// RFC 9293, 3.4: the number of the next byte that it sends.
+    /// RFC 9293, 3.4: the sequence number of the next byte that this end sends.
     next: u32,
 }
 
 impl<W: Write> Pcap<W> {
-    /// Begins a recording.
+    /// Creates a capture and writes its header.
     pub(crate) fn new(mut out: W) -> io::Result<Pcap<W>> {
         let header: Vec<u8> = FILE_HEADER.iter().flat_map(|field| field.to_be_bytes()).collect();
         out.write_all(&header)?;
         Ok(Pcap { out, connections: HashMap::new(), count: 0 })
     }
 
-    /// A client has connected. `at` is the time since the Unix epoch, here as elsewhere.
+    /// Writes the opening of a connection. `at` is the time since the Unix epoch, here as elsewhere.
     pub(crate) fn connect(&mut self, id: u64, at: Duration) -> io::Result<()> {
         self.close(id, at)?;
         let port = u16::try_from(self.count % CLIENT_PORTS).unwrap_or_default() + FIRST_CLIENT_PORT;
@@ -76,7 +77,8 @@ impl<W: Write> Pcap<W> {
         self.control(id, true, ACK, at)
     }
 
-    /// One side has said `len` bytes, of which the first are `bytes`. A connection that is not known yet begins with them.
+    /// Writes `len` bytes from one side, of which `bytes` are the first. A connection that is not known is opened
+    /// first.
     pub(crate) fn bytes(
         &mut self,
         id: u64,
@@ -96,12 +98,12 @@ impl<W: Write> Pcap<W> {
         })
     }
 
-    /// What has been written is there when this returns.
+    /// Flushes the writer.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    /// The connection is over. One that is not known needs no end.
+    /// Writes the end of a connection, if it is known.
     pub(crate) fn close(&mut self, id: u64, at: Duration) -> io::Result<()> {
         if !self.connections.contains_key(&id) {
             return Ok(());
@@ -113,12 +115,13 @@ impl<W: Write> Pcap<W> {
         Ok(())
     }
 
-    /// A segment that carries no bytes.
+    /// Writes a segment without bytes.
     fn control(&mut self, id: u64, from_client: bool, flags: u8, at: Duration) -> io::Result<()> {
         self.segment(id, from_client, flags, at, &[], 0)
     }
 
-    /// A segment with `size` bytes, of which the first are `payload`. The file says how many bytes of a packet are missing.
+    /// Writes a segment with `size` bytes, of which `payload` are the first. The file says how many bytes of a packet
+    /// are missing.
     fn segment(
         &mut self,
         id: u64,
@@ -148,7 +151,7 @@ fn saturated(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// RFC 791 and RFC 9293: a segment with `size` bytes in its packet, of which `payload` is there.
+/// RFC 791 and RFC 9293: encodes a packet of `size` bytes, of which `payload` are there.
 fn packet(from: &Endpoint, to: &Endpoint, flags: u8, payload: &[u8], size: usize) -> Vec<u8> {
     let options: &[u8] = if flags & SYN != 0 { &WINDOW_SCALE } else { &[] };
     let acknowledged = if flags & ACK != 0 { to.next } else { 0 };
@@ -165,7 +168,7 @@ fn packet(from: &Endpoint, to: &Endpoint, flags: u8, payload: &[u8], size: usize
     // MAX_SEGMENT lets it fit.
     let missing = size - payload.len();
     let size = u16::try_from(segment.len() + missing).unwrap_or_default();
-    // The checksum of bytes that are missing is not known; nobody looks for it in such a packet.
+    // The checksum of missing bytes is not known; a dissector does not check that of such a packet.
     if missing == 0 {
         let pseudo_header = [&from.address[..], &to.address, &[0, TCP], &size.to_be_bytes()].concat();
         let sum = checksum(pseudo_header.iter().chain(&segment));
@@ -183,7 +186,7 @@ fn packet(from: &Endpoint, to: &Endpoint, flags: u8, payload: &[u8], size: usize
     packet
 }
 
-/// RFC 9293's number among the protocols of IPv4.
+/// The number of TCP among the protocols of IPv4.
 const TCP: u8 = 6;
 
 fn put(header: &mut [u8], at: usize, field: u16) {
@@ -193,7 +196,7 @@ fn put(header: &mut [u8], at: usize, field: u16) {
     }
 }
 
-/// RFC 1071
+/// RFC 1071: the Internet checksum.
 fn checksum<'a>(bytes: impl Iterator<Item = &'a u8>) -> u16 {
     let sum: u32 = bytes.enumerate().map(|(index, byte)| u32::from(*byte) << if index % 2 == 0 { 8 } else { 0 }).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
@@ -207,7 +210,7 @@ mod tests {
     use crate::amqp10;
     use crate::recordings::{self, Said};
 
-    /// One record of the file, taken apart by hand; its checksums have been looked at.
+    /// A record of the file, taken apart by hand; its checksums have been checked.
     #[derive(Debug, PartialEq)]
     struct Packet {
         at: (u32, u32),
@@ -265,7 +268,7 @@ mod tests {
     const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 10_000);
     const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 5672);
 
-    /// Nothing of it is missing.
+    /// Writes bytes of which none are missing.
     fn say<W: Write>(pcap: &mut Pcap<W>, id: u64, from_client: bool, at: Duration, bytes: &[u8]) -> io::Result<()> {
         pcap.bytes(id, from_client, at, bytes, bytes.len())
     }
@@ -337,7 +340,7 @@ mod tests {
         for id in [5, 3] {
             pcap.connect(id, Duration::ZERO).unwrap();
         }
-        // One that comes again without having gone is another; one that nobody has heard of begins with its bytes.
+        // A number that is opened again is another connection; one that is not known is opened by its bytes.
         pcap.connect(5, Duration::ZERO).unwrap();
         for id in [3, 5, 9] {
             say(&mut pcap, id, true, Duration::ZERO, &[u8::try_from(id).unwrap()]).unwrap();
@@ -374,7 +377,7 @@ mod tests {
         assert_eq!((packets[3].sequence, packets[4].sequence), (u32::MAX, 2));
     }
 
-    /// What tshark finds in the packets: for each field, its values in all of them.
+    /// Runs tshark and returns, for each field, its values in all packets.
     fn dissected<const N: usize>(file: &std::path::Path, fields: [&str; N]) -> [Vec<String>; N] {
         let mut tshark = std::process::Command::new("tshark");
         tshark.args(["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-T", "fields", "-r"]).arg(file);
@@ -435,7 +438,7 @@ mod tests {
         std::fs::remove_file(file).unwrap();
     }
 
-    /// tshark finds all headers and frames in the file that have been said, and nothing malformed.
+    /// Checks that tshark finds all headers and frames in the file, and nothing malformed.
     fn all_is_found(file: &std::path::Path, said: &[Said], recording: &std::path::Path) {
         let (mut headers, mut sasl_frames, mut frames) = (0, 0, 0);
         for stream in recordings::streams(said).values() {

@@ -1,11 +1,11 @@
-//! How the router's decisions come into the record.
+//! The records that the router makes of its decisions, and where the recorder keeps each.
 
 use super::Recorder;
 use super::messages::LoggedLink;
 use crate::event::Record;
 
 impl Recorder {
-    /// Keeps a decision of the router.
+    /// Keeps a record of the router.
     pub(crate) fn record(&mut self, record: Record) {
         match record {
             Record::Arrived { number, from, address, settled, message } => {

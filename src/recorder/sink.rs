@@ -1,4 +1,4 @@
-//! Where the trace goes besides its ring: a writer that the test or the command gave, as text, JSON lines or a capture.
+//! The writers that get the trace besides its ring: from the test or the command, as text, JSON lines or a capture.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -8,16 +8,16 @@ use std::time::Duration;
 use super::pcap::Pcap;
 use super::trace_event::{TraceEvent, TraceKind};
 
-/// How a trace is written.
+/// The format in which a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TraceFormat {
-    /// A line each, to read.
+    /// A line of text for each event.
     Text,
-    /// A line of JSON each: see [`TraceEvent::to_json`].
+    /// A line of JSON for each event: see [`TraceEvent::to_json`].
     Json,
-    /// A capture that Wireshark and tshark dissect as AMQP. It holds what was on the wire, not what was decided; whatever
-    /// port the broker has, there it is 5672.
+    /// A capture that Wireshark and tshark dissect as AMQP. It has the frames and no decisions; the broker's port is
+    /// always 5672.
     Pcap,
 }
 
@@ -26,7 +26,7 @@ enum Writer {
     Pcap(Pcap<Box<dyn Write + Send>>),
 }
 
-/// See the module. Clones write to the same place.
+/// A writer of the trace. Clones write to the same place.
 #[derive(Clone)]
 pub(crate) struct Sink(Arc<Mutex<Option<Writer>>>);
 
@@ -45,13 +45,13 @@ impl Sink {
         Ok(Sink(Arc::new(Mutex::new(Some(writer)))))
     }
 
-    /// Whether the bytes of frames go there, and not only their text.
+    /// Whether the writer takes the bytes of frames, and not only their text.
     pub(super) fn takes_bytes(&self) -> bool {
         let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(&*place, Some(Writer::Pcap(_)))
     }
 
-    /// Passes an event on. A writer that fails is not tried again.
+    /// Writes an event. A writer that has failed is not used again.
     pub(super) fn put(&self, event: &TraceEvent, salt: u64, at: Duration, bytes: &[u8]) {
         self.with(|writer| match writer {
             Writer::Lines(writer, TraceFormat::Json) => writeln!(writer, "{}", event.to_json()),

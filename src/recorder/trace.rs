@@ -1,5 +1,5 @@
-//! The trace: what was on the wire and what was decided, in order. Frames are kept as bytes and put into words when somebody
-//! asks, or at once if they go on to a log or a file. Of a long payload only the beginning is kept.
+//! The trace: a ring of frames, decisions and notes, in order. Frames are kept as bytes and described when they are
+//! read, or at once if the trace is logged or written. A large payload is kept in part.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::event::ConnectionId;
 use crate::live::live;
 use crate::tap::{Direction, Frame, FrameReader};
 
-/// A frame of this size or less is kept whole.
+/// The size up to which a frame is kept whole.
 const SMALL: usize = 1024;
 
-/// Lines that are kept together at most, give or take one run of messages, and the bytes of their frames.
+/// The most lines in an entry, give or take a run of messages, and the most bytes of their frames.
 const LINES: usize = 64;
 const BYTES: usize = 8 * 1024;
 
-/// The largest buffer that an entry leaves to another, and how many such buffers are kept.
+/// The largest buffer that is kept for reuse, and how many are kept.
 const MAX_SPARE: usize = 32 * 1024;
 const SPARES: usize = 16;
 
-/// When the broker was made, by the clock that measures and, since the Unix epoch, by the one on the wall.
+/// The time at which the broker was made, by the broker's clock and since the Unix epoch.
 pub(crate) type Start = (Instant, Duration);
 
 /// The ring of lines, and the writers that get each of them.
@@ -33,18 +33,18 @@ pub(crate) type Start = (Instant, Duration);
 pub(super) struct Trace {
     limit: usize,
     max_bytes: usize,
-    /// Bytes of a payload in a large frame that are kept. A frame without payload is kept whole.
+    /// Bytes that are kept of the payload in a large frame. A frame without payload is kept whole.
     payload_bytes: usize,
     entries: VecDeque<Entry>,
-    /// Lines in all entries: no fewer than `limit`, once there were so many.
+    /// The number of lines in all entries: `limit` or more, once so many have come.
     lines: usize,
-    /// Bytes of frames in all entries.
+    /// The number of bytes of frames in all entries.
     bytes: usize,
     sinks: Vec<Sink>,
-    /// Tells this broker's connections from those of others that write to the same place.
+    /// Tells this broker's connections from those of others that write to the same capture.
     salt: u64,
     started: Instant,
-    /// The same, since the Unix epoch.
+    /// The time since the Unix epoch at `started`.
     started_at: Duration,
     now: Instant,
     /// Whether each line goes to the log.
@@ -52,20 +52,20 @@ pub(super) struct Trace {
     /// Whether some sink takes whole frames.
     wants_bytes: bool,
     unread: Unread,
-    /// Emptied lists of entries that have gone, for those that come.
+    /// Buffers of entries that have fallen out, for reuse.
     spare_bytes: Vec<Vec<u8>>,
     spare_decisions: Vec<Vec<Decision>>,
 }
 
-/// Frames of one connection that have come and that its engine has not read yet.
+/// The frames of one connection that have come and that its engine has not read.
 #[derive(Debug, Default)]
 struct Unread {
     frames: VecDeque<UnreadFrame>,
-    /// What is kept of them, one behind the other.
+    /// The bytes that are kept of them, one frame after the other.
     bytes: Vec<u8>,
-    /// Bytes in there of frames that have been read.
+    /// The number of bytes in there of frames that have been read.
     start: usize,
-    /// Bytes of the first frame that have been read.
+    /// The number of bytes of the first frame that have been read.
     read: usize,
 }
 
@@ -108,7 +108,7 @@ impl Trace {
         self.limit > 0 || self.passes_on()
     }
 
-    /// Whether each line goes on somewhere at once.
+    /// Whether each line is logged or written when it comes.
     fn passes_on(&self) -> bool {
         self.logs || !self.sinks.is_empty()
     }
@@ -144,7 +144,7 @@ impl Trace {
         self.put(None, What::Decisions(decisions));
     }
 
-    /// Adds a frame that goes to a peer.
+    /// Adds a frame that is sent to a client.
     pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
         let (len, kept) = (frame.len(), self.wanted_of(reader, frame.beginning(), frame.len()));
         match frame.beginning().get(..kept) {
@@ -167,7 +167,7 @@ impl Trace {
         self.unread.frames.push_back(UnreadFrame { reader, len, kept });
     }
 
-    /// Adds the frames that an engine has read, so many bytes of those that have come.
+    /// Adds the frames that an engine has read: `bytes` of those that have come.
     pub(super) fn read(&mut self, connection: ConnectionId, bytes: usize) {
         let mut unread = std::mem::take(&mut self.unread);
         unread.read += bytes;
@@ -175,7 +175,7 @@ impl Trace {
             && *len <= unread.read
         {
             let (reader, mut len, first) = (*reader, *len, unread.start);
-            // Small ones are added together.
+            // Small frames are added together.
             let mut frames = 0;
             while let Some(frame) = unread.frames.front()
                 && frame.len <= unread.read
@@ -204,12 +204,12 @@ impl Trace {
         self.unread.clear();
     }
 
-    /// How many bytes are wanted of a frame of `len` bytes that begins like this.
+    /// The number of bytes that are written or kept of a frame of `len` bytes with this beginning.
     fn wanted_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
         if self.wants_bytes { len } else { self.kept_of(reader, beginning, len) }
     }
 
-    /// How many bytes are kept of a frame of `len` bytes that begins like this.
+    /// The number of bytes that are kept of a frame of `len` bytes with this beginning.
     fn kept_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
         if len <= SMALL.max(self.payload_bytes) {
             return len;
@@ -217,12 +217,12 @@ impl Trace {
         match (reader.payload_at)(beginning) {
             Some(start) => len.min(start + self.payload_bytes),
             None if (reader.head)(beginning).is_some() => len,
-            // What is no frame may be as long as it likes.
+            // Bytes that are no frame may have any length.
             None => self.payload_bytes,
         }
     }
 
-    /// Adds a frame of `len` bytes, of which `bytes` are the first: those that are wanted.
+    /// Adds a frame of `len` bytes, of which `bytes` are the first.
     fn add(
         &mut self,
         connection: ConnectionId,
@@ -241,7 +241,7 @@ impl Trace {
         self.put(Some(connection), What::Frame { direction, reader, bytes: buffer, len });
     }
 
-    /// Adds frames that are kept whole, one behind the other.
+    /// Adds whole frames, one after the other.
     fn add_small(
         &mut self,
         connection: ConnectionId,
@@ -282,7 +282,7 @@ impl Trace {
         }
     }
 
-    /// Lets go of the oldest entries that nobody can ask for any more.
+    /// Removes the oldest entries while those behind them have `limit` lines, or all together have too many bytes.
     fn shrink(&mut self) {
         while let Some(first) = self.entries.front()
             && (self.lines - first.lines >= self.limit || (self.bytes > self.max_bytes && self.entries.len() > 1))
@@ -357,7 +357,7 @@ impl Trace {
 
     pub(super) fn pcap(&self) -> Vec<u8> {
         let mut file = Vec::new();
-        // Memory does not fail to be written to.
+        // Writing to memory does not fail.
         if let Ok(mut pcap) = Pcap::new(&mut file) {
             self.each_line(|entry, line| {
                 let at = self.started_at + entry.at.saturating_duration_since(self.started);

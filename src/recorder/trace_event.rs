@@ -1,54 +1,54 @@
-//! One line of the trace, as a person reads it and as a program does.
+//! One line of the trace, as text and as JSON.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::event::ConnectionId;
 
-/// One line of the trace. `Display` is how it reads; [`TraceEvent::to_json`] is the same for programs.
+/// One line of the trace. `Display` writes it as text, [`TraceEvent::to_json`] as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceEvent {
-    /// When, since the broker was made.
+    /// The time since the broker was made, by its clock.
     pub at: Duration,
-    /// On which connection.
+    /// The connection. None for a line that belongs to none.
     pub connection: Option<ConnectionId>,
-    /// What.
+    /// The event.
     pub kind: TraceKind,
 }
 
-/// What a line of the trace is about.
+/// The event of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceKind {
     /// A client connected.
     Connected {
-        /// Its end of the socket.
+        /// The client's socket address.
         peer: String,
     },
-    /// The connection is gone.
+    /// The connection has ended.
     Disconnected,
     /// A protocol header or a frame.
     Frame {
-        /// From the client to the broker; else the other way.
+        /// Whether the frame is from the client to the broker.
         incoming: bool,
-        /// The channel that it is on. A protocol header is on none.
+        /// The channel. A protocol header has none.
         channel: Option<u16>,
-        /// The performative or the method: `transfer`, `basic.publish`.
+        /// The name of the performative or method: `transfer`, `basic.publish`.
         name: String,
-        /// Its fields with their values, as the specification spells them; those that are absent are left out.
+        /// The fields with their values, as the specification spells them, without those that are absent.
         fields: String,
-        /// Bytes of message in it.
+        /// The number of bytes of message in the frame.
         payload: usize,
     },
     /// The router decided something about a message.
     Decision {
-        /// What, and why.
+        /// The decision, and its reason.
         text: String,
     },
-    /// Something else happened: a hook panicked, the test took a step, a client broke the protocol.
+    /// A note: a hook panicked, the test took a step, a client broke the protocol.
     Note {
-        /// What.
+        /// The text of the note.
         text: String,
     },
 }
@@ -78,8 +78,8 @@ impl fmt::Display for TraceEvent {
 }
 
 impl TraceEvent {
-    /// One line of JSON: `at` (seconds), `connection`, `event` (`connected`, `disconnected`, `frame`, `decision`, `note`) and
-    /// what belongs to it: `peer`; `incoming`, `channel`, `name`, `fields`, `payload`; `text`.
+    /// Writes the line as JSON: `at` (seconds), `connection`, `event` (`connected`, `disconnected`, `frame`,
+    /// `decision`, `note`) and its members: `peer`; `incoming`, `channel`, `name`, `fields`, `payload`; `text`.
     #[must_use]
     pub fn to_json(&self) -> String {
         use fmt::Write;
@@ -110,7 +110,7 @@ impl TraceEvent {
     }
 }
 
-/// Text as JSON has it, in quotes.
+/// Encodes a text as a JSON string.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
