@@ -1,4 +1,4 @@
-//! How links are attached and closed, and how their credit is kept up.
+//! Attaches and closes links, and keeps up their credit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ impl Channel {
         self.close_link(sender.channel, sender.link)
     }
 
-    /// Closes a link that receives, and waits until the peer has closed it too. What has come and was not settled goes back
-    /// to where it was.
+    /// Closes a link that receives, and waits until the peer has closed it too. Deliveries that are not settled return
+    /// to their node.
     ///
     /// # Errors
     /// When the peer does not answer in time.
@@ -102,7 +102,7 @@ impl Channel {
         self.wait_for(step, deadline, |channel| (!channel.links.contains_key(&link)).then_some(Ok(())))
     }
 
-    /// Begins to close a link. What still comes on it is not kept.
+    /// Begins to close a link. What still arrives on it is discarded.
     pub(super) fn abandon_link(&mut self, link: LinkId) {
         let Some(end) = live(self.links.get_mut(&link), A_LINK) else { return };
         if end.why_gone().is_some() {
@@ -113,13 +113,13 @@ impl Channel {
         self.engine.close_link(link, Instant::now(), &mut self.stream.outbox);
     }
 
-    /// The reason, if a link is no more. That of the whole connection comes first.
+    /// The reason why a link has ended, or the whole connection. None if neither has.
     pub(super) fn why_gone(&self, link: LinkId) -> Option<ErrorKind> {
         let ended = || self.links.get(&link).and_then(End::why_gone);
         self.dead.as_ref().or_else(ended).map(ErrorKind::again)
     }
 
-    /// A link of another channel means nothing here.
+    /// Refuses a link of another channel.
     pub(super) fn check_own(&self, step: Step, of: u64) -> Result<(), Error> {
         if of == self.serial {
             return Ok(());
@@ -127,13 +127,12 @@ impl Channel {
         Err(Error::new(step, ErrorKind::Usage("the link is one of another channel".into())))
     }
 
-    /// Keeps up the credit of a link that receives.
+    /// Tops up the credit of a link that receives, once half of it is used.
     pub(super) fn top_up(&mut self, link: LinkId) {
         let key = self.key(link);
         let Some(receiver) = self.receiving(link) else { return };
         let here = u32::try_from(receiver.arrived.len()).unwrap_or(u32::MAX);
         let wanted = receiver.window.saturating_sub(here);
-        // Half is soon enough.
         if receiver.drains || wanted == 0 || receiver.credit > wanted / 2 {
             return;
         }

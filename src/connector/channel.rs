@@ -1,6 +1,6 @@
-//! The channel: one connection with one session, and everything that is known of its links. It stands where the broker's router
-//! stands: the engine tells it what the peer did ([`Event`]), and it tells the engine what is to be done ([`Effect`]). No frame,
-//! no handle and no delivery-id has a name here.
+//! The channel: one connection with one session, and the state of its links. It has the place of the broker's router:
+//! it takes the engine's events ([`Event`]) and applies effects ([`Effect`]). Frames, handles and delivery-ids are the
+//! engine's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::config::EngineConfig;
 use crate::event::{ConnectionKey, Effect, Event, Fault, LinkId, LinkKey, Reason, Reply, Run};
 use crate::live::live;
 
-/// The engine has but one connection.
+/// The key of the only connection.
 const HERE: ConnectionKey = ConnectionKey { slot: 0, serial: 0 };
 
-/// What [`live`] says of a link.
+/// The name of a link in the errors of [`live`].
 pub(super) const A_LINK: &str = "a link of the channel";
 
-/// Makes channels differ, so that a link of one is not taken for a link of another.
+/// The serial of the next channel. A serial tells the links of one channel from those of another.
 static CHANNELS: AtomicU64 = AtomicU64::new(0);
 
-/// Who the peer is, in its own words.
+/// The peer, as its `open` describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
@@ -43,8 +43,8 @@ pub struct Peer {
 
 /// An open connection with a session: sends and receives on links. See [the module](super) for an example.
 ///
-/// Dropped, it closes the socket without a word, as a client that crashes would; [`Channel::disconnect`] says goodbye.
-/// After an error that concerns the whole connection every call fails with the same error.
+/// Dropping a channel closes the socket without a close, as a client that crashes would; [`Channel::disconnect`] closes
+/// cleanly. After an error of the whole connection every call fails with the same error.
 #[derive(Debug)]
 pub struct Channel {
     pub(super) serial: u64,
@@ -53,18 +53,18 @@ pub struct Channel {
     pub(super) engine: Connection,
     pub(super) session: usize,
     pub(super) links: HashMap<LinkId, End>,
-    /// Why nothing more can be done here.
+    /// The error of the whole connection, if there was one.
     pub(super) dead: Option<ErrorKind>,
-    /// For names of links.
+    /// The number of names given to links and requests.
     pub(super) named: u64,
-    /// For [`Channel::request`].
+    /// The links of [`Channel::request`], by address.
     pub(super) requesters: HashMap<Arc<str>, Sender>,
     pub(super) replies: Option<Receiver>,
-    /// A request has a timeout for all of its steps.
+    /// The deadline and the timeout of a request, which hold for all of its steps.
     pub(super) limit: Option<(Instant, Duration)>,
     peer: Peer,
     opened: bool,
-    /// The session that began last and the one that ended last, by the peer's word.
+    /// The session that the peer began last, and the one that it ended last.
     begun: Option<usize>,
     ended: Option<usize>,
 }
@@ -81,7 +81,7 @@ impl Channel {
         let deadline = after(now, connector.timeout_for(step));
         let name = stream.peer_name().into();
         let hostname = Some(connector.hostname().into());
-        // Time is kept here; the engine's own limit is for peers that nobody waits for.
+        // The channel keeps the deadlines; the engine's own is for peers that nobody waits for.
         let until = after(now, Duration::MAX);
         let engine = Connection::open(config, name, hostname, now, until, &mut stream.outbox);
         let mut channel = Channel {
@@ -115,14 +115,13 @@ impl Channel {
         Ok(session)
     }
 
-    /// Who the peer is.
+    /// The peer, as its `open` describes it.
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// Asks the peer something that every peer answers (it begins a session and ends it again), and says how long the answer
-    /// took.
+    /// Begins a session and ends it again, which every peer answers. Returns how long the peer's begin took.
     ///
     /// # Errors
     /// When the connection has failed, or no answer comes within the step's timeout.
@@ -136,7 +135,7 @@ impl Channel {
         Ok(took)
     }
 
-    /// Closes, and waits for the peer to do so too.
+    /// Closes the connection, and waits for the peer's close.
     ///
     /// # Errors
     /// When it had closed before, with its reason, or does not answer within the step's timeout. The socket is closed
@@ -151,7 +150,7 @@ impl Channel {
         })
     }
 
-    /// Now, and when a step that begins now has to be done. Fails if nothing can be done here any more.
+    /// The time, and the deadline of a step that begins now. Fails if the connection has failed.
     pub(super) fn begin_step(&self, step: Step) -> Result<(Instant, Instant), Error> {
         if let Some(dead) = &self.dead {
             return Err(Error::new(step, dead.again()));
@@ -169,7 +168,7 @@ impl Channel {
         self.engine.apply(effect, Instant::now(), &mut self.stream.outbox);
     }
 
-    /// [`Channel::wait`], for what must not be late.
+    /// Like [`Channel::wait`], but fails when time is up.
     pub(super) fn wait_for<T>(
         &mut self,
         step: Step,
@@ -184,7 +183,7 @@ impl Channel {
         Err(Error::new(step, ErrorKind::TimedOut(timeout)))
     }
 
-    /// Lets the connection work until `done` has something, which is asked after everything that the peer did. None when time
+    /// Reads and writes until `done` returns something, which is called after all events that have come. None when time
     /// is up.
     pub(super) fn wait<T>(
         &mut self,
@@ -192,10 +191,10 @@ impl Channel {
         deadline: Instant,
         mut done: impl FnMut(&mut Channel) -> Option<Result<T, ErrorKind>>,
     ) -> Result<Option<T>, Error> {
-        // Nothing more can be written: what the peer said before is still read.
+        // The error of a write. What the peer sent before is still read.
         let mut broken = None;
         let mut at_end = false;
-        // The peer took no more, and all that it has to say is read first.
+        // Whether the peer takes no more octets now: what it has sent is read first.
         let mut listening = false;
         loop {
             let now = Instant::now();
@@ -236,18 +235,18 @@ impl Channel {
         }
     }
 
-    /// Writes what is due.
+    /// Writes the output that has gathered.
     pub(super) fn flush(&mut self, step: Step, deadline: Instant) -> Result<(), Error> {
         self.engine.finish_turn(Instant::now(), &mut self.stream.outbox);
         if self.stream.outbox.is_empty() {
             return Ok(());
         }
         let written = self.stream.write(deadline);
-        // The last words to a peer that is gone need not arrive.
+        // A connection that has failed already has told its error: nothing more need arrive.
         if self.dead.is_some() || matches!(written, Ok(true)) {
             return Ok(());
         }
-        // The peer may wait for us to read, or have said why it is gone.
+        // The peer may wait for its own output to be read, or have sent the reason of its end.
         self.wait_for(step, deadline, |channel| channel.stream.outbox.is_empty().then_some(Ok(())))
     }
 
@@ -261,13 +260,13 @@ impl Channel {
         }
     }
 
-    /// What the peer did.
+    /// Takes an event of the engine.
     fn on_event(&mut self, event: Event, run: &mut Run) {
         match event {
             Event::Reply(reply) => self.on_reply(*reply),
             Event::Credit { link, more, drain } => {
                 if let Some(sender) = self.sending(link) {
-                    // A peer that drains wants what is there, and there is nothing: what is sent has gone.
+                    // 2.6.7: what was sent has gone, so a peer that drains is answered that there is no more.
                     let credit = i64::from(sender.credit).saturating_add(more).max(0);
                     sender.credit = if drain { 0 } else { u32::try_from(credit).unwrap_or(u32::MAX) };
                 }
@@ -293,10 +292,10 @@ impl Channel {
                     }
                 }
             }
-            // Nobody attaches to a client.
+            // A client has no nodes to attach to.
             Event::AttachProducer { link, .. } => self.refuse(link),
             Event::AttachConsumer(request) => self.refuse(request.link),
-            // What only a broker is told, and what other protocols say.
+            // Events that only a broker takes, or that other protocols have.
             Event::Opened(_)
             | Event::Sent { .. }
             | Event::ChannelOpened { .. }
@@ -310,12 +309,12 @@ impl Channel {
         }
     }
 
-    /// What is kept of a link that sends: of one that the engine names, or that the caller has not closed.
+    /// The state of a link that sends. The engine names the link, or the caller has not closed it.
     pub(super) fn sending(&mut self, link: LinkId) -> Option<&mut Sending> {
         live(self.links.get_mut(&link).and_then(End::as_sending), A_LINK)
     }
 
-    /// What is kept of a link that receives: of one that the engine names, or that the caller has not closed.
+    /// The state of a link that receives. The engine names the link, or the caller has not closed it.
     pub(super) fn receiving(&mut self, link: LinkId) -> Option<&mut Receiving> {
         live(self.links.get_mut(&link).and_then(End::as_receiving), A_LINK)
     }
@@ -354,7 +353,7 @@ impl Channel {
                     self.links.remove(&link);
                 }
                 Some(end) => end.gone("the peer has detached the link", fault),
-                // The channel has let go of a link that broke a rule; this is the peer's answer to its detach.
+                // 2.6.5: the answer to the detach of a link that broke a rule; the channel has removed it.
                 None => {}
             },
             Reply::Ended { session, .. } if session != self.session => self.ended = Some(session),

@@ -1,4 +1,5 @@
-//! What can go wrong, at which step, and whose fault it is. Our own words; what the peer said is passed on as it came.
+//! The errors of the connector: the step that failed and in what way. Conditions and descriptions of the peer are
+//! passed on unchanged.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use crate::amqp10::{self, Denied};
 use crate::event::{Breach, Fault};
 use crate::protocol::Outcome;
 
-/// What the connector was doing.
+/// A step of the connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
@@ -25,18 +26,18 @@ pub enum Step {
     Send,
     /// Receiving: [`Channel::receive`](super::Channel::receive).
     Receive,
-    /// Saying what became of a delivery: [`Channel::accept`](super::Channel::accept) and its like.
+    /// Settling a delivery: [`Channel::accept`](super::Channel::accept) and its like.
     Settle,
-    /// Waiting for what a receiver has not brought yet: [`Channel::drain`](super::Channel::drain).
+    /// Draining: [`Channel::drain`](super::Channel::drain).
     Drain,
-    /// A question and its answer: [`Channel::request`](super::Channel::request).
+    /// A request and its response: [`Channel::request`](super::Channel::request).
     Request,
-    /// Finding out whether the peer is there: [`Channel::round_trip`](super::Channel::round_trip).
+    /// A round trip: [`Channel::round_trip`](super::Channel::round_trip).
     RoundTrip,
     /// Closing a link: [`Channel::close_sender`](super::Channel::close_sender) and
     /// [`Channel::close_receiver`](super::Channel::close_receiver).
     Detach,
-    /// Close: [`Channel::disconnect`](super::Channel::disconnect).
+    /// Closing the connection: [`Channel::disconnect`](super::Channel::disconnect).
     Disconnect,
 }
 
@@ -77,30 +78,30 @@ impl std::fmt::Display for Step {
 #[derive(Debug)]
 pub struct Error {
     step: Step,
-    // Boxed, so that a result in which there is none is small.
+    // Boxed, so that a result without an error is small.
     kind: Box<ErrorKind>,
 }
 
-/// In what way it failed.
+/// The kind of an error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The socket failed, or the peer hung up without a word ([`io::ErrorKind::UnexpectedEof`]).
+    /// The socket failed, or the peer closed it without a close ([`io::ErrorKind::UnexpectedEof`]).
     Io(io::Error),
-    /// It was not done within this time.
+    /// The step was not done within this time.
     TimedOut(Duration),
-    /// The peer said no, or ended what it had agreed to.
+    /// The peer refused, or ended what it had granted.
     Refused {
-        /// The condition that it gave, in its own spelling (`amqp:not-found`); `sasl:…` for what SASL says in numbers.
+        /// The peer's condition, in its own spelling (`amqp:not-found`); `sasl:…` for a code of SASL.
         condition: Option<String>,
-        /// What it said about it.
+        /// The peer's description.
         description: Option<String>,
     },
-    /// The peer does not keep to the protocol; what it did, and the section that says otherwise.
+    /// The peer violated the protocol: what it did, and the section of the rule.
     Protocol(String),
     /// A message was not accepted where it had to be.
     NotAccepted(Outcome),
-    /// What was asked for cannot be done with any peer.
+    /// The call cannot be carried out with any peer.
     Usage(String),
 }
 
@@ -109,30 +110,30 @@ impl Error {
         Error { step, kind: Box::new(kind) }
     }
 
-    /// The same error as one of a larger step.
+    /// Makes this the error of a larger step.
     pub(super) fn at(self, step: Step) -> Error {
         Error { step, ..self }
     }
 
-    /// What the connector was doing.
+    /// The step that failed.
     #[must_use]
     pub fn step(&self) -> Step {
         self.step
     }
 
-    /// In what way it failed.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// Whether time was up.
+    /// Whether the step was not done in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(*self.kind, ErrorKind::TimedOut(_))
     }
 
-    /// The condition that the peer gave, if it refused: `amqp:not-found`.
+    /// The peer's condition, if it refused: `amqp:not-found`.
     #[must_use]
     pub fn condition(&self) -> Option<&str> {
         match &*self.kind {
@@ -142,7 +143,7 @@ impl Error {
         }
     }
 
-    /// What the peer said about it.
+    /// The peer's description, if it gave one.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         match &*self.kind {
@@ -180,7 +181,7 @@ impl std::error::Error for Error {
 }
 
 impl ErrorKind {
-    /// The same once more: a connection that has failed fails whatever comes next.
+    /// Copies the error of a connection, with which every later call fails.
     pub(super) fn again(&self) -> ErrorKind {
         match self {
             ErrorKind::Io(error) => ErrorKind::Io(io::Error::new(error.kind(), error.to_string())),
@@ -194,7 +195,7 @@ impl ErrorKind {
         }
     }
 
-    /// The peer has ended something and may have said why.
+    /// Creates the error of something that the peer has ended, with its reason if it gave one.
     pub(super) fn ended(what: &str, fault: Option<Fault>) -> ErrorKind {
         match fault {
             Some(fault) => {
@@ -210,7 +211,7 @@ impl ErrorKind {
     }
 }
 
-/// Condition and description as they came.
+/// Converts a fault to condition and description, unchanged.
 pub(super) fn parts(fault: Fault) -> (Option<String>, Option<String>) {
     (Some(amqp10::spelled(&fault.reason)), fault.description.map(|description| description.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Links as a test names them, what they are attached to, and what a channel keeps of each.
+//! The links of a channel: sources and targets, the names by which a test holds links, and their state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::live::live;
 use crate::message::Message;
 use crate::protocol::Outcome;
 
-/// Where the messages of a [`Sender`] go. A text is an address.
+/// The target of a [`Sender`]: where its messages go. A text is an address.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Target {
@@ -18,17 +18,17 @@ pub struct Target {
 }
 
 impl Target {
-    /// A node's address.
+    /// The node with this address.
     pub fn new(address: impl AsRef<str>) -> Target {
         Target { node: Node::Address(address.as_ref().into()) }
     }
 
-    /// A fresh address, which the peer makes up: [`Sender::address`] is it.
+    /// A dynamic node, whose address the peer makes up: [`Sender::address`] returns it.
     pub fn dynamic() -> Target {
         Target { node: Node::Dynamic(NodeKind::Unspecified) }
     }
 
-    /// Each message says itself where it goes, in its `to`.
+    /// The anonymous terminus: each message goes to the address in its `to`.
     ///
     /// ```
     /// use fakebroker::{Broker, Message, connector::{Connector, Target}};
@@ -63,7 +63,7 @@ impl From<String> for Target {
     }
 }
 
-/// Where the messages of a [`Receiver`] come from, and how. A text is an address.
+/// The source of a [`Receiver`]: where its messages come from, and how. A text is an address.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,12 +91,12 @@ pub struct Source {
 impl Source {
     const CREDIT: u32 = 10;
 
-    /// A node's address.
+    /// The node with this address.
     pub fn new(address: impl AsRef<str>) -> Source {
         Source::of(Node::Address(address.as_ref().into()))
     }
 
-    /// A fresh address, which the peer makes up: [`Receiver::address`] is it.
+    /// A dynamic node, whose address the peer makes up: [`Receiver::address`] returns it.
     pub fn dynamic() -> Source {
         Source::of(Node::Dynamic(NodeKind::Unspecified))
     }
@@ -105,20 +105,20 @@ impl Source {
         Source { node, manner: Manner::Mixed, browse: false, credit: Source::CREDIT }
     }
 
-    /// Takes copies and leaves what is stored in its place. Default: takes it away.
+    /// Browses: takes copies, and leaves stored messages in their place. Default: takes messages away.
     pub fn browse(mut self) -> Source {
         self.browse = true;
         self
     }
 
-    /// Asks for deliveries that are settled when they come. Default: as they were sent.
+    /// Asks for deliveries that are sent settled. Default: settled as they were sent to the node.
     pub fn settled(mut self) -> Source {
         self.manner = Manner::Settled;
         self
     }
 
-    /// How many messages may come before [`Channel::receive`] asks for them: the link-credit that is kept up. With 0 each call
-    /// asks for one. Default: 10.
+    /// The link-credit that is kept up: the number of messages that may come before [`Channel::receive`] is called.
+    /// With 0 each call gives a credit of one. Default: 10.
     ///
     /// [`Channel::receive`]: crate::connector::Channel::receive
     ///
@@ -160,8 +160,8 @@ impl From<String> for Source {
     }
 }
 
-/// A link of a [`Channel`](crate::connector::Channel) that sends. It is a name: dropping it leaves the link where it is,
-/// [`close_sender`](crate::connector::Channel::close_sender) closes it.
+/// A link of a [`Channel`](crate::connector::Channel) that sends. A sender is a name: dropping it leaves the link
+/// attached, [`close_sender`](crate::connector::Channel::close_sender) closes it.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) channel: u64,
@@ -170,15 +170,15 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Where it sends to. None where each message says it itself.
+    /// The address that the link sends to. None for the anonymous terminus.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.address.as_deref()
     }
 }
 
-/// A link of a [`Channel`](crate::connector::Channel) that receives. It is a name: dropping it leaves the link where it is,
-/// [`close_receiver`](crate::connector::Channel::close_receiver) closes it.
+/// A link of a [`Channel`](crate::connector::Channel) that receives. A receiver is a name: dropping it leaves the link
+/// attached, [`close_receiver`](crate::connector::Channel::close_receiver) closes it.
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) channel: u64,
@@ -187,14 +187,14 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Where its messages come from. Always there, unless the peer keeps a dynamic address to itself.
+    /// The address that the link receives from. None if the peer does not tell a dynamic address.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.address.as_deref()
     }
 }
 
-/// What a channel keeps of a link.
+/// The state that a channel has of a link.
 #[derive(Debug)]
 pub(super) enum End {
     Sender(Sending),
@@ -210,9 +210,10 @@ pub(super) enum End {
 pub(super) enum State {
     Attaching,
     Attached,
-    /// The peer has not answered in time; should it still do, it is told that it is too late.
+    /// The peer has not answered the attach in time, or the link is being closed. An attach that still comes is
+    /// answered with a detach.
     Unwanted,
-    /// With the reason.
+    /// The link has ended, for this reason.
     Gone(ErrorKind),
 }
 
@@ -220,9 +221,9 @@ pub(super) enum State {
 pub(super) struct Sending {
     pub(super) state: State,
     pub(super) address: Option<Arc<str>>,
-    /// Messages that the peer would take now.
+    /// The credit that the peer has given.
     pub(super) credit: u32,
-    /// The largest message that it takes, in bytes.
+    /// The size of the largest message that the peer takes, in bytes.
     pub(super) max_message_size: u64,
     pub(super) posts: Posts,
 }
@@ -231,16 +232,16 @@ pub(super) struct Sending {
 pub(super) struct Receiving {
     pub(super) state: State,
     pub(super) address: Option<Arc<str>>,
-    /// Credit that is kept up.
+    /// The credit that is kept up.
     pub(super) window: u32,
-    /// Messages that the peer may still send.
+    /// The credit that the peer has left.
     pub(super) credit: u32,
     pub(super) drains: bool,
-    /// What has come and nobody has asked for yet.
+    /// Deliveries that have come and were not asked for yet.
     pub(super) arrived: VecDeque<Arrived>,
 }
 
-/// A delivery that nobody has asked for yet.
+/// A delivery that was not asked for yet.
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) delivery: DeliveryKey,
@@ -248,7 +249,7 @@ pub(super) struct Arrived {
     pub(super) message: Message,
 }
 
-/// The messages of one link whose outcomes nobody has taken yet.
+/// The messages sent on a link whose outcomes have not been taken.
 #[derive(Debug, Default)]
 pub(super) struct Posts {
     pub(super) ledger: Ledger<Option<Outcome>>,
@@ -261,7 +262,7 @@ impl Posts {
         }
     }
 
-    /// The outcome, once it has come.
+    /// Takes the outcome of a message. None if it has not come.
     pub(super) fn take(&mut self, number: u64) -> Option<Outcome> {
         self.ledger.get_mut(number)?.as_ref()?;
         self.ledger.remove(number)?
@@ -282,7 +283,7 @@ impl Receiving {
         self.arrived.push_back(Arrived { delivery: delivery.unwrap_or(DeliveryKey(0)), settled, message });
     }
 
-    /// The peer has used up all credit.
+    /// Notes that the peer has used up its credit.
     pub(super) fn drained(&mut self) {
         self.credit = 0;
         self.drains = false;
@@ -339,7 +340,7 @@ impl End {
         }
     }
 
-    /// The reason, if it is no more.
+    /// The reason why the link has ended, if it has.
     pub(super) fn why_gone(&self) -> Option<&ErrorKind> {
         match self {
             End::Sender(sender) => sender.state.why_gone(),

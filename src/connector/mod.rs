@@ -1,8 +1,9 @@
 //! The connector: a blocking AMQP 1.0 client for tests and small programs, on the same protocol engine as the broker.
 //!
-//! One thread, the caller's; no call waits longer than its timeout. Connecting has three steps, each of which can be taken
-//! and can fail on its own: [`Connector::connect`], [`Connected::authenticate`], [`Authenticated::open_channel`];
-//! [`Connector::open`] takes all three. What comes out is a [`Channel`], which sends and receives on links.
+//! All work is done on the caller's thread, and no call waits longer than its timeout. To connect takes three steps,
+//! each of which can be taken and can fail on its own: [`Connector::connect`], [`Connected::authenticate`],
+//! [`Authenticated::open_channel`]; [`Connector::open`] takes all three. The result is a [`Channel`], which sends and
+//! receives on links.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,14 +24,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Senders and receivers are names for links, and the channel does the work: it needs `&mut`, so that the compiler sees to it
-//! that one thing happens at a time. A channel can be moved to another thread; threads that send and receive at once take one
-//! each.
+//! A [`Sender`] or [`Receiver`] is a name for a link; the channel does the work, and needs `&mut` for it. A channel can
+//! be moved to another thread. Threads that send and receive at the same time take one each.
 //!
-//! Nothing happens between calls. A peer that wants to hear something now and then (its idle timeout) hears it while a call
-//! waits; a channel that is left alone for longer is closed by such a peer. [`Channel::round_trip`] is something to say.
+//! Nothing is sent between calls. The heartbeats that a peer asks for (its idle timeout) are sent while a call waits; a
+//! channel that is idle for longer is closed by such a peer. [`Channel::round_trip`] sends something.
 //!
-//! It speaks to any AMQP 1.0 peer. There is no TLS, and a PLAIN password crosses the socket as it is.
+//! The connector works with any AMQP 1.0 peer. There is no TLS, and a PLAIN password is sent in the clear.
 
 mod attach;
 mod channel;
@@ -52,7 +52,7 @@ pub use receive::{Delivery, Modification};
 pub use send::Posted;
 pub use steps::{Authenticated, Connected};
 
-/// Where to connect, as whom, and how long to wait. See [the module](self).
+/// The settings of a connection: where to connect, as which user, and how long to wait. See [the module](self).
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +91,7 @@ pub struct Connector {
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A password does not belong in a log.
+        // The password is left out: it does not belong in a log.
         f.debug_struct("Connector")
             .field("host", &self.host)
             .field("port", &self.port)
@@ -108,8 +108,8 @@ impl Default for Connector {
 }
 
 impl Connector {
-    /// A connector for `localhost`, port 5672, user `guest` with the password `guest`, no virtual host, and 10 s for each
-    /// step.
+    /// Creates a connector for `localhost`, port 5672, user `guest` with the password `guest`, no virtual host, and 10
+    /// s for each step.
     pub fn new() -> Connector {
         Connector {
             host: "localhost".into(),
@@ -125,7 +125,7 @@ impl Connector {
         }
     }
 
-    /// A name or an IP address. Default: `localhost`.
+    /// The host: a name or an IP address. Default: `localhost`.
     pub fn host(mut self, host: impl Into<String>) -> Connector {
         self.host = host.into();
         self
@@ -137,7 +137,7 @@ impl Connector {
         self
     }
 
-    /// As whom, where the peer takes PLAIN. Default: `guest`.
+    /// The user name, where the peer offers PLAIN. Default: `guest`.
     pub fn user(mut self, user: impl Into<String>) -> Connector {
         self.user = user.into();
         self
@@ -156,40 +156,41 @@ impl Connector {
         self
     }
 
-    /// What we call ourselves. Default: unique.
+    /// The container-id. Default: unique.
     pub fn container_id(mut self, container_id: impl Into<String>) -> Connector {
         self.container_id = Some(container_id.into());
         self
     }
 
-    /// Whether there is a SASL layer; without one, [`Connected::authenticate`] says nothing. Default: true.
+    /// Whether there is a SASL layer; without one, [`Connected::authenticate`] sends nothing. Default: true.
     pub fn sasl(mut self, sasl: bool) -> Connector {
         self.sasl = sasl;
         self
     }
 
-    /// The peer has to say something within this time, or the connection is closed. Zero: off. Default: off.
+    /// The idle timeout: the peer has to send something within this time, or the connection is closed. Zero: off.
+    /// Default: off.
     pub fn idle_timeout(mut self, idle_timeout: Duration) -> Connector {
         self.idle_timeout = (!idle_timeout.is_zero()).then_some(idle_timeout.min(FAR));
         self
     }
 
-    /// How long each step may take. Default: 10 s.
+    /// The timeout of each step. Default: 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Connector {
         self.timeout = timeout;
         self.timeouts.clear();
         self
     }
 
-    /// How long one of the steps may take. [`Step::Receive`] and [`Step::Request`] have a timeout with each call instead.
-    /// Looking up a host's name is part of [`Step::Connect`], but takes as long as the system takes for it.
+    /// The timeout of one step. [`Step::Receive`] and [`Step::Request`] have a timeout with each call instead. The
+    /// resolution of a host's name is part of [`Step::Connect`], but has the system's timeout.
     pub fn timeout_of(mut self, step: Step, timeout: Duration) -> Connector {
         self.timeouts.retain(|(known, _)| *known != step);
         self.timeouts.push((step, timeout));
         self
     }
 
-    /// The first step: TCP, and the protocol header.
+    /// Takes the first step: TCP, and the protocol header.
     ///
     /// # Errors
     /// When nobody listens there or the name is unknown ([`ErrorKind::Io`]), when the peer speaks another version
@@ -198,7 +199,7 @@ impl Connector {
         steps::connect(self)
     }
 
-    /// All three steps at once.
+    /// Takes all three steps.
     ///
     /// # Errors
     /// Those of [`Connector::connect`], [`Connected::authenticate`] and [`Authenticated::open_channel`];
@@ -212,10 +213,10 @@ impl Connector {
     }
 }
 
-/// As good as never: an `Instant` has an end.
+/// The longest time that is waited. An `Instant` has an end.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-/// A moment that never comes sooner than asked, however far away.
+/// Adds a time, of at most [`FAR`], to a moment.
 fn after(now: Instant, time: Duration) -> Instant {
     now + time.min(FAR)
 }

@@ -1,4 +1,4 @@
-//! Receiving: a delivery at a time, and what is said to it.
+//! Receives deliveries one at a time, and settles them.
 
 use std::ops::Deref;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::amqp10::content;
 use crate::content::Message;
 use crate::event::{self, DeliveryKey, Effect, Fault, LinkId, Reason};
 
-/// A message that came. Unless it is settled, its sender waits to hear what becomes of it: [`Channel::accept`] and its like.
+/// A message that has come. Unless it is settled, its sender awaits an outcome: [`Channel::accept`] and its like.
 ///
-/// It reads like the [`Message`] it holds: `delivery.as_text()`, `delivery.properties.subject`.
+/// A delivery reads like the [`Message`] in it: `delivery.as_text()`, `delivery.properties.subject`.
 #[derive(Debug)]
 pub struct Delivery {
     channel: u64,
@@ -24,13 +24,13 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The message, to keep.
+    /// Returns the message.
     #[must_use]
     pub fn into_message(self) -> Message {
         self.message
     }
 
-    /// Whether it was settled when it came: then nobody waits to hear of it.
+    /// Whether the delivery was sent settled: then its sender awaits no outcome.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.settled
@@ -45,18 +45,18 @@ impl Deref for Delivery {
     }
 }
 
-/// How a message goes back that should come again otherwise: see [`Channel::modify`].
+/// The fields of the outcome modified: see [`Channel::modify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modification {
-    /// Counted as a delivery that failed: the header's `delivery_count` grows.
+    /// Whether this counts as a failed delivery: the header's `delivery_count` grows.
     pub delivery_failed: bool,
-    /// Not to come here again.
+    /// Whether the message is not to be delivered here again.
     pub undeliverable_here: bool,
 }
 
 impl Channel {
-    /// The next delivery of a link. None if there is none within `timeout`; with [`Duration::ZERO`] only what has come by
-    /// now counts.
+    /// Takes the next delivery of a link. None if none comes within `timeout`; with [`Duration::ZERO`] only one that
+    /// has come by now counts.
     ///
     /// # Errors
     /// When link or connection have ended. A message that cannot be decoded is rejected with `amqp:decode-error`, and is an
@@ -100,7 +100,7 @@ impl Channel {
         }
     }
 
-    /// A link without credit of its own gets some with each question.
+    /// Gives a credit of one to a link whose window is 0.
     fn ask_for_one(&mut self, link: LinkId) {
         let key = self.key(link);
         if let Some(receiving) = self.receiving(link)
@@ -112,8 +112,8 @@ impl Channel {
         }
     }
 
-    /// Asks for everything that the peer has for this link now, as far as the credit goes, and waits until it has come; how
-    /// many deliveries [`Channel::receive`] then gives without waiting.
+    /// Drains a link: asks for all messages that the peer has for it now, as far as the credit goes, and waits until
+    /// they have come. Returns the number of deliveries that [`Channel::receive`] then returns without waiting.
     ///
     /// ```
     /// use std::time::Duration;
@@ -150,9 +150,9 @@ impl Channel {
         })
     }
 
-    /// Settles a delivery as accepted: it has been taken.
+    /// Settles a delivery as accepted.
     ///
-    /// Sent at once; no answer comes. A delivery that is settled stays as it is.
+    /// The outcome is sent at once, and the peer does not answer it. A delivery that is settled stays as it is.
     ///
     /// # Errors
     /// When link or connection have ended.
@@ -160,8 +160,7 @@ impl Channel {
         self.settle(delivery, event::Outcome::Accepted)
     }
 
-    /// Settles a delivery as rejected: it cannot be taken, by anybody. `condition` is a symbol such as
-    /// `amqp:decode-error`.
+    /// Settles a delivery as rejected. `condition` is a symbol such as `amqp:decode-error`.
     ///
     /// # Errors
     /// As [`Channel::accept`].
@@ -170,7 +169,7 @@ impl Channel {
         self.settle(delivery, event::Outcome::Rejected(Some(Box::new(fault))))
     }
 
-    /// Settles a delivery as released: it goes back to where it was.
+    /// Settles a delivery as released: it returns to its node.
     ///
     /// # Errors
     /// As [`Channel::accept`].
@@ -178,7 +177,7 @@ impl Channel {
         self.settle(delivery, event::Outcome::Released)
     }
 
-    /// Settles a delivery as modified: it goes back to where it was, but not as it was.
+    /// Settles a delivery as modified: it returns to its node, changed as `how` says.
     ///
     /// # Errors
     /// As [`Channel::accept`].

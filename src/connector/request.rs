@@ -1,4 +1,4 @@
-//! A question and its answer, over a reply address that the peer makes up.
+//! Requests: a message and the response to it, at a dynamic reply address.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::event::LinkId;
 use crate::value::Value;
 
 impl Channel {
-    /// Sends a message to an address and waits for the message that answers it.
+    /// Sends a message to an address and waits for the response.
     ///
-    /// The message gets a `reply-to` (a dynamic address of this channel) and, if it has none, a `message-id`. The answer is
-    /// the next message that comes there with that id, or with the question's own correlation-id, as its correlation-id; one
-    /// that has none at all answers too. The answer is accepted.
+    /// The message gets a `reply-to` (a dynamic address of this channel) and, if it has none, a `message-id`. The
+    /// response is the next message at that address whose correlation-id is the `message-id`, or the correlation-id of
+    /// the request, or absent. The response is accepted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -53,7 +53,7 @@ impl Channel {
             if matches!(answer, Ok(Some(_))) {
                 self.replies = Some(replies);
             } else {
-                // An answer that comes too late is not taken for that of the next question.
+                // A response that comes too late is not taken for that of the next request.
                 self.abandon_link(replies.link);
             }
             answer

@@ -1,4 +1,4 @@
-//! Sending: one message and its outcome, or many under way at once.
+//! Sends messages and waits for their outcomes, one at a time or many.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::message;
 use crate::protocol::Outcome;
 
 impl Outcome {
-    /// Whether it was accepted.
+    /// Whether the outcome is accepted.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         *self == Outcome::Accepted
     }
 
-    /// Nothing if it was accepted, an error otherwise.
+    /// Turns an outcome other than accepted into an error.
     ///
     /// ```
     /// use fakebroker::{Broker, connector::Connector};
@@ -42,7 +42,7 @@ impl Outcome {
     }
 }
 
-/// A message that has been sent and whose outcome nobody has asked for: see [`Channel::post`].
+/// A message that has been sent and whose outcome has not been asked for: see [`Channel::post`].
 #[derive(Debug)]
 #[must_use = "the outcome can be asked for with it"]
 pub struct Posted {
@@ -64,7 +64,7 @@ impl Channel {
         self.outcome_by(sender.link, ticket, deadline)
     }
 
-    /// Sends a message that is settled already: the peer takes it or does not, and nobody hears of it.
+    /// Sends a message settled: its outcome is not known.
     ///
     /// # Errors
     /// As [`Channel::send`]; it only waits until the message has been written.
@@ -72,7 +72,7 @@ impl Channel {
         let (_, deadline) = self.begin_step(Step::Send)?;
         self.put(sender, &message.into(), true, deadline)?;
         self.flush(Step::Send, deadline)?;
-        // Nobody will say that it has come: at least all of it has gone.
+        // No outcome will come: wait until all of the message has been written.
         if self.engine.unwritten() > 0 {
             let link = sender.link;
             self.wait_for(Step::Send, deadline, |channel| match channel.engine.unwritten() {
@@ -84,7 +84,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Sends a message and does not wait for its outcome, which [`Channel::outcome`] asks for later.
+    /// Sends a message without waiting for its outcome, which [`Channel::outcome`] waits for.
     ///
     /// ```
     /// use fakebroker::{Broker, connector::Connector};
@@ -117,8 +117,8 @@ impl Channel {
         self.outcome_by(posted.link, posted.ticket, deadline)
     }
 
-    /// Sends messages with at most `window` under way whose outcomes have not come, and gives all outcomes, in the order of the
-    /// messages. The timeout of [`Step::Send`] is for each.
+    /// Sends messages, with at most `window` of them awaiting their outcomes. Returns all outcomes, in the order of the
+    /// messages. The timeout of [`Step::Send`] is that of each message.
     ///
     /// ```
     /// use fakebroker::{Broker, Outcome, connector::Connector};
@@ -149,7 +149,7 @@ impl Channel {
                 let (_, deadline) = self.begin_step(Step::Send)?;
                 outcomes.push(self.outcome_by(sender.link, ticket, deadline)?);
             }
-            // Written when there is enough of it, or something to wait for.
+            // The output is written when there is enough of it, or an outcome to wait for.
             let (_, deadline) = self.begin_step(Step::Send)?;
             under_way.push_back(self.put(sender, &message.into(), false, deadline)?);
         }
@@ -160,7 +160,7 @@ impl Channel {
         Ok(outcomes)
     }
 
-    /// Hands a message to the engine as soon as there is credit for it; its ticket.
+    /// Waits for credit and gives the engine a message. Returns its ticket.
     fn put(&mut self, sender: &Sender, message: &Message, settled: bool, deadline: Instant) -> Result<u64, Error> {
         const ENOUGH: usize = 64 * 1024;
         let step = Step::Send;

@@ -1,4 +1,4 @@
-//! The steps up to a channel, one type each, so that none can be taken twice or too early.
+//! The steps up to a channel, one type each, so that the order of the calls is checked by the compiler.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -12,7 +12,7 @@ use super::{Connector, FAR, after};
 use crate::amqp10::Initiator;
 use crate::config::{Config, EngineConfig};
 
-/// A connection on which both sides speak AMQP 1.0, and nobody has said who they are. Dropped, it closes the socket.
+/// A connection after the protocol headers, before SASL. Dropping it closes the socket.
 #[derive(Debug)]
 pub struct Connected {
     connector: Connector,
@@ -20,7 +20,7 @@ pub struct Connected {
     initiator: Initiator,
 }
 
-/// A connection that the peer has let us into. Dropped, it closes the socket.
+/// A connection after SASL, before open. Dropping it closes the socket.
 #[derive(Debug)]
 pub struct Authenticated {
     connector: Connector,
@@ -47,7 +47,7 @@ pub(super) fn connect(connector: &Connector) -> Result<Connected, Error> {
 }
 
 impl Connected {
-    /// The second step: SASL. Where PLAIN is offered, with user and password; where only ANONYMOUS is, without.
+    /// Takes the second step: SASL. Sends user and password where PLAIN is offered, else ANONYMOUS.
     ///
     /// # Errors
     /// When the peer does not let us in ([`ErrorKind::Refused`]: `sasl:auth` where user or password is wrong) or offers
@@ -73,7 +73,7 @@ impl Connected {
         let mut work = || -> Result<(), ErrorKind> {
             let mut ended = false;
             loop {
-                // What comes after the end of a step is for the next.
+                // Octets after the end of a step belong to the next step.
                 while !done(initiator) {
                     if !initiator.receive(&mut stream.inbox, &mut stream.outbox)? {
                         break;
@@ -82,12 +82,12 @@ impl Connected {
                 if done(initiator) {
                     return Ok(());
                 }
-                // What it said before it hung up has been read by now.
+                // All that the peer sent before the end of the stream has been read.
                 if ended {
                     return Err(ErrorKind::hung_up());
                 }
                 if !stream.write(deadline).map_err(ErrorKind::Io)? {
-                    // A few bytes that nobody takes.
+                    // The peer does not take even these few bytes.
                     return Err(ErrorKind::TimedOut(connector.timeout_for(step)));
                 }
                 match stream.read(deadline).map_err(ErrorKind::Io)? {
@@ -102,7 +102,7 @@ impl Connected {
 }
 
 impl Authenticated {
-    /// The third step: `open`, and a session.
+    /// Takes the third step: `open`, and a session.
     ///
     /// # Errors
     /// When the peer closes or ends it again, with its condition ([`ErrorKind::Refused`]).
@@ -115,13 +115,13 @@ impl Authenticated {
 }
 
 impl Connector {
-    /// What we call the peer.
+    /// The hostname that `open` names.
     pub(super) fn hostname(&self) -> &str {
         self.virtual_host.as_deref().unwrap_or(&self.host)
     }
 }
 
-/// What the engine is told: as the broker's, where there is no reason to differ.
+/// The settings of the engine: those of the broker, where there is no reason to differ.
 fn engine_config(connector: &Connector) -> EngineConfig {
     let container_id = connector.container_id.clone().unwrap_or_else(|| {
         let salt = RandomState::new().build_hasher().finish();

@@ -1,4 +1,4 @@
-//! One blocking socket: bytes in and out, none of it for longer than a deadline allows. What the bytes mean is not known here.
+//! The blocking socket of a channel: reads and writes bytes until a deadline, and knows nothing of them.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,41 +8,41 @@ use bytes::BytesMut;
 
 use crate::outbox::Outbox;
 
-/// Bytes of one read.
+/// The size of the read buffer.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Pieces of an outbox that go into one system call.
+/// The number of pieces of an outbox that one system call writes.
 const SLICES: usize = 64;
 
-/// How long a peer may take no bytes before we look whether that is because it waits for us to read: not long after something
-/// moved, and longer each time that nothing did.
+/// The time for which a peer may take no bytes before what it has sent is read, since it may wait for that. It begins
+/// with the first, and doubles up to the second.
 const MIN_PATIENCE: Duration = Duration::from_millis(1);
 const MAX_PATIENCE: Duration = Duration::from_millis(32);
 
-/// See the module.
+/// A socket with its input and output.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TcpStream,
     buffer: Box<[u8]>,
     patience: Duration,
-    /// What has come and has not been understood yet.
+    /// The octets that have come and that the engine has not read.
     pub(super) inbox: BytesMut,
-    /// What is to be written.
+    /// The output that is not written yet.
     pub(super) outbox: Outbox,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Bytes,
-    /// Nothing in time.
+    /// Nothing came in time.
     Nothing,
-    /// Nothing ever again.
+    /// The peer has ended the stream.
     End,
 }
 
 impl Stream {
-    /// Tries every address of the host, until time is up.
+    /// Connects to the first address of the host that answers, until time is up.
     pub(super) fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Stream> {
         let mut result = Err(io::Error::new(ErrorKind::NotFound, format!("{host} has no address")));
         for addr in (host, port).to_socket_addrs()? {
@@ -56,7 +56,7 @@ impl Stream {
             }
         }
         let socket = result?;
-        // A delay here would be in every latency that a test sees.
+        // Nagle's algorithm would add a delay to every latency that a test measures.
         socket.set_nodelay(true)?;
         Ok(Stream {
             socket,
@@ -71,7 +71,7 @@ impl Stream {
         self.socket.peer_addr().map_or_else(|_| "the peer".into(), |addr| addr.to_string())
     }
 
-    /// Writes until the outbox is empty. False if the peer takes no more for now: read, and come again.
+    /// Writes until the outbox is empty. False if the peer takes no more for now: read, and call again.
     pub(super) fn write(&mut self, deadline: Instant) -> io::Result<bool> {
         if self.outbox.is_empty() {
             return Ok(true);
@@ -98,7 +98,7 @@ impl Stream {
         Ok(true)
     }
 
-    /// Reads once, as soon as there is something and no later than `until`.
+    /// Reads once, when something has come, and no later than `until`.
     pub(super) fn read(&mut self, until: Instant) -> io::Result<Received> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -108,7 +108,7 @@ impl Stream {
                 self.socket.set_nonblocking(false)?;
                 result
             } else {
-                // No timeout is shorter than a millisecond everywhere.
+                // Not every system has timeouts below a millisecond.
                 self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
                 self.socket.read(&mut self.buffer)
             };
@@ -127,7 +127,7 @@ impl Stream {
     }
 }
 
-/// What a socket says when its time is up differs between systems.
+/// Whether an error is a timeout, for which systems have two kinds.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -1,11 +1,12 @@
-//! `amqp://user:password@host:port/vhost`: what a URL says. Connects to nothing.
+//! Reads URLs of the form `amqp://user:password@host:port/vhost`.
 
 use super::Connector;
 use super::error::{Error, ErrorKind, Step};
 
 impl Connector {
-    /// A connector for a URL: `amqp://user:password@host:port/vhost`, where everything but the host may be left out. What may
-    /// not stand in a URL as it is, is written in percent: `p%40ss`, and `%2F` for a virtual host that is called `/`.
+    /// Creates a connector for a URL: `amqp://user:password@host:port/vhost`, where all but the host may be left out.
+    /// Characters that a URL may not have are percent-encoded: `p%40ss`, and `%2F` for a virtual host that is called
+    /// `/`.
     ///
     /// ```
     /// use fakebroker::connector::Connector;
@@ -76,7 +77,7 @@ fn host_and_port(place: &str) -> Result<(&str, Option<u16>), String> {
     }
 }
 
-/// RFC 3986, 2.1. `what` is all that an error says: it may be the password.
+/// RFC 3986, 2.1: decodes percent-encoding. Errors name `what`, and not the text, which may be a password.
 fn decode(text: &str, what: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
