@@ -191,6 +191,27 @@ def test_verify(broker):
     broker.verify()
 
 
+def test_what_is_asked_for_and_not_given_is_listed(broker):
+    with connected(broker, desired_capabilities=["x-own"]):
+        [request] = broker.unmet_requests()
+        assert (request.connection, request.channel, request.link, request.address) == (1, None, None, None)
+        assert (request.method, request.name, request.value) == ("open", "desired-capabilities", "x-own")
+        assert (request.why, request.count) == ("the capability is not offered", 1)
+    broker.wait_for_connections(0, timeout=PATIENCE)
+    broker.verify()
+    assert broker.report().unmet_requests == (request,)
+    with pytest.raises(VerifyError, match="asked for and not given: connection 1: open, desired-capabilities = x-own"):
+        broker.verify(unmet_requests=True)
+
+
+def test_a_strict_broker_refuses_it():
+    with Broker(strict=True) as broker:
+        with pytest.raises(ConnectionException, match="not-implemented"):
+            with connected(broker, desired_capabilities=["x-own"]) as connection:
+                connection.create_sender("queue.a")
+        assert [request.value for request in broker.unmet_requests()] == ["x-own"]
+
+
 def test_connections_and_links_can_be_ended(broker):
     with connected(broker) as connection:
         connection.create_sender("queue.a")

@@ -11,6 +11,7 @@ use super::performative::{Attach, Detach, End};
 use super::session::{Context, LINK, Session};
 use super::terminus::{AnySource, AnyTarget, Source, Target, node_kind};
 use super::types::saturate;
+use super::unmet_fields;
 use super::violation::{Scope, Violation};
 use crate::event::{ConsumerRequest, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Reply};
 use crate::live::live;
@@ -50,6 +51,13 @@ impl Session {
         let node = match too_many {
             true => Err(Error::new(Condition::ResourceLimitExceeded, "too many links on this connection")),
             false => node_of(&attach),
+        };
+        let node = match node {
+            Ok(Some(node)) => {
+                let unmet = unmet_fields::of_attach(&attach, self.remote_channel);
+                context.note_unmet(unmet).map(|()| Some(node))
+            }
+            other => other,
         };
         let mut link = Link {
             id,
@@ -94,17 +102,24 @@ impl Session {
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         let Some(attach) = self.routed_attach(handle, LinkState::Attached) else { return Ok(()) };
+        let place = unmet_fields::place_of(&attach, self.remote_channel);
         let mut answer = answer_to(*attach, handle, context.config.max_message_size);
-        match &mut answer {
+        let unmet = match &mut answer {
             Attach { role: Role::Sender, source: Some(AnySource::Source(source)), .. } => {
-                **source = source.granted(address, kind);
+                let granted = source.granted(address, kind);
+                unmet_fields::of_source(place, &std::mem::replace(source, granted), source)
             }
             Attach { role: Role::Receiver, target: Some(AnyTarget::Target(target)), .. } => {
-                *target = target.granted(address, kind);
+                let granted = target.granted(address, kind);
+                unmet_fields::of_target(place, &std::mem::replace(target, granted), target)
             }
-            _ => {}
+            _ => Vec::new(),
+        };
+        self.put_attach(answer, context)?;
+        match context.note_unmet(unmet) {
+            Ok(()) => Ok(()),
+            Err(error) => self.detach(handle, error, context),
         }
-        self.put_attach(answer, context)
     }
 
     /// Answers the peer's attach, and detaches, after the router has refused it.

@@ -22,6 +22,7 @@ use super::performative::{Attach, Begin, Open, Performative, Transfer};
 use super::session::{Context, Session, Wire};
 use super::transfer;
 use super::types::{Decode, Reader};
+use super::unmet_fields;
 use super::violation::Violation;
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
@@ -282,7 +283,12 @@ impl Connection {
             host: open.hostname.clone(),
             user: self.user.clone(),
         })));
-        self.idle.opened(open.idle_time_out)
+        self.idle.opened(open.idle_time_out)?;
+        let unmet = if self.initiated { Vec::new() } else { unmet_fields::of_open(open) };
+        match self.unmet.add(unmet) {
+            None => Ok(()),
+            Some(text) => Err(Violation::connection("2.7.1", Condition::NotImplemented, &text)),
+        }
     }
 
     /// Takes a begin of the peer's (2.5.1) and answers it.
@@ -307,7 +313,12 @@ impl Connection {
             unit: (self.max_frame_size as usize).saturating_sub(transfer::OVERHEAD),
         });
         self.channels.map(channel, ours);
-        self.wire(out).send(ours, &answer)
+        self.wire(out).send(ours, &answer)?;
+        let unmet = match self.unmet.add(unmet_fields::of_begin(begin, channel)) {
+            None => Ok(()),
+            Some(text) => Err(Violation::session("2.7.2", Condition::NotImplemented, &text)),
+        };
+        self.contain(unmet, ours.into(), out)
     }
 
     fn on_transfer(
@@ -418,6 +429,7 @@ impl Connection {
             gathered: &mut self.gathered,
             directory: &mut self.directory,
             arriving: &mut self.arriving,
+            unmet: &mut self.unmet,
         };
         work(session, &mut context)
     }

@@ -152,7 +152,7 @@ fn read_properties(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(
     entries.collect()
 }
 
-fn read_map(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(Value, Value)>> {
+pub(super) fn read_map(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(Value, Value)>> {
     match value::read(reader, budget)? {
         Value::Map(entries) => Ok(entries),
         // Some encoders write a null for an empty section.

@@ -5,10 +5,11 @@
 //! waits here.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::definitions::{Condition, ReceiverSettleMode, SequenceNo};
+use super::definitions::{Condition, Error, ReceiverSettleMode, SequenceNo};
 use super::delivery_state::DeliveryState;
 use super::gathered::Gathered;
 use super::link::{Link, LinkEnd, LinkState, Outgoing, Partial};
@@ -18,13 +19,15 @@ use super::session::{
     Session, Wire,
 };
 use super::transfer;
-use super::violation::Violation;
+use super::unmet_fields::NOT_RESUMED;
+use super::violation::{Scope, Violation};
 use crate::budget::Full;
 use crate::config::EngineConfig;
 use crate::event::{Arrival, Delivery, DeliveryKey, Destination, Event, LinkId, Run, Ticket};
 use crate::ledger::Ledger;
 use crate::live::live;
 use crate::message::{Message, Payload};
+use crate::unmet::{self, Unmet};
 
 impl Session {
     /// Takes a transfer (2.7.5).
@@ -61,6 +64,12 @@ impl Session {
         if matches!(transfer.state.as_deref(), Some(DeliveryState::TransactionalState(_))) {
             self.count_discarded(transfer);
             return Err(Violation::link(handle, "4.4.1", Condition::NotImplemented, "transactions are not supported"));
+        }
+        if transfer.resume
+            && let Err(error) = note_resume(link.name.clone(), source.0, context)
+        {
+            self.count_discarded(transfer);
+            return Err(Violation::of(Scope::Link(handle), "2.6.13", error));
         }
         match receiver.partial.take() {
             Some(mut partial) => {
@@ -425,4 +434,10 @@ fn put_transfer(wire: &mut Wire<'_>, channel: u16, delivery: &mut Outgoing) {
     delivery.transfers += 1;
     wire.out.append_delivery(|out| transfer::put(out, channel, handle, start, settled, more, count));
     delivery.take(count, |fragment, range| wire.out.append_payload(fragment, range));
+}
+
+/// 2.6.13: a delivery that goes on from an earlier attach is a new one here.
+fn note_resume(link: Arc<str>, channel: u16, context: &mut Context<'_>) -> Result<(), Error> {
+    let place = unmet::Place { method: "transfer", channel: Some(channel), link: Some(link), address: None };
+    context.note_unmet([Unmet::new(&place, "resume", true, NOT_RESUMED)])
 }

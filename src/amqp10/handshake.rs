@@ -10,7 +10,7 @@ use super::definitions::Condition;
 use super::encodings::string_map;
 use super::frame::{self, Frame, FrameType};
 use super::header::{Header, Protocol};
-use super::performative::Open;
+use super::performative::{OFFERED, Open};
 use super::sasl::{self, SaslFrame, SaslInit, SaslOutcome};
 use super::types::{Decode, Encode, Reader, Symbol, saturate};
 use super::violation::Violation;
@@ -104,7 +104,7 @@ impl Connection {
 
     /// Writes our open (2.4.1), on either side.
     pub(super) fn put_open(&self, hostname: Option<Arc<str>>, out: &mut Outbox) -> Result<(), Violation> {
-        let offered = (!self.initiated).then(|| Symbol::new("ANONYMOUS-RELAY"));
+        let offered: &[&str] = if self.initiated { &[] } else { &OFFERED };
         let open = Open {
             container_id: self.config.container_id.as_str().into(),
             hostname,
@@ -113,7 +113,7 @@ impl Connection {
             idle_time_out: self.config.idle_timeout.map(|timeout| saturate_millis(timeout).max(1)),
             outgoing_locales: Vec::new(),
             incoming_locales: Vec::new(),
-            offered_capabilities: offered.into_iter().collect(),
+            offered_capabilities: offered.iter().copied().map(Symbol::new).collect(),
             desired_capabilities: Vec::new(),
             properties: string_map(&self.config.open_properties),
         };

@@ -16,6 +16,7 @@
 //! | 3.2 message sections | `section.rs` (the fields that routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
+//! | what of open, begin and attach has no effect here | `unmet_fields.rs` |
 //! | 5.3 SASL | `sasl.rs` |
 //! | all of them, as text | `describe.rs` |
 //!
@@ -55,6 +56,7 @@ mod terminus;
 mod tests;
 mod transfer;
 mod types;
+mod unmet_fields;
 mod value;
 mod violation;
 

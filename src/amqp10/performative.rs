@@ -8,6 +8,9 @@ use super::delivery_state::DeliveryState;
 use super::terminus::{AnySource, AnyTarget};
 use super::types::{DeliveryTag, RawMap, Symbol};
 
+/// The capabilities that our open offers, as a broker's.
+pub(super) const OFFERED: [&str; 1] = ["ANONYMOUS-RELAY"];
+
 composite! {
     /// Opens a connection (2.7.1).
     Open = 0x10 "amqp:open:list" {

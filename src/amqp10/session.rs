@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use slab::Slab;
 
-use super::definitions::{Condition, Role, SequenceNo};
+use super::definitions::{Condition, Error, Role, SequenceNo};
 use super::delivery_state::{self, DeliveryState};
 use super::directory::Directory;
 use super::frame::{self, FrameType};
@@ -24,6 +24,7 @@ use crate::event::{DeliveryKey, Event, LinkId, Outcome, Reply, Ticket};
 use crate::ledger::Ledger;
 use crate::live::live;
 use crate::outbox::Outbox;
+use crate::unmet::{Unmet, UnmetRequests};
 
 /// The incoming-window that is given to a peer: 128 MiB in frames of 64 KiB.
 pub(super) const INCOMING_WINDOW: u32 = 2048;
@@ -54,9 +55,18 @@ pub(crate) struct Context<'a> {
     pub(crate) directory: &'a mut Directory,
     /// Counts the bytes of deliveries of which not all has arrived.
     pub(crate) arriving: &'a mut Arriving,
+    pub(crate) unmet: &'a mut UnmetRequests,
 }
 
 impl Context<'_> {
+    /// Notes requests that are not honoured. In strict mode fails with what the peer is told.
+    pub(crate) fn note_unmet(&mut self, requests: impl IntoIterator<Item = Unmet>) -> Result<(), Error> {
+        match self.unmet.add(requests) {
+            None => Ok(()),
+            Some(text) => Err(Error::new(Condition::NotImplemented, text)),
+        }
+    }
+
     /// Pushes the outcome of a delivery, in one event with that of the delivery before if they are equal.
     fn answer(&mut self, link: LinkId, ticket: Ticket, outcome: &Outcome) {
         if let Some(Event::Answer { link: same, first, count, outcome: before }) = self.events.back_mut()

@@ -20,4 +20,5 @@ mod settlement;
 mod split;
 mod termini;
 mod time;
+mod unmet;
 mod window;
