@@ -177,6 +177,7 @@ mod config;
 pub mod connector;
 mod content;
 mod counts;
+mod deaths;
 mod event;
 mod event_loop;
 #[cfg(any(test, fuzzing))]

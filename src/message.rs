@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::deaths::Deaths;
 use crate::value::Value;
 
 /// Payload fragments smaller than this are copied when they are kept, because each would pin a much larger read buffer.
@@ -61,13 +62,41 @@ pub(crate) struct Routing {
     pub(crate) key: Arc<str>,
 }
 
-/// Reads the parts of a payload that routing may depend on. Each protocol engine has one for its encoding.
+/// Reads from a payload what the router may depend on, and writes what it adds. Each protocol engine has one for its own
+/// encoding; the router asks only when something depends on the answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadReader {
-    /// Returns the subject, which is the routing key of a message that is sent without one.
+pub(crate) struct MessageCodec {
+    /// Finds the subject, which is the routing key of a message that is sent without one.
     pub(crate) subject: fn(&Payload) -> Option<String>,
     /// Returns the application's headers, in order.
     pub(crate) headers: fn(&Payload) -> Vec<(String, Value)>,
+    /// Finds the exchange and the routing key that the payload itself says.
+    pub(crate) routing: fn(&Payload) -> Option<Routing>,
+    /// Reads what a queue depends on.
+    pub(crate) storing: fn(&Payload) -> Storing,
+    /// Reads where the message was dead-lettered before.
+    pub(crate) deaths: fn(&Payload) -> Deaths,
+    /// Writes a dead-lettered message: its deaths, the exchange and routing key that it goes to now, and no expiration.
+    pub(crate) dead_lettered: fn(&Payload, &DeadLettered<'_>) -> Payload,
+}
+
+/// What a queue depends on in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Storing {
+    /// Milliseconds after which it expires, by its own word.
+    pub(crate) ttl: Option<u64>,
+    pub(crate) priority: Option<u8>,
+    /// Bytes of its body.
+    pub(crate) body: u64,
+}
+
+/// What a message is to say when it is dead-lettered.
+#[derive(Debug)]
+pub(crate) struct DeadLettered<'a> {
+    pub(crate) deaths: &'a Deaths,
+    pub(crate) to: &'a Routing,
+    /// Whether it keeps its further routing keys (the header CC).
+    pub(crate) keeps_copies: bool,
 }
 
 /// The encoding of a payload, named after the engine that reads it.

@@ -121,13 +121,19 @@ mod tests {
 
     fn unmet(value: &str) -> Unmet {
         let place = Place { method: "queue.declare", channel: Some(1), address: Some("q".into()), link: None };
-        Unmet::new(&place, "x-message-ttl", value, "messages do not expire")
+        Unmet::new(&place, "x-delivery-limit", value, "a message may come back any number of times")
     }
 
     #[test]
     fn what_it_says_is_short() {
-        assert_eq!(unmet("5").to_string(), "queue.declare at \"q\", x-message-ttl = 5: messages do not expire");
-        assert_eq!(unmet("").to_string(), "queue.declare at \"q\", x-message-ttl: messages do not expire");
+        assert_eq!(
+            unmet("5").to_string(),
+            "queue.declare at \"q\", x-delivery-limit = 5: a message may come back any number of times"
+        );
+        assert_eq!(
+            unmet("").to_string(),
+            "queue.declare at \"q\", x-delivery-limit: a message may come back any number of times"
+        );
         assert_eq!(unmet(&"ü".repeat(1000)).value.as_ref(), format!("{}…", "ü".repeat(100)));
     }
 
@@ -144,7 +150,7 @@ mod tests {
         let mut requests = UnmetRequests::new(true);
         assert_eq!(requests.add([]), None);
         let refusal = requests.add([unmet("1"), unmet("2")]).unwrap_or_default();
-        assert_eq!(refusal, "x-message-ttl = 1 is not honoured here: messages do not expire");
+        assert_eq!(refusal, "x-delivery-limit = 1 is not honoured here: a message may come back any number of times");
         assert_eq!(requests.take().len(), 2);
     }
 }

@@ -11,9 +11,8 @@ use super::table::Table;
 use super::types::{Argument, Malformed, Reader, Result, Version, shortened};
 use crate::event::ExchangeAddress;
 use crate::live::live;
-use crate::message::{HeadReader, Payload};
+use crate::message::Payload;
 use crate::outbox::Outbox;
-use crate::value::Value;
 
 /// 4.2.6.1: class, weight and body size, before the properties.
 pub(crate) const PROPERTIES_AT: usize = 12;
@@ -170,6 +169,11 @@ impl<'a> Content<'a> {
         self.header.get(PROPERTIES_AT..).unwrap_or_default()
     }
 
+    /// The frames of the body.
+    pub(crate) fn body_frames(&self) -> impl Iterator<Item = Bytes> {
+        self.body.clone().map(|(fragment, payload)| fragment.slice(payload.start - HEADER..payload.end + 1))
+    }
+
     /// The pieces of the body.
     pub(crate) fn body(&self) -> impl Iterator<Item = &'a [u8]> {
         self.body.clone().filter_map(|(fragment, range)| fragment.get(range))
@@ -226,36 +230,38 @@ fn cut(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The reader of the headers by which exchanges route. The routing key is part of each message's address.
-pub(crate) const HEAD_READER: HeadReader = HeadReader { subject: |_| None, headers };
-
-fn headers(payload: &Payload) -> Vec<(String, Value)> {
-    let content = Content::of(payload);
-    let properties = content.and_then(|content| Properties::read(content.properties()).ok());
-    properties.and_then(|properties| properties.headers).into_iter().flat_map(Table::values).collect()
-}
-
 /// Composes the frames of a publish as a client might send them.
 pub(crate) fn compose(exchange: &[u8], routing_key: &[u8], properties: &Properties<'_>, body: &[u8]) -> Payload {
     let mut out = BytesMut::with_capacity(body.len() + 256);
+    put_head(exchange, routing_key, properties, body.len() as u64, &mut out);
+    frame::put(&mut out, FrameType::Body, 0, |out| out.put_slice(body));
+    Payload::from(out.freeze())
+}
+
+/// Writes the frames of a publish that come before its body.
+pub(super) fn put_head(
+    exchange: &[u8],
+    routing_key: &[u8],
+    properties: &Properties<'_>,
+    body_size: u64,
+    out: &mut BytesMut,
+) {
     let short = |text: &[u8], out: &mut BytesMut| {
         let text = cut(text);
         out.put_u8(u8::try_from(text.len()).unwrap_or(0));
         out.put_slice(text);
     };
-    frame::put(&mut out, FrameType::Method, 0, |out| {
+    frame::put(out, FrameType::Method, 0, |out| {
         out.put_slice(&[0, 60, 0, 40, 0, 0]);
         short(exchange, out);
         short(routing_key, out);
         out.put_u8(0);
     });
-    frame::put(&mut out, FrameType::Header, 0, |out| {
+    frame::put(out, FrameType::Header, 0, |out| {
         out.put_slice(&[0, 60, 0, 0]);
-        out.put_u64(body.len() as u64);
+        out.put_u64(body_size);
         properties.write(out);
     });
-    frame::put(&mut out, FrameType::Body, 0, |out| out.put_slice(body));
-    Payload::from(out.freeze())
 }
 
 /// 4.2.6.1 and the basic class: the properties, in the order of their flags from the highest bit on.
@@ -281,10 +287,10 @@ const CONTENT_TYPE: u16 = 1 << 15;
 const CONTENT_ENCODING: u16 = 1 << 14;
 const HEADERS: u16 = 1 << 13;
 const DELIVERY_MODE: u16 = 1 << 12;
-const PRIORITY: u16 = 1 << 11;
+pub(super) const PRIORITY: u16 = 1 << 11;
 const CORRELATION_ID: u16 = 1 << 10;
 const REPLY_TO: u16 = 1 << 9;
-const EXPIRATION: u16 = 1 << 8;
+pub(super) const EXPIRATION: u16 = 1 << 8;
 const MESSAGE_ID: u16 = 1 << 7;
 const TIMESTAMP: u16 = 1 << 6;
 const KIND: u16 = 1 << 5;

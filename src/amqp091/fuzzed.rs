@@ -3,7 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::content::{Content, HEAD_READER, Properties, compose};
+use super::codec::CODEC;
+use super::content::{Content, Properties, compose};
 use super::method::{Method, read_id};
 use super::table::{Table, TableWriter, put_field};
 use super::types::{Reader, Version};
@@ -52,7 +53,7 @@ fn tables(bytes: &[u8]) {
 
 fn contents(bytes: &[u8]) {
     let payload = Payload::from(Bytes::copy_from_slice(bytes));
-    (HEAD_READER.headers)(&payload);
+    (CODEC.headers)(&payload);
     if let Some(content) = Content::of(&payload) {
         content.exchange_address();
         content.routing_key_bytes();

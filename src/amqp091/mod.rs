@@ -25,6 +25,7 @@
 mod blocking;
 mod channel;
 mod closing;
+mod codec;
 mod connection;
 mod consumer;
 mod consumers;
@@ -52,8 +53,9 @@ mod violation;
 
 use crate::tap::FrameReader;
 
+pub(crate) use codec::CODEC;
 pub(crate) use connection::Connection;
-pub(crate) use content::{Content, HEAD_READER, Properties, compose};
+pub(crate) use content::{Content, Properties, compose};
 #[cfg(any(test, fuzzing))]
 pub(crate) use fuzzed::{codecs, is_legal, publish};
 pub(crate) use header::Header;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
 
+use super::codec::milliseconds;
 use super::content::{Content, PROPERTIES_AT, Properties};
 use super::context::Context;
 use super::frame::{self, Frame, FrameType};
@@ -309,6 +310,12 @@ fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Propertie
         return Ok(Properties::default());
     }
     let properties = Properties::read(properties)?;
+    if let Some(expiration) = properties.expiration
+        && milliseconds(expiration).is_none()
+    {
+        let text = format!("invalid expiration '{}': no_integer", expiration.escape_ascii());
+        return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+    }
     if let Some(user) = properties.user_id
         && Some(user) != terms.user.as_deref().map(str::as_bytes)
     {

@@ -152,7 +152,7 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 /// The elements of an array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {

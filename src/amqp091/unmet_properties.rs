@@ -15,14 +15,13 @@ const COPIES: [&str; 2] = ["CC", "BCC"];
 /// Which properties have been noted on a channel.
 #[derive(Debug, Default)]
 pub(super) struct NotedProperties {
-    expiration: bool,
     copies: bool,
 }
 
 impl NotedProperties {
     /// Whether properties ask for something that has not been noted on the channel.
     pub(super) fn has_news(&self, properties: &Properties<'_>) -> bool {
-        (!self.expiration && properties.expiration.is_some()) || (!self.copies && copies(properties).is_some())
+        !self.copies && copies(properties).is_some()
     }
 
     /// Notes what the properties ask for and does not happen. Fails in strict mode.
@@ -42,11 +41,6 @@ impl NotedProperties {
         };
         let address: Arc<str> = String::from_utf8_lossy(address).into();
         let place = Place { method: "basic.publish", channel: Some(channel), link: None, address: Some(address) };
-        if let Some(expiration) = properties.expiration.filter(|_| !self.expiration) {
-            self.expiration = true;
-            let value = String::from_utf8_lossy(expiration);
-            context.note_unmet([Unmet::new(&place, "expiration", value, "messages do not expire")])?;
-        }
         if let Some(name) = copies(properties).filter(|_| !self.copies) {
             self.copies = true;
             let why = "a message is routed by its routing key alone";

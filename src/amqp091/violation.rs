@@ -143,7 +143,7 @@ impl From<&Reason> for ReplyCode {
         match reason {
             Reason::NotFound => ReplyCode::NotFound,
             Reason::DecodeError | Reason::InvalidField => ReplyCode::SyntaxError,
-            Reason::ResourceLimitExceeded => ReplyCode::ResourceError,
+            Reason::ResourceLimitExceeded | Reason::QueueFull => ReplyCode::ResourceError,
             Reason::MessageSizeExceeded => ReplyCode::ContentTooLarge,
             Reason::ConnectionForced => ReplyCode::ConnectionForced,
             Reason::NotImplemented => ReplyCode::NotImplemented,

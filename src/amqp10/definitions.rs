@@ -272,7 +272,7 @@ impl From<Reason> for Condition {
             Reason::NotFound => Condition::NotFound,
             Reason::DecodeError => Condition::DecodeError,
             Reason::InvalidField => Condition::InvalidField,
-            Reason::ResourceLimitExceeded => Condition::ResourceLimitExceeded,
+            Reason::ResourceLimitExceeded | Reason::QueueFull => Condition::ResourceLimitExceeded,
             Reason::MessageSizeExceeded => Condition::MessageSizeExceeded,
             Reason::ConnectionForced => Condition::ConnectionForced,
             Reason::NotImplemented => Condition::NotImplemented,

@@ -25,6 +25,7 @@
 mod attach;
 mod channels;
 mod closing;
+mod codec;
 mod composite;
 mod connection;
 pub(crate) mod content;
@@ -60,21 +61,15 @@ mod unmet_fields;
 mod value;
 mod violation;
 
-use crate::message::HeadReader;
 use crate::tap::FrameReader;
 
+pub(crate) use codec::CODEC;
 pub(crate) use connection::Connection;
 pub(crate) use definitions::spelled;
 #[cfg(any(test, fuzzing))]
 pub(crate) use fuzzed::codecs;
 pub(crate) use header::{Header, Protocol};
 pub(crate) use initiator::{Denied, Initiator};
-
-/// The functions by which the router reads fields of a message.
-pub(crate) const HEAD_READER: HeadReader = HeadReader {
-    subject: section::subject,
-    headers: |payload| content::application_properties(&payload.contiguous()).unwrap_or_default(),
-};
 
 /// The functions by which the tap reads a stream of AMQP 1.0.
 pub(crate) static FRAMES: FrameReader = FrameReader {

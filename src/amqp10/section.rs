@@ -112,14 +112,50 @@ fn find_in(bytes: &Bytes, field: PropertyField) -> Result<Option<Text>> {
     Ok(None)
 }
 
+/// 3.2.1: the header, if the message has one that can be read.
+pub(crate) fn header(payload: &Payload) -> Option<Header> {
+    let head = payload.head();
+    let mut reader = Reader::new(&head);
+    match Section::read(&mut reader).ok()? {
+        Section::Header => Header::decode_list(&mut reader).ok(),
+        _ => None,
+    }
+}
+
+/// 3.2.3: an annotation of the message, as it is encoded.
+pub(crate) fn annotation(payload: &Payload, name: &str) -> Option<Bytes> {
+    let whole = payload.contiguous();
+    let mut reader = Reader::new(&whole);
+    while !reader.is_empty() {
+        match Section::read(&mut reader).ok()? {
+            Section::Header | Section::DeliveryAnnotations => reader.hop().ok()?,
+            Section::MessageAnnotations => {
+                let mut entries = Entries::default();
+                entries.merge(&mut reader).ok()?;
+                let value = entries.entries.get(*entries.places.get(&Key::Symbol(name))?)?.1;
+                return Some(whole.slice_ref(value));
+            }
+            Section::Properties | Section::Later => return None,
+        }
+    }
+    None
+}
+
+/// The message with an annotation more (3.2.3) and without a ttl (3.2.1), the bare message untouched. `annotation` is a map.
+pub(crate) fn without_ttl(payload: &Payload, annotation: Bytes) -> Payload {
+    let history = History { failures: 0, annotations: vec![annotation] };
+    let whole = payload.contiguous();
+    rewrite(&whole, &history, true).map_or_else(|_| payload.clone(), Payload::from)
+}
+
 /// Returns a message for another delivery: delivery-count raised by its failures (3.2.1), annotations merged in (3.4.5), the bare
 /// message unchanged. A message whose first sections are malformed is returned unchanged.
 pub(crate) fn with_history(payload: &Payload, history: &History) -> Payload {
     let whole = payload.contiguous();
-    rewrite(&whole, history).map_or_else(|_| payload.clone(), Payload::from)
+    rewrite(&whole, history, false).map_or_else(|_| payload.clone(), Payload::from)
 }
 
-fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
+fn rewrite(whole: &Bytes, history: &History, forget_ttl: bool) -> Result<Bytes> {
     let mut reader = Reader::new(whole);
     let mut header = None;
     let mut delivery_annotations: &[u8] = &[];
@@ -156,6 +192,7 @@ fn rewrite(whole: &Bytes, history: &History) -> Result<Bytes> {
         let mut header = header.unwrap_or_default();
         header.first_acquirer = false;
         header.delivery_count = header.delivery_count.saturating_add(history.failures);
+        header.ttl = header.ttl.filter(|_| !forget_ttl);
         header.encode(&mut out);
     }
     out.put_slice(delivery_annotations);

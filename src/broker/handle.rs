@@ -284,9 +284,9 @@ impl Handle {
     /// ```
     /// # use fakebroker::Broker;
     /// let broker = Broker::start()?;
-    /// // ... a client declares a queue with x-message-ttl ...
+    /// // ... a client declares a queue with x-single-active-consumer ...
     /// for request in broker.unmet_requests() {
-    ///     println!("{request}"); // connection 1, channel 1: queue.declare at "orders", x-message-ttl = 60000: messages do not expire
+    ///     println!("{request}"); // connection 1, channel 1: queue.declare at "orders", x-single-active-consumer = true: all consumers of a queue are active
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

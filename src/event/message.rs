@@ -112,6 +112,8 @@ pub(crate) enum Reason {
     DecodeError,
     InvalidField,
     ResourceLimitExceeded,
+    /// A queue holds as much as it may.
+    QueueFull,
     MessageSizeExceeded,
     ConnectionForced,
     NotImplemented,

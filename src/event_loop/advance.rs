@@ -58,7 +58,7 @@ impl EventLoop {
         if !advance.is_settled {
             return;
         }
-        match self.timers.next().filter(|at| *at <= until) {
+        match self.next_deadline().filter(|at| *at <= until) {
             Some(at) => self.clock.set(at),
             None => {
                 self.clock.set(until);

@@ -190,7 +190,7 @@ impl EventLoop {
             accept_paused: false,
             peers: Peers::default(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, budget.clone(), protocol::head_reader),
+            router: Router::new(config.routing, salt, (now, system_date()), budget.clone(), protocol::message_codec),
             recorder: Recorder::new(config.recorder, salt, (now, system_date())),
             run: Run::default(),
             timers: Timers::default(),
@@ -270,6 +270,7 @@ impl EventLoop {
     /// Sets the time for everything that follows.
     fn set_now(&mut self, now: Instant) {
         self.now = now;
+        self.router.set_now(now);
         let recorder = self.recorder();
         recorder.set_now(now);
         let wanted = Wanted { decisions: recorder.is_on(), answers: recorder.logs_messages() };
@@ -287,14 +288,22 @@ impl EventLoop {
         if self.has_work_left() {
             return Some(Duration::ZERO);
         }
-        let timers = self.timers.next().and_then(|at| self.clock.until(at));
+        let timers = self.next_deadline().and_then(|at| self.clock.until(at));
         let real_timers = self.real_timers.next().map(|at| at.saturating_duration_since(system_now()));
         [timers, real_timers].into_iter().flatten().min()
     }
 
+    /// When the next timer is due, by the broker's clock.
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.timers.next(), self.router.next_deadline()].into_iter().flatten().min()
+    }
+
     /// Whether work is left for the next turn.
     fn has_work_left(&self) -> bool {
-        !(self.unread.is_empty() && self.relieved.is_empty() && self.unaccepted.is_empty())
+        !(self.unread.is_empty()
+            && self.relieved.is_empty()
+            && self.unaccepted.is_empty()
+            && !self.router.has_work_left())
     }
 
     fn turn(&mut self, ready: &Events) {
@@ -397,6 +406,8 @@ impl EventLoop {
     }
 
     fn fire_timers(&mut self) {
+        self.router.fire_deadlines();
+        self.apply_effects();
         while let Some(wake) = self.next_wake() {
             match wake {
                 Wake::Listeners => {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -12,7 +12,7 @@ use crate::budget::Budget;
 use crate::config::{Config, EngineConfig};
 use crate::event::{ConnectionKey, Effect, Event, Run};
 use crate::outbox::Outbox;
-use crate::protocol::{Frontend, head_reader};
+use crate::protocol::{Frontend, message_codec};
 use crate::router::Router;
 
 /// Events that one piece of input may lead to. More would be an endless loop.
@@ -49,7 +49,7 @@ impl Harness {
     pub(super) fn new(config: Config, run_limit: usize, room: usize) -> Harness {
         let budget = Budget::new(config.routing.storage_limit);
         Harness {
-            router: Router::new(config.routing, 0, budget.clone(), head_reader),
+            router: Router::new(config.routing, 0, (Instant::now(), Duration::ZERO), budget.clone(), message_codec),
             budget,
             now: Instant::now(),
             config: Arc::new(config.engine),
@@ -86,6 +86,8 @@ impl Harness {
     /// Takes a turn in which these bytes arrive from a peer.
     pub(super) fn say(&mut self, index: usize, bytes: &[u8]) {
         self.steps = 0;
+        self.router.set_now(self.now);
+        self.router.fire_deadlines();
         self.peer(index).inbox.extend_from_slice(bytes);
         let mut run = Run { limit: self.run_limit, ..Run::default() };
         loop {

@@ -12,7 +12,7 @@ use crate::amqp091;
 use crate::budget::Budget;
 use crate::config::EngineConfig;
 use crate::event::{Breach, Delivery, Effect, Event, Fault, LinkId, Reason, Run};
-use crate::message::{Encoding, HeadReader};
+use crate::message::{Encoding, MessageCodec};
 use crate::outbox::Outbox;
 use crate::tap::{FrameReader, FrameText};
 use crate::unmet::Unmet;
@@ -42,11 +42,11 @@ enum Engine {
     Refused,
 }
 
-/// Returns the reader for message heads in this encoding.
-pub(crate) fn head_reader(encoding: Encoding) -> HeadReader {
+/// Returns the codec for messages of this encoding.
+pub(crate) fn message_codec(encoding: Encoding) -> MessageCodec {
     match encoding {
-        Encoding::Amqp10 => amqp10::HEAD_READER,
-        Encoding::Amqp091 => amqp091::HEAD_READER,
+        Encoding::Amqp10 => amqp10::CODEC,
+        Encoding::Amqp091 => amqp091::CODEC,
     }
 }
 

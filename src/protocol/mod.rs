@@ -11,7 +11,7 @@ mod frontend;
 mod message_record;
 mod translation;
 
-pub(crate) use frontend::{Frontend, head_reader};
+pub(crate) use frontend::{Frontend, message_codec};
 pub use message_record::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 #[cfg(any(test, fuzzing))]
 pub(crate) use translation::translated;

@@ -54,10 +54,11 @@ impl Router {
         // Only a queue can be browsed or asked for single messages.
         let is_queue = entry.node.queue().is_some();
         let browse = request.browse && is_queue;
-        entry.node.add(key, browse, request.passing && is_queue, request.exclusive);
-        self.counts.receiver_links += u64::from(!request.passing);
-        let address = address_asked(&request.node).or_else(|| Some(entry.address.clone()));
         let kind = entry.node.kind();
+        let address = address_asked(&request.node).or_else(|| Some(entry.address.clone()));
+        let (passing, exclusive) = (request.passing && is_queue, request.exclusive);
+        self.work(id, |node, context| node.add(key, browse, passing, exclusive, context));
+        self.counts.receiver_links += u64::from(!request.passing);
         self.links.add_consumer(key, Consumer::new(id, browse, request));
         self.effects.push(Effect::Attached { link: key, address, kind });
     }
@@ -212,7 +213,9 @@ impl Router {
     /// Removes a node that nobody uses.
     pub(super) fn tidy(&mut self, id: NodeId) {
         let is_queue = self.addresses.find_by_id(id).is_some_and(|entry| entry.node.queue().is_some());
+        let mut timer = self.addresses.find_by_id(id).and_then(|entry| entry.node.queue()?.timer);
         if self.addresses.tidy(id) && is_queue {
+            self.deadlines.keep(&mut timer, None, id);
             self.unbind_queue(id);
         }
     }

@@ -1,8 +1,11 @@
 //! The parts of the router that a node uses while it works: links, effects, budget. A node has no access to other nodes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::dead_letters::{DeadLetter, DeadLetterRoute, DeadLetters};
 use super::effects::Effects;
+use super::exchange::Named;
 use super::journal::Journal;
 use super::links::{Links, Outstanding};
 use super::origins::{OriginId, Origins};
@@ -10,9 +13,10 @@ use super::store::Waiting;
 use crate::budget::Budget;
 use crate::config::{RoutingConfig, Settlement, Unroutable};
 use crate::counts::Counts;
-use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
+use crate::deaths::DeathReason;
+use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Record, Ticket};
 use crate::live::live;
-use crate::message::Message;
+use crate::message::{Encoding, Message, MessageCodec};
 
 /// A message that is offered to a node.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) enum Answers<'a> {
 pub(super) struct Context<'a> {
     /// The address of the node.
     pub(super) address: &'a Arc<str>,
+    pub(super) now: Instant,
+    pub(super) codec: fn(Encoding) -> MessageCodec,
     pub(super) config: &'a RoutingConfig,
     pub(super) links: &'a mut Links,
     pub(super) effects: &'a mut Effects,
@@ -45,6 +51,8 @@ pub(super) struct Context<'a> {
     pub(super) budget: &'a Budget,
     pub(super) counts: &'a mut Counts,
     pub(super) journal: &'a mut Journal,
+    /// Messages that leave the node unconsumed.
+    pub(super) dead_letters: &'a mut DeadLetters,
     /// Set when a message is refused for want of room.
     pub(super) is_full: &'a mut bool,
 }
@@ -257,6 +265,33 @@ impl Context<'_> {
     pub(super) fn refuse_for_size(&mut self, number: u64) -> Outcome {
         let why = format!("the message is larger than the receiver at {:?} takes", self.address);
         self.refuse(number, Reason::MessageSizeExceeded, why)
+    }
+
+    /// A queue holds as many messages as it may; what the sender of one more is told.
+    pub(super) fn refuse_for_length(&mut self, number: u64) -> Outcome {
+        let why = format!("{} is full", Named::Queue(self.address));
+        self.refuse(number, Reason::QueueFull, why)
+    }
+
+    /// Lets go of a message that waited and was not consumed: it is dead-lettered, or lost. The budget counts it until then.
+    pub(super) fn bury(&mut self, waiting: Waiting, reason: DeathReason, route: Option<&DeadLetterRoute>) {
+        let (why, cost) = (reason.name(), waiting.cost());
+        let Some(route) = route else {
+            self.budget.give_back(cost);
+            self.counts.dropped += 1;
+            return self.journal.dropped(waiting.number, self.address, why);
+        };
+        // Of a rejected one the record is the answer of its receiver.
+        if reason != DeathReason::Rejected {
+            let to = Named::Exchange(&route.exchange);
+            self.journal.note(|| Record::Dropped {
+                number: waiting.number,
+                address: self.address.clone(),
+                why: format!("{why}, dead-lettered to {to}").into(),
+            });
+        }
+        let (queue, route) = (self.address.clone(), route.clone());
+        self.dead_letters.push(DeadLetter { message: waiting.message, queue, reason, route, cost });
     }
 
     fn refuse(&mut self, number: u64, reason: Reason, why: String) -> Outcome {

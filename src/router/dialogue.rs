@@ -11,6 +11,7 @@ mod topology;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -20,7 +21,7 @@ use crate::budget::Budget;
 use crate::config::{Config, RoutingConfig};
 use crate::event::*;
 use crate::message::Message;
-use crate::protocol::head_reader;
+use crate::protocol::message_codec;
 
 /// A router with links that are called by name.
 pub(super) struct Dialogue {
@@ -90,7 +91,7 @@ impl Dialogue {
         change(&mut config);
         let budget = Budget::new(config.storage_limit);
         Dialogue {
-            router: Router::new(config, 0, budget.clone(), head_reader),
+            router: Router::new(config, 0, (Instant::now(), Duration::ZERO), budget.clone(), message_codec),
             budget,
             connections: BTreeMap::new(),
             links: BTreeMap::new(),

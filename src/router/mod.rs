@@ -21,13 +21,14 @@
 //! | `exchange/` | exchanges and bindings: the queues of a message |
 //! | `topology.rs` | changes to exchanges and bindings, and messages that are sent to an exchange |
 //! | `credit.rs` | the credit of producers |
+//! | `deadlines.rs` | the time, and when something is due at a queue |
+//! | `dead_letters.rs`, `dead_lettering.rs` | messages that left a queue unconsumed until they are published again; their publishing |
 //! | `origins.rs` | messages whose senders wait for a receiver's outcome (end-to-end settlement) |
 //! | `context.rs` | the parts of the router that a node uses while it works |
 //! | `store.rs` | waiting messages in order, with a place for each to return to |
 //! | `effects.rs`, `journal.rs` | effects and records until they are taken |
 //! | `audit.rs` | for tests: everything that is held, counted anew |
 //! | `looking.rs`, `steering.rs` | what a test can see and change |
-//! | `live.rs` | lookups that must succeed |
 
 mod addresses;
 mod arrivals;
@@ -36,6 +37,9 @@ mod attach;
 mod audit;
 mod context;
 mod credit;
+mod dead_lettering;
+mod dead_letters;
+mod deadlines;
 #[cfg(test)]
 mod dialogue;
 mod effects;
@@ -54,18 +58,21 @@ mod topology;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 use crate::config::RoutingConfig;
 use crate::counts::Counts;
 use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, NamedLink, Outcome, Record, Run, Ticket};
 use crate::live::live;
-use crate::message::{Encoding, HeadReader};
+use crate::message::{Encoding, MessageCodec};
 
 use addresses::Addresses;
 #[cfg(any(test, fuzzing))]
 pub(crate) use audit::Audit;
 use context::Context;
+use dead_letters::DeadLetters;
+use deadlines::Deadlines;
 use effects::{Effects, Step};
 use exchange::Exchanges;
 use journal::Journal;
@@ -88,14 +95,16 @@ pub(crate) struct Router {
     /// The exclusive queues of each connection.
     owned: HashMap<ConnectionKey, BTreeSet<Arc<str>>>,
     exchanges: Exchanges,
-    /// Returns the reader for the head of a message, which is called only where routing depends on the head.
-    read_head: fn(Encoding) -> HeadReader,
+    /// Returns the codec of an encoding, which is asked only where the answer matters.
+    codec: fn(Encoding) -> MessageCodec,
     /// The number of the last generated address. Together with `salt` it makes addresses unique among brokers.
     generated: u64,
     salt: u64,
     effects: Effects,
     /// Records of what was decided, if anybody has asked for them.
     journal: Journal,
+    deadlines: Deadlines,
+    dead_letters: DeadLetters,
     /// Addresses whose producers are given credit by the test alone.
     withheld: HashSet<Arc<str>>,
     /// Producers that get no credit because a message of theirs found no room, until there is room again.
@@ -107,12 +116,14 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Creates a router without links. `salt` should differ between brokers.
+    /// Creates a router without links. `salt` should differ between brokers. `dated` is a moment by the
+    /// broker's clock and its date since the Unix epoch.
     pub(crate) fn new(
         config: RoutingConfig,
         salt: u64,
+        dated: (Instant, Duration),
         budget: Budget,
-        read_head: fn(Encoding) -> HeadReader,
+        codec: fn(Encoding) -> MessageCodec,
     ) -> Router {
         Router {
             config,
@@ -123,11 +134,13 @@ impl Router {
             budget,
             owned: HashMap::new(),
             exchanges: Exchanges::new(),
-            read_head,
+            codec,
             generated: 0,
             salt,
             effects: Effects::default(),
             journal: Journal::default(),
+            deadlines: Deadlines::new(dated),
+            dead_letters: DeadLetters::default(),
             withheld: HashSet::new(),
             starved: Vec::new(),
             is_full: false,
@@ -138,6 +151,24 @@ impl Router {
     /// Returns all counters but those of connections, which the event loop keeps.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Sets the time of all that happens next, at the beginning of a turn.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.deadlines.set_now(now);
+        self.dead_letters.begin_turn();
+    }
+
+    /// When a message or a queue expires next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Does what is due now: messages and queues expire.
+    pub(crate) fn fire_deadlines(&mut self) {
+        while let Some(id) = self.deadlines.pop() {
+            self.expire(id);
+        }
     }
 
     /// Sets which decisions are recorded from now on.
@@ -160,6 +191,7 @@ impl Router {
                         return Some(Effect::Deliver { link, deliveries });
                     }
                 }
+                None if self.dead_letters.are_due() => self.publish_dead_letter(),
                 None if !self.starved.is_empty() && self.budget.is_relaxed() => self.feed(),
                 None => return None,
             }
@@ -276,6 +308,8 @@ impl Router {
         let entry = self.addresses.get_mut(id)?;
         let mut context = Context {
             address: &entry.address,
+            now: self.deadlines.now(),
+            codec: self.codec,
             config: &self.config,
             links: &mut self.links,
             effects: &mut self.effects,
@@ -283,9 +317,14 @@ impl Router {
             budget: &self.budget,
             counts: &mut self.counts,
             journal: &mut self.journal,
+            dead_letters: &mut self.dead_letters,
             is_full: &mut self.is_full,
         };
         let result = work(&mut entry.node, &mut context);
+        if let Node::Queue(queue) = &mut entry.node {
+            let due = queue.next_deadline();
+            self.deadlines.keep(&mut queue.timer, due, id);
+        }
         if !entry.held.is_empty() && !entry.node.is_slow(self.config.backlog_limit) {
             self.release_held(id);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Router;
 use super::exchange::{Exchanges, Named, is_exchange_path};
 use super::links::{End, NodeId};
-use super::node::{Declared, Queue, locked};
+use super::node::{Declared, Queue, Settings, locked};
 use crate::config::Distribution;
 use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
 use crate::live::live;
@@ -102,17 +102,29 @@ impl Router {
 
     /// Applies a declaration to an existing queue: stores the first one, and compares a later one with it.
     fn declare_as(&mut self, id: NodeId, address: &Arc<str>, declared: Declared) -> Result<(), Fault> {
+        let now = self.deadlines.now();
         let Some(queue) = live(self.queue_mut(id), "a queue") else { return Err(no_queue(address)) };
         if let Some(before) = &queue.declared {
-            return before.check_equivalent(address, &declared);
+            before.check_equivalent(address, &declared)?;
+            queue.note_use(now);
+            return self.keep_deadline(id);
         }
+        let settings = Settings::of(address, &declared.arguments)?;
         self.exchanges.charge(declared.arguments.cost())?;
         if let Some(owner) = declared.owner {
             self.owned.entry(owner).or_default().insert(address.clone());
         }
         if let Some(queue) = self.queue_mut(id) {
             queue.declared = Some(declared);
+            queue.settings = settings;
+            queue.note_use(now);
         }
+        self.keep_deadline(id)
+    }
+
+    /// Sets the deadline of a queue whose settings or use have changed.
+    fn keep_deadline(&mut self, id: NodeId) -> Result<(), Fault> {
+        self.work(id, |_, _| ());
         Ok(())
     }
 
@@ -147,6 +159,9 @@ impl Router {
 
     /// Ends a queue: purges it and detaches its links. Returns the number of messages purged.
     fn end_queue(&mut self, id: NodeId) -> usize {
+        if let Some(queue) = self.queue_mut(id) {
+            queue.settings = Settings::default();
+        }
         let messages = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
         self.forget_name(id);
         let Some(entry) = self.addresses.get_mut(id) else { return messages };
@@ -176,6 +191,23 @@ impl Router {
         for link in links {
             self.effects.push(Effect::Detach { link, fault: Box::new(fault.clone()) });
         }
+    }
+
+    /// The deadline of a queue has come: its first messages expire, or it goes itself.
+    pub(super) fn expire(&mut self, id: NodeId) {
+        let now = self.deadlines.now();
+        let Some(queue) = self.queue_mut(id) else { return };
+        queue.timer = None;
+        if queue.has_expired(now) {
+            self.end_queue(id);
+            return;
+        }
+        self.work(id, |node, context| {
+            if let Some(queue) = node.queue_mut() {
+                queue.expire(context);
+            }
+        });
+        self.tidy(id);
     }
 
     /// Ends an auto-delete queue after its last consumer has been detached.
@@ -242,9 +274,12 @@ impl Router {
         consumer.is_ready = false;
         let id = consumer.node;
         self.counts.receiver_links -= 1;
-        if let Some(queue) = self.queue_mut(id) {
-            queue.set_aside(key);
-        }
+        self.work(id, |node, context| {
+            if let Some(queue) = node.queue_mut() {
+                queue.set_aside(key);
+                queue.note_use(context.now);
+            }
+        });
         self.end_if_deserted(id);
     }
 }

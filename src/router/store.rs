@@ -1,6 +1,7 @@
 //! Waiting messages in order, with a place for each to return to. The nodes decide who gets them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use super::origins::OriginId;
 use crate::event::LinkKey;
@@ -17,6 +18,10 @@ pub(super) struct Waiting {
     /// Its position in the order of its node.
     pub(super) sequence: u64,
     pub(super) message: Message,
+    /// When it expires.
+    pub(super) expires: Option<Instant>,
+    /// Bytes of its body.
+    pub(super) body: u32,
     /// Whether the message came settled.
     pub(super) settled: bool,
     /// The key of its sender, if that waits for the outcome.
@@ -34,7 +39,7 @@ impl Waiting {
         settled: bool,
         origin: Option<OriginId>,
     ) -> Waiting {
-        Waiting { number, sequence, message, settled, origin, shunned_by: None }
+        Waiting { number, sequence, message, expires: None, body: 0, settled, origin, shunned_by: None }
     }
 
     pub(super) fn cost(&self) -> usize {
@@ -108,8 +113,12 @@ pub(super) struct Store {
     fresh: VecDeque<Waiting>,
     next_sequence: u64,
     bytes: usize,
+    body_bytes: u64,
     is_slow: bool,
 }
+
+/// Bits of a place that say where a message stands among those of its level. The level is above them.
+const LEVEL_SHIFT: u32 = 56;
 
 impl Store {
     pub(super) fn is_empty(&self) -> bool {
@@ -133,14 +142,30 @@ impl Store {
         sequence
     }
 
-    pub(super) fn push(&mut self, waiting: Waiting) {
+    /// A place for a message, at the end of its level. Lower levels come first.
+    pub(super) fn next_place_of(&mut self, level: u8) -> u64 {
+        u64::from(level) << LEVEL_SHIFT | self.next_place()
+    }
+
+    /// Bytes of the bodies of all messages.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    fn count(&mut self, waiting: &Waiting) {
         self.bytes += waiting.cost();
+        self.body_bytes += u64::from(waiting.body);
+    }
+
+    /// Adds a message whose place is behind all others.
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.count(&waiting);
         self.fresh.push_back(waiting);
     }
 
     /// Returns a message to its place.
     pub(super) fn put_back(&mut self, waiting: Waiting) {
-        self.bytes += waiting.cost();
+        self.count(&waiting);
         self.returned.insert(waiting.sequence, waiting);
     }
 
@@ -167,8 +192,37 @@ impl Store {
                 self.returned.insert(fresh.sequence, fresh);
             }
         }
-        self.bytes -= taken.as_ref().map_or(0, Waiting::cost);
+        if let Some(taken) = &taken {
+            self.uncount(taken);
+        }
         (taken, next)
+    }
+
+    fn uncount(&mut self, waiting: &Waiting) {
+        self.bytes -= waiting.cost();
+        self.body_bytes -= u64::from(waiting.body);
+    }
+
+    /// The first message of each level.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Waiting> {
+        let mut level = Some(0);
+        let returned = std::iter::from_fn(move || {
+            let (place, waiting) = self.returned.range(level?..).next()?;
+            level = (place >> LEVEL_SHIFT).checked_add(1).and_then(|next| next.checked_mul(1 << LEVEL_SHIFT));
+            Some(waiting)
+        });
+        returned.chain(self.fresh.front().filter(|_| self.returned.is_empty()))
+    }
+
+    /// Takes out the first message of a level, if it is one of those.
+    pub(super) fn take_head(&mut self, is_one: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+        let place = self.heads().find(|waiting| is_one(waiting))?.sequence;
+        let taken = match self.returned.remove(&place) {
+            Some(taken) => taken,
+            None => self.fresh.pop_front()?,
+        };
+        self.uncount(&taken);
+        Some(taken)
     }
 
     /// Takes the first message.

@@ -157,8 +157,8 @@ impl Router {
                 let refused = node.offer(incoming, &mut Answers::Kept(&mut kept), context);
                 debug_assert!(refused.is_ok(), "a queue stores");
             });
-            // One queue that accepts is enough for accepted.
-            if outcome != Some(Outcome::Accepted) {
+            // One queue that has it is enough, unless another refuses it by its own settings, as RabbitMQ has it.
+            if outcome.is_none() || is_refusal(kept.as_ref()) || is_lost(outcome.as_ref()) {
                 outcome = kept;
             }
         }
@@ -183,14 +183,35 @@ impl Router {
                 (own.exchange.as_ref(), own.key.as_ref())
             }
         };
-        let read_headers = || ((self.read_head)(message.encoding).headers)(&message.payload);
-        self.exchanges.route(exchange, key, read_headers)
+        let codecers = || ((self.codec)(message.encoding).headers)(&message.payload);
+        self.exchanges.route(exchange, key, codecers)
+    }
+
+    /// The queues that an exchange finds for a message with any of these keys, each once. The default exchange is one too.
+    pub(super) fn queues_by<'a>(
+        &mut self,
+        exchange: &str,
+        keys: impl Iterator<Item = &'a Arc<str>>,
+        message: &Message,
+    ) -> Result<Vec<NodeId>, Fault> {
+        let mut queues = Vec::new();
+        for key in keys {
+            let found = match exchange {
+                "" => self.queue(key).into_iter().collect(),
+                _ => {
+                    let headers = || ((self.codec)(message.encoding).headers)(&message.payload);
+                    self.exchanges.route_within(exchange, key, headers)?
+                }
+            };
+            let further: Vec<NodeId> = found.iter().copied().filter(|id| !queues.contains(id)).collect();
+            queues.extend(further);
+        }
+        Ok(queues)
     }
 
     /// Returns the exchange and the routing key of a message that does not have them in its encoding.
     fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Arc<Routing>, Fault> {
-        let said_by_message =
-            || ((self.read_head)(message.encoding).subject)(&message.payload).unwrap_or_default().into();
+        let said_by_message = || ((self.codec)(message.encoding).subject)(&message.payload).unwrap_or_default().into();
         if let Destination::Named(address) = to {
             let ExchangePath { exchange, key } = ExchangePath::parse(address.as_str())?;
             let key = key.map_or_else(said_by_message, Arc::from);
@@ -263,6 +284,15 @@ impl Router {
             None => to,
         }
     }
+}
+
+fn is_refusal(outcome: Option<&Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Rejected(Some(fault))) if fault.reason == Reason::QueueFull)
+}
+
+/// Whether a queue did not take a message, but for want of room in the broker and not by its own settings.
+fn is_lost(outcome: Option<&Outcome>) -> bool {
+    outcome.is_some_and(|outcome| *outcome != Outcome::Accepted) && !is_refusal(outcome)
 }
 
 /// Returns the address of a message to an exchange, as its sender named it.

@@ -10,15 +10,6 @@ fn argument() -> [Vec<u8>; 1] {
     [int_entry("x-own", 5)]
 }
 
-/// Flags and properties of a publish: expiration, and headers.
-fn expiration(milliseconds: &str) -> Vec<u8> {
-    [&[0x01, 0x00, u8::try_from(milliseconds.len()).unwrap()], milliseconds.as_bytes()].concat()
-}
-
-fn headers(entries: &[Vec<u8>]) -> Vec<u8> {
-    [vec![0x20, 0x00], sized(&entries.concat())].concat()
-}
-
 /// What a client sends behind a declare of `q`, the method that answers it, and what is noted.
 type Row = (Vec<u8>, Option<Id>, &'static str);
 
@@ -64,14 +55,6 @@ fn rows() -> Vec<(&'static str, Row)> {
                 consume_with(&[true], &[]),
                 Some(CONSUME_OK),
                 "basic.consume of \"t\" at \"q\", no-local = true: a consumer is sent what its own connection published, too",
-            ),
-        ),
-        (
-            "expiration",
-            (
-                publish_with(&expiration("60000")),
-                None,
-                "basic.publish at \"q\", expiration = 60000: messages do not expire",
             ),
         ),
         (
@@ -135,8 +118,8 @@ fn publishes_of_a_run_are_noted_too() {
     peer.declare("q");
     // Read together: the first one asks for nothing, and the others are like it but for their properties.
     let plain = publish(1, "", "q", &[], &NO_PROPERTIES, b"m");
-    let expiring = publish(1, "", "q", &[], &expiration("60000"), b"m");
-    peer.send([plain.clone(), plain, expiring.clone(), expiring].concat());
+    let copied = publish(1, "", "q", &[], &headers(&[text_entry("CC", "k")]), b"m");
+    peer.send([plain.clone(), plain, copied.clone(), copied].concat());
     peer.expect_nothing();
     assert_eq!((broker.unmet_requests().len(), broker.queue_depth("q")), (1, 4));
 }

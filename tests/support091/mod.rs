@@ -18,9 +18,11 @@
 mod bystander;
 mod methods;
 mod peer;
+mod table;
 mod wire;
 
 pub use bystander::Bystander091;
 pub use methods::*;
 pub use peer::*;
+pub use table::{expiration, headers, headers_of, priority};
 pub use wire::*;

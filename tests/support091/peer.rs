@@ -218,6 +218,26 @@ impl Peer091 {
         (answer.long(), answer.long())
     }
 
+    /// A queue of channel 1 with arguments.
+    #[track_caller]
+    pub fn declare_with(&mut self, queue: &str, arguments: &[Vec<u8>]) -> (u32, u32) {
+        self.send(queue_declare_with(queue, arguments));
+        let mut answer = self.expect(QUEUE_DECLARE_OK);
+        assert_eq!(answer.shortstr(), queue);
+        (answer.long(), answer.long())
+    }
+
+    #[track_caller]
+    pub fn publish_with(&mut self, exchange: &str, key: &str, properties: &[u8], body: impl AsRef<[u8]>) {
+        self.send(publish(1, exchange, key, &[], properties, body.as_ref()));
+    }
+
+    /// The texts of the messages that wait in a queue, taken out.
+    #[track_caller]
+    pub fn texts(&mut self, queue: &str) -> Vec<String> {
+        std::iter::from_fn(|| self.get(queue, true)).map(|delivery| delivery.text().to_owned()).collect()
+    }
+
     #[track_caller]
     pub fn bind(&mut self, queue: &str, exchange: &str, key: &str) {
         self.send(queue_bind(1, QUEUE_BIND, queue, exchange, key, &[]));
@@ -474,6 +494,10 @@ impl Peer091 {
 
 pub fn queue_declare(channel: u16, queue: &str, bits: &[bool]) -> MethodBytes {
     method(channel, QUEUE_DECLARE).short(0).shortstr(queue).bits(bits).table(&[])
+}
+
+pub fn queue_declare_with(queue: &str, arguments: &[Vec<u8>]) -> MethodBytes {
+    method(1, QUEUE_DECLARE).short(0).shortstr(queue).bits(&[]).table(arguments)
 }
 
 /// Builds queue.bind, or queue.unbind, which has no no-wait.

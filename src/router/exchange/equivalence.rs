@@ -83,7 +83,7 @@ impl fmt::Display for Bare<'_> {
 }
 
 /// Returns RabbitMQ's name for the type of a value.
-pub(super) fn type_name(value: &Value) -> &'static str {
+pub(in crate::router) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "void",
         Value::Bool(_) => "bool",

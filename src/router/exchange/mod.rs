@@ -34,7 +34,7 @@ pub(super) use bindings::{Binding, Target};
 pub(super) use cache::Queues;
 use cache::RouteCache;
 use declared::Exchange;
-pub(super) use equivalence::{Named, check_arguments, check_field};
+pub(super) use equivalence::{Named, check_arguments, check_field, type_name};
 pub(super) use terminus::Terminus;
 
 /// The prefix of names that clients may not declare.
@@ -264,6 +264,20 @@ impl Exchanges {
             return Ok(queues.clone());
         }
         self.check_publish(exchange)?;
+        self.find_route(exchange, key, &headers)
+    }
+
+    /// Finds the queues of a message that the broker itself sends to an exchange: it may be an internal one.
+    pub(super) fn route_within(
+        &mut self,
+        exchange: &str,
+        key: &str,
+        headers: impl Fn() -> Vec<(String, Value)>,
+    ) -> Result<Queues, Fault> {
+        if let Some(queues) = self.cache.get(exchange, key) {
+            return Ok(queues.clone());
+        }
+        self.get(exchange)?;
         self.find_route(exchange, key, &headers)
     }
 

@@ -9,7 +9,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `direct.rs`, `anycast.rs`, `multicast.rs`, `queue.rs` | the kinds of node |
+//! | `direct.rs`, `anycast.rs`, `multicast.rs`, `queue/` | the kinds of node |
 //! | `row.rs` | the order in which consumers get messages |
 //! | `waiting.rs` | dropping and purging of waiting messages |
 //! | `declared.rs` | the declaration of a queue |
@@ -33,7 +33,7 @@ use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
 use direct::Direct;
 use multicast::Multicast;
-pub(super) use queue::Queue;
+pub(super) use queue::{Queue, Settings};
 
 /// A node of one of the four kinds, with the methods that all of them have.
 #[derive(Debug)]
@@ -207,12 +207,22 @@ impl Node {
     }
 
     /// Adds a consumer for which [`Node::check_consumer`] holds.
-    pub(super) fn add(&mut self, key: LinkKey, browse: bool, passing: bool, exclusive: bool) {
+    pub(super) fn add(
+        &mut self,
+        key: LinkKey,
+        browse: bool,
+        passing: bool,
+        exclusive: bool,
+        context: &mut Context<'_>,
+    ) {
         match self {
             Node::Direct(node) => node.consumers.push(key),
             Node::Anycast(node) => node.consumers.push(key),
             Node::Multicast(node) => node.consumers.push(key),
-            Node::Queue(node) => node.add(key, browse, passing, exclusive),
+            Node::Queue(node) => {
+                node.add(key, browse, passing, exclusive);
+                node.note_use(context.now);
+            }
         }
     }
 
@@ -222,7 +232,10 @@ impl Node {
             Node::Direct(node) => node.strike_off(leaving),
             Node::Anycast(node) => node.strike_off(leaving),
             Node::Multicast(node) => node.strike_off(leaving, context),
-            Node::Queue(node) => node.strike_off(leaving),
+            Node::Queue(node) => {
+                node.strike_off(leaving);
+                node.note_use(context.now);
+            }
         }
     }
 
@@ -242,7 +255,10 @@ impl Node {
                 node.drop_unserved(context);
             }
             Node::Multicast(_) => {}
-            Node::Queue(node) => node.dispatch(context),
+            Node::Queue(node) => {
+                node.dispatch(context);
+                node.shorten(context);
+            }
         }
     }
 

@@ -1,18 +1,34 @@
 //! A queue: it stores every message until a consumer has settled it. A message that is given back returns to its place.
 //! Consumers get messages in turn; browsers get copies.
 //!
-//! `declared.rs` has the declaration of a queue.
+//! `../declared.rs` has the declaration of a queue.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | arrival, delivery and return of messages |
+//! | `settings.rs` | the arguments of a declaration that change what the queue does |
+//! | `disuse.rs` | the time since the queue was last used |
+
+mod disuse;
+mod settings;
 
 use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::declared::Declared;
 use super::row::Row;
+use crate::deaths::DeathReason;
 use crate::event::{Arrival, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
 use crate::live::live;
-use crate::message::keep_together;
+use crate::message::{Message, keep_together};
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::links::Outstanding;
 use crate::router::store::{Store, Waiting};
+use crate::timers::Timer;
+
+use disuse::Disuse;
+use settings::Overflow;
+pub(in crate::router) use settings::Settings;
 
 /// Consumers of a queue, and its messages.
 #[derive(Debug, Default)]
@@ -29,6 +45,12 @@ pub(in crate::router) struct Queue {
     pub(in crate::router) declared: Option<Declared>,
     /// Consumers whose cursor has passed messages that are not for them.
     choosy: Vec<LinkKey>,
+    pub(in crate::router) settings: Settings,
+    /// Whether a message in the store may have a time at which it expires.
+    has_expiring: bool,
+    disuse: Disuse,
+    /// The timer of the queue's next deadline, which the router keeps up.
+    pub(in crate::router) timer: Option<Timer>,
 }
 
 impl Queue {
@@ -41,6 +63,9 @@ impl Queue {
         sender: &Option<NamedLink>,
         context: &mut Context<'_>,
     ) {
+        if !self.settings.takes_runs() {
+            return;
+        }
         let cost = arrivals.iter().map(|arrival| Waiting::cost_of(&arrival.message)).sum();
         if !context.budget.has_room_for(cost) {
             return;
@@ -62,8 +87,7 @@ impl Queue {
                     context.pass_on(key, number, message, true, None);
                 }
                 _ => {
-                    let place = self.store.next_place();
-                    let waiting = Waiting::new(number, place, message, delivery.is_none(), None);
+                    let waiting = self.waiting(number, message, delivery.is_none(), context);
                     context.budget.take(waiting.cost());
                     match only
                         .filter(|key| self.store.is_empty() && context.links.can_take_this(*key, &waiting.message))
@@ -84,15 +108,41 @@ impl Queue {
         let is_awaited = !self.browsers.is_empty() || !self.ready.is_empty();
         if is_awaited && !self.store.is_empty() {
             self.dispatch(context);
+        } else if self.has_expiring {
+            self.expire(context);
+        }
+    }
+
+    /// A message as it waits here: with its place, and the time at which it expires.
+    fn waiting(&mut self, number: u64, message: Message, settled: bool, context: &Context<'_>) -> Waiting {
+        let storing = ((context.codec)(message.encoding).storing)(&message.payload);
+        let place = match self.settings.max_priority {
+            None => self.store.next_place(),
+            Some(highest) => self.store.next_place_of(highest - storing.priority.unwrap_or(0).min(highest)),
+        };
+        let own = storing.ttl.map(Duration::from_millis);
+        let ttl = [own, self.settings.message_ttl].into_iter().flatten().min();
+        let expires = ttl.and_then(|ttl| context.now.checked_add(ttl));
+        let body = u32::try_from(storing.body).unwrap_or(u32::MAX);
+        self.has_expiring |= expires.is_some();
+        Waiting { expires, body, ..Waiting::new(number, place, message, settled, None) }
+    }
+
+    /// Adds a message to those that wait.
+    fn store(&mut self, waiting: Waiting, context: &mut Context<'_>) {
+        match self.settings.max_priority {
+            None => self.store.push(waiting),
+            // Its place may be before others.
+            Some(_) => self.put_back(waiting, context),
         }
     }
 
     /// Takes over a message, if there is room for it. A message that goes out at once needs room too, because it may come back.
     pub(super) fn offer(&mut self, incoming: Incoming, from: &mut Answers<'_>, context: &mut Context<'_>) {
+        let Some(incoming) = self.refuse_if_full(incoming, from, context) else { return };
         let Some(Incoming { number, message, delivery }) = context.admit(incoming, true, from) else { return };
         context.counts.queued += 1;
-        let place = self.store.next_place();
-        let waiting = Waiting::new(number, place, message.kept(), delivery.is_none(), None);
+        let waiting = self.waiting(number, message.kept(), delivery.is_none(), context);
         context.budget.take(waiting.cost());
         let taker = match self.store.is_empty() {
             true => self.ready.next(context.links),
@@ -105,11 +155,12 @@ impl Queue {
             }
             _ => {
                 context.journal.waits(number, context.address);
-                self.store.push(waiting);
+                self.store(waiting, context);
                 // The next consumer in the row may be limited to smaller messages, and another not.
-                if !self.browsers.is_empty() || !self.ready.is_empty() {
+                if !self.browsers.is_empty() || !self.ready.is_empty() || self.has_expiring {
                     self.dispatch(context);
                 }
+                self.shorten(context);
             }
         }
         context.tell(from, number, delivery, Some(Outcome::Accepted));
@@ -117,6 +168,9 @@ impl Queue {
 
     /// Hands out waiting messages in turn to the consumers that can take them, and copies to browsers.
     pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+        if self.has_expiring {
+            self.expire(context);
+        }
         let mut nothing_for = VecDeque::new();
         while !self.store.is_empty()
             && let Some(key) = self.ready.next(context.links)
@@ -143,6 +197,67 @@ impl Queue {
                 self.show(key, context);
             }
         }
+    }
+
+    /// When the queue has something to do though nothing happens.
+    pub(in crate::router) fn next_deadline(&self) -> Option<Instant> {
+        let first = || self.store.heads().filter_map(|waiting| waiting.expires).min();
+        let expiry = if self.has_expiring { first() } else { None };
+        [expiry, self.disuse.ends(self.settings.expires)].into_iter().flatten().min()
+    }
+
+    /// Whether nobody has used the queue for as long as it may be unused.
+    pub(in crate::router) fn has_expired(&self, now: Instant) -> bool {
+        self.disuse.ends(self.settings.expires).is_some_and(|at| at <= now)
+    }
+
+    /// Somebody uses the queue, or the last who did has left: its time counts from now.
+    pub(in crate::router) fn note_use(&mut self, now: Instant) {
+        self.disuse.restart(now, !(self.consumers.is_empty() && self.browsers.is_empty()));
+    }
+
+    /// Takes out what has expired, at the head: a message behind it that expired before is taken out when it comes there, and
+    /// is not delivered before.
+    pub(in crate::router) fn expire(&mut self, context: &mut Context<'_>) {
+        let now = context.now;
+        while let Some(waiting) = self.store.take_head(|waiting| waiting.expires.is_some_and(|at| at <= now)) {
+            context.bury(waiting, DeathReason::Expired, self.settings.dead_letters.as_ref());
+        }
+        self.has_expiring &= !self.store.is_empty();
+    }
+
+    /// Takes out the first messages as long as too many wait.
+    pub(in crate::router) fn shorten(&mut self, context: &mut Context<'_>) {
+        while self.settings.is_over(self.store.len(), self.store.body_bytes())
+            && let Some(waiting) = self.store.take()
+        {
+            context.bury(waiting, DeathReason::MaxLen, self.settings.dead_letters.as_ref());
+        }
+    }
+
+    /// Refuses a message for which the queue is too long, if that is what it does then.
+    fn refuse_if_full(
+        &mut self,
+        incoming: Incoming,
+        from: &mut Answers<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<Incoming> {
+        if self.settings.overflow == Overflow::DropHead {
+            return Some(incoming);
+        }
+        let body = ((context.codec)(incoming.message.encoding).storing)(&incoming.message.payload).body;
+        if !self.settings.is_over(self.store.len() + 1, self.store.body_bytes().saturating_add(body)) {
+            return Some(incoming);
+        }
+        let Incoming { number, message, delivery } = incoming;
+        let outcome = context.refuse_for_length(number);
+        if self.settings.overflow == Overflow::RejectPublishDlx {
+            let waiting = Waiting::new(number, 0, message.kept(), delivery.is_none(), None);
+            context.budget.take(waiting.cost());
+            context.bury(waiting, DeathReason::MaxLen, self.settings.dead_letters.as_ref());
+        }
+        context.tell(from, number, delivery, Some(outcome));
+        None
     }
 
     /// Gives a browser copies of the messages that it has not been given yet.
@@ -191,6 +306,10 @@ impl Queue {
                 return true;
             }
         };
+        if matches!(outcome, Outcome::Rejected(_)) && self.settings.dead_letters.is_some() {
+            context.bury(waiting, DeathReason::Rejected, self.settings.dead_letters.as_ref());
+            return false;
+        }
         context.budget.give_back(waiting.cost());
         match outcome {
             Outcome::Accepted | Outcome::Rejected(_) => return false,

@@ -1,0 +1,160 @@
+//! Reads from a kept publish what the router depends on, and writes what it adds: the deaths of a message, in RabbitMQ's
+//! headers `x-death`, `x-first-death-…` and `x-last-death-…`.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::content::{Content, EXPIRATION, PRIORITY, Properties, put_head};
+use super::table::{Elements, Field, Table, TableWriter, put_field};
+use crate::deaths::{Death, DeathMark, DeathReason, Deaths};
+use crate::message::{DeadLettered, MessageCodec, Payload, PayloadBuilder, Routing, Storing};
+use crate::value::Value;
+
+/// The routing key is always said with a message, so no subject is asked for.
+pub(crate) const CODEC: MessageCodec =
+    MessageCodec { subject: |_| None, headers, routing, storing, deaths, dead_lettered };
+
+/// Entries of `x-death` that are read of a message, of which a client may have written any number.
+const MAX_DEATHS: usize = 256;
+
+fn headers(payload: &Payload) -> Vec<(String, Value)> {
+    table_of(payload).map(|table| table.values().collect()).unwrap_or_default()
+}
+
+fn table_of(payload: &Payload) -> Option<Table<'_>> {
+    Properties::read(Content::of(payload)?.properties()).ok()?.headers
+}
+
+fn routing(payload: &Payload) -> Option<Routing> {
+    let content = Content::of(payload)?;
+    let text = |bytes| std::str::from_utf8(bytes).ok().map(Arc::from);
+    Some(Routing { exchange: text(content.exchange())?, key: text(content.routing_key())? })
+}
+
+fn storing(payload: &Payload) -> Storing {
+    let Some(content) = Content::of(payload) else { return Storing::default() };
+    let body = content.body_size;
+    let bytes = content.properties();
+    let flags = bytes.first_chunk().map_or(0, |flags| u16::from_be_bytes(*flags));
+    if flags & (EXPIRATION | PRIORITY) == 0 {
+        return Storing { body, ..Storing::default() };
+    }
+    let properties = Properties::read(bytes).unwrap_or_default();
+    Storing { ttl: properties.expiration.and_then(milliseconds), priority: properties.priority, body }
+}
+
+/// An expiration: digits, as RabbitMQ reads it.
+pub(super) fn milliseconds(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.starts_with(|first: char| first.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn deaths(payload: &Payload) -> Deaths {
+    table_of(payload).map(read_deaths).unwrap_or_default()
+}
+
+fn text(table: Table<'_>, name: &str) -> Option<Arc<str>> {
+    table.text(name).map(Arc::from)
+}
+
+fn read_deaths(headers: Table<'_>) -> Deaths {
+    let mark = |which: &str| {
+        Some(DeathMark {
+            queue: text(headers, &format!("x-{which}-death-queue"))?,
+            reason: text(headers, &format!("x-{which}-death-reason"))?,
+            exchange: text(headers, &format!("x-{which}-death-exchange"))?,
+        })
+    };
+    let entries = match headers.get("x-death") {
+        Some(Field::Array(entries)) => entries.iter().filter_map(read_death).take(MAX_DEATHS).collect(),
+        _ => Vec::new(),
+    };
+    Deaths { entries, first: mark("first"), last: mark("last") }
+}
+
+/// One entry of `x-death`. None if it is not one: clients can write what they like.
+fn read_death(entry: Field<'_>) -> Option<Death> {
+    let Field::Table(entry) = entry else { return None };
+    let keys = match entry.get("routing-keys") {
+        Some(Field::Array(keys)) => keys,
+        _ => Elements::default(),
+    };
+    let routing_keys = keys.iter().filter_map(|key| Some(key.to_value().as_str()?.into())).collect();
+    let time = match entry.get("time") {
+        Some(Field::Timestamp(seconds)) => i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX),
+        _ => 0,
+    };
+    Some(Death {
+        queue: text(entry, "queue")?,
+        reason: DeathReason::named(entry.text("reason")?),
+        count: entry.get("count").and_then(|count| count.to_value().as_u64()).unwrap_or(1),
+        time,
+        last_time: time,
+        exchange: text(entry, "exchange")?,
+        routing_keys,
+        expiration: entry.text("original-expiration").and_then(|text| milliseconds(text.as_bytes())),
+    })
+}
+
+fn put(writer: &mut TableWriter, name: &str, field: Field<'_>) {
+    let mut bytes = BytesMut::new();
+    put_field(&mut bytes, field);
+    writer.put_encoded(name, &bytes);
+}
+
+fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
+    let Some(content) = Content::of(payload) else { return payload.clone() };
+    let mut properties = Properties::read(content.properties()).unwrap_or_default();
+    let mut headers = TableWriter::default();
+    for (name, field) in properties.headers.into_iter().flat_map(Table::entries) {
+        let is_ours = is_death(name) || (name == b"CC" && !dead.keeps_copies);
+        // A name that is not UTF-8 cannot be written again.
+        if let (false, Ok(name)) = (is_ours, std::str::from_utf8(name)) {
+            put(&mut headers, name, field);
+        }
+    }
+    let mut entries = BytesMut::new();
+    for death in &dead.deaths.entries {
+        put_field(&mut entries, Field::Table(written(death).as_table()));
+    }
+    put(&mut headers, "x-death", Field::Array(Elements::of_encoded(&entries)));
+    for (which, mark) in [("first", &dead.deaths.first), ("last", &dead.deaths.last)] {
+        let Some(DeathMark { queue, reason, exchange }) = mark else { continue };
+        for (what, text) in [("queue", queue), ("reason", reason), ("exchange", exchange)] {
+            put(&mut headers, &format!("x-{which}-death-{what}"), Field::LongString(text.as_bytes()));
+        }
+    }
+    properties.headers = Some(headers.as_table());
+    properties.expiration = None;
+    let mut head = BytesMut::new();
+    let (exchange, key) = (dead.to.exchange.as_bytes(), dead.to.key.as_bytes());
+    put_head(exchange, key, &properties, content.body_size, &mut head);
+    let mut built = PayloadBuilder::default();
+    built.push(head.freeze());
+    content.body_frames().for_each(|frame| built.push(frame));
+    built.finish()
+}
+
+/// Whether a header is one of those that say where a message was dead-lettered.
+fn is_death(name: &[u8]) -> bool {
+    name == b"x-death" || name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-")
+}
+
+fn written(death: &Death) -> TableWriter {
+    let mut table = TableWriter::default();
+    put(&mut table, "count", Field::Long(i64::try_from(death.count).unwrap_or(i64::MAX)));
+    put(&mut table, "reason", Field::LongString(death.reason.map_or("", DeathReason::name).as_bytes()));
+    put(&mut table, "queue", Field::LongString(death.queue.as_bytes()));
+    put(&mut table, "time", Field::Timestamp(u64::try_from(death.time / 1000).unwrap_or(0)));
+    put(&mut table, "exchange", Field::LongString(death.exchange.as_bytes()));
+    let mut keys = BytesMut::new();
+    for key in &death.routing_keys {
+        put_field(&mut keys, Field::LongString(key.as_bytes()));
+    }
+    put(&mut table, "routing-keys", Field::Array(Elements::of_encoded(&keys)));
+    if let Some(expiration) = death.expiration {
+        put(&mut table, "original-expiration", Field::LongString(expiration.to_string().as_bytes()));
+    }
+    table
+}

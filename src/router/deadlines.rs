@@ -1,0 +1,59 @@
+//! What time it is, and when something is due at a queue: its first message expires, or nobody has used it for too long. The
+//! event loop says what time it is; the router reads no clock.
+
+use std::time::{Duration, Instant};
+
+use super::node_id::NodeId;
+use crate::timers::{Timer, Timers};
+
+/// The time, and one deadline at most for each queue.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    now: Instant,
+    /// A moment by the clock, and the date it had, since the Unix epoch.
+    dated: (Instant, Duration),
+    queues: Timers<NodeId>,
+}
+
+impl Deadlines {
+    /// `dated` is a moment by the clock and its date, since the Unix epoch.
+    pub(super) fn new(dated: (Instant, Duration)) -> Deadlines {
+        Deadlines { now: dated.0, dated, queues: Timers::default() }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The date, in milliseconds since the Unix epoch.
+    pub(super) fn date(&self) -> i64 {
+        let date = self.dated.1.saturating_add(self.now.saturating_duration_since(self.dated.0));
+        i64::try_from(date.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// When the next deadline is.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.queues.next()
+    }
+
+    /// The queue whose deadline has come. Each deadline is given out once.
+    pub(super) fn pop(&mut self) -> Option<NodeId> {
+        self.queues.pop(self.now)
+    }
+
+    /// Makes `due` the deadline of a queue, which keeps its timer. None: it has no deadline.
+    #[inline]
+    pub(super) fn keep(&mut self, timer: &mut Option<Timer>, due: Option<Instant>, id: NodeId) {
+        if timer.map(|timer| timer.at) == due {
+            return;
+        }
+        if let Some(old) = timer.take() {
+            self.queues.cancel(old);
+        }
+        *timer = due.map(|at| self.queues.set(at, id));
+    }
+}

@@ -1,0 +1,136 @@
+//! The arguments of a queue that change what it does: checked when it is declared, in RabbitMQ's words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::event::{Fault, Reason};
+use crate::router::dead_letters::DeadLetterRoute;
+use crate::router::exchange::{Named, type_name};
+use crate::value::Value;
+
+/// Milliseconds that a time to live may have (RabbitMQ's limit: ten years).
+const MAX_MILLIS: u64 = 315_360_000_000;
+
+/// What a full queue does with one message more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::router) enum Overflow {
+    /// Drops the first message.
+    #[default]
+    DropHead,
+    /// Refuses the new message.
+    RejectPublish,
+    /// Refuses the new message and dead-letters it.
+    RejectPublishDlx,
+}
+
+/// How a queue treats its messages. The default is a queue without arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::router) struct Settings {
+    /// `x-message-ttl`: the time after which every message expires.
+    pub(in crate::router) message_ttl: Option<Duration>,
+    /// `x-expires`: the time after which the queue itself goes, if nobody uses it.
+    pub(in crate::router) expires: Option<Duration>,
+    /// `x-dead-letter-exchange` and `x-dead-letter-routing-key`.
+    pub(in crate::router) dead_letters: Option<DeadLetterRoute>,
+    /// `x-max-length`: messages that may wait.
+    pub(in crate::router) max_length: Option<u64>,
+    /// `x-max-length-bytes`: bytes of bodies that may wait.
+    pub(in crate::router) max_bytes: Option<u64>,
+    /// `x-overflow`.
+    pub(in crate::router) overflow: Overflow,
+    /// `x-max-priority`: the highest priority; None is a queue without priorities.
+    pub(in crate::router) max_priority: Option<u8>,
+}
+
+impl Settings {
+    /// Reads the arguments of a declaration.
+    pub(in crate::router) fn of(address: &str, arguments: &Arguments) -> Result<Settings, Fault> {
+        let read = Reader { address, arguments };
+        let exchange = read.text("x-dead-letter-exchange")?;
+        let key = read.text("x-dead-letter-routing-key")?;
+        if exchange.is_none() && key.is_some() {
+            return Err(read.refused("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
+        }
+        let max_priority = match read.whole("x-max-priority")? {
+            Some(value) => Some(
+                u8::try_from(value)
+                    .map_err(|_| read.refused("x-max-priority", &format!("{{max_value_exceeded,{value}}}")))?,
+            ),
+            None => None,
+        };
+        let overflow = match read.text("x-overflow")?.as_deref() {
+            None | Some("drop-head") => Overflow::DropHead,
+            Some("reject-publish") => Overflow::RejectPublish,
+            Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
+            Some(_) => return Err(read.refused("x-overflow", "invalid_overflow")),
+        };
+        let expires = read.millis("x-expires")?;
+        if expires == Some(Duration::ZERO) {
+            return Err(read.refused("x-expires", "{value_zero,0}"));
+        }
+        Ok(Settings {
+            message_ttl: read.millis("x-message-ttl")?,
+            expires,
+            dead_letters: exchange.map(|exchange| DeadLetterRoute { exchange, key }),
+            max_length: read.whole("x-max-length")?,
+            max_bytes: read.whole("x-max-length-bytes")?,
+            overflow,
+            max_priority,
+        })
+    }
+
+    /// Whether so many messages, or so many bytes of bodies, are more than may wait.
+    pub(super) fn is_over(&self, messages: usize, bytes: u64) -> bool {
+        self.max_length.is_some_and(|limit| messages as u64 > limit)
+            || self.max_bytes.is_some_and(|limit| bytes > limit)
+    }
+
+    /// Whether messages are taken as they come: nothing limits their number, and their order is that of their arrival.
+    pub(super) fn takes_runs(&self) -> bool {
+        self.max_length.is_none() && self.max_bytes.is_none() && self.max_priority.is_none()
+    }
+}
+
+/// Reads arguments and refuses what cannot be one.
+struct Reader<'a> {
+    address: &'a str,
+    arguments: &'a Arguments,
+}
+
+impl Reader<'_> {
+    fn refused(&self, name: &str, why: &str) -> Fault {
+        let text = format!("invalid arg '{name}' for {}: {why}", Named::Queue(self.address));
+        Fault::new(Reason::PreconditionFailed, text)
+    }
+
+    fn wrong_type(&self, name: &str, value: &Value) -> Fault {
+        self.refused(name, &format!("{{unacceptable_type,{}}}", type_name(value)))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<Arc<str>>, Fault> {
+        match self.arguments.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_str().map(|text| Some(text.into())).ok_or_else(|| self.wrong_type(name, value)),
+        }
+    }
+
+    /// A whole number that is not negative.
+    fn whole(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let Some(value) = self.arguments.get(name) else { return Ok(None) };
+        if let Some(number) = value.as_u64() {
+            return Ok(Some(number));
+        }
+        match value.as_i64() {
+            Some(negative) => Err(self.refused(name, &format!("{{value_negative,{negative}}}"))),
+            None => Err(self.wrong_type(name, value)),
+        }
+    }
+
+    fn millis(&self, name: &str) -> Result<Option<Duration>, Fault> {
+        match self.whole(name)? {
+            Some(millis) if millis > MAX_MILLIS => Err(self.refused(name, &format!("{{value_too_large,{millis}}}"))),
+            millis => Ok(millis.map(Duration::from_millis)),
+        }
+    }
+}
