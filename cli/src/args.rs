@@ -1,4 +1,4 @@
-//! What can be said on the command line: every option of [`Builder`], and what belongs to a program.
+//! The command line of the broker: every option of [`Builder`], and those of a program.
 
 use std::io;
 use std::path::PathBuf;

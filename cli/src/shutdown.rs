@@ -1,4 +1,4 @@
-//! What ends the command.
+//! The events that end the command.
 
 use std::io;
 

@@ -25,7 +25,7 @@ impl From<TraceFormatArg> for TraceFormat {
     }
 }
 
-/// Has the broker write its trace to a file, or to standard error if that is `-`.
+/// Adds a writer of the trace: a file, or standard error if that is `-`.
 pub(crate) fn to(builder: Builder, file: &Path, format: Option<TraceFormatArg>) -> io::Result<Builder> {
     let format = format.map_or_else(|| by_ending(file), TraceFormat::from);
     let writer: Box<dyn Write + Send> = match file.to_str() {

@@ -1,4 +1,4 @@
-//! Settings, each with its default; from them a broker that has its address.
+//! The settings of a broker, each with its default. Binds the addresses, and makes the broker.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -18,7 +18,7 @@ use crate::config::{Config, Distribution, Settlement, Unroutable};
 use crate::event_loop::{EventLoop, Shared, WAKER};
 use crate::recorder::{Sink, TraceFormat};
 
-/// What a broker should be like. Every option has a default that suits most tests.
+/// The settings of a broker. Every option has a default that suits most tests.
 ///
 /// ```
 /// use fakebroker::{Broker, Distribution, Unroutable};
@@ -39,21 +39,22 @@ pub struct Builder {
 impl Builder {
     /// Listens at `HOST:PORT`, port 0 for a free one; can be given several times. Default: `127.0.0.1:0`.
     ///
-    /// Everybody who can reach the address is let in, unless there are users: see [`Builder::user`].
+    /// Every client that can reach the address is admitted, unless there are users: see [`Builder::user`].
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.config.listen.push(address.into());
         self
     }
 
-    /// Lets this user in, and nobody who is none; can be given several times. Default: no users, and everybody gets in, with
-    /// any name and password (PLAIN, in 0-9-1 AMQPLAIN too) or with none (ANONYMOUS, in 1.0 no SASL layer at all).
+    /// Adds a user; can be given several times. With users, only they are admitted. Default: no users, and every client
+    /// is admitted, with any name and password (PLAIN, in 0-9-1 AMQPLAIN too) or with none (ANONYMOUS, in 1.0 no SASL
+    /// layer at all).
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.config.engine.users.add(name.into(), password.into());
         self
     }
 
-    /// Lets clients in that say no name, also where there are users; one that says a name has to be a user all the same.
-    /// Default: with users, no.
+    /// Admits clients that give no name, although there are users; a client that gives a name has to be a user all the
+    /// same. Default: not admitted if there are users.
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector};
@@ -67,14 +68,14 @@ impl Builder {
         self
     }
 
-    /// What is done with the messages of addresses that no prefix and no [`Builder::distribution`] decides. Default:
+    /// The distribution of addresses that no prefix and no [`Builder::distribution`] decides. Default:
     /// [`Distribution::Direct`].
     pub fn default_distribution(mut self, distribution: Distribution) -> Self {
         self.config.routing.default_distribution = distribution;
         self
     }
 
-    /// What is done with the messages of one address, whatever its prefix; can be given for several.
+    /// The distribution of one address, whatever its prefix; can be given for several.
     ///
     /// ```
     /// # use fakebroker::{Broker, Distribution, Message};
@@ -106,19 +107,19 @@ impl Builder {
         self
     }
 
-    /// What stands between a prefix and the rest of an address. Default: `.`.
+    /// The separator between a prefix and the rest of an address. Default: `.`.
     pub fn separator(mut self, separator: impl Into<String>) -> Self {
         self.config.routing.separator = separator.into();
         self
     }
 
-    /// What the addresses begin with that are made for dynamic sources and targets. Default: `dynamic`.
+    /// The prefix of the addresses that are made up for dynamic sources and targets. Default: `dynamic`.
     pub fn generated_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.config.routing.generated_prefix = prefix.into();
         self
     }
 
-    /// What the sender of a message is told that nobody can receive. Default: [`Unroutable::Rejected`].
+    /// The outcome of a message that no receiver can get. Default: [`Unroutable::Rejected`].
     ///
     /// ```
     /// # use fakebroker::{Broker, Message, Outcome, Unroutable};
@@ -162,7 +163,7 @@ impl Builder {
         self
     }
 
-    /// When the sender of a message learns its outcome. Default: [`Settlement::Immediate`].
+    /// The moment at which the sender of a message gets its outcome. Default: [`Settlement::Immediate`].
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector, Message, Outcome, Settlement};
@@ -230,8 +231,8 @@ impl Builder {
         self
     }
 
-    /// Within this time clients must send something. It is what the broker's open says; a client is closed after twice as
-    /// long, as section 2.4.5 recommends. Zero: off. Default: off.
+    /// The idle timeout that the broker's open has: clients must send something within this time. A client is closed
+    /// after twice as long, as section 2.4.5 recommends. Zero: off. Default: off.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.engine.idle_timeout = (!timeout.is_zero()).then_some(bounded(timeout));
         self
@@ -271,9 +272,9 @@ impl Builder {
         self
     }
 
-    /// Keeps the frames in the trace whole, so that [`Handle::trace_pcap`] has every byte. Otherwise the trace keeps of a
-    /// message in a frame of more than 1 KiB the first 512 bytes: the lines of the trace are the same, and a capture says of such
-    /// a packet how long it was. What [`Builder::trace_to`] writes is whole anyway. Default: no.
+    /// Keeps the frames in the trace whole, so that [`Handle::trace_pcap`] has every byte. Otherwise the trace keeps
+    /// the first 512 bytes of the message in a frame of more than 1 KiB: its lines are the same, and a capture has the
+    /// size of the packet. [`Builder::trace_to`] always writes whole frames. Default: no.
     pub fn trace_whole_frames(mut self, whole: bool) -> Self {
         self.config.recorder.whole_frames = whole;
         self
@@ -309,9 +310,10 @@ impl Builder {
         self
     }
 
-    /// Has time stand still, but for [`Handle::advance`]: heartbeats, idle timeouts, delays by hooks, the times for a handshake
-    /// and for a close run out when the test says so. The trace's times are this clock's too. Real time is how long
-    /// [`Handle::wait_for`] and its like wait, and a clean stop for clients' answers. Default: no, the clock is the system's.
+    /// Stops the broker's clock, which then moves by [`Handle::advance`] alone: heartbeats, idle timeouts, delays by
+    /// hooks, and the timeouts of a handshake and a close follow it, and so do the times of the trace.
+    /// [`Handle::wait_for`] and its like, and a clean stop that waits for clients' answers, keep to real time. Default:
+    /// no, the clock is the system's.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -329,9 +331,9 @@ impl Builder {
         self
     }
 
-    /// Refuses what clients ask for and do not get here, where it is only noted otherwise ([`Handle::unmet_requests`]): with
-    /// `amqp:not-implemented` in 1.0, with 540 NOT_IMPLEMENTED in 0-9-1, and the name of the field or argument. [`Handle::verify`]
-    /// then fails for it as well. Default: no.
+    /// Refuses requests that are not honoured and otherwise only noted ([`Handle::unmet_requests`]): with
+    /// `amqp:not-implemented` in 1.0, with 540 NOT_IMPLEMENTED in 0-9-1, and the name of the field or argument.
+    /// [`Handle::verify`] then fails for them as well. Default: no.
     pub fn strict(mut self, strict: bool) -> Self {
         self.config.engine.strict = strict;
         self
@@ -348,7 +350,7 @@ impl Builder {
         }
         let sockets = config.listen.iter().map(|name| address::bind(name)).collect::<io::Result<Vec<Socket>>>()?;
         let addrs: Arc<[SocketAddr]> = sockets.iter().map(address::local_addr).collect::<io::Result<_>>()?;
-        // The standard library's way to a number that nobody else has.
+        // A random number from the standard library.
         let salt = RandomState::new().build_hasher().finish();
         if config.engine.container_id.is_empty() {
             config.engine.container_id = format!("fakebroker-{salt:016x}");

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{Broker, Ending, Queues};
 
-/// Several brokers, each on a port of its own that is known, and kept for it, whether it runs or not. While one does not run,
-/// connections to it are refused. They share nothing. Made by [`Broker::group`] or [`Builder::group`](crate::Builder::group).
+/// Several brokers, each on a port of its own that is known, and reserved for it while it does not run: then
+/// connections to it are refused. The brokers share nothing. Made by [`Broker::group`] or
+/// [`Builder::group`](crate::Builder::group).
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -32,19 +33,19 @@ impl Group {
         Group { brokers }
     }
 
-    /// How many there are.
+    /// The number of brokers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.brokers.len()
     }
 
-    /// Whether there are none.
+    /// Whether the group has no broker.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.brokers.is_empty()
     }
 
-    /// One of them. None if there are fewer.
+    /// The broker of this index. None if there are fewer.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Broker> {
         self.brokers.get(index)
@@ -61,13 +62,13 @@ impl Group {
         self.iter().map(|broker| broker.addr()).collect()
     }
 
-    /// The address of each as clients like to have it.
+    /// The URL of each: `amqp://127.0.0.1:PORT`.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.iter().map(|broker| broker.url()).collect()
     }
 
-    /// Starts one, if it does not run. When this returns, clients can connect.
+    /// Starts a broker that does not run. When this returns, clients can connect.
     ///
     /// # Errors
     /// When listening fails or no thread can be had.
@@ -78,7 +79,7 @@ impl Group {
         self[index].launch()
     }
 
-    /// Starts all that do not run.
+    /// Starts all brokers that do not run.
     ///
     /// # Errors
     /// See [`Group::start`].
@@ -86,8 +87,8 @@ impl Group {
         self.iter().try_for_each(Broker::launch)
     }
 
-    /// Ends one at once, without a word to its clients: see [`Broker::crash`]. What it stores it keeps, and [`Group::start`] starts
-    /// it again.
+    /// Ends a broker at once, without a close for its clients: see [`Broker::crash`]. It keeps what it stores, and
+    /// [`Group::start`] starts it again.
     ///
     /// # Errors
     /// When its port cannot be held for it.
@@ -96,8 +97,8 @@ impl Group {
         self[index].hold()
     }
 
-    /// Ends one with a close for each of its clients: see [`Broker::stop`]. What it stores it keeps, and [`Group::start`] starts
-    /// it again.
+    /// Ends a broker with a close for each of its clients: see [`Broker::stop`]. It keeps what it stores, and
+    /// [`Group::start`] starts it again.
     ///
     /// # Errors
     /// When its port cannot be held for it.
@@ -106,7 +107,7 @@ impl Group {
         self[index].hold()
     }
 
-    /// Stops one and starts it again: see [`Broker::restart`].
+    /// Ends a broker and starts it again: see [`Broker::restart`].
     ///
     /// # Errors
     /// See [`Broker::restart`].
@@ -114,7 +115,7 @@ impl Group {
         self[index].restart(ending, queues)
     }
 
-    /// Lets so much time pass for each of them, one after the other: see [`Handle::advance`](crate::Handle::advance).
+    /// Advances the clock of each broker, one after the other: see [`Handle::advance`](crate::Handle::advance).
     ///
     /// # Panics
     /// As [`Handle::advance`](crate::Handle::advance) does.
@@ -123,13 +124,13 @@ impl Group {
         self.iter().for_each(|broker| broker.advance(by));
     }
 
-    /// Has one serve nobody: see [`Handle::pause`](crate::Handle::pause).
+    /// Pauses a broker: see [`Handle::pause`](crate::Handle::pause).
     #[track_caller]
     pub fn pause(&self, index: usize) {
         self[index].pause();
     }
 
-    /// Has it go on.
+    /// Resumes a broker that was paused.
     #[track_caller]
     pub fn resume(&self, index: usize) {
         self[index].resume();

@@ -1,5 +1,5 @@
-//! What can be asked of a broker and done to it: each question goes to the loop's thread, is answered between two events there,
-//! and so sees a state that is whole.
+//! The handle of a broker: questions and commands. Each goes to the event loop's thread, which answers it between two
+//! events, when its state is consistent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ pub(super) fn node(address: &str) -> String {
     node_at(address).into_owned()
 }
 
-/// A hand on a broker that may run elsewhere: on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Cheap
-/// to clone, and all clones are hands on the same broker.
+/// A handle of a broker that runs on its own thread, or in [`Bound::run`](crate::Bound::run) on one of yours. Handles
+/// are cheap to clone.
 ///
 /// | to | there is |
 /// |---|---|
@@ -41,8 +41,8 @@ pub(super) fn node(address: &str) -> String {
 /// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with), [`unmet_requests`](Handle::unmet_requests) |
 /// | end it | [`stop`](Handle::stop), [`crash`](Handle::crash) |
 ///
-/// An address is one as on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`]. What is
-/// shown (messages, links, addresses) has the node's name.
+/// An address has the form that it has on the wire: `/queues/orders` is the queue `orders` here too, see [`node_at`].
+/// Messages, links and addresses that are returned have the node's name.
 ///
 /// What is asked is answered on the broker's thread between two things that clients did, so every answer is of one moment. A
 /// broker that has stopped still answers what happened.
@@ -83,7 +83,7 @@ impl Handle {
         &self.addrs
     }
 
-    /// The address of the first listener as clients like to have it: `amqp://127.0.0.1:PORT`.
+    /// The URL of the first listener: `amqp://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://{}", self.addr())
@@ -95,9 +95,9 @@ impl Handle {
         self.shared.counts()
     }
 
-    /// Tells the broker to end at once, without a word to its clients: see [`Broker::crash`](crate::Broker::crash). Returns without
-    /// waiting for it. [`Broker::restart`](crate::Broker::restart) starts it again; what [`Bound::run`](crate::Bound::run) served
-    /// cannot be.
+    /// Tells the broker to end at once, without a close for its clients: see [`Broker::crash`](crate::Broker::crash).
+    /// Returns without waiting for it. [`Broker::restart`](crate::Broker::restart) starts it again; a broker that
+    /// [`Bound::run`](crate::Bound::run) served cannot be started again.
     pub fn crash(&self) {
         self.send(Command::Crash);
     }
@@ -110,7 +110,7 @@ impl Handle {
     }
 
     fn send(&self, command: Command) {
-        // It fails when the loop is lost, and then there is nothing to stop.
+        // Sending fails when the loop is lost; then there is nothing to stop.
         if self.commands.send(command).is_ok() {
             let _ = self.waker.wake();
         }
@@ -126,20 +126,20 @@ impl Handle {
         assert!(!self.is_in_hook(), "{what} was called from a hook: it would wait for the thread that it is on");
     }
 
-    /// Has the loop answer a question, wherever it is.
+    /// Asks the loop a question, on its thread if it runs, else on the caller's.
     #[track_caller]
     pub(super) fn ask<R: Send + 'static>(&self, question: impl FnOnce(&mut EventLoop) -> R + Send + 'static) -> R {
         self.refuse_from_hook("a method that waits for the broker");
         let (sender, answer) = sync_channel(1);
         {
-            // Held while the question is sent: the loop, coming to rest, answers what was sent before.
+            // The lock is held while the question is sent: a loop that ends answers the questions sent before.
             let mut resting = self.shared.resting();
             if let Some(event_loop) = resting.as_mut() {
                 let _at_work = AtWork::begin(&self.shared);
                 return event_loop.at_rest(question);
             }
             self.send(Command::Do(Box::new(move |event_loop| {
-                // It fails when the asker is gone.
+                // Sending fails when the caller is gone.
                 let _ = sender.send(question(event_loop));
             })));
         }
@@ -217,14 +217,14 @@ impl Handle {
         records.into_iter().map(MessageRecord::from).collect()
     }
 
-    /// Messages that fell out of the log to make room for others, and that nobody had taken.
+    /// The number of messages that have fallen out of the log and that no test had taken.
     #[must_use]
     #[track_caller]
     pub fn forgotten_messages(&self) -> u64 {
         self.ask(|event_loop| event_loop.recorder().forgotten())
     }
 
-    /// Who is connected, in the order in which they came. One that has not been opened yet is among them.
+    /// The connections, in the order in which they were accepted. Those that are not open yet are among them.
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector};
@@ -259,7 +259,7 @@ impl Handle {
         self.ask(|event_loop| event_loop.links())
     }
 
-    /// All addresses that somebody is attached to or where messages wait, in the order of their names.
+    /// All addresses with links or with messages that wait, in the order of their names.
     ///
     /// ```
     /// # use fakebroker::{Broker, Distribution, Message};

@@ -1,5 +1,5 @@
-//! What a test holds: [`Builder`] -> [`Bound`] -> [`Broker`]. Everything here is on the test's side; the broker itself runs on
-//! its own thread (`event_loop/`).
+//! The fixture: [`Builder`] -> [`Bound`] -> [`Broker`]. All of it runs on the test's threads; the broker itself runs on
+//! its own (`event_loop/`).
 //!
 //! | file | what |
 //! |---|---|
@@ -37,10 +37,11 @@ pub use waiting::{Situation, WaitError};
 
 /// A running broker.
 ///
-/// It serves its clients on a thread of its own; nothing that is called here waits for a client unless its name says so.
-/// Two verbs end a broker, here and on [`Handle`] and [`Group`]: `stop` closes every connection in its protocol's own way first,
-/// `crash` ends at once without a word. Dropping a broker crashes it. All that a [`Handle`] can do it can do too, and from several
-/// threads; its own [`stop`](Broker::stop) and [`crash`](Broker::crash) wait until the broker has ended, those of a handle do not.
+/// The broker serves its clients on a thread of its own; a method waits for a client only if its name says so. Two
+/// verbs end a broker, here and on [`Handle`] and [`Group`]: `stop` closes every connection in its protocol's way
+/// first, `crash` ends at once without a close. Dropping a broker crashes it. A broker has all methods of a [`Handle`],
+/// and can be used from several threads; its own [`stop`](Broker::stop) and [`crash`](Broker::crash) wait until the
+/// broker has ended, those of a handle do not.
 ///
 /// ```
 /// use fakebroker::Broker;
@@ -59,9 +60,9 @@ pub struct Broker {
 #[derive(Debug, Default)]
 struct Running {
     thread: Option<JoinHandle<io::Result<()>>>,
-    /// Its addresses, while it holds them without listening.
+    /// The addresses of the broker, while it reserves them without listening.
     held: Vec<Socket>,
-    /// It was started or stopped before: what it has been told since is done.
+    /// Whether the broker was started or stopped before: commands since then are obsolete.
     has_run: bool,
 }
 
@@ -76,22 +77,22 @@ impl Running {
     }
 }
 
-/// How a broker goes down: see [`Broker::restart`].
+/// The way in which a broker ends: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// At once, without a word: as [`Broker::crash`].
+    /// At once, without a close: as [`Broker::crash`].
     Crash,
     /// With a close for every connection: as [`Broker::stop`].
     Clean,
 }
 
-/// What becomes of stored messages when a broker is restarted: see [`Broker::restart`].
+/// Whether stored messages outlive a restart: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queues {
-    /// They are there again, those included that a receiver had and had not settled. So are the queues that 0-9-1 clients
+    /// Stored messages are kept, those included that a receiver had not settled. So are the queues that 0-9-1 clients
     /// declared (the exclusive ones excepted), their exchanges and bindings.
     Keep,
-    /// They are gone, with all that was declared.
+    /// Stored messages are dropped, with all that was declared.
     Drop,
 }
 

@@ -1,4 +1,5 @@
-//! What is wrong at the end of a test, although every assertion of its own may have held.
+//! The report at the end of a test: violations, deliveries that are not settled, and links and connections that were
+//! not closed.
 
 use std::fmt;
 use std::ops::Deref;
@@ -10,7 +11,7 @@ use crate::protocol::LinkName;
 use crate::recorder::{LoggedMessage, LoggedState};
 use crate::snapshot::{Connection, Link, UnmetRequest, Violation};
 
-/// What [`Handle::verify_with`] looks for beside what [`Handle::verify`] does.
+/// The checks of [`Handle::verify_with`] besides those of [`Handle::verify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verify {
     dropped: bool,
@@ -18,21 +19,21 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Nothing beside.
+    /// No further checks.
     #[must_use]
     pub fn new() -> Verify {
         Verify::default()
     }
 
-    /// Messages that were dropped, because nobody was there for them or a hook said so: those of the log that a test has not
-    /// taken.
+    /// Adds messages that were dropped, because no receiver was there or by a hook: those of the log that a test has
+    /// not taken.
     #[must_use]
     pub fn dropped(mut self) -> Verify {
         self.dropped = true;
         self
     }
 
-    /// What clients asked for and do not get: see [`Handle::unmet_requests`].
+    /// Adds requests of clients that are not honoured: see [`Handle::unmet_requests`].
     #[must_use]
     pub fn unmet_requests(mut self) -> Verify {
         self.unmet_requests = true;
@@ -40,17 +41,17 @@ impl Verify {
     }
 }
 
-/// A message that nobody got.
+/// A message that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// Counts the messages of a broker, from 1; the trace names it so too.
+    /// The number of the message, from 1 for each broker. The trace has the same number.
     pub number: u64,
-    /// Where it was sent.
+    /// The address that the message was sent to.
     pub address: String,
-    /// Who sent it. None for one that the test put in itself.
+    /// The sender. None for a message that the test injected.
     pub sender: Option<LinkName>,
-    /// Why nobody got it.
+    /// The reason why the message was dropped.
     pub why: String,
 }
 
@@ -79,7 +80,7 @@ impl From<LoggedMessage> for Dropped {
     }
 }
 
-/// What [`Handle::verify`] found. It prints, with `Display` and `Debug` alike, a line for each thing.
+/// The findings of [`Handle::verify`]. `Display` and `Debug` write a line for each.
 ///
 /// ```text
 /// verified at tests/shop.rs:47:12:
@@ -90,13 +91,13 @@ impl From<LoggedMessage> for Dropped {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Report(Box<Findings>);
 
-/// What a [`Report`] tells, for programs: `report.violations`, `report.open_links`.
+/// The findings of a [`Report`] as data: `report.violations`, `report.open_links`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Findings {
-    /// Where it was asked for.
+    /// The line of the test that verified.
     pub at: &'static Location<'static>,
-    /// What clients did against the rules of their protocols.
+    /// Violations of the protocol by clients.
     pub violations: Vec<Violation>,
     /// Hooks that panicked, with what they said.
     pub hook_panics: Vec<String>,
@@ -104,16 +105,16 @@ pub struct Findings {
     pub unsettled: Vec<Link>,
     /// Connections that neither end has closed.
     pub open_connections: Vec<Connection>,
-    /// Links that are attached still.
+    /// Links that are still attached.
     pub open_links: Vec<Link>,
     /// Connections that went without a close.
     pub unclosed_connections: Vec<Connection>,
-    /// Messages that nobody got, if they were asked for: see [`Verify::dropped`].
+    /// Messages that were dropped, if [`Verify::dropped`] asked for them.
     pub dropped: Vec<Dropped>,
-    /// What clients asked for and do not get. It is no failure, unless it was asked for ([`Verify::unmet_requests`]) or the broker
-    /// is [strict](crate::Builder::strict).
+    /// Requests of clients that are not honoured. They are no failure, unless [`Verify::unmet_requests`] asked for them
+    /// or the broker is [strict](crate::Builder::strict).
     pub unmet_requests: Vec<UnmetRequest>,
-    /// It was asked for in a hook, where there is no answer.
+    /// Whether this was called from a hook, where there is no answer.
     pub is_in_hook: bool,
 }
 
@@ -129,7 +130,7 @@ impl Deref for Report {
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It is what `unwrap` prints.
+        // `unwrap` prints the error by Debug.
         fmt::Display::fmt(self, f)
     }
 }

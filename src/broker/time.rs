@@ -1,4 +1,4 @@
-//! Time that passes when a test says so.
+//! The manual clock, which moves when a test advances it.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Handle;
 
 impl Handle {
-    /// Lets so much time pass by the broker's clock: everything that comes due on the way happens, in order, each at its own time
-    /// and in a turn of its own (a client that is sent something meanwhile lives in real time and has not answered yet). What
-    /// had arrived before is read before. When this returns, all of it has happened and has been written, as far as the
-    /// sockets take it. A broker that is paused or does not run serves nobody: its clock moves, and what has come due
-    /// happens when it goes on.
+    /// Advances the broker's clock. Everything that becomes due on the way happens, in order, each at its own time and
+    /// in a turn of its own (the answer of a client comes in real time, and is not waited for). Octets that had arrived
+    /// before are read before. When this returns, all of it has happened and has been written, as far as the sockets
+    /// take it. The clock of a broker that is paused or does not run moves too; what has become due happens when the
+    /// broker goes on.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -38,7 +38,7 @@ impl Handle {
         assert!(self.has_manual_clock(), "only a manual clock can be advanced: see Builder::manual_clock");
         let (sender, done) = sync_channel(0);
         self.ask(move |event_loop| event_loop.advance(by, sender));
-        // Nothing is ever sent: the end is when the loop lets go of its side.
+        // Nothing is sent: the channel closes when the loop has advanced.
         let _ = done.recv();
     }
 

@@ -1,5 +1,5 @@
-//! Waiting until something has happened: the loop wakes who waits, nobody polls. When it does not happen, the error says what
-//! did.
+//! Waits until something has happened. The loop wakes the waiting thread; nothing is polled. The error of a wait
+//! reports what has happened instead.
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,11 +14,11 @@ use crate::protocol::MessageRecord;
 use crate::recorder::{Stage, TraceEvent};
 use crate::snapshot::{AddressInfo, Connection, Link};
 
-/// Lines of the trace that an error shows.
+/// The number of lines of the trace in an error.
 const SHOWN_EVENTS: usize = 20;
 
-/// What was waited for has not happened. It prints, with `Display` and `Debug` alike, as a report of what has: the counters, who
-/// is attached where and with how much credit, what waits, and the last lines of the trace. The place that it names is the
+/// The error of a wait that has timed out. `Display` and `Debug` write a report: the counters, the connections, the
+/// links with their credit, the messages that wait, and the last lines of the trace. The place that it names is the
 /// line of the test that waited.
 ///
 /// ```text
@@ -36,27 +36,27 @@ const SHOWN_EVENTS: usize = 20;
 #[derive(Clone, PartialEq, Eq)]
 pub struct WaitError(Box<Situation>);
 
-/// What a [`WaitError`] tells, for programs: `error.counts`, `error.links`.
+/// The report of a [`WaitError`] as data: `error.counts`, `error.links`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Situation {
     /// The line of the test that waited.
     pub at: &'static Location<'static>,
-    /// What was waited for, and for how long.
+    /// The condition that was waited for, and for how long.
     pub what: String,
     /// The counters at the end.
     pub counts: Counts,
-    /// Who was connected.
+    /// The connections at the end.
     pub connections: Vec<Connection>,
-    /// Who was attached where.
+    /// The links at the end.
     pub links: Vec<Link>,
-    /// What waited where.
+    /// The addresses at the end, with the messages that waited.
     pub addresses: Vec<AddressInfo>,
     /// The last lines of the trace.
     pub events: Vec<TraceEvent>,
     /// Hooks that have panicked, with what they said.
     pub hook_panics: Vec<String>,
-    /// The broker did not run, and this is why nothing happened.
+    /// Whether the broker did not run, which is why nothing happened.
     pub is_stopped: bool,
 }
 
@@ -72,7 +72,7 @@ impl Deref for WaitError {
 
 impl fmt::Debug for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It is what `unwrap` prints.
+        // `unwrap` prints the error by Debug.
         fmt::Display::fmt(self, f)
     }
 }
@@ -94,7 +94,7 @@ impl fmt::Display for WaitError {
     }
 }
 
-/// `1 message`, `2 messages`
+/// Writes a number and its noun: `1 message`, `2 messages`.
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
@@ -280,7 +280,7 @@ impl Handle {
         })
     }
 
-    /// Waits until the loop has an answer.
+    /// Waits until `look` returns something, which is called on the loop's thread.
     fn wait_until<T: Send + 'static>(
         &self,
         what: &str,
@@ -319,7 +319,7 @@ impl Handle {
         }
     }
 
-    /// Everything that a reader may want to know.
+    /// Creates the error of a wait, with the state of the broker.
     fn explain(&self, at: &'static Location<'static>, what: String) -> WaitError {
         let is_stopped = self.shared.resting().is_some();
         self.ask(move |event_loop| {

@@ -1,4 +1,4 @@
-//! What `send`, `receive` and `ping` have in common: the broker they connect to, how they fail, how far they have got.
+//! The common parts of `send`, `receive` and `ping`: the broker to connect to, errors, progress.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

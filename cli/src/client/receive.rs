@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::peer::{Failure, Peer, Progress};
 use crate::parse::seconds;
 
-/// How soon a signal is seen while nothing comes.
+/// The longest time until a signal is seen while nothing comes.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Receive messages from an address and print them, a line each.

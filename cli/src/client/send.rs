@@ -49,7 +49,7 @@ pub(crate) struct Send {
     window: u32,
 }
 
-/// What has been sent, and what became of it.
+/// The number of messages sent, and of each outcome.
 #[derive(Default)]
 struct Tally {
     sent: u64,

@@ -10,7 +10,7 @@ use super::base64;
 use super::fields::{Fields, Refusal, array, instead, text};
 use super::values;
 
-/// How much of a message an answer shows.
+/// The detail in which an answer shows a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Detail {
     /// Shows values with their exact types.

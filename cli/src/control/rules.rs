@@ -23,7 +23,7 @@ struct Rule<V> {
     /// Facts by name, and the pattern that each has to match.
     wanted: Vec<(&'static str, String)>,
     verdict: V,
-    /// How often the rule still decides. None: always.
+    /// The number of times that the rule still decides. None: always.
     left: Option<u64>,
 }
 
