@@ -128,8 +128,9 @@ impl Publisher {
         if content.body_size > context.config.max_message_size {
             return Err(too_large());
         }
-        let properties = check_properties(content.properties(), context.terms)?;
-        self.noted.note(&content, &properties, self.channel, context)?;
+        if let Some(properties) = check_properties(content.properties(), context.terms)? {
+            self.noted.note(&content, &properties, self.channel, context)?;
+        }
         // Messages that follow each other to the same destination share an event.
         if context.arrivals.is_empty() {
             let to = match content.exchange() {
@@ -165,7 +166,7 @@ impl Publisher {
             let is_plain = whole.header.get(..4) == Some(&[0, 60, 0, 0])
                 && whole.body_size <= context.config.max_message_size
                 && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms)
-                    .is_ok_and(|properties| !self.noted.has_news(&properties));
+                    .is_ok_and(|properties| !properties.is_some_and(|properties| self.noted.has_news(&properties)));
             if !is_plain {
                 break;
             }
@@ -303,11 +304,12 @@ fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
     })
 }
 
-/// Validates the properties of a publish. Consumers receive them octet for octet, so malformed ones are refused here.
-fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Properties<'a>, Violation> {
+/// Validates the properties of a publish, and returns them if there are any. Consumers receive them octet for octet, so malformed
+/// ones are refused here.
+fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Option<Properties<'a>>, Violation> {
     // Many publishes have no properties.
     if properties == [0, 0] {
-        return Ok(Properties::default());
+        return Ok(None);
     }
     let properties = Properties::read(properties)?;
     if let Some(expiration) = properties.expiration
@@ -322,7 +324,7 @@ fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Propertie
         let text = format!("user_id property set to '{}' but authenticated user was another", user.escape_ascii());
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
-    Ok(properties)
+    Ok(Some(properties))
 }
 
 fn is_unroutable(outcome: &Outcome) -> bool {
