@@ -23,6 +23,10 @@ use crate::transport::{Received, Transport};
 /// Bytes of one read.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
+/// Bytes in a connection's own inbox that are moved to the shared one when more arrive, however few. A longer beginning of a
+/// frame is moved only if at least as many bytes have arrived, so that a frame that comes in small pieces is not moved with each.
+const MOVED_BYTES: usize = 4 * 1024;
+
 /// Bytes of messages that the router may put into one outbox before its peer has to read some, and bytes below which what waits
 /// there has to fall before the router may go on.
 const OUTBOX_BYTES: usize = 1024 * 1024;
@@ -186,11 +190,15 @@ impl EventLoop {
     }
 
     /// Lets the engine read the `count` bytes in `self.buffer`, and the router answer each event before the next, until nothing
-    /// is left or the turn is over.
+    /// is left or the read has to be interrupted.
     fn receive(&mut self, key: ConnectionKey, count: usize) {
         let Some(peer) = self.peers.at(key) else { return };
-        let own = !peer.inbox.is_empty();
+        // The shared inbox stays in the processor's cache. Inboxes of many busy connections do not.
+        let own = peer.inbox.len() > count.max(MOVED_BYTES);
         let mut inbox = std::mem::take(if own { &mut peer.inbox } else { &mut self.inbox });
+        if !own {
+            inbox.extend_from_slice(&std::mem::take(&mut peer.inbox));
+        }
         inbox.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         let (mut unread, replied) = (inbox.len(), peer.outbox.answers());
         let watched = self.recorder.traces();
@@ -208,7 +216,7 @@ impl EventLoop {
             unread = inbox.len();
             self.on_event(key, event, &mut run);
             self.apply_effects();
-            if self.unread.is_turn_over() {
+            if self.unread.must_interrupt() {
                 is_interrupted = true;
                 break;
             }

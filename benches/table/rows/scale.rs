@@ -10,6 +10,9 @@ use crate::wire;
 /// Bound for how much more a message may cost among many.
 const FLAT: f64 = 1.15;
 
+/// Bound for what a message may cost to the minimal broker, as for one pair.
+const MINIMAL: f64 = 4.5;
+
 /// CPU a message in a broker with nothing else and in one where `crowd` has made a crowd, in turn.
 fn among<C>(scale: &Scale, table: &mut Table, work: &str, crowd: impl FnOnce(&Server) -> C) {
     let (alone, crowded) = (Server::broker(&[]), Server::broker(&[]));
@@ -31,33 +34,41 @@ fn among<C>(scale: &Scale, table: &mut Table, work: &str, crowd: impl FnOnce(&Se
     table.ratio(work, FLAT, false, crowded, alone, "s");
 }
 
-/// Measures the processor time of a message with 16 and with 64 pairs, each at an address of its own, against one pair.
+/// Measures the processor time of a message with 16 and with 64 pairs, each at an address of its own, against one pair and against
+/// as many pairs at the minimal broker.
 pub(crate) fn pairs(scale: &Scale, table: &mut Table) {
     const COUNTS: [u32; 3] = [1, 16, 64];
-    let mut ends = COUNTS.map(|count| {
-        let server = Server::broker(&[]);
-        let pairs: Vec<_> = (0..count)
-            .map(|n| {
-                let address = format!("bench-{n}");
-                let receiver = Receiver::new(&server, Through::Broker, &address);
-                (Sender::new(&server, Through::Broker, &address), receiver)
-            })
-            .collect();
-        (server, pairs)
-    });
-    let mut samples: [Samples; 3] = Default::default();
+    let mut brokers = COUNTS.map(|count| connect_pairs(Server::broker(&[]), count));
+    let mut minimal = COUNTS.map(|count| connect_pairs(Server::minimal(), count));
+    let (mut broker_samples, mut minimal_samples): ([Samples; 3], [Samples; 3]) = Default::default();
     for round in 0..=scale.rounds {
-        for ((server, pairs), samples) in ends.iter_mut().zip(&mut samples) {
-            let each = scale.messages / pairs.len() as u32;
+        let ends = brokers.iter_mut().chain(&mut minimal);
+        for ((server, pairs), samples) in ends.zip(broker_samples.iter_mut().chain(&mut minimal_samples)) {
+            let each = 5 * scale.messages / pairs.len() as u32;
             let taken = load::run_pairs(server, pairs, each);
             if round > 0 {
                 samples.push(taken.cpu / f64::from(each * pairs.len() as u32));
             }
         }
     }
-    let [one, several, many] = &samples;
+    let [one, several, many] = &broker_samples;
     table.ratio("16 pairs at once: CPU a message, to 1 pair", FLAT, false, several, one, "s");
     table.ratio("64 pairs at once: CPU a message, to 1 pair", FLAT, false, many, one, "s");
+    let [_, several_minimal, many_minimal] = &minimal_samples;
+    table.ratio("16 pairs at once: to the minimal broker", MINIMAL, false, several, several_minimal, "s");
+    table.ratio("64 pairs at once: to the minimal broker", MINIMAL, false, many, many_minimal, "s");
+}
+
+/// Connects so many pairs, each receiver before its sender.
+fn connect_pairs(server: Server, count: u32) -> (Server, Vec<(Sender, Receiver)>) {
+    let pairs = (0..count)
+        .map(|n| {
+            let address = format!("bench-{n}");
+            let receiver = Receiver::new(&server, Through::Broker, &address);
+            (Sender::new(&server, Through::Broker, &address), receiver)
+        })
+        .collect();
+    (server, pairs)
 }
 
 /// Opens a connection with this many receivers, each at an address of its own, in sessions of 10,000.
