@@ -47,7 +47,7 @@
 //! client.send(&orders, "one coffee")?.accepted()?;
 //!
 //! assert_eq!(broker.counts().queued, 1); // counted before the client had its answer
-//! let record = broker.messages("queue.orders").remove(0); // the message, and all that befell it
+//! let record = broker.messages("queue.orders").remove(0); // the message, and what became of it
 //! assert_eq!(record.as_text(), Some("one coffee"));
 //! assert_eq!((record.state, record.outcome), (MessageState::Waiting, Some(Outcome::Accepted)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -99,7 +99,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It can refuse who connects or attaches ([`on_connect`](Handle::on_connect), [`on_attach`](Handle::on_attach)), let senders
+//! A test can refuse clients that connect or attach ([`on_connect`](Handle::on_connect), [`on_attach`](Handle::on_attach)), let senders
 //! wait for credit ([`withhold`](Handle::withhold), [`grant`](Handle::grant)), hang ([`pause`](Handle::pause)), and end
 //! connections and links, with a word or without ([`disconnect`](Handle::disconnect), [`close`](Handle::close),
 //! [`detach`](Handle::detach)). With [`Builder::manual_clock`] time is the test's own: an idle timeout of an hour takes one

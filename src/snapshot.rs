@@ -63,7 +63,7 @@ impl fmt::Display for Role {
 #[non_exhaustive]
 pub struct Link {
     pub(crate) key: LinkKey,
-    /// Whether it is not counted as a receiver of its address. It is shown only while it has unsettled deliveries.
+    /// Whether this link is not counted as a receiver of its address. It is shown only while it has unsettled deliveries.
     pub(crate) is_aside: bool,
     /// The connection of the link.
     pub connection: ConnectionId,

@@ -27,7 +27,7 @@ pub(crate) struct Frontend {
     engine: Engine,
     /// The violation of a peer whose first bytes were no protocol header that the broker supports.
     breach: Option<Breach>,
-    /// What could not be translated into the peer's protocol, for the record.
+    /// Notes about what could not be translated into the peer's protocol, for the record.
     notes: Vec<String>,
 }
 
@@ -190,7 +190,7 @@ impl Frontend {
         }
     }
 
-    /// Takes what the peer asked for and does not get, for whoever keeps a record of it.
+    /// Takes the peer's unmet requests, for the record.
     pub(crate) fn take_unmet(&mut self) -> Vec<Unmet> {
         match &mut self.engine {
             Engine::Amqp10(connection) => connection.take_unmet(),

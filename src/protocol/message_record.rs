@@ -148,7 +148,7 @@ pub struct MessageRecord {
     pub address: String,
     /// The link that it arrived on. None if the test injected it.
     pub sender: Option<LinkName>,
-    /// Whether it arrived settled, so that its sender gets no outcome.
+    /// Whether the message arrived settled, so that its sender gets no outcome.
     pub settled: bool,
     /// The decoded message. Empty if the bytes cannot be decoded: see [`MessageRecord::unreadable`].
     pub message: Message,

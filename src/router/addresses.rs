@@ -105,7 +105,7 @@ impl Addresses {
         }
     }
 
-    /// Removes a node that nobody uses. Returns whether it did.
+    /// Removes a node that is not in use. Returns whether it did.
     pub(super) fn tidy(&mut self, id: NodeId) -> bool {
         if !self.entries.get(id.0).is_some_and(Entry::is_unused) {
             return false;

@@ -210,7 +210,7 @@ impl Router {
         self.detach_links_of(id, &fault);
     }
 
-    /// Removes a node that nobody uses.
+    /// Removes a node that is not in use.
     pub(super) fn tidy(&mut self, id: NodeId) {
         let is_queue = self.addresses.find_by_id(id).is_some_and(|entry| entry.node.queue().is_some());
         let mut timer = self.addresses.find_by_id(id).and_then(|entry| entry.node.queue()?.timer);

@@ -43,7 +43,7 @@ impl Producer {
         Producer { name, node, exchange: None, starved: false, withheld: false, held_by: Vec::new() }
     }
 
-    /// Whether its credit is replenished as it is used.
+    /// Whether the router tops up its credit.
     pub(super) fn is_supplied(&self) -> bool {
         self.held_by.is_empty() && !self.withheld && !self.starved
     }
@@ -66,7 +66,7 @@ pub(super) struct Consumer {
     pub(super) max_message_size: u64,
     /// Messages that it can take now.
     pub(super) credit: i64,
-    /// Whether its peer waits to be told that there is nothing more (link-credit with drain).
+    /// Whether the peer waits to be told that there is nothing more (link-credit with drain).
     pub(super) drain: bool,
     /// Whether this consumer is in its node's row of consumers that can be given a message.
     pub(super) is_ready: bool,

@@ -229,7 +229,7 @@ impl Router {
         }
     }
 
-    /// Removes all declarations, and the queues that nobody uses.
+    /// Removes all declarations, and the queues that are not in use.
     pub(crate) fn undeclare_all(&mut self) {
         let ids: Vec<NodeId> = self.addresses.iter().map(|(id, _)| id).collect();
         for id in ids {

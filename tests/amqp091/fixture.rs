@@ -1,4 +1,4 @@
-//! What a test sees of 0-9-1 clients, and what it does to them.
+//! The fixture with 0-9-1 clients: snapshots and steering.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use fe2o3_amqp::{Delivery, Receiver, Sendable, Sender};
 
 use crate::{Client, text, with_broker};
 
-/// How often the delivery of this message has failed before.
+/// Returns the delivery-count of a message.
 fn delivery_count(delivery: &Delivery<String>) -> u32 {
     delivery.message().header.as_ref().map_or(0, |header| header.delivery_count)
 }

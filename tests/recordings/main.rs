@@ -26,7 +26,7 @@ use script::{Said, Step, dynamic_addresses};
 use support::*;
 use tally::Tally;
 
-/// How the client's bytes are put on the wire.
+/// The segments in which the client's bytes are sent.
 #[derive(Clone, Copy, PartialEq)]
 enum Pace {
     AsRecorded,

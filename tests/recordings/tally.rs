@@ -134,7 +134,7 @@ fn error_of(frame: &Performative) -> Option<String> {
     (!condition.is_empty()).then_some(condition)
 }
 
-/// How many deliveries a disposition is about.
+/// Counts the deliveries of a disposition.
 fn deliveries(disposition: &Performative) -> u64 {
     let first = disposition.number("first");
     match disposition.get("last") {

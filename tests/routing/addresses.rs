@@ -164,7 +164,7 @@ fn routing_by_to_can_be_chosen_for_every_link() {
     by_link.expect_nothing();
 }
 
-/// How each address distributes, seen from outside: what one message to two receivers is counted as.
+/// Checks the distribution of each address, by the counters of one message to two receivers.
 #[track_caller]
 fn distributions(builder: Builder, addresses: &[(&str, Distribution)]) {
     let broker = builder.start().unwrap();
