@@ -21,7 +21,7 @@ pub(crate) use message::{
     Ticket,
 };
 pub(crate) use queue::{Declaration, Lifetime};
-pub(crate) use record::{NamedLink, Record};
+pub(crate) use record::{ArrivedRun, Decided, NamedLink, Numbers, Payloads, Record, Records};
 pub(crate) use topology::{
     BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
 };

@@ -249,7 +249,7 @@ impl EventLoop {
         loop {
             let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
             let only_header = peer.frontend.awaits_header();
-            let passed = peer.tap.incoming(inbox, reader, only_header, |frame| recorder.received(reader, &frame));
+            let passed = peer.tap.incoming(inbox, reader, only_header, |frames| recorder.received(reader, &frames));
             let held_back = (passed < inbox.len()).then(|| inbox.split_off(passed));
             let event = peer.frontend.receive(inbox, self.now, &mut peer.outbox, run);
             let read = passed - inbox.len();
@@ -272,7 +272,7 @@ impl EventLoop {
         let Some(peer) = self.peers.at(key) else { return };
         let (reader, id) = (peer.frontend.frames(), ConnectionId::of(peer.key));
         let recorder = &mut self.recorder;
-        peer.tap.outgoing(&peer.outbox, reader, |frame| recorder.sent(id, reader, &frame));
+        peer.tap.outgoing(&peer.outbox, reader, |frames| recorder.sent(id, reader, &frames));
     }
 
     /// Ends a connection that has been removed from `peers`: its links are detached, its messages go to other consumers.

@@ -31,8 +31,9 @@ impl EventLoop {
 
     /// Returns the recorder, after it has recorded the router's decisions until now.
     pub(crate) fn recorder(&mut self) -> &mut Recorder {
-        for record in self.router.records().drain(..) {
-            self.recorder.record(record);
+        let records = self.router.records();
+        if !records.is_empty() {
+            self.recorder.record(records);
         }
         &mut self.recorder
     }

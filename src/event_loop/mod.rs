@@ -273,7 +273,7 @@ impl EventLoop {
         self.router.set_now(now);
         let recorder = self.recorder();
         recorder.set_now(now);
-        let wanted = Wanted { decisions: recorder.is_on(), answers: recorder.logs_messages() };
+        let wanted = Wanted { decisions: recorder.is_on(), messages: recorder.logs_messages() };
         self.router.set_wanted(wanted);
     }
 

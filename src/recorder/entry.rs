@@ -1,56 +1,112 @@
 //! The entries of the trace. An entry has one or more lines: frequent lines (small frames, decisions) share one, and
 //! are separated when they are read.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::messages::LoggedLink;
 use super::trace_event::TraceKind;
-use crate::event::ConnectionId;
+use crate::event::{ConnectionId, Numbers};
 use crate::tap::{Direction, FrameReader, FrameText};
 
-/// A decision of the router about a message.
+/// A decision of the router about messages. Each of them has its own line.
 #[derive(Clone, Debug)]
-pub(super) enum Decision {
-    Forwarded { number: u64, to: LoggedLink, address: Arc<str> },
-    Waits { number: u64, address: Arc<str> },
-    Dropped { number: u64, address: Arc<str>, why: Arc<str> },
-    Ruled { number: u64, address: Arc<str>, what: &'static str },
+pub(super) struct Decision {
+    pub(super) messages: Numbers,
+    pub(super) address: Arc<str>,
+    pub(super) kind: DecisionKind,
 }
 
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Decision::Forwarded { number, to, address } => {
-                write!(f, "message {number} at {address:?} goes to {to}")
-            }
-            Decision::Waits { number, address } => write!(f, "message {number} at {address:?} waits"),
-            Decision::Dropped { number, address, why } => write!(f, "message {number} at {address:?} dropped: {why}"),
-            Decision::Ruled { number, address, what } => {
-                write!(f, "message {number} at {address:?}: a hook said {what}")
-            }
+#[derive(Clone, Debug)]
+pub(super) enum DecisionKind {
+    Forwarded(LoggedLink),
+    Waits,
+    /// The message was dropped, for this reason.
+    Dropped(Arc<str>),
+    /// A hook decided this.
+    Ruled(&'static str),
+}
+
+impl Decision {
+    /// Calls `see` with the line of each message, in order.
+    pub(super) fn each_line<'a>(&'a self, see: &mut dyn FnMut(Line<'a>)) {
+        for number in self.messages.first..self.messages.end() {
+            see(Line::Decision { number, address: &self.address, kind: &self.kind });
         }
     }
+}
+
+/// Returns the text of a decision about one message.
+fn decision_text(number: u64, address: &str, kind: &DecisionKind) -> String {
+    match kind {
+        DecisionKind::Forwarded(to) => format!("message {number} at {address:?} goes to {to}"),
+        DecisionKind::Waits => format!("message {number} at {address:?} waits"),
+        DecisionKind::Dropped(why) => format!("message {number} at {address:?} dropped: {why}"),
+        DecisionKind::Ruled(what) => format!("message {number} at {address:?}: a hook said {what}"),
+    }
+}
+
+/// The bytes of frames of one connection in one direction, as far as they are kept.
+#[derive(Debug, Default)]
+pub(super) struct KeptFrames {
+    pub(super) bytes: Vec<u8>,
+    /// The frames larger than [`Frames::SMALL`](crate::tap::Frames::SMALL). The others are whole, and tell their length.
+    pub(super) large: Vec<LargeFrame>,
+}
+
+/// A frame of `len` bytes, of which the first `kept` are in [`KeptFrames::bytes`], from `start`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LargeFrame {
+    pub(super) start: usize,
+    pub(super) kept: usize,
+    pub(super) len: usize,
+}
+
+impl KeptFrames {
+    /// Adds small frames, or what is kept of a large one that has this length. `fill` appends the `kept` bytes.
+    pub(super) fn push(&mut self, kept: usize, large: Option<usize>, fill: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(len) = large {
+            self.large.push(LargeFrame { start: self.bytes.len(), kept, len });
+        }
+        fill(&mut self.bytes);
+    }
+
+    /// Removes all frames and keeps the buffers.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.large.clear();
+    }
+
+    /// Calls `see` with the bytes of each frame and its whole length, in order.
+    fn each<'a>(&'a self, reader: &FrameReader, mut see: impl FnMut(&'a [u8], usize)) {
+        let (mut rest, mut large) = (&self.bytes[..], self.large.iter().peekable());
+        while !rest.is_empty() {
+            let start = self.bytes.len() - rest.len();
+            let (kept, len) = match large.next_if(|frame| frame.start <= start) {
+                Some(frame) => (frame.kept.min(rest.len()), frame.len),
+                None => {
+                    let end = large.peek().map_or(self.bytes.len(), |frame| frame.start);
+                    let extent = first_extent(reader, rest.get(..end - start).unwrap_or(rest));
+                    (extent, extent)
+                }
+            };
+            let (bytes, others) = rest.split_at(kept);
+            see(bytes, len);
+            rest = others;
+        }
+    }
+}
+
+/// Returns the length of the first frame in bytes. 0 if there is none.
+pub(super) fn first_extent(reader: &FrameReader, frames: &[u8]) -> usize {
+    (reader.extent)(frames).unwrap_or(frames.len()).max(1).min(frames.len())
 }
 
 #[derive(Debug)]
 pub(super) enum What {
     Connected(Arc<str>),
     Disconnected,
-    /// Small whole frames, one after the other.
-    Frames {
-        direction: Direction,
-        reader: &'static FrameReader,
-        bytes: Vec<u8>,
-    },
-    /// A large frame of `len` bytes, of which the end may be missing.
-    Frame {
-        direction: Direction,
-        reader: &'static FrameReader,
-        bytes: Vec<u8>,
-        len: usize,
-    },
+    Frames { direction: Direction, reader: &'static FrameReader, frames: KeptFrames },
     Decisions(Vec<Decision>),
     Note(Arc<str>),
 }
@@ -77,7 +133,11 @@ pub(super) enum Line<'a> {
         bytes: &'a [u8],
         len: usize,
     },
-    Decision(&'a Decision),
+    Decision {
+        number: u64,
+        address: &'a str,
+        kind: &'a DecisionKind,
+    },
     Note(&'a str),
 }
 
@@ -85,7 +145,7 @@ impl Entry {
     /// The number of bytes of frames in the entry.
     pub(super) fn bytes(&self) -> usize {
         match &self.what {
-            What::Frames { bytes, .. } | What::Frame { bytes, .. } => bytes.len(),
+            What::Frames { frames, .. } => frames.bytes.len(),
             What::Connected(_) | What::Disconnected | What::Decisions(_) | What::Note(_) => 0,
         }
     }
@@ -95,19 +155,10 @@ impl Entry {
         match &self.what {
             What::Connected(peer) => see(Line::Connected(peer)),
             What::Disconnected => see(Line::Disconnected),
-            What::Frames { direction, reader, bytes } => {
-                let (direction, mut rest) = (*direction, &bytes[..]);
-                while !rest.is_empty() {
-                    let extent = (reader.extent)(rest).unwrap_or(rest.len()).clamp(1, rest.len());
-                    let (bytes, others) = rest.split_at(extent);
-                    see(Line::Frame { direction, reader, bytes, len: extent });
-                    rest = others;
-                }
+            What::Frames { direction, reader, frames } => {
+                frames.each(reader, |bytes, len| see(Line::Frame { direction: *direction, reader, bytes, len }));
             }
-            What::Frame { direction, reader, bytes, len } => {
-                see(Line::Frame { direction: *direction, reader, bytes, len: *len });
-            }
-            What::Decisions(decisions) => decisions.iter().for_each(|decision| see(Line::Decision(decision))),
+            What::Decisions(decisions) => decisions.iter().for_each(|decision| decision.each_line(see)),
             What::Note(text) => see(Line::Note(text)),
         }
     }
@@ -123,7 +174,9 @@ impl From<Line<'_>> for TraceKind {
                 let incoming = direction == Direction::Incoming;
                 TraceKind::Frame { incoming, channel, name: name.into_owned(), fields, payload }
             }
-            Line::Decision(decision) => TraceKind::Decision { text: decision.to_string() },
+            Line::Decision { number, address, kind } => {
+                TraceKind::Decision { text: decision_text(number, address, kind) }
+            }
             Line::Note(text) => TraceKind::Note { text: text.to_owned() },
         }
     }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ConnectionId, NamedLink, Outcome};
+use crate::event::{ArrivedRun, ConnectionId, NamedLink, Numbers, Outcome, Payloads};
 use crate::live::live;
 use crate::message::{Encoding, Message, Payload};
 
-/// The size from which a payload is kept in its buffer. A smaller one is copied, so that it does not hold on to a large
-/// buffer.
-const COPY_BELOW: usize = 4 * 1024;
-
 /// The number of receivers that are kept of one message, which can be returned and delivered without end.
 const MAX_RECEIPTS: usize = 1000;
+
+/// The number of buffers of removed runs that are kept, and the largest of them in bytes.
+const SPARES: usize = 16;
+const MAX_SPARE: usize = 32 * 1024;
 
 /// A link, by its connection and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,20 +106,11 @@ impl LoggedMessage {
     }
 }
 
-/// A message in the log. Its buffers are reused when it falls out.
-#[derive(Debug, Default)]
-struct Entry {
-    taken: bool,
+/// The state of a message in the log.
+#[derive(Clone, Debug, Default)]
+struct Fate {
     /// Whether the message was ever stored, delivered or decided.
     kept: bool,
-    from: Option<LoggedLink>,
-    /// The address; None before the first use of the entry.
-    address: Option<Arc<str>>,
-    settled: bool,
-    encoding: Encoding,
-    /// The payload, if it is small; a large one is in `large`.
-    small: Vec<u8>,
-    large: Option<Payload>,
     state: LoggedState,
     /// The number of copies that wait.
     waiting: usize,
@@ -127,190 +118,7 @@ struct Entry {
     receivers: Vec<(LoggedLink, Option<Outcome>)>,
 }
 
-impl Entry {
-    fn is_at(&self, address: &str) -> bool {
-        self.address.as_deref() == Some(address)
-    }
-
-    fn len(&self) -> usize {
-        self.small.len() + self.large.as_ref().map_or(0, Payload::len)
-    }
-}
-
-/// The ring of messages: the oldest falls out when it is full.
-#[derive(Debug)]
-pub(super) struct Messages {
-    limit: usize,
-    max_bytes: usize,
-    entries: VecDeque<Entry>,
-    bytes: usize,
-    /// The number of the first entry.
-    first: u64,
-    forgotten: u64,
-}
-
-impl Messages {
-    pub(super) fn new(limit: usize, max_bytes: usize) -> Messages {
-        Messages { limit, max_bytes, entries: VecDeque::new(), bytes: 0, first: 1, forgotten: 0 }
-    }
-
-    pub(super) fn is_on(&self) -> bool {
-        self.limit > 0
-    }
-
-    pub(super) fn add(
-        &mut self,
-        number: u64,
-        from: Option<LoggedLink>,
-        address: Arc<str>,
-        settled: bool,
-        message: Message,
-    ) {
-        if !self.is_on() {
-            return;
-        }
-        let (size, encoding) = (message.payload.len(), message.encoding);
-        while !self.entries.is_empty() && self.bytes + size > self.max_bytes {
-            self.forget_first();
-            self.entries.pop_front();
-        }
-        // The newest message takes the buffers of the oldest.
-        if self.entries.len() >= self.limit {
-            self.forget_first();
-            self.entries.rotate_left(1);
-        } else {
-            self.entries.push_back(Entry::default());
-        }
-        debug_assert_eq!(number, self.first + self.entries.len() as u64 - 1, "messages are numbered in a row");
-        self.bytes += size;
-        let Some(entry) = live(self.entries.back_mut(), "the newest message of the log") else { return };
-        entry.small.clear();
-        entry.receivers.clear();
-        entry.large = None;
-        match message.payload {
-            Payload::One(bytes) if size < COPY_BELOW => entry.small.extend_from_slice(&bytes),
-            payload if size < COPY_BELOW => entry.large = Some(payload.kept()),
-            payload => entry.large = Some(payload),
-        }
-        (entry.taken, entry.kept) = (false, false);
-        entry.from = from;
-        entry.address = Some(address);
-        entry.settled = settled;
-        entry.encoding = encoding;
-        entry.state = LoggedState::Undecided;
-        entry.waiting = 0;
-        entry.outcome = None;
-    }
-
-    /// Counts the first entry as out of the log. The caller removes or reuses it.
-    fn forget_first(&mut self) {
-        if let Some(first) = live(self.entries.front(), "the oldest message of the log") {
-            self.first += 1;
-            self.bytes -= first.len();
-            self.forgotten += u64::from(!first.taken);
-        }
-    }
-
-    /// The entry of a message. None if it has fallen out of the log.
-    fn find(&mut self, number: u64) -> Option<&mut Entry> {
-        let index = number.checked_sub(self.first)?;
-        self.entries.get_mut(usize::try_from(index).ok()?)
-    }
-
-    pub(super) fn waits(&mut self, number: u64) {
-        if let Some(entry) = self.find(number) {
-            entry.kept = true;
-            entry.waiting += 1;
-            if matches!(entry.state, LoggedState::Undecided) {
-                entry.state = LoggedState::Waiting;
-            }
-        }
-    }
-
-    /// Notes that a copy for one receiver is lost. True if no receiver has the message and no other copy waits.
-    pub(super) fn lost(&mut self, number: u64) -> bool {
-        let Some(entry) = self.find(number) else { return false };
-        entry.waiting = entry.waiting.saturating_sub(1);
-        entry.waiting == 0 && matches!(entry.state, LoggedState::Waiting)
-    }
-
-    pub(super) fn forwarded(&mut self, number: u64, to: LoggedLink) {
-        if let Some(entry) = self.find(number) {
-            entry.kept = true;
-            entry.state = LoggedState::Forwarded;
-            entry.waiting = entry.waiting.saturating_sub(1);
-            if entry.receivers.len() < MAX_RECEIPTS {
-                entry.receivers.push((to, None));
-            }
-        }
-    }
-
-    pub(super) fn dropped(&mut self, number: u64, why: &Arc<str>) {
-        if let Some(entry) = self.find(number) {
-            entry.state = LoggedState::Dropped(why.clone());
-        }
-    }
-
-    pub(super) fn ruled(&mut self, number: u64) {
-        if let Some(entry) = self.find(number) {
-            entry.kept = true;
-            entry.state = LoggedState::Ruled;
-        }
-    }
-
-    pub(super) fn told(&mut self, number: u64, outcome: Outcome) {
-        if let Some(entry) = self.find(number) {
-            entry.outcome = Some(outcome);
-        }
-    }
-
-    pub(super) fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
-        let Some(entry) = self.find(number) else { return };
-        let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
-        // The last delivery: an earlier one may have gone to another link of this name. None beyond MAX_RECEIPTS.
-        if let Some((_, answer)) = entry.receivers.iter_mut().rfind(is_its) {
-            *answer = Some(outcome);
-        }
-    }
-
-    /// The messages that were not taken and that `wanted` accepts, oldest first.
-    fn records(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<LoggedMessage> {
-        let numbered = self.entries.iter().zip(self.first..);
-        let wanted = numbered.filter(|(entry, _)| !entry.taken && wanted(entry));
-        wanted.map(|(entry, number)| entry.record(number)).collect()
-    }
-
-    pub(super) fn of(&self, address: &str) -> Vec<LoggedMessage> {
-        self.records(|entry| entry.is_at(address))
-    }
-
-    pub(super) fn all(&self) -> Vec<LoggedMessage> {
-        self.records(|_| true)
-    }
-
-    /// The messages that no receiver got.
-    pub(super) fn dropped_ones(&self) -> Vec<LoggedMessage> {
-        self.records(Entry::is_dropped)
-    }
-
-    /// The number of messages of an address in the log, and how many of them have reached a stage.
-    pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
-        let there = self.entries.iter().filter(|entry| !entry.taken && entry.is_at(address));
-        there.fold((0, 0), |(all, reached), entry| (all + 1, reached + u64::from(entry.has_reached(stage))))
-    }
-
-    pub(super) fn forget(&mut self, address: &str) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.is_at(address)) {
-            entry.taken = true;
-        }
-    }
-
-    pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten
-    }
-}
-
-impl Entry {
+impl Fate {
     fn is_dropped(&self) -> bool {
         !self.kept && matches!(self.state, LoggedState::Dropped(_))
     }
@@ -323,22 +131,306 @@ impl Entry {
             Stage::Settled => self.waiting == 0 && !self.receivers.is_empty() && self.receivers.iter().all(is_answered),
         }
     }
+}
 
-    fn record(&self, number: u64) -> LoggedMessage {
-        let payload = match &self.large {
-            Some(payload) => payload.contiguous(),
-            None => Bytes::copy_from_slice(&self.small),
-        };
-        LoggedMessage {
-            number,
-            from: self.from.clone(),
-            address: self.address.clone().unwrap_or_else(|| "".into()),
-            settled: self.settled,
-            encoding: self.encoding,
-            payload,
-            state: self.state.clone(),
-            outcome: self.outcome.clone(),
-            receivers: self.receivers.clone(),
+/// The payloads of a run's messages, as [`Payloads`] has those of several runs.
+#[derive(Debug, Default)]
+struct KeptPayloads {
+    sizes: Vec<usize>,
+    small: Vec<u8>,
+    /// The large payloads of the messages that are still in the log.
+    large: VecDeque<Payload>,
+}
+
+/// Messages that arrived one after another from one sender for one address.
+#[derive(Debug)]
+struct LoggedRun {
+    arrived: ArrivedRun,
+    /// Whether the test took the messages out of the log.
+    taken: bool,
+    kept: KeptPayloads,
+    /// The number of messages at the start that have fallen out of the log.
+    gone: usize,
+    /// The state of all messages, while it is the same.
+    common: Fate,
+    /// The state of each message; empty while it is the same.
+    fates: Vec<Fate>,
+}
+
+impl LoggedRun {
+    /// Returns the number of the first message that is in the log.
+    fn first(&self) -> u64 {
+        self.arrived.messages.first + self.gone as u64
+    }
+
+    fn end(&self) -> u64 {
+        self.arrived.messages.end()
+    }
+
+    /// Returns how many messages of the run are in the log.
+    fn len(&self) -> usize {
+        self.arrived.messages.count - self.gone
+    }
+
+    fn is_at(&self, address: &str) -> bool {
+        !self.taken && *self.arrived.address == *address
+    }
+
+    /// Returns the state of the message at an index of the run.
+    fn fate(&self, index: usize) -> &Fate {
+        self.fates.get(index).unwrap_or(&self.common)
+    }
+
+    /// Changes the state of those messages of the run that are among `messages` and still in the log.
+    fn change(&mut self, messages: Numbers, change: &mut impl FnMut(&mut Fate)) {
+        let (from, to) = (messages.first.max(self.first()), messages.end().min(self.end()));
+        if self.fates.is_empty() {
+            if (from, to) == (self.first(), self.end()) {
+                return change(&mut self.common);
+            }
+            self.fates = vec![self.common.clone(); self.arrived.messages.count];
         }
+        let skipped = usize::try_from(from - self.arrived.messages.first).unwrap_or(usize::MAX);
+        let count = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
+        self.fates.iter_mut().skip(skipped).take(count).for_each(change);
+    }
+
+    /// Removes the first `count` messages from the log. Returns the bytes of their payloads.
+    fn forget(&mut self, count: usize) -> usize {
+        let sizes = live(self.kept.sizes.get(self.gone..self.gone + count), "the oldest messages of the log");
+        let sizes = sizes.unwrap_or_default();
+        if !self.kept.large.is_empty() {
+            let large = sizes.iter().filter(|size| **size >= Payloads::COPY_BELOW).count();
+            self.kept.large.drain(..large.min(self.kept.large.len()));
+        }
+        self.gone += count;
+        sizes.iter().sum()
+    }
+
+    /// Calls `see` with the index and the payload of each message that is in the log.
+    fn each_payload(&self, mut see: impl FnMut(usize, &dyn Fn() -> Bytes)) {
+        let KeptPayloads { sizes, small, large } = &self.kept;
+        let (mut end, mut large) = (0, large.iter());
+        for (index, size) in sizes.iter().enumerate() {
+            let is_small = *size < Payloads::COPY_BELOW;
+            end += if is_small { *size } else { 0 };
+            if index < self.gone {
+                continue;
+            }
+            let payload = if is_small { None } else { large.next() };
+            see(index, &|| match payload {
+                Some(payload) => payload.contiguous(),
+                None => Bytes::copy_from_slice(small.get(end - size..end).unwrap_or_default()),
+            });
+        }
+    }
+
+    fn record(&self, index: usize, payload: Bytes) -> LoggedMessage {
+        let LoggedRun { arrived: ArrivedRun { messages, from, address, settled, encoding }, .. } = self;
+        let fate = self.fate(index);
+        LoggedMessage {
+            number: messages.first + index as u64,
+            from: from.clone().map(LoggedLink::from),
+            address: address.clone(),
+            settled: *settled,
+            encoding: *encoding,
+            payload,
+            state: fate.state.clone(),
+            outcome: fate.outcome.clone(),
+            receivers: fate.receivers.clone(),
+        }
+    }
+}
+
+/// The ring of messages, in runs: the oldest message falls out when it is full, so that the first run may be there in part.
+#[derive(Debug)]
+pub(super) struct Messages {
+    limit: usize,
+    max_bytes: usize,
+    runs: VecDeque<LoggedRun>,
+    /// The number of messages in all runs.
+    len: usize,
+    /// The bytes of all payloads.
+    bytes: usize,
+    forgotten: u64,
+    /// Empty buffers of removed runs, for new runs.
+    spare: Vec<KeptPayloads>,
+}
+
+impl Messages {
+    pub(super) fn new(limit: usize, max_bytes: usize) -> Messages {
+        Messages { limit, max_bytes, runs: VecDeque::new(), len: 0, bytes: 0, forgotten: 0, spare: Vec::new() }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.limit > 0
+    }
+
+    /// Adds runs of messages, whose payloads are in `payloads`. Empties both lists.
+    pub(super) fn add(&mut self, arrived: &mut Vec<ArrivedRun>, payloads: &mut Payloads) {
+        let (mut sizes, mut small, mut large) = (&payloads.sizes[..], &payloads.small[..], payloads.large.drain(..));
+        for arrived in arrived.drain(..) {
+            let mut kept = self.spare.pop().unwrap_or_default();
+            let count = arrived.messages.count;
+            let own = live(sizes.split_off(..count), "the sizes of messages that arrived").unwrap_or_default();
+            kept.sizes.extend_from_slice(own);
+            let count_large = match large.len() {
+                0 => 0,
+                _ => kept.sizes.iter().filter(|size| **size >= Payloads::COPY_BELOW).count(),
+            };
+            kept.large.extend(large.by_ref().take(count_large));
+            let bytes = kept.sizes.iter().sum::<usize>();
+            let large_bytes = kept.large.iter().map(Payload::len).sum::<usize>();
+            let own =
+                live(small.split_off(..bytes - large_bytes), "the bytes of messages that arrived").unwrap_or_default();
+            kept.small.extend_from_slice(own);
+            self.len += count;
+            self.bytes += bytes;
+            let is_next = |last: &LoggedRun| last.end() == arrived.messages.first;
+            debug_assert!(self.runs.back().is_none_or(is_next), "messages are numbered in a row");
+            self.runs.push_back(LoggedRun {
+                arrived,
+                taken: false,
+                kept,
+                gone: 0,
+                common: Fate::default(),
+                fates: Vec::new(),
+            });
+            self.shrink();
+        }
+        drop(large);
+        payloads.clear();
+    }
+
+    /// Removes the oldest messages that there is no room for.
+    fn shrink(&mut self) {
+        while self.len > self.limit || (self.bytes > self.max_bytes && self.len > 1) {
+            let Some(first) = live(self.runs.front_mut(), "the oldest run of the log") else { return };
+            // Messages that have to go for their bytes go one at a time.
+            let count = self.len.saturating_sub(self.limit).clamp(1, first.len());
+            self.bytes -= first.forget(count);
+            self.len -= count;
+            self.forgotten += if first.taken { 0 } else { count as u64 };
+            if first.len() == 0
+                && let Some(LoggedRun { mut kept, .. }) = self.runs.pop_front()
+                && self.spare.len() < SPARES
+                && kept.small.capacity() <= MAX_SPARE
+            {
+                kept.sizes.clear();
+                kept.small.clear();
+                self.spare.push(kept);
+            }
+        }
+    }
+
+    /// Changes the state of these messages, as far as they are in the log.
+    fn change(&mut self, messages: Numbers, mut change: impl FnMut(&mut Fate)) {
+        let start = self.runs.partition_point(|run| run.end() <= messages.first);
+        for run in self.runs.range_mut(start..).take_while(|run| run.first() < messages.end()) {
+            run.change(messages, &mut change);
+        }
+    }
+
+    pub(super) fn waits(&mut self, messages: Numbers) {
+        self.change(messages, |fate| {
+            fate.kept = true;
+            fate.waiting += 1;
+            if matches!(fate.state, LoggedState::Undecided) {
+                fate.state = LoggedState::Waiting;
+            }
+        });
+    }
+
+    /// Notes that a copy for one receiver is lost. True if no receiver has the message and no other copy waits.
+    pub(super) fn lost(&mut self, messages: Numbers) -> bool {
+        let mut is_dropped = false;
+        self.change(messages, |fate| {
+            fate.waiting = fate.waiting.saturating_sub(1);
+            is_dropped = fate.waiting == 0 && matches!(fate.state, LoggedState::Waiting);
+        });
+        is_dropped
+    }
+
+    pub(super) fn forwarded(&mut self, messages: Numbers, to: &LoggedLink) {
+        self.change(messages, |fate| {
+            fate.kept = true;
+            fate.state = LoggedState::Forwarded;
+            fate.waiting = fate.waiting.saturating_sub(1);
+            if fate.receivers.len() < MAX_RECEIPTS {
+                fate.receivers.push((to.clone(), None));
+            }
+        });
+    }
+
+    pub(super) fn dropped(&mut self, messages: Numbers, why: &Arc<str>) {
+        self.change(messages, |fate| fate.state = LoggedState::Dropped(why.clone()));
+    }
+
+    pub(super) fn ruled(&mut self, messages: Numbers) {
+        self.change(messages, |fate| {
+            fate.kept = true;
+            fate.state = LoggedState::Ruled;
+        });
+    }
+
+    pub(super) fn told(&mut self, messages: Numbers, outcome: &Outcome) {
+        self.change(messages, |fate| fate.outcome = Some(outcome.clone()));
+    }
+
+    pub(super) fn answered(&mut self, messages: Numbers, by: &LoggedLink, outcome: &Outcome) {
+        let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
+        self.change(messages, |fate| {
+            // The last delivery: an earlier one may have gone to another link of this name. None beyond MAX_RECEIPTS.
+            if let Some((_, answer)) = fate.receivers.iter_mut().rfind(is_its) {
+                *answer = Some(outcome.clone());
+            }
+        });
+    }
+
+    /// The messages that were not taken and that `wanted` accepts, oldest first.
+    fn records(&self, wanted: impl Fn(&LoggedRun, &Fate) -> bool) -> Vec<LoggedMessage> {
+        let mut records = Vec::new();
+        for run in self.runs.iter().filter(|run| !run.taken) {
+            run.each_payload(|index, payload| {
+                if wanted(run, run.fate(index)) {
+                    records.push(run.record(index, payload()));
+                }
+            });
+        }
+        records
+    }
+
+    pub(super) fn of(&self, address: &str) -> Vec<LoggedMessage> {
+        self.records(|run, _| run.is_at(address))
+    }
+
+    pub(super) fn all(&self) -> Vec<LoggedMessage> {
+        self.records(|_, _| true)
+    }
+
+    /// The messages that no receiver got.
+    pub(super) fn dropped_ones(&self) -> Vec<LoggedMessage> {
+        self.records(|_, fate| fate.is_dropped())
+    }
+
+    /// The number of messages of an address in the log, and how many of them have reached a stage.
+    pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
+        let (mut all, mut reached) = (0, 0);
+        for run in self.runs.iter().filter(|run| run.is_at(address)) {
+            all += run.len() as u64;
+            let indexes = run.gone..run.arrived.messages.count;
+            reached += indexes.filter(|index| run.fate(*index).has_reached(stage)).count() as u64;
+        }
+        (all, reached)
+    }
+
+    pub(super) fn forget(&mut self, address: &str) {
+        for run in self.runs.iter_mut().filter(|run| run.is_at(address)) {
+            run.taken = true;
+        }
+    }
+
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }

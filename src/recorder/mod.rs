@@ -25,11 +25,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::event::{ConnectionId, Outcome};
-use crate::message::Message;
-use crate::tap::{Frame, FrameReader};
+use crate::event::ConnectionId;
+use crate::tap::{FrameReader, Frames};
 
-use entry::Decision;
 use messages::Messages;
 pub use messages::Stage;
 pub(crate) use messages::{LoggedLink, LoggedMessage, LoggedState};
@@ -114,64 +112,6 @@ impl Recorder {
         self.messages.is_on()
     }
 
-    /// Records that a message arrived. Numbers are consecutive.
-    fn arrived(&mut self, number: u64, from: Option<LoggedLink>, address: Arc<str>, settled: bool, message: Message) {
-        self.messages.add(number, from, address, settled, message);
-    }
-
-    /// Records that a message, or a copy, waits at an address.
-    fn waits(&mut self, number: u64, address: Arc<str>) {
-        self.messages.waits(number);
-        if self.trace.is_on() {
-            self.trace.decided(Decision::Waits { number, address: shown(address) });
-        }
-    }
-
-    /// Records that a message is delivered to a consumer.
-    fn forwarded(&mut self, number: u64, to: LoggedLink, address: Arc<str>) {
-        if !self.trace.is_on() {
-            return self.messages.forwarded(number, to);
-        }
-        if self.messages.is_on() {
-            self.messages.forwarded(number, to.clone());
-        }
-        self.trace.decided(Decision::Forwarded { number, to, address: shown(address) });
-    }
-
-    /// Records that a message is dropped.
-    fn dropped(&mut self, number: u64, address: &str, why: Arc<str>) {
-        let why = shown(why);
-        self.messages.dropped(number, &why);
-        if self.trace.is_on() {
-            self.trace.decided(Decision::Dropped { number, address: cut(address).into(), why });
-        }
-    }
-
-    /// Records that a copy that waited for one consumer is lost. The message is dropped if no consumer has it then.
-    fn lost(&mut self, number: u64, address: &str, why: &str) {
-        if self.messages.lost(number) {
-            self.dropped(number, address, why.into());
-        }
-    }
-
-    /// Records that a hook decided about a message.
-    fn ruled(&mut self, number: u64, address: &str, what: &'static str) {
-        self.messages.ruled(number);
-        if self.trace.is_on() {
-            self.trace.decided(Decision::Ruled { number, address: cut(address).into(), what });
-        }
-    }
-
-    /// Records the outcome that the sender of a message was sent.
-    fn told(&mut self, number: u64, outcome: Outcome) {
-        self.messages.told(number, outcome);
-    }
-
-    /// Records the outcome that a consumer sent.
-    fn answered(&mut self, number: u64, by: &LoggedLink, outcome: Outcome) {
-        self.messages.answered(number, by, outcome);
-    }
-
     /// Records that a client has connected.
     pub(crate) fn connected(&mut self, id: ConnectionId, peer: &Arc<str>) {
         if self.trace.is_on() {
@@ -186,9 +126,9 @@ impl Recorder {
         }
     }
 
-    /// Takes a header or a frame that has come and that the engine has not read. Call [`Recorder::read`] when it has.
-    pub(crate) fn received(&mut self, reader: &'static FrameReader, frame: &Frame<'_>) {
-        self.trace.received(reader, frame);
+    /// Takes headers or frames that have come and that the engine has not read. Call [`Recorder::read`] when it has.
+    pub(crate) fn received(&mut self, reader: &'static FrameReader, frames: &Frames<'_>) {
+        self.trace.received(reader, frames);
     }
 
     /// Records what the engine has read of the frames that have come. Decisions from here on follow from these.
@@ -201,9 +141,9 @@ impl Recorder {
         self.trace.forget_unread();
     }
 
-    /// Records a header or a frame that is sent to a client.
-    pub(crate) fn sent(&mut self, id: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
-        self.trace.sent(id, reader, frame);
+    /// Records headers or frames that are sent to a client.
+    pub(crate) fn sent(&mut self, id: ConnectionId, reader: &'static FrameReader, frames: &Frames<'_>) {
+        self.trace.sent(id, reader, frames);
     }
 
     /// Records a note.

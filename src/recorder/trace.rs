@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RecorderConfig;
-use super::entry::{Decision, Entry, Line, What};
+use super::entry::{Decision, Entry, KeptFrames, Line, What, first_extent};
 use super::pcap::Pcap;
 use super::sink::Sink;
 use super::trace_event::TraceEvent;
 use crate::event::ConnectionId;
 use crate::live::live;
-use crate::tap::{Direction, Frame, FrameReader};
-
-/// The size up to which a frame is kept whole.
-const SMALL: usize = 1024;
+use crate::tap::{Direction, FrameReader, Frames};
 
 /// The most lines in an entry, give or take a run of messages, and the most bytes of their frames.
 const LINES: usize = 64;
@@ -53,14 +50,14 @@ pub(super) struct Trace {
     wants_bytes: bool,
     unread: Unread,
     /// Buffers of entries that have fallen out, for reuse.
-    spare_bytes: Vec<Vec<u8>>,
+    spare_frames: Vec<KeptFrames>,
     spare_decisions: Vec<Vec<Decision>>,
 }
 
 /// The frames of one connection that have come and that its engine has not read.
 #[derive(Debug, Default)]
 struct Unread {
-    frames: VecDeque<UnreadFrame>,
+    frames: VecDeque<UnreadFrames>,
     /// The bytes that are kept of them, one frame after the other.
     bytes: Vec<u8>,
     /// The number of bytes in there of frames that have been read.
@@ -69,9 +66,11 @@ struct Unread {
     read: usize,
 }
 
+/// A frame of `len` bytes, or `count` small frames that are kept whole.
 #[derive(Debug)]
-struct UnreadFrame {
+struct UnreadFrames {
     reader: &'static FrameReader,
+    count: usize,
     len: usize,
     kept: usize,
 }
@@ -94,7 +93,7 @@ impl Trace {
             logs: false,
             wants_bytes,
             unread: Unread::default(),
-            spare_bytes: Vec::new(),
+            spare_frames: Vec::new(),
             spare_decisions: Vec::new(),
         }
     }
@@ -129,70 +128,57 @@ impl Trace {
     }
 
     pub(super) fn decided(&mut self, decision: Decision) {
-        self.pass_on(None, Line::Decision(&decision));
+        if self.passes_on() {
+            decision.each_line(&mut |line| self.pass_on(None, line));
+        }
+        let count = decision.messages.count;
         if let Some(Entry { at, what: What::Decisions(decisions), lines, .. }) = self.entries.back_mut()
             && *at == self.now
             && *lines < LINES
         {
             decisions.push(decision);
-            *lines += 1;
-            self.lines += 1;
+            *lines += count;
+            self.lines += count;
             return;
         }
         let mut decisions = self.spare_decisions.pop().unwrap_or_default();
         decisions.push(decision);
-        self.put(None, What::Decisions(decisions));
+        self.put_lines(None, What::Decisions(decisions), count);
     }
 
-    /// Adds a frame that is sent to a client.
-    pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frame: &Frame<'_>) {
-        let (len, kept) = (frame.len(), self.wanted_of(reader, frame.beginning(), frame.len()));
-        match frame.beginning().get(..kept) {
-            Some(bytes) if len <= SMALL && !self.passes_on() => {
-                self.add_small(connection, Direction::Outgoing, reader, bytes, 1);
-            }
-            Some(bytes) => self.add(connection, Direction::Outgoing, reader, bytes, len),
-            None => {
-                let mut bytes = Vec::with_capacity(kept);
-                frame.copy_to(kept, &mut bytes);
-                self.add(connection, Direction::Outgoing, reader, &bytes, len);
-            }
+    /// Adds frames that are sent to a client.
+    pub(super) fn sent(&mut self, connection: ConnectionId, reader: &'static FrameReader, frames: &Frames<'_>) {
+        let extent = (frames.count(), frames.len());
+        if self.passes_on() {
+            let mut bytes = Vec::new();
+            frames.copy_to(self.wanted_of(reader, frames), &mut bytes);
+            self.pass_on_frames(connection, Direction::Outgoing, reader, &bytes, extent);
         }
+        let kept = self.kept_of(reader, frames.beginning(), extent);
+        let of = (connection, Direction::Outgoing, reader);
+        self.keep(of, extent, kept, |buffer| frames.copy_to(kept, buffer));
     }
 
-    /// Takes a frame that has come and that the engine has not read yet. [`Trace::read`] adds it.
-    pub(super) fn received(&mut self, reader: &'static FrameReader, frame: &Frame<'_>) {
-        let (len, kept) = (frame.len(), self.wanted_of(reader, frame.beginning(), frame.len()));
-        frame.copy_to(kept, &mut self.unread.bytes);
-        self.unread.frames.push_back(UnreadFrame { reader, len, kept });
+    /// Takes frames that have come and that the engine has not read yet. [`Trace::read`] adds them.
+    pub(super) fn received(&mut self, reader: &'static FrameReader, frames: &Frames<'_>) {
+        let (count, len, kept) = (frames.count(), frames.len(), self.wanted_of(reader, frames));
+        frames.copy_to(kept, &mut self.unread.bytes);
+        self.unread.frames.push_back(UnreadFrames { reader, count, len, kept });
     }
 
     /// Adds the frames that an engine has read: `bytes` of those that have come.
     pub(super) fn read(&mut self, connection: ConnectionId, bytes: usize) {
         let mut unread = std::mem::take(&mut self.unread);
         unread.read += bytes;
-        while let Some(UnreadFrame { reader, len, .. }) = unread.frames.front()
-            && *len <= unread.read
-        {
-            let (reader, mut len, first) = (*reader, *len, unread.start);
-            // Small frames are added together.
-            let mut frames = 0;
-            while let Some(frame) = unread.frames.front()
-                && frame.len <= unread.read
-                && (frames == 0 || frame.len <= SMALL && len <= SMALL && !self.passes_on())
-            {
-                len = frame.len;
-                frames += 1;
-                unread.read -= frame.len;
-                unread.start += frame.kept;
-                unread.frames.pop_front();
+        while let Some(UnreadFrames { reader, count, len, kept }) = unread.take_read() {
+            let bytes =
+                live(unread.bytes.get(unread.start - kept..unread.start), "the bytes of frames").unwrap_or_default();
+            if self.passes_on() {
+                self.pass_on_frames(connection, Direction::Incoming, reader, bytes, (count, len));
             }
-            let kept = live(unread.bytes.get(first..unread.start), "the bytes of frames").unwrap_or_default();
-            if frames > 1 {
-                self.add_small(connection, Direction::Incoming, reader, kept, frames);
-            } else {
-                self.add(connection, Direction::Incoming, reader, kept, len);
-            }
+            let kept = if self.wants_bytes { self.kept_of(reader, bytes, (count, len)) } else { kept };
+            let of = (connection, Direction::Incoming, reader);
+            self.keep(of, (count, len), kept, |buffer| buffer.extend_from_slice(bytes.get(..kept).unwrap_or(bytes)));
         }
         if unread.frames.is_empty() {
             unread.clear();
@@ -204,14 +190,15 @@ impl Trace {
         self.unread.clear();
     }
 
-    /// The number of bytes that are written or kept of a frame of `len` bytes with this beginning.
-    fn wanted_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
-        if self.wants_bytes { len } else { self.kept_of(reader, beginning, len) }
+    /// The number of bytes that are written or kept of these frames.
+    fn wanted_of(&self, reader: &FrameReader, frames: &Frames<'_>) -> usize {
+        let extent = (frames.count(), frames.len());
+        if self.wants_bytes { frames.len() } else { self.kept_of(reader, frames.beginning(), extent) }
     }
 
-    /// The number of bytes that are kept of a frame of `len` bytes with this beginning.
-    fn kept_of(&self, reader: &FrameReader, beginning: &[u8], len: usize) -> usize {
-        if len <= SMALL.max(self.payload_bytes) {
+    /// The number of bytes that are kept of a frame of `len` bytes with this beginning, or of `count` small frames.
+    fn kept_of(&self, reader: &FrameReader, beginning: &[u8], (count, len): (usize, usize)) -> usize {
+        if count > 1 || len <= Frames::SMALL.max(self.payload_bytes) {
             return len;
         }
         match (reader.payload_at)(beginning) {
@@ -222,50 +209,51 @@ impl Trace {
         }
     }
 
-    /// Adds a frame of `len` bytes, of which `bytes` are the first.
-    fn add(
+    /// Adds a frame of `len` bytes, or `count` small frames. `fill` appends the `kept` bytes that are kept.
+    fn keep(
         &mut self,
-        connection: ConnectionId,
-        direction: Direction,
-        reader: &'static FrameReader,
-        bytes: &[u8],
-        len: usize,
+        (connection, direction, reader): (ConnectionId, Direction, &'static FrameReader),
+        (count, len): (usize, usize),
+        kept: usize,
+        fill: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.pass_on(Some(connection), Line::Frame { direction, reader, bytes, len });
-        if len <= SMALL {
-            return self.add_small(connection, direction, reader, bytes, 1);
-        }
-        let kept = if self.wants_bytes { self.kept_of(reader, bytes, len) } else { bytes.len() };
-        let mut buffer = self.spare_bytes.pop().unwrap_or_default();
-        buffer.extend_from_slice(bytes.get(..kept).unwrap_or(bytes));
-        self.put(Some(connection), What::Frame { direction, reader, bytes: buffer, len });
-    }
-
-    /// Adds whole frames, one after the other.
-    fn add_small(
-        &mut self,
-        connection: ConnectionId,
-        direction: Direction,
-        reader: &'static FrameReader,
-        frames: &[u8],
-        count: usize,
-    ) {
+        let large = (count == 1 && len > Frames::SMALL).then_some(len);
         if let Some(Entry { at, connection: of, what, lines }) = self.entries.back_mut()
-            && let What::Frames { direction: goes, reader: read_by, bytes } = what
+            && let What::Frames { direction: goes, reader: read_by, frames } = what
             && (*at, *of, *goes) == (self.now, Some(connection), direction)
             && std::ptr::eq(*read_by, reader)
             && *lines < LINES
-            && bytes.len() < BYTES
+            && frames.bytes.len() < BYTES
         {
-            bytes.extend_from_slice(frames);
+            frames.push(kept, large, fill);
             *lines += count;
             self.lines += count;
-            self.bytes += frames.len();
+            self.bytes += kept;
             return;
         }
-        let mut bytes = self.spare_bytes.pop().unwrap_or_default();
-        bytes.extend_from_slice(frames);
-        self.put_lines(Some(connection), What::Frames { direction, reader, bytes }, count);
+        let mut frames = self.spare_frames.pop().unwrap_or_default();
+        frames.push(kept, large, fill);
+        self.put_lines(Some(connection), What::Frames { direction, reader, frames }, count);
+    }
+
+    /// Writes the line of each of these frames.
+    #[cold]
+    fn pass_on_frames(
+        &mut self,
+        connection: ConnectionId,
+        direction: Direction,
+        reader: &'static FrameReader,
+        mut bytes: &[u8],
+        (count, len): (usize, usize),
+    ) {
+        if count == 1 {
+            return self.pass_on(Some(connection), Line::Frame { direction, reader, bytes, len });
+        }
+        while !bytes.is_empty() {
+            let (frame, others) = bytes.split_at(first_extent(reader, bytes));
+            self.pass_on(Some(connection), Line::Frame { direction, reader, bytes: frame, len: frame.len() });
+            bytes = others;
+        }
     }
 
     fn put(&mut self, connection: Option<ConnectionId>, what: What) {
@@ -290,11 +278,11 @@ impl Trace {
         {
             self.lines -= lines;
             match what {
-                What::Frames { mut bytes, .. } | What::Frame { mut bytes, .. } => {
-                    self.bytes -= bytes.len();
-                    if bytes.capacity() <= MAX_SPARE && self.spare_bytes.len() < SPARES {
-                        bytes.clear();
-                        self.spare_bytes.push(bytes);
+                What::Frames { mut frames, .. } => {
+                    self.bytes -= frames.bytes.len();
+                    if frames.bytes.capacity() <= MAX_SPARE && self.spare_frames.len() < SPARES {
+                        frames.clear();
+                        self.spare_frames.push(frames);
                     }
                 }
                 What::Decisions(mut decisions) => {
@@ -368,7 +356,7 @@ impl Trace {
                     Line::Frame { direction, bytes, len, .. } => {
                         pcap.bytes(id, direction == Direction::Incoming, at, bytes, len)
                     }
-                    Line::Decision(_) | Line::Note(_) => Ok(()),
+                    Line::Decision { .. } | Line::Note(_) => Ok(()),
                 };
             });
         }
@@ -377,6 +365,36 @@ impl Trace {
 }
 
 impl Unread {
+    /// Removes and returns the first frames, as far as they have been read. Their bytes end at `start` then. None if the first
+    /// frame has not been read to its end.
+    fn take_read(&mut self) -> Option<UnreadFrames> {
+        let first = self.frames.front_mut()?;
+        let taken = if first.len <= self.read {
+            self.frames.pop_front()?
+        } else {
+            // Of small frames, some may have been read.
+            let (mut len, mut count) = (0, 0);
+            while count + 1 < first.count
+                && let Some(rest) = self.bytes.get(self.start + len..)
+                && let extent = first_extent(first.reader, rest)
+                && len + extent <= self.read
+            {
+                len += extent;
+                count += 1;
+            }
+            if count == 0 {
+                return None;
+            }
+            first.count -= count;
+            first.len -= len;
+            first.kept -= len;
+            UnreadFrames { reader: first.reader, count, len, kept: len }
+        };
+        self.read -= taken.len;
+        self.start += taken.kept;
+        Some(taken)
+    }
+
     fn clear(&mut self) {
         self.frames.clear();
         self.bytes.clear();

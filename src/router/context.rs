@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::config::{RoutingConfig, Settlement, Unroutable};
 use crate::counts::Counts;
 use crate::deaths::DeathReason;
-use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Record, Ticket};
+use crate::event::{Arrival, DeliveryKey, Fault, LinkKey, Modified, NamedLink, Numbers, Outcome, Reason, Ticket};
 use crate::live::live;
 use crate::message::{Encoding, Message, MessageCodec};
 
@@ -100,14 +100,6 @@ impl Context<'_> {
         }
     }
 
-    /// Records that a message arrived, if records are kept.
-    #[inline]
-    pub(super) fn came(&mut self, number: u64, sender: &Option<NamedLink>, settled: bool, message: &Message) {
-        if self.journal.is_on() {
-            self.journal.came(number, sender.clone(), self.address, settled, message);
-        }
-    }
-
     /// Hands a consumer as many messages from the start of a run as it can take now, and returns their number. The node keeps
     /// nothing of them. Does nothing with end-to-end settlement.
     pub(super) fn forward_run(
@@ -122,14 +114,15 @@ impl Context<'_> {
         }
         let Some(mut taker) = self.links.taker(key) else { return 0 };
         let count = taker.takes_of(arrivals);
+        if self.journal.is_on() {
+            let messages = Numbers { first: self.journal.arrived() + 1, count };
+            self.journal.came_in_a_row(messages.first, sender, self.address, arrivals.get(..count).unwrap_or_default());
+            self.journal.forwarded_in_a_row(messages, key, &taker.consumer.name, self.address);
+        }
         for Arrival { delivery, message } in arrivals.drain(..count) {
             let number = self.journal.next_number();
             let settled = taker.consumer.settles(delivery.is_none());
             let ticket = self.journal.ticket(number, settled);
-            if self.journal.is_on() {
-                self.journal.came(number, sender.clone(), self.address, delivery.is_none(), &message);
-                self.journal.forwarded(number, key, &taker.consumer.name, self.address);
-            }
             taker.give(message, settled, ticket, self.effects);
             if let Some(delivery) = delivery {
                 self.journal.told(number, &Outcome::Accepted);
@@ -284,11 +277,9 @@ impl Context<'_> {
         // Of a rejected one the record is the answer of its receiver.
         if reason != DeathReason::Rejected {
             let to = Named::Exchange(&route.exchange);
-            self.journal.note(|| Record::Dropped {
-                number: waiting.number,
-                address: self.address.clone(),
-                why: format!("{why}, dead-lettered to {to}").into(),
-            });
+            if self.journal.is_on() {
+                self.journal.dropped(waiting.number, self.address, &format!("{why}, dead-lettered to {to}"));
+            }
         }
         let (queue, route) = (self.address.clone(), route.clone());
         self.dead_letters.push(DeadLetter { message: waiting.message, queue, reason, route, cost });

@@ -83,7 +83,7 @@ impl Router {
         let mut kept = None;
         self.work(id, |node, context| {
             let number = context.journal.next_number();
-            context.journal.came(number, None, context.address, true, &message);
+            context.journal.came(number, &None, context.address, true, &message);
             let incoming = Incoming { number, message, delivery: None };
             let refused = node.offer(incoming, &mut Answers::Kept(&mut kept), context);
             debug_assert!(refused.is_ok(), "a queue stores");

@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 use crate::budget::Budget;
 use crate::config::RoutingConfig;
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, NamedLink, Outcome, Record, Run, Ticket};
+use crate::event::{ConnectionKey, Delivery, Effect, Event, LinkId, LinkKey, Outcome, Records, Run, Ticket};
 use crate::live::live;
 use crate::message::{Encoding, MessageCodec};
 
@@ -176,8 +176,8 @@ impl Router {
         self.journal.set_wanted(wanted);
     }
 
-    /// Returns the records that have gathered. The caller empties the list.
-    pub(crate) fn records(&mut self) -> &mut Vec<Record> {
+    /// Returns the records that have gathered. The caller empties the lists.
+    pub(crate) fn records(&mut self) -> &mut Records {
         self.journal.records()
     }
 
@@ -386,11 +386,7 @@ impl Router {
             }
         };
         let name = &consumer.name;
-        self.journal.note(|| Record::Answered {
-            number,
-            by: NamedLink { link: key, name: name.clone() },
-            outcome: outcome.clone(),
-        });
+        self.journal.answered(number, key, name, outcome);
         let Some(outstanding) = outstanding else { return false };
         self.work(id, |node, context| node.conclude(key, outstanding, outcome.clone(), context)).unwrap_or(false)
     }

@@ -61,7 +61,7 @@ impl Router {
             for Arrival { delivery, message } in run.arrivals.drain(..) {
                 let number = context.journal.next_number();
                 if context.journal.is_on() {
-                    context.journal.came(number, sender.clone(), &address, delivery.is_none(), &message);
+                    context.journal.came(number, &sender, &address, delivery.is_none(), &message);
                 }
                 let incoming = Incoming { number, message, delivery };
                 let refused = match is_ended {
@@ -198,7 +198,7 @@ impl Router {
         let number = self.journal.next_number();
         if self.journal.is_on() {
             let sender = self.sender(from);
-            self.journal.came(number, sender, address, settled, message);
+            self.journal.came(number, &sender, address, settled, message);
         }
         number
     }

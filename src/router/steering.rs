@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Router;
 use super::context::{Incoming, unroutable_outcome};
 use super::links::{End, Producer};
-use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Record, Run, Text};
+use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Run, Text};
 use crate::hooks::Ruling;
 use crate::live::live;
 use crate::message::Message;
@@ -19,7 +19,7 @@ impl Router {
             None => self.addresses.count_lost(&address, 1),
         }
         let number = self.journal.next_number();
-        self.journal.came(number, sender, &address, settled, message);
+        self.journal.came(number, &sender, &address, settled, message);
         number
     }
 
@@ -91,7 +91,7 @@ impl Router {
 
     fn ruled(&mut self, number: u64, address: &Arc<str>, what: &'static str) {
         self.counts.decided += 1;
-        self.journal.note(|| Record::Ruled { number, address: address.clone(), what });
+        self.journal.ruled(number, address, what);
     }
 
     /// Routes an unsettled message from the test. Returns the outcome that a client would have been sent at once.

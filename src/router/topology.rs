@@ -152,7 +152,7 @@ impl Router {
             let mut kept = None;
             self.work(*id, |node, context| {
                 let number = context.journal.next_number();
-                context.journal.came(number, sender.clone(), context.address, delivery.is_none(), &message);
+                context.journal.came(number, &sender, context.address, delivery.is_none(), &message);
                 let incoming = Incoming { number, message: message.clone(), delivery };
                 let refused = node.offer(incoming, &mut Answers::Kept(&mut kept), context);
                 debug_assert!(refused.is_ok(), "a queue stores");

@@ -12,24 +12,42 @@ pub(crate) enum Direction {
     Outgoing,
 }
 
-/// A whole header or frame, or a piece of a stream that is neither. Its bytes lie where the engine reads or has written them.
+/// A whole header or frame, or a piece of a stream that is neither; or several of them that are small and lie one behind the
+/// other in one piece. The bytes lie where the engine reads or has written them.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame<'a> {
+pub(crate) struct Frames<'a> {
     /// The first bytes, in one piece: all but the payload at least.
     first: &'a [u8],
     /// The other bytes, and bytes of later frames.
     rest: Pieces<'a>,
     len: usize,
+    count: usize,
 }
 
-impl<'a> Frame<'a> {
-    pub(super) fn new(first: &'a [u8], rest: Pieces<'a>, len: usize) -> Frame<'a> {
-        Frame { first, rest, len }
+impl<'a> Frames<'a> {
+    /// The largest frame that is shown together with others, in bytes.
+    pub(crate) const SMALL: usize = 1024;
+
+    /// The most frames that are shown together.
+    pub(super) const MAX: usize = 64;
+
+    pub(super) fn one(first: &'a [u8], rest: Pieces<'a>, len: usize) -> Frames<'a> {
+        Frames { first, rest, len, count: 1 }
+    }
+
+    /// Takes bytes that are `count` small frames.
+    pub(super) fn small(bytes: &'a [u8], count: usize) -> Frames<'a> {
+        Frames { first: bytes, rest: Pieces::default(), len: bytes.len(), count }
     }
 
     /// Returns the length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the number of frames. If there are several, [`Frames::beginning`] has all their bytes.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Returns the first bytes: all before the payload, and some or all of that.

@@ -77,10 +77,10 @@ impl Queue {
             _ => 0,
         };
         context.counts.queued += arrivals.len() as u64;
+        context.journal.came_in_a_row(context.journal.arrived() + 1, sender, context.address, arrivals);
         keep_together(arrivals.iter_mut().skip(at_once).map(|arrival| &mut arrival.message));
         for (index, Arrival { delivery, message }) in arrivals.drain(..).enumerate() {
             let number = context.journal.next_number();
-            context.came(number, sender, delivery.is_none(), &message);
             match only {
                 Some(key) if index < at_once => {
                     context.counts.topic += 1;
