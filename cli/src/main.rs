@@ -1,11 +1,11 @@
-//! The `fakebroker` command: the broker for everyone who is not a Rust test.
+//! The `fakebroker` command: the broker as a program, for tests in any language.
 //!
 //! Promises: the first line on standard output names the address, flushed, when the broker accepts connections; SIGINT and
 //! SIGTERM stop the broker cleanly with exit code 0; an address that cannot be bound is one line on standard error and exit
 //! code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
-//! `args.rs` is what can be said on the command line, `trace.rs` where a trace goes, `control/` what can be said on standard
-//! input. `client/` is the command as a client: `send`, `receive`, `ping`.
+//! `args.rs` has the options of the broker, `trace.rs` the file of a trace, `control/` the commands on standard input.
+//! `client/` has the subcommands `send`, `receive` and `ping`.
 
 mod args;
 mod client;

@@ -1,4 +1,4 @@
-//! `fakebroker ping`: is there a broker, does it let us in, and what is it?
+//! `fakebroker ping`: connects to a broker, authenticates, and measures round trips.
 
 use std::io::{self, Write};
 use std::time::Instant;

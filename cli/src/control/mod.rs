@@ -1,15 +1,15 @@
-//! `--control`: JSON lines, for test authors in any language. Each line on standard input is a command and gets exactly one
-//! line back, in order; at the end of the input the broker crashes, so that it never outlives the test that started it.
+//! `--control`: commands as JSON lines on standard input, for tests in any language. Each gets exactly one line back,
+//! in order. At the end of the input the broker crashes, so that it does not outlive the test that started it.
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | the first line, and an answer for every line |
-//! | `inbox.rs` | lines on their way in |
-//! | `fields.rs` | the members of a command, and what is wrong with them |
+//! | `mod.rs` | prints the first line, and the answer to each command |
+//! | `inbox.rs` | the queue of lines that have been read |
+//! | `fields.rs` | the members of a command, and their errors |
 //! | `commands.rs` | the commands; `waiting.rs` and `trace.rs` the long ones |
-//! | `rules.rs` | what stands in for hooks |
+//! | `rules.rs` | rules, which take the place of hooks |
 //! | `messages.rs`, `values.rs`, `base64.rs` | messages and AMQP values in JSON |
-//! | `pictures.rs` | who is there and what waits where, in JSON |
+//! | `pictures.rs` | connections, links and addresses in JSON |
 
 mod base64;
 mod commands;
