@@ -6,6 +6,7 @@ mod support;
 #[path = "../support091/mod.rs"]
 mod support091;
 
+mod alternate_exchange;
 mod channel;
 mod confirm;
 mod connection;

@@ -251,6 +251,19 @@ impl Peer091 {
     }
 
     #[track_caller]
+    pub fn declare_exchange_with(&mut self, name: &str, kind: &str, arguments: &[Vec<u8>]) {
+        self.send(exchange_declare_with(name, kind, arguments));
+        self.expect(EXCHANGE_DECLARE_OK);
+    }
+
+    #[track_caller]
+    pub fn bind_exchange(&mut self, destination: &str, source: &str, key: &str) {
+        let start = method(1, EXCHANGE_BIND).short(0).shortstr(destination).shortstr(source);
+        self.send(start.shortstr(key).bits(&[false]).table(&[]));
+        self.expect(EXCHANGE_BIND_OK);
+    }
+
+    #[track_caller]
     pub fn publish(&mut self, exchange: &str, key: &str, body: impl AsRef<[u8]>) {
         self.send(publish(1, exchange, key, &[], &NO_PROPERTIES, body.as_ref()));
     }
@@ -509,6 +522,11 @@ pub fn queue_bind(channel: u16, id: Id, queue: &str, exchange: &str, key: &str, 
 /// Builds exchange.declare with these bits: passive, durable, auto-delete, internal, no-wait.
 pub fn exchange_declare(channel: u16, name: &str, kind: &str, bits: &[bool]) -> MethodBytes {
     method(channel, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr(kind).bits(bits).table(&[])
+}
+
+/// Builds exchange.declare with arguments on channel 1.
+pub fn exchange_declare_with(name: &str, kind: &str, arguments: &[Vec<u8>]) -> MethodBytes {
+    method(1, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr(kind).bits(&[]).table(arguments)
 }
 
 /// Builds basic.consume with these bits: no-local, no-ack, exclusive, no-wait.

@@ -1,12 +1,17 @@
 //! One exchange: its declaration, and which of its bindings a message matches.
 
+use std::sync::Arc;
+
 use super::bindings::{Binding, Bindings, Target};
-use super::equivalence::{Named, check_arguments, check_field};
+use super::equivalence::{Named, check_arguments, check_field, type_name};
 use super::headers::{self, Headers};
 use super::topic::Words;
 use crate::arguments::Arguments;
-use crate::event::{ExchangeDeclaration, ExchangeKind, Fault};
+use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
 use crate::value::Value;
+
+/// The argument that names the exchange for messages that no binding matches.
+const ALTERNATE: &str = "alternate-exchange";
 
 /// The declaration of an exchange, and its bindings.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(super) struct Exchange {
     auto_delete: bool,
     pub(super) internal: bool,
     pub(super) arguments: Arguments,
+    /// The exchange that gets the messages that no binding of this one matches. It need not exist.
+    pub(super) alternate: Option<Arc<str>>,
     pub(super) bindings: Bindings,
     was_bound: bool,
 }
@@ -31,23 +38,26 @@ impl Exchange {
             auto_delete: false,
             internal: false,
             arguments: Arguments::default(),
+            alternate: None,
             bindings: Bindings::default(),
             was_bound: false,
         }
     }
 
-    pub(super) fn declared(declaration: ExchangeDeclaration) -> Exchange {
-        let ExchangeDeclaration { name: _, kind, durable, auto_delete, internal, arguments } = declaration;
-        Exchange {
+    /// Makes the exchange of a declaration. Fails if an argument that has an effect is of a wrong type.
+    pub(super) fn declared(declaration: ExchangeDeclaration) -> Result<Exchange, Fault> {
+        let ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments } = declaration;
+        Ok(Exchange {
             kind,
             standard: false,
             durable,
             auto_delete,
             internal,
+            alternate: alternate(&name, &arguments)?,
             arguments,
             bindings: Bindings::default(),
             was_bound: false,
-        }
+        })
     }
 
     /// Refuses a later declaration that differs from the first.
@@ -99,6 +109,19 @@ impl Exchange {
                 let matching = self.bindings.iter().filter(|binding| headers.match_arguments(&binding.arguments));
                 matching.for_each(&mut hand_on);
             }
+        }
+    }
+}
+
+/// Reads the alternate exchange of a declaration.
+fn alternate(exchange: &str, arguments: &Arguments) -> Result<Option<Arc<str>>, Fault> {
+    let Some(value) = arguments.get(ALTERNATE) else { return Ok(None) };
+    match value.as_str() {
+        Some(name) => Ok(Some(name.into())),
+        None => {
+            let (wrong, what) = (type_name(value), Named::Exchange(exchange));
+            let text = format!("invalid type '{wrong}' for arg '{ALTERNATE}' in {what}");
+            Err(Fault::new(Reason::PreconditionFailed, text))
         }
     }
 }

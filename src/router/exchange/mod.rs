@@ -120,8 +120,13 @@ impl Exchanges {
         if self.exchanges.len() >= MAX_EXCHANGES {
             return Err(Fault::new(Reason::ResourceLimitExceeded, "too many exchanges"));
         }
-        self.charge(declaration.arguments.cost())?;
-        self.exchanges.insert(declaration.name.clone(), Exchange::declared(declaration));
+        let name = declaration.name.clone();
+        let cost = declaration.arguments.cost();
+        let exchange = Exchange::declared(declaration)?;
+        self.charge(cost)?;
+        self.exchanges.insert(name, exchange);
+        // The exchange may be the alternate of others.
+        self.cache.clear();
         Ok(())
     }
 
@@ -289,26 +294,37 @@ impl Exchanges {
     ) -> Result<Queues, Fault> {
         let first: Arc<str> = exchange.into();
         let (mut queues, mut found) = (Vec::new(), HashSet::new());
-        // Exchanges may be bound in a circle.
+        // Exchanges may be bound in a circle, or be each other's alternates.
         let mut visited = HashSet::from([first.clone()]);
         let mut next = vec![first.clone()];
         let mut read_headers = None;
-        while let Some(exchange) = next.pop().and_then(|name| self.exchanges.get(&name)) {
+        while let Some(name) = next.pop() {
+            let Some(exchange) = self.exchanges.get(&name) else {
+                log::info!("{} is the alternate of another and does not exist", Named::Exchange(&name));
+                continue;
+            };
             if exchange.asks_for_headers() {
                 read_headers.get_or_insert_with(headers);
             }
-            exchange.targets(key, read_headers.as_deref().unwrap_or_default(), &mut |target| match target {
-                Target::Queue(queue) => {
-                    if found.insert(*queue) {
-                        queues.push(*queue);
+            let mut is_bound = false;
+            exchange.targets(key, read_headers.as_deref().unwrap_or_default(), &mut |target| {
+                is_bound = true;
+                match target {
+                    Target::Queue(queue) => {
+                        if found.insert(*queue) {
+                            queues.push(*queue);
+                        }
                     }
-                }
-                Target::Exchange(name) => {
-                    if visited.insert(name.clone()) {
-                        next.push(name.clone());
+                    Target::Exchange(name) => {
+                        if visited.insert(name.clone()) {
+                            next.push(name.clone());
+                        }
                     }
                 }
             });
+            // The bindings decide, and not whether the message reaches a queue by them.
+            let alternate = exchange.alternate.as_ref().filter(|_| !is_bound);
+            next.extend(alternate.filter(|name| visited.insert((*name).clone())).cloned());
         }
         let queues: Queues = queues.into();
         if read_headers.is_none() {
