@@ -70,8 +70,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "amqp10",
         &[
-            "budget", "config", "content", "deaths", "event", "ledger", "live", "message", "outbox", "tap", "unmet",
-            "users", "value",
+            "arguments",
+            "budget",
+            "config",
+            "content",
+            "deaths",
+            "event",
+            "ledger",
+            "live",
+            "message",
+            "outbox",
+            "tap",
+            "unmet",
+            "users",
+            "value",
         ],
     ),
     (

@@ -8,7 +8,6 @@ use super::directory::{End, Place};
 use super::frame::Frame;
 use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, MethodId, PUBLISH};
 use super::publisher::Publisher;
-use super::table::Table;
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation, not_for_us};
 use std::sync::Arc;
@@ -196,7 +195,7 @@ impl Channel {
         queue: &Arc<str>,
         tag: &str,
         no_local: bool,
-        arguments: Table<'_>,
+        arguments: &Arguments,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         let (link, address) = ((!tag.is_empty()).then(|| tag.into()), Some(queue.clone()));
@@ -205,7 +204,7 @@ impl Channel {
             let why = "a consumer is sent what its own connection published, too";
             context.note_unmet([Unmet::new(&place, "no-local", true, why)])?;
         }
-        context.note_arguments(ArgumentOf::Consumer, &place, &Arguments::new(arguments.values()))
+        context.note_arguments(ArgumentOf::Consumer, &place, arguments)
     }
 
     fn on_basic_method(&mut self, method: &Basic<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
@@ -217,8 +216,9 @@ impl Channel {
             }
             Basic::Consume { queue, consumer_tag, no_local, no_ack, exclusive, no_wait, arguments, .. } => {
                 let queue = self.declarations.queue_named(queue)?;
-                self.note_consumer(&queue, consumer_tag, no_local, arguments.0, context)?;
-                return self.consumers.consume(queue, consumer_tag, (no_ack, exclusive, no_wait), context);
+                let arguments = Arguments::new(arguments.0.values());
+                self.note_consumer(&queue, consumer_tag, no_local, &arguments, context)?;
+                return self.consumers.consume(queue, consumer_tag, (no_ack, exclusive, no_wait), arguments, context);
             }
             Basic::Cancel { consumer_tag, no_wait } => {
                 self.consumers.cancel(consumer_tag, context);

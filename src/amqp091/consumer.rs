@@ -35,6 +35,8 @@ pub(super) struct Consumer {
     pub(super) queue: Arc<str>,
     /// Whether the consumer is that of basic.get.
     pub(super) is_getter: bool,
+    /// The order in which the consumers of a channel are given credit: the highest first.
+    pub(super) priority: i64,
     no_ack: bool,
     prefetch: u16,
     /// Deliveries that were acknowledged since the router was last given credit.
@@ -45,11 +47,12 @@ pub(super) struct Consumer {
 }
 
 /// The options of basic.consume.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Manners {
     pub(super) no_ack: bool,
     pub(super) exclusive: bool,
     pub(super) prefetch: u16,
+    pub(super) priority: i64,
 }
 
 impl Consumer {
@@ -60,6 +63,7 @@ impl Consumer {
             tag,
             queue,
             is_getter: false,
+            priority: manners.priority,
             no_ack: manners.no_ack,
             prefetch: manners.prefetch,
             returned: 0,
@@ -70,7 +74,7 @@ impl Consumer {
 
     /// Creates the consumer of basic.get.
     pub(super) fn getter(link: LinkId, queue: Arc<str>, no_ack: bool) -> Consumer {
-        let manners = Manners { no_ack, exclusive: false, prefetch: 0 };
+        let manners = Manners { no_ack, ..Manners::default() };
         let consumer = Consumer::new(link, "basic.get".into(), queue, manners);
         Consumer { is_getter: true, retired: true, ..consumer }
     }

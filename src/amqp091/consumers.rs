@@ -4,7 +4,8 @@
 //! acknowledged in a turn give it back at the end of the turn. The limit that the consumers of a channel share is the
 //! channel's window.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -15,10 +16,12 @@ use super::directory::{End, Place};
 use super::method::{Basic, Method, MethodId};
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
+use crate::arguments::Arguments;
 use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Ticket};
 use crate::ledger::Ledger;
 use crate::live::live;
 use crate::message::Message;
+use crate::value::Value;
 
 const CONSUME: MethodId = MethodId { class: 60, method: 20 };
 const GET: MethodId = MethodId { class: 60, method: 70 };
@@ -40,6 +43,8 @@ pub(super) struct Consumers {
     consumers: Slab<Consumer>,
     /// The slots of the consumers that the client has named, by consumer tag.
     by_tag: HashMap<Arc<str>, usize>,
+    /// The slots of the consumers that the client has named: the highest priority first.
+    by_priority: BTreeSet<(Reverse<i64>, usize)>,
     /// The slots of the consumers of basic.get, by queue, while one of their deliveries is not acknowledged.
     getters: HashMap<Arc<str>, usize>,
     /// The deliveries that are not acknowledged, by delivery tag.
@@ -86,6 +91,7 @@ impl Consumers {
             channel,
             consumers: Slab::new(),
             by_tag: HashMap::new(),
+            by_priority: BTreeSet::new(),
             getters: HashMap::new(),
             unacked: Ledger::starting_at(1),
             returned: 0,
@@ -123,7 +129,7 @@ impl Consumers {
             return;
         }
         let more = if active { PAUSED } else { -PAUSED };
-        let consumers = self.by_tag.values().filter_map(|slot| live(self.consumers.get(*slot), A_CONSUMER));
+        let consumers = self.by_priority.iter().filter_map(|(_, slot)| live(self.consumers.get(*slot), A_CONSUMER));
         context.events.extend(consumers.map(|consumer| Event::Credit { link: consumer.link, more, drain: false }));
     }
 
@@ -149,6 +155,7 @@ impl Consumers {
         queue: Arc<str>,
         tag: &str,
         (no_ack, exclusive, no_wait): (bool, bool, bool),
+        arguments: Arguments,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
         if self.by_tag.contains_key(tag) {
@@ -158,9 +165,10 @@ impl Consumers {
             "" => context.directory.generate_tag(&context.terms.name),
             tag => tag.into(),
         };
-        let manners = Manners { no_ack, exclusive, prefetch: self.prefetch };
+        let priority = arguments.get("x-priority").and_then(Value::as_i64).unwrap_or(0);
+        let manners = Manners { no_ack, exclusive, prefetch: self.prefetch, priority };
         let link = self.add_link(context)?;
-        self.attach(Consumer::new(link, tag, queue, manners), manners, context);
+        self.attach(Consumer::new(link, tag, queue, manners), manners, arguments, context);
         self.asked = Some(Asked::Consume { no_wait });
         Ok(())
     }
@@ -174,7 +182,13 @@ impl Consumers {
     }
 
     /// Asks the router for a link to the messages of a queue.
-    fn attach(&mut self, consumer: Consumer, manners: Manners, context: &mut Context<'_>) -> usize {
+    fn attach(
+        &mut self,
+        consumer: Consumer,
+        manners: Manners,
+        arguments: Arguments,
+        context: &mut Context<'_>,
+    ) -> usize {
         context.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
             link: consumer.link,
             // Deliveries that need no acknowledgement do not use the window.
@@ -187,6 +201,7 @@ impl Consumers {
             max_message_size: u64::MAX,
             exclusive: manners.exclusive,
             passing: consumer.is_getter,
+            arguments,
         })));
         self.consumers.insert(consumer)
     }
@@ -202,6 +217,7 @@ impl Consumers {
                     context.tell(self.channel, &Method::Basic(Basic::ConsumeOk { consumer_tag: &consumer.tag }));
                 }
                 self.by_tag.insert(consumer.tag.clone(), slot);
+                self.by_priority.insert((Reverse(consumer.priority), slot));
                 // Deliveries come after consume-ok.
                 let more = consumer.first_credit() - if self.active { 0 } else { PAUSED };
                 context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });
@@ -231,6 +247,7 @@ impl Consumers {
         // The server may have cancelled the consumer meanwhile; an unknown tag is no error either.
         let Some(slot) = self.by_tag.remove(tag) else { return };
         let Some(consumer) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
+        self.by_priority.remove(&(Reverse(consumer.priority), slot));
         consumer.retired = true;
         if consumer.is_done() {
             self.let_go(slot, context);
@@ -261,6 +278,7 @@ impl Consumers {
             return;
         }
         self.by_tag.remove(&consumer.tag);
+        self.by_priority.remove(&(Reverse(consumer.priority), slot));
         if context.terms.capabilities.consumer_cancel_notify {
             let cancel = Basic::Cancel { consumer_tag: &consumer.tag, no_wait: true };
             context.tell(self.channel, &Method::Basic(cancel));
@@ -275,8 +293,8 @@ impl Consumers {
         } else {
             let link = self.add_link(context)?;
             let getter = Consumer::getter(link, queue.clone(), no_ack);
-            let manners = Manners { no_ack, exclusive: false, prefetch: 0 };
-            let slot = self.attach(getter, manners, context);
+            let manners = Manners { no_ack, ..Manners::default() };
+            let slot = self.attach(getter, manners, Arguments::default(), context);
             if !no_ack {
                 self.getters.insert(queue, slot);
             }
@@ -409,7 +427,7 @@ impl Consumers {
     /// Gives the router the credit of each consumer, and the window of all, that acknowledgements have freed.
     pub(super) fn grant(&mut self, context: &mut Context<'_>) {
         self.credit_due = false;
-        for slot in self.by_tag.values() {
+        for (_, slot) in &self.by_priority {
             let Some(consumer) = live(self.consumers.get_mut(*slot), A_CONSUMER) else { continue };
             let more = std::mem::take(&mut consumer.returned);
             if more != 0 {

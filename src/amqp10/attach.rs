@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arguments;
 use super::composite::Composite;
 use super::definitions::{Condition, Error, Role, SenderSettleMode, SequenceNo};
 use super::delivery_state::Rejected;
@@ -346,6 +347,7 @@ fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &Link
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
             exclusive: false,
             passing: false,
+            arguments: arguments::of_attach(attach),
         })),
     }
 }

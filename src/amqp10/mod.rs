@@ -16,12 +16,14 @@
 //! | 3.2 message sections | `section.rs` (the fields that routing needs), `content.rs` (the whole message) |
 //! | 3.4 delivery states | `delivery_state.rs` |
 //! | 3.5 sources and targets | `terminus.rs` |
+//! | arguments of receivers, as RabbitMQ has them | `arguments.rs` |
 //! | what of open, begin and attach has no effect here | `unmet_fields.rs` |
 //! | 5.3 SASL | `sasl.rs` |
 //! | all of them, as text | `describe.rs` |
 //!
 //! The engine and the router exchange the types of `event/`. The engine knows no router, socket or clock.
 
+mod arguments;
 mod attach;
 mod channels;
 mod closing;

@@ -23,11 +23,8 @@ pub(super) const NOT_RESUMED: &str = "deliveries are not resumed";
 const NOT_FILTERED: &str = "filters are not applied";
 
 /// Link properties with a meaning elsewhere, and why they have none here.
-const LINK_PROPERTIES: &[(&str, &str)] = &[
-    ("paired", "links are not paired"),
-    ("rabbitmq:priority", "receivers take turns, whatever their priority"),
-    ("com.microsoft:epoch", "a receiver does not displace another"),
-];
+const LINK_PROPERTIES: &[(&str, &str)] =
+    &[("paired", "links are not paired"), ("com.microsoft:epoch", "a receiver does not displace another")];
 
 /// How RabbitMQ names a virtual host in open.
 const VIRTUAL_HOST: &str = "vhost:";

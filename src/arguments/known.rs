@@ -51,7 +51,7 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     (Queue, "x-max-in-memory-bytes", Effect::Here),
     (Queue, "x-ha-policy", Effect::Here),
     (Exchange, "alternate-exchange", Effect::Here),
-    (Consumer, "x-priority", Effect::None("consumers take turns, whatever their priority")),
+    (Consumer, "x-priority", Effect::Here),
     (Consumer, "x-stream-offset", Effect::None("a queue is no stream")),
     (Consumer, "x-stream-filter", Effect::None("a queue is no stream")),
     (Consumer, "x-stream-match-unfiltered", Effect::None("a queue is no stream")),

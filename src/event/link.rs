@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::message::{Fault, Outcome};
+use crate::arguments::Arguments;
 
 /// The key of a connection of the event loop. The serial tells a stale key from that of a later connection in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +84,8 @@ pub(crate) struct ConsumerRequest {
     pub(crate) exclusive: bool,
     /// Whether the link serves single requests (basic.get) and is not counted as a consumer.
     pub(crate) passing: bool,
+    /// The consumer's arguments, by their names in 0-9-1.
+    pub(crate) arguments: Arguments,
 }
 
 /// The identity of a peer, known when its connection is open.

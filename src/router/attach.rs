@@ -46,8 +46,8 @@ impl Router {
     }
 
     pub(super) fn attach_consumer(&mut self, key: LinkKey, request: ConsumerRequest) {
-        let id = match self.node_for_consumer(key, &request) {
-            Ok(id) => id,
+        let (id, settings) = match self.node_for_consumer(key, &request) {
+            Ok(found) => found,
             Err(fault) => return self.effects.push(Effect::Refused { link: key, fault: Box::new(fault) }),
         };
         let Some(entry) = self.addresses.get_mut(id) else { return };
@@ -56,10 +56,10 @@ impl Router {
         let browse = request.browse && is_queue;
         let kind = entry.node.kind();
         let address = address_asked(&request.node).or_else(|| Some(entry.address.clone()));
-        let (passing, exclusive) = (request.passing && is_queue, request.exclusive);
-        self.work(id, |node, context| node.add(key, browse, passing, exclusive, context));
+        let exclusive = request.exclusive;
         self.counts.receiver_links += u64::from(!request.passing);
-        self.links.add_consumer(key, Consumer::new(id, browse, request));
+        self.links.add_consumer(key, Consumer::new(id, browse, request, settings));
+        self.work(id, |node, context| node.add(key, exclusive, context));
         self.effects.push(Effect::Attached { link: key, address, kind });
     }
 

@@ -5,9 +5,11 @@
 //! consumers of the channel), and the room in its connection's outbox. Engines and event loop report what is added to each; what
 //! is handed out is subtracted here.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::consumer_settings::ConsumerSettings;
 use super::effects::Effects;
 use super::exchange::Terminus;
 pub(super) use super::node_id::NodeId;
@@ -64,6 +66,8 @@ pub(super) struct Consumer {
     pub(super) passing: bool,
     pub(super) default_outcome: Outcome,
     pub(super) max_message_size: u64,
+    /// Consumers of a lower priority are given messages only while those of a higher one can take none.
+    pub(super) priority: i64,
     /// Messages that it can take now.
     pub(super) credit: i64,
     /// Whether the peer waits to be told that there is nothing more (link-credit with drain).
@@ -94,7 +98,7 @@ pub(super) enum Outstanding {
 }
 
 impl Consumer {
-    pub(super) fn new(node: NodeId, browse: bool, request: ConsumerRequest) -> Consumer {
+    pub(super) fn new(node: NodeId, browse: bool, request: ConsumerRequest, settings: ConsumerSettings) -> Consumer {
         Consumer {
             name: request.name,
             node,
@@ -104,6 +108,7 @@ impl Consumer {
             passing: request.passing,
             default_outcome: request.default_outcome,
             max_message_size: request.max_message_size,
+            priority: settings.priority,
             credit: 0,
             drain: false,
             is_ready: false,
@@ -136,8 +141,8 @@ pub(super) enum End {
     Consumer(Box<Consumer>),
 }
 
-/// Waiting consumers, by when they were last served and by slot.
-type Waiters = BTreeMap<(u64, u32), LinkId>;
+/// Waiting consumers: the highest priority first, then by when they were last served and by slot.
+type Waiters = BTreeMap<(Reverse<i64>, u64, u32), LinkId>;
 
 /// The window that the consumers of one channel share.
 #[derive(Debug, Default)]
@@ -337,7 +342,7 @@ impl Links {
             return Some(Taker { key, consumer, window, room, served: &mut self.served });
         }
         if !std::mem::replace(&mut consumer.is_waiting, true) {
-            let place = (consumer.served, key.link.slot);
+            let place = (Reverse(consumer.priority), consumer.served, key.link.slot);
             match window.filter(|_| is_closed) {
                 Some(window) => window.waiting.insert(place, key.link),
                 None => waiting.insert(place, key.link),
@@ -414,8 +419,8 @@ impl Links {
         windows.iter().zip(0..).filter(|(window, _)| waits(window)).map(|(_, channel)| channel).collect()
     }
 
-    /// Takes out the waiting consumer of a channel (of the connection, if `channel` is none) that was served longest ago. None
-    /// if there is none or the window or the room is used up.
+    /// Takes out the waiting consumer of a channel (of the connection, if `channel` is none) that is served next: of those with
+    /// the highest priority the one that was served longest ago. None if there is none or the window or the room is used up.
     pub(super) fn next_waiting(&mut self, key: ConnectionKey, channel: Option<u16>) -> Option<LinkKey> {
         let connection = self.find_connection_mut(key).filter(|connection| connection.room > 0)?;
         let row = match channel {

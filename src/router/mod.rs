@@ -17,6 +17,7 @@
 //! | `attach.rs` | attach and detach |
 //! | `node_id.rs` | the key of a node |
 //! | `links.rs` | the state of each producer and consumer, and how much a consumer can be given |
+//! | `consumer_settings.rs`, `argument_reader.rs` | the arguments of a consumer; how arguments are read and refused |
 //! | `queues.rs` | declaration, deletion and purge of queues |
 //! | `exchange/` | exchanges and bindings: the queues of a message |
 //! | `topology.rs` | changes to exchanges and bindings, and messages that are sent to an exchange |
@@ -31,10 +32,12 @@
 //! | `looking.rs`, `steering.rs` | what a test can see and change |
 
 mod addresses;
+mod argument_reader;
 mod arrivals;
 mod attach;
 #[cfg(any(test, fuzzing))]
 mod audit;
+mod consumer_settings;
 mod context;
 mod credit;
 mod dead_lettering;

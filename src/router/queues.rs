@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Router;
+use super::consumer_settings::ConsumerSettings;
 use super::exchange::{Exchanges, Named, is_exchange_path};
 use super::links::{End, NodeId};
 use super::node::{Declared, Queue, Settings, locked};
@@ -242,8 +243,12 @@ impl Router {
         self.reset_topology();
     }
 
-    /// Returns the node for a consumer. Fails if the consumer may not attach to it.
-    pub(super) fn node_for_consumer(&mut self, key: LinkKey, request: &ConsumerRequest) -> Result<NodeId, Fault> {
+    /// Returns the node for a consumer, and how it treats the consumer. Fails if the consumer may not attach to it.
+    pub(super) fn node_for_consumer(
+        &mut self,
+        key: LinkKey,
+        request: &ConsumerRequest,
+    ) -> Result<(NodeId, ConsumerSettings), Fault> {
         self.check_is_not_gone(&request.node)?;
         let id = match &request.node {
             Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
@@ -260,8 +265,9 @@ impl Router {
             return Err(Fault::new(Reason::ResourceLocked, what));
         }
         let ConsumerRequest { exclusive, browse, passing, .. } = request;
+        let settings = ConsumerSettings::of(&entry.address, &request.arguments)?;
         entry.node.check_consumer(&entry.address, key.connection, *exclusive, *browse, *passing)?;
-        Ok(id)
+        Ok((id, settings))
     }
 
     /// Takes all credit from a consumer and counts it no more. Its unanswered deliveries stay (basic.cancel).

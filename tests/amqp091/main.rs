@@ -11,6 +11,7 @@ mod channel;
 mod confirm;
 mod connection;
 mod consume;
+mod consumer_arguments;
 mod dead_letters;
 mod exchange;
 mod exchange_from_1_0;

@@ -275,6 +275,13 @@ impl Peer091 {
         assert_eq!(self.expect(CONSUME_OK).shortstr(), tag);
     }
 
+    /// Consumes with these bits (see [`consume`]) and arguments.
+    #[track_caller]
+    pub fn consume_with(&mut self, queue: &str, tag: &str, bits: &[bool], arguments: &[Vec<u8>]) {
+        self.send(consume_with(1, queue, tag, bits, arguments));
+        assert_eq!(self.expect(CONSUME_OK).shortstr(), tag);
+    }
+
     #[track_caller]
     pub fn prefetch(&mut self, count: u16, global: bool) {
         self.send(method(1, QOS).long(0).short(count).bits(&[global]));
@@ -531,7 +538,12 @@ pub fn exchange_declare_with(name: &str, kind: &str, arguments: &[Vec<u8>]) -> M
 
 /// Builds basic.consume with these bits: no-local, no-ack, exclusive, no-wait.
 pub fn consume(channel: u16, queue: &str, tag: &str, bits: &[bool]) -> MethodBytes {
-    method(channel, CONSUME).short(0).shortstr(queue).shortstr(tag).bits(bits).table(&[])
+    consume_with(channel, queue, tag, bits, &[])
+}
+
+/// Builds basic.consume with arguments. The bits are those of [`consume`].
+pub fn consume_with(channel: u16, queue: &str, tag: &str, bits: &[bool], arguments: &[Vec<u8>]) -> MethodBytes {
+    method(channel, CONSUME).short(0).shortstr(queue).shortstr(tag).bits(bits).table(arguments)
 }
 
 /// Parses a header or a frame. Returns it with its length, or None if bytes are missing.

@@ -72,7 +72,7 @@ impl Anycast {
 
     /// Hands out waiting messages, as far as consumers can take them.
     pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
-        let mut nothing_for = std::collections::VecDeque::new();
+        let mut nothing_for = Vec::new();
         while !self.store.is_empty()
             && let Some(key) = self.ready.next(context.links)
         {

@@ -1,21 +1,30 @@
-//! A direct node: every message goes to the consumer that attached first, and waits while that consumer cannot take it.
+//! A direct node: every message goes to the consumer that attached first (of those with the highest priority), and waits while that consumer cannot take it.
 
 use std::collections::HashSet;
 
 use super::waiting::drop_unfit;
 use crate::event::{Arrival, LinkKey, NamedLink};
 use crate::router::context::{Answers, Context, Incoming};
+use crate::router::links::Links;
 use crate::router::store::{Store, Waiting};
 
 /// Consumers of a direct node, and the messages that wait for the first.
 #[derive(Debug, Default)]
 pub(in crate::router) struct Direct {
-    /// All consumers, in the order in which they attached.
+    /// All consumers: the highest priority first, and those of one priority in the order in which they attached.
     pub(super) consumers: Vec<LinkKey>,
     pub(super) store: Store,
 }
 
 impl Direct {
+    /// Adds a consumer behind those of its priority and of higher ones.
+    pub(super) fn add(&mut self, key: LinkKey, links: &Links) {
+        let priority_of = |key: LinkKey| links.at_node(key).map_or(0, |consumer| consumer.priority);
+        let priority = priority_of(key);
+        let place = self.consumers.partition_point(|before| priority_of(*before) >= priority);
+        self.consumers.insert(place, key);
+    }
+
     /// Hands the first consumer as many messages as it can take from the start of a run.
     pub(super) fn forward_run(
         &self,

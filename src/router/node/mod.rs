@@ -207,20 +207,13 @@ impl Node {
     }
 
     /// Adds a consumer for which [`Node::check_consumer`] holds.
-    pub(super) fn add(
-        &mut self,
-        key: LinkKey,
-        browse: bool,
-        passing: bool,
-        exclusive: bool,
-        context: &mut Context<'_>,
-    ) {
+    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, context: &mut Context<'_>) {
         match self {
-            Node::Direct(node) => node.consumers.push(key),
+            Node::Direct(node) => node.add(key, context.links),
             Node::Anycast(node) => node.consumers.push(key),
             Node::Multicast(node) => node.consumers.push(key),
             Node::Queue(node) => {
-                node.add(key, browse, passing, exclusive);
+                node.add(key, exclusive, context.links);
                 node.note_use(context.now);
             }
         }

@@ -1,20 +1,28 @@
-//! The row of consumers of a node that can be given a message, in the order of their turns. A consumer leaves the row when it
-//! can take no more, and joins it at the end when it can again.
+//! The row of consumers of a node that can be given a message, in the order of their turns: the highest priority first, and those of
+//! one priority by turns. A consumer leaves the row when it can take no more, and joins it behind those of its priority when it can
+//! again.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::event::LinkKey;
 use crate::router::links::Links;
 
-/// Consumers in the order of their turns.
+/// A consumer in the row.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    key: LinkKey,
+    priority: i64,
+}
+
+/// Consumers in the order of their turns. Those of a higher priority stand before the others.
 #[derive(Debug, Default)]
-pub(super) struct Row(VecDeque<LinkKey>);
+pub(super) struct Row(VecDeque<Place>);
 
 impl Row {
     /// Returns the consumer whose turn it is. Removes those before it that can take nothing now.
     #[inline]
     pub(super) fn next(&mut self, links: &mut Links) -> Option<LinkKey> {
-        while let Some(key) = self.0.front().copied() {
+        while let Some(Place { key, .. }) = self.0.front().copied() {
             if links.taker(key).is_some() {
                 return Some(key);
             }
@@ -28,35 +36,51 @@ impl Row {
 
     /// Returns the only consumer in the row. None if there are more, or none.
     pub(super) fn only(&self) -> Option<LinkKey> {
-        self.0.front().copied().filter(|_| self.0.len() == 1)
+        self.0.front().map(|place| place.key).filter(|_| self.0.len() == 1)
     }
 
-    /// Moves the first consumer to the end.
+    /// Moves the first consumer behind all others of its priority.
     #[inline]
     pub(super) fn pass(&mut self) {
-        if self.0.len() > 1 {
-            self.0.rotate_left(1);
+        if let (Some(first), Some(last)) = (self.0.front(), self.0.back()) {
+            if first.priority == last.priority {
+                if self.0.len() > 1 {
+                    self.0.rotate_left(1);
+                }
+            } else if let Some(first) = self.0.pop_front() {
+                self.insert(first);
+            }
         }
     }
 
-    /// Removes the first consumer.
-    pub(super) fn step_aside(&mut self) -> Option<LinkKey> {
-        self.0.pop_front()
+    /// Removes the first consumer. [`Row::put_first`] takes it back.
+    pub(super) fn step_aside(&mut self) -> Option<Aside> {
+        self.0.pop_front().map(Aside)
     }
 
-    /// Puts consumers before all others, in this order.
-    pub(super) fn put_first(&mut self, mut consumers: VecDeque<LinkKey>) {
-        consumers.append(&mut self.0);
-        self.0 = consumers;
+    /// Puts consumers that stepped aside before all others, in this order.
+    pub(super) fn put_first(&mut self, consumers: Vec<Aside>) {
+        consumers.into_iter().rev().for_each(|Aside(place)| self.0.push_front(place));
     }
 
-    /// Adds a consumer at the end, if it can be given a message and is not in the row.
+    /// Adds a consumer behind those of its priority, if it can be given a message and is not in the row.
     pub(super) fn join(&mut self, key: LinkKey, links: &mut Links) {
         if links.taker(key).is_some()
             && let Some(consumer) = links.at_node_mut(key)
             && !std::mem::replace(&mut consumer.is_ready, true)
         {
-            self.0.push_back(key);
+            let priority = consumer.priority;
+            self.insert(Place { key, priority });
+        }
+    }
+
+    fn insert(&mut self, place: Place) {
+        match self.0.back() {
+            Some(last) if last.priority < place.priority => {
+                let at = self.0.partition_point(|before| before.priority >= place.priority);
+                self.0.insert(at, place);
+            }
+            _ => self.0.push_back(place),
         }
     }
 
@@ -66,6 +90,10 @@ impl Row {
 
     /// Removes consumers that were detached.
     pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
-        self.0.retain(|key| !leaving.contains(key));
+        self.0.retain(|place| !leaving.contains(&place.key));
     }
 }
+
+/// A consumer that was taken out of the row for a while: nothing that waits is for it.
+#[derive(Debug)]
+pub(super) struct Aside(Place);

@@ -12,7 +12,7 @@
 mod disuse;
 mod settings;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::declared::Declared;
@@ -22,7 +22,8 @@ use crate::event::{Arrival, Fault, LinkKey, Modified, NamedLink, Outcome, Reason
 use crate::live::live;
 use crate::message::{Message, keep_together};
 use crate::router::context::{Answers, Context, Incoming};
-use crate::router::links::Outstanding;
+use crate::router::exchange::Named;
+use crate::router::links::{Links, Outstanding};
 use crate::router::store::{Store, Waiting};
 use crate::timers::Timer;
 
@@ -171,7 +172,7 @@ impl Queue {
         if self.has_expiring {
             self.expire(context);
         }
-        let mut nothing_for = VecDeque::new();
+        let mut nothing_for = Vec::new();
         while !self.store.is_empty()
             && let Some(key) = self.ready.next(context.links)
         {
@@ -342,8 +343,9 @@ impl Queue {
     }
 
     /// Adds a consumer for which [`Queue::check_consumer`] holds.
-    pub(super) fn add(&mut self, key: LinkKey, browse: bool, passing: bool, exclusive: bool) {
-        let list = match (passing, browse) {
+    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, links: &Links) {
+        let kind = links.at_node(key).map_or((false, false), |consumer| (consumer.passing, consumer.browse));
+        let list = match kind {
             (true, _) => &mut self.aside,
             (false, true) => &mut self.browsers,
             (false, false) => &mut self.consumers,
@@ -358,7 +360,7 @@ impl Queue {
     pub(super) fn check_consumer(&self, address: &str, exclusive: bool, browse: bool) -> Result<(), Fault> {
         let is_taken = self.sole.is_some() || (exclusive && !self.consumers.is_empty());
         if is_taken && !browse {
-            let what = format!("{address:?} has a consumer that excludes others");
+            let what = format!("{} in exclusive use", Named::Queue(address));
             return Err(Fault::new(Reason::NotAllowed, what));
         }
         Ok(())

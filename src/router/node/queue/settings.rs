@@ -1,16 +1,11 @@
 //! The arguments of a queue that change what it does: checked when it is declared, in RabbitMQ's words.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arguments::Arguments;
-use crate::event::{Fault, Reason};
+use crate::event::Fault;
+use crate::router::argument_reader::ArgumentReader;
 use crate::router::dead_letters::DeadLetterRoute;
-use crate::router::exchange::{Named, type_name};
-use crate::value::Value;
-
-/// Milliseconds that a time to live may have (RabbitMQ's limit: ten years).
-const MAX_MILLIS: u64 = 315_360_000_000;
 
 /// What a full queue does with one message more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +41,7 @@ pub(in crate::router) struct Settings {
 impl Settings {
     /// Reads the arguments of a declaration.
     pub(in crate::router) fn of(address: &str, arguments: &Arguments) -> Result<Settings, Fault> {
-        let read = Reader { address, arguments };
+        let read = ArgumentReader { address, arguments };
         let exchange = read.text("x-dead-letter-exchange")?;
         let key = read.text("x-dead-letter-routing-key")?;
         if exchange.is_none() && key.is_some() {
@@ -89,48 +84,5 @@ impl Settings {
     /// Whether messages are taken as they come: nothing limits their number, and their order is that of their arrival.
     pub(super) fn takes_runs(&self) -> bool {
         self.max_length.is_none() && self.max_bytes.is_none() && self.max_priority.is_none()
-    }
-}
-
-/// Reads arguments and refuses what cannot be one.
-struct Reader<'a> {
-    address: &'a str,
-    arguments: &'a Arguments,
-}
-
-impl Reader<'_> {
-    fn refused(&self, name: &str, why: &str) -> Fault {
-        let text = format!("invalid arg '{name}' for {}: {why}", Named::Queue(self.address));
-        Fault::new(Reason::PreconditionFailed, text)
-    }
-
-    fn wrong_type(&self, name: &str, value: &Value) -> Fault {
-        self.refused(name, &format!("{{unacceptable_type,{}}}", type_name(value)))
-    }
-
-    fn text(&self, name: &str) -> Result<Option<Arc<str>>, Fault> {
-        match self.arguments.get(name) {
-            None => Ok(None),
-            Some(value) => value.as_str().map(|text| Some(text.into())).ok_or_else(|| self.wrong_type(name, value)),
-        }
-    }
-
-    /// A whole number that is not negative.
-    fn whole(&self, name: &str) -> Result<Option<u64>, Fault> {
-        let Some(value) = self.arguments.get(name) else { return Ok(None) };
-        if let Some(number) = value.as_u64() {
-            return Ok(Some(number));
-        }
-        match value.as_i64() {
-            Some(negative) => Err(self.refused(name, &format!("{{value_negative,{negative}}}"))),
-            None => Err(self.wrong_type(name, value)),
-        }
-    }
-
-    fn millis(&self, name: &str) -> Result<Option<Duration>, Fault> {
-        match self.whole(name)? {
-            Some(millis) if millis > MAX_MILLIS => Err(self.refused(name, &format!("{{value_too_large,{millis}}}"))),
-            millis => Ok(millis.map(Duration::from_millis)),
-        }
     }
 }

@@ -1,0 +1,72 @@
+//! Reads the arguments of a declaration or of a consumer, and refuses what cannot be one in RabbitMQ's words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::event::{Fault, Reason};
+use crate::router::exchange::{Named, type_name};
+use crate::value::Value;
+
+/// Milliseconds that a time to live may have (RabbitMQ's limit: ten years).
+const MAX_MILLIS: u64 = 315_360_000_000;
+
+/// Reads arguments and refuses what cannot be one.
+#[derive(Clone, Copy)]
+pub(super) struct ArgumentReader<'a> {
+    /// The address of the queue, for the text of a refusal.
+    pub(super) address: &'a str,
+    pub(super) arguments: &'a Arguments,
+}
+
+impl ArgumentReader<'_> {
+    pub(super) fn refused(&self, name: &str, why: &str) -> Fault {
+        let text = format!("invalid arg '{name}' for {}: {why}", Named::Queue(self.address));
+        Fault::new(Reason::PreconditionFailed, text)
+    }
+
+    pub(super) fn wrong_type(&self, name: &str, value: &Value) -> Fault {
+        self.refused(name, &format!("{{unacceptable_type,{}}}", type_name(value)))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<Arc<str>>, Fault> {
+        match self.arguments.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_str().map(|text| Some(text.into())).ok_or_else(|| self.wrong_type(name, value)),
+        }
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+        match self.arguments.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_bool().map(Some).ok_or_else(|| self.wrong_type(name, value)),
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn whole(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let Some(value) = self.arguments.get(name) else { return Ok(None) };
+        if let Some(number) = value.as_u64() {
+            return Ok(Some(number));
+        }
+        match value.as_i64() {
+            Some(negative) => Err(self.refused(name, &format!("{{value_negative,{negative}}}"))),
+            None => Err(self.wrong_type(name, value)),
+        }
+    }
+
+    pub(super) fn millis(&self, name: &str) -> Result<Option<Duration>, Fault> {
+        match self.whole(name)? {
+            Some(millis) if millis > MAX_MILLIS => Err(self.refused(name, &format!("{{value_too_large,{millis}}}"))),
+            millis => Ok(millis.map(Duration::from_millis)),
+        }
+    }
+
+    /// A whole number of any sign. One that does not fit is the nearest that does.
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Fault> {
+        let Some(value) = self.arguments.get(name) else { return Ok(None) };
+        let number = value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX));
+        let why = || format!("\"expected integer, got {}\"", type_name(value));
+        number.map(Some).ok_or_else(|| self.refused(name, &why()))
+    }
+}
