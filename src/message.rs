@@ -60,6 +60,16 @@ pub(crate) struct Message {
 pub(crate) struct Routing {
     pub(crate) exchange: Arc<str>,
     pub(crate) key: Arc<str>,
+    /// Further routing keys that receivers are not shown (the header BCC).
+    pub(crate) hidden: Box<[Arc<str>]>,
+}
+
+impl Routing {
+    /// The approximate bytes that it takes.
+    pub(crate) fn cost(&self) -> usize {
+        let hidden = self.hidden.iter().map(|key| size_of::<Arc<str>>() + key.len()).sum::<usize>();
+        self.exchange.len() + self.key.len() + hidden
+    }
 }
 
 /// Reads from a payload what the router may depend on, and writes what it adds. Each protocol engine has one for its own

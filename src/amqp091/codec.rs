@@ -29,7 +29,7 @@ fn table_of(payload: &Payload) -> Option<Table<'_>> {
 fn routing(payload: &Payload) -> Option<Routing> {
     let content = Content::of(payload)?;
     let text = |bytes| std::str::from_utf8(bytes).ok().map(Arc::from);
-    Some(Routing { exchange: text(content.exchange())?, key: text(content.routing_key())? })
+    Some(Routing { exchange: text(content.exchange())?, key: text(content.routing_key())?, hidden: Box::default() })
 }
 
 fn storing(payload: &Payload) -> Storing {
@@ -106,14 +106,8 @@ fn put(writer: &mut TableWriter, name: &str, field: Field<'_>) {
 fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
     let Some(content) = Content::of(payload) else { return payload.clone() };
     let mut properties = Properties::read(content.properties()).unwrap_or_default();
-    let mut headers = TableWriter::default();
-    for (name, field) in properties.headers.into_iter().flat_map(Table::entries) {
-        let is_ours = is_death(name) || (name == b"CC" && !dead.keeps_copies);
-        // A name that is not UTF-8 cannot be written again.
-        if let (false, Ok(name)) = (is_ours, std::str::from_utf8(name)) {
-            put(&mut headers, name, field);
-        }
-    }
+    let stays = |name: &[u8]| !is_death(name) && (name != b"CC" || dead.keeps_copies);
+    let mut headers = properties.headers.unwrap_or_default().only(stays);
     let mut entries = BytesMut::new();
     for death in &dead.deaths.entries {
         put_field(&mut entries, Field::Table(written(death).as_table()));

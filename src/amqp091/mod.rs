@@ -15,7 +15,7 @@
 //! | 4.2.7 heartbeats | `heartbeat.rs` |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
-//! | basic | `publisher.rs` (in), `unmet_properties.rs` (what of it has no effect), `consumers.rs` and `consumer.rs` (out) |
+//! | basic | `publisher.rs` and `copies.rs` (in), `consumers.rs` and `consumer.rs` (out) |
 //! | shared by the parts of a connection | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
 //! | frames as lines of the trace | `describe.rs` |
 //!
@@ -31,6 +31,7 @@ mod consumer;
 mod consumers;
 mod content;
 mod context;
+mod copies;
 mod declarations;
 mod describe;
 #[cfg(test)]
@@ -48,7 +49,6 @@ mod publisher;
 mod table;
 mod terms;
 mod types;
-mod unmet_properties;
 mod violation;
 
 use crate::tap::FrameReader;

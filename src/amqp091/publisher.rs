@@ -8,11 +8,11 @@ use bytes::{BufMut, BytesMut};
 use super::codec::milliseconds;
 use super::content::{Content, PROPERTIES_AT, Properties};
 use super::context::Context;
+use super::copies::Copies;
 use super::frame::{self, Frame, FrameType};
 use super::method::{BASIC, Basic, Method, PUBLISH};
 use super::terms::Terms;
 use super::types::{Reader, Version, Writer};
-use super::unmet_properties::NotedProperties;
 use super::violation::{ReplyCode, Violation};
 use crate::budget::Full;
 use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
@@ -33,7 +33,6 @@ pub(super) struct Publisher {
     mandatory: BTreeMap<u64, Message>,
     /// Whether the router has no room for messages from this channel.
     starved: bool,
-    noted: NotedProperties,
 }
 
 /// A content of which not all has arrived.
@@ -65,7 +64,6 @@ impl Publisher {
             confirms: None,
             mandatory: BTreeMap::new(),
             starved: false,
-            noted: NotedProperties::default(),
         }
     }
 
@@ -128,23 +126,25 @@ impl Publisher {
         if content.body_size > context.config.max_message_size {
             return Err(too_large());
         }
+        let (mut copies, mut rewritten) = (None, None);
         if let Some(properties) = check_properties(content.properties(), context.terms)? {
-            self.noted.note(&content, &properties, self.channel, context)?;
+            copies = Copies::of(&properties)?;
+            rewritten = copies.as_ref().and_then(|copies| copies.disclosed(&content, &properties));
         }
         // Messages that follow each other to the same destination share an event.
         if context.arrivals.is_empty() {
-            let to = match content.exchange() {
-                // Every queue is bound to the default exchange by its name.
-                b"" => Destination::Queue(Text::new(content.routing_key_bytes()).ok_or_else(not_utf8)?),
-                _ => Destination::Exchange(content.exchange_address().ok_or_else(not_utf8)?),
-            };
+            let to = destination(&content, copies.as_ref()).ok_or_else(not_utf8)?;
             context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
         }
         let mandatory = content.is_mandatory();
+        let (payload, routing) = match rewritten {
+            Some((payload, routing)) => (payload, Some(routing)),
+            None => (payload, None),
+        };
         self.published += 1;
         let delivery = DeliveryKey(self.published);
         let settled = !mandatory && self.confirms.is_none();
-        let message = Message { payload, encoding: Encoding::Amqp091, ..Message::default() };
+        let message = Message { payload, encoding: Encoding::Amqp091, routing, ..Message::default() };
         if mandatory {
             self.mandatory.insert(self.published, message.clone().kept());
         }
@@ -155,7 +155,8 @@ impl Publisher {
     /// Takes the publishes at the start of `input` whose method frame is `method`, as that of the publish before, and
     /// adds them to its event. Stops at the first that breaks a rule; [`Publisher::publish`] refuses that one.
     pub(super) fn gather(&mut self, input: &mut BytesMut, method: &[u8], limit: usize, context: &mut Context<'_>) {
-        if !self.mandatory.is_empty() {
+        let is_shared = |event: &Event| !matches!(event, Event::Messages { to: Destination::Keys(_), .. });
+        if !self.mandatory.is_empty() || !context.events.back().is_none_or(is_shared) {
             return;
         }
         let mut ends = [0; Run::MAX];
@@ -166,7 +167,7 @@ impl Publisher {
             let is_plain = whole.header.get(..4) == Some(&[0, 60, 0, 0])
                 && whole.body_size <= context.config.max_message_size
                 && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms)
-                    .is_ok_and(|properties| !properties.is_some_and(|properties| self.noted.has_news(&properties)));
+                    .is_ok_and(|properties| !properties.is_some_and(|properties| Copies::are_in(&properties)));
             if !is_plain {
                 break;
             }
@@ -325,6 +326,16 @@ fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Option<Pr
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
     Ok(Some(properties))
+}
+
+/// The destination of a publish. None if its exchange or its routing key is not UTF-8.
+fn destination(content: &Content<'_>, copies: Option<&Copies>) -> Option<Destination> {
+    match (copies, content.exchange()) {
+        (Some(copies), _) => copies.destination(content),
+        // Every queue is bound to the default exchange by its name.
+        (None, b"") => Text::new(content.routing_key_bytes()).map(Destination::Queue),
+        (None, _) => content.exchange_address().map(Destination::Exchange),
+    }
 }
 
 fn is_unroutable(outcome: &Outcome) -> bool {

@@ -75,6 +75,21 @@ impl<'a> Table<'a> {
         self.0
     }
 
+    /// The table without the entries whose names `keep` does not accept. The others stay octet for octet.
+    pub(crate) fn only(self, keep: impl Fn(&[u8]) -> bool) -> TableWriter {
+        let mut kept = TableWriter::default();
+        let mut entries = self.entries();
+        let mut rest = self.0;
+        while let Some((name, _)) = entries.next() {
+            let (entry, after) = rest.split_at(rest.len() - entries.0.rest().len());
+            if keep(name) {
+                kept.0.put_slice(entry);
+            }
+            rest = after;
+        }
+        kept
+    }
+
     /// The entries as values, in order.
     pub(crate) fn values(self) -> impl Iterator<Item = (String, Value)> {
         self.entries().map(|(name, field)| (String::from_utf8_lossy(name).into_owned(), field.to_value()))
@@ -82,6 +97,29 @@ impl<'a> Table<'a> {
 }
 
 impl Field<'_> {
+    /// RabbitMQ's name for the type of the field.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Field::Void => "void",
+            Field::Boolean(_) => "bool",
+            Field::Byte(_) => "byte",
+            Field::UnsignedByte(_) => "unsignedbyte",
+            Field::Short(_) => "short",
+            Field::UnsignedShort(_) => "unsignedshort",
+            Field::Int(_) => "signedint",
+            Field::UnsignedInt(_) => "unsignedint",
+            Field::Long(_) => "long",
+            Field::Float(_) => "float",
+            Field::Double(_) => "double",
+            Field::Decimal(..) => "decimal",
+            Field::Timestamp(_) => "timestamp",
+            Field::LongString(_) => "longstr",
+            Field::Bytes(_) => "binary",
+            Field::Table(_) => "table",
+            Field::Array(_) => "array",
+        }
+    }
+
     /// Converts the field to a plain value. A decimal becomes a double.
     pub(crate) fn to_value(self) -> Value {
         match self {

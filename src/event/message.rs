@@ -99,10 +99,34 @@ pub(crate) enum Destination {
     Queue(Text),
     /// The queues bound to an exchange.
     Exchange(ExchangeAddress),
+    /// The queues bound to an exchange by any of several routing keys. The default exchange is one too.
+    Keys(Arc<RoutingKeys>),
     /// None, though the link is anonymous.
     Missing,
     /// Unknown, because the message cannot be decoded.
     Unreadable,
+}
+
+impl Destination {
+    /// Whether a message came by 0-9-1: its channel is told by other means than an outcome what became of it.
+    pub(crate) fn is_published(&self) -> bool {
+        matches!(self, Destination::Queue(_) | Destination::Exchange(_) | Destination::Keys(_))
+    }
+}
+
+/// An exchange and all routing keys of a message that has several.
+#[derive(Debug)]
+pub(crate) struct RoutingKeys {
+    pub(crate) exchange: Arc<str>,
+    /// The one of the publish first.
+    pub(crate) keys: Vec<Arc<str>>,
+}
+
+impl RoutingKeys {
+    /// The routing key of the publish.
+    pub(crate) fn key(&self) -> &str {
+        self.keys.first().map_or("", |key| key)
+    }
 }
 
 /// The reason of a fault, which each protocol translates into its own condition or reply code.

@@ -17,8 +17,8 @@ pub(crate) use link::{
     ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
 };
 pub(crate) use message::{
-    Arrival, Breach, Delivery, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason, Run, Text,
-    Ticket,
+    Arrival, Breach, Delivery, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason,
+    RoutingKeys, Run, Text, Ticket,
 };
 pub(crate) use queue::{Declaration, Lifetime};
 pub(crate) use record::{ArrivedRun, Decided, NamedLink, Numbers, Payloads, Record, Records};

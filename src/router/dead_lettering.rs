@@ -36,16 +36,18 @@ impl Router {
     fn try_publish(&mut self, letter: DeadLetter) -> Result<(), String> {
         let DeadLetter { message, queue, reason, route, .. } = letter;
         let codec = (self.codec)(message.encoding);
-        let came_by = message
-            .routing
-            .clone()
-            .or_else(|| (codec.routing)(&message.payload).map(Arc::new))
-            .unwrap_or_else(|| Arc::new(Routing { exchange: "".into(), key: queue.clone() }));
+        let came_by =
+            message.routing.clone().or_else(|| (codec.routing)(&message.payload).map(Arc::new)).unwrap_or_else(|| {
+                Arc::new(Routing { exchange: "".into(), key: queue.clone(), hidden: Box::default() })
+            });
         let further = copies(&(codec.headers)(&message.payload));
-        let to = Arc::new(Routing { exchange: route.exchange, key: route.key.clone().unwrap_or(came_by.key.clone()) });
+        // A routing key of the queue takes the place of all others.
         let keeps_copies = route.key.is_none();
-        let keys = std::iter::once(&to.key).chain(further.iter().filter(|_| keeps_copies));
-        let found = self.queues_by(&to.exchange, keys, &message);
+        let hidden = if keeps_copies { came_by.hidden.clone() } else { Box::default() };
+        let to = Routing { exchange: route.exchange, key: route.key.unwrap_or(came_by.key.clone()), hidden };
+        let copied_to = further.iter().filter(|_| keeps_copies).chain(&to.hidden);
+        let keys: Vec<&str> = std::iter::once(&to.key).chain(copied_to).map(AsRef::as_ref).collect();
+        let found = self.queues_within(&to.exchange, &keys, &message);
         let found = found.map_err(|fault| fault.description.unwrap_or_default().to_string())?;
         let mut deaths = (codec.deaths)(&message.payload);
         let goes_round = |address: &str| {
@@ -70,7 +72,7 @@ impl Router {
         });
         let dead = DeadLettered { deaths: &deaths, to: &to, keeps_copies };
         let payload = (codec.dead_lettered)(&message.payload, &dead);
-        let message = Message { payload, routing: Some(to.clone()), history: None, ..message };
+        let message = Message { payload, routing: Some(Arc::new(to)), history: None, ..message };
         for id in queues {
             self.offer_dead_letter(id, message.clone());
         }

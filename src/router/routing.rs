@@ -108,7 +108,7 @@ impl Router {
         if self.addresses.get_mut(id).is_some_and(|entry| entry.node.is_slow(limit)) {
             self.hold(from, id);
         }
-        if std::mem::take(&mut self.is_full) && matches!(to, Destination::Queue(_) | Destination::Exchange(_)) {
+        if std::mem::take(&mut self.is_full) && to.is_published() {
             self.starve(from);
         }
     }
@@ -122,7 +122,7 @@ impl Router {
             Destination::Missing => own.ok_or(Lost::Missing),
             Destination::Queue(address) => self.queue(address.as_str()).ok_or(Lost::NoQueue),
             // `topology.rs` routes these.
-            Destination::Exchange(_) => Err(Lost::NoQueue),
+            Destination::Exchange(_) | Destination::Keys(_) => Err(Lost::NoQueue),
             Destination::Unreadable => Err(Lost::Unreadable),
         }
     }
@@ -242,6 +242,8 @@ pub(super) fn address_of(to: &Destination) -> Cow<'_, str> {
         Destination::Exchange(address) => {
             exchange::address_of(address.exchange(), address.key()).as_ref().to_owned().into()
         }
+        Destination::Keys(several) if several.exchange.is_empty() => several.key().into(),
+        Destination::Keys(several) => exchange::address_of(&several.exchange, several.key()).as_ref().to_owned().into(),
         Destination::Link | Destination::Missing | Destination::Unreadable => "".into(),
     }
 }

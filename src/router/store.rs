@@ -48,7 +48,7 @@ impl Waiting {
     }
 
     pub(super) fn cost_of(message: &Message) -> usize {
-        let routing = message.routing.as_ref().map_or(0, |routing| routing.exchange.len() + routing.key.len());
+        let routing = message.routing.as_ref().map_or(0, |routing| routing.cost());
         message.payload.len() + routing + OVERHEAD
     }
 

@@ -1,12 +1,15 @@
 //! Changes that peers make to exchanges and bindings, and messages that are sent to an exchange. `exchange/` finds the queues of
 //! such a message.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Router;
 use super::context::{Answers, Incoming, unroutable_outcome};
 use super::credit::is_for_want_of_room;
-use super::exchange::{Binding, ExchangePath, Exchanges, Queues, Target, Terminus, address_of, is_exchange_path};
+use super::exchange::{
+    Binding, ExchangePath, Exchanges, Queues, RoutedBy, Target, Terminus, address_of, is_exchange_path,
+};
 use super::links::{End, NodeId};
 use crate::event::{
     Arrival, BindingRequest, BindingTarget, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Reason, Run,
@@ -98,7 +101,7 @@ impl Router {
     #[inline]
     pub(super) fn is_by_exchange(&self, from: LinkKey, own: Option<NodeId>, to: &Destination) -> bool {
         match to {
-            Destination::Exchange(_) => true,
+            Destination::Exchange(_) | Destination::Keys(_) => true,
             Destination::Named(address) => is_exchange_path(address.as_str()),
             Destination::Link | Destination::Missing => own.is_none() && self.terminus_of(from).is_some(),
             Destination::Queue(_) | Destination::Unreadable => false,
@@ -163,7 +166,7 @@ impl Router {
             }
         }
         self.is_full = false;
-        if matches!(to, Destination::Exchange(_)) && outcome.as_ref().is_some_and(is_for_want_of_room) {
+        if to.is_published() && outcome.as_ref().is_some_and(is_for_want_of_room) {
             self.starve(from);
         }
         if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
@@ -173,55 +176,62 @@ impl Router {
 
     /// Finds the queues of a message that goes to an exchange.
     fn queues_of(&mut self, from: LinkKey, to: &Destination, message: &mut Message) -> Result<Queues, Fault> {
-        let own;
-        let (exchange, key) = match to {
-            // The encoded message has exchange and routing key in it.
-            Destination::Exchange(address) => (address.exchange(), address.key()),
-            _ => {
-                own = self.routing_of(from, to, message)?;
-                message.routing = Some(own.clone());
-                (own.exchange.as_ref(), own.key.as_ref())
-            }
-        };
-        let codecers = || ((self.codec)(message.encoding).headers)(&message.payload);
-        self.exchanges.route(exchange, key, codecers)
-    }
-
-    /// The queues that an exchange finds for a message with any of these keys, each once. The default exchange is one too.
-    pub(super) fn queues_by<'a>(
-        &mut self,
-        exchange: &str,
-        keys: impl Iterator<Item = &'a Arc<str>>,
-        message: &Message,
-    ) -> Result<Vec<NodeId>, Fault> {
-        let mut queues = Vec::new();
-        for key in keys {
-            let found = match exchange {
-                "" => self.queue(key).into_iter().collect(),
-                _ => {
-                    let headers = || ((self.codec)(message.encoding).headers)(&message.payload);
-                    self.exchanges.route_within(exchange, key, headers)?
-                }
-            };
-            let further: Vec<NodeId> = found.iter().copied().filter(|id| !queues.contains(id)).collect();
-            queues.extend(further);
+        let (codec, own) = ((self.codec)(message.encoding), self.routing_of(from, to, message)?);
+        if own.is_some() {
+            message.routing.clone_from(&own);
         }
-        Ok(queues)
+        let read = || (codec.headers)(&message.payload);
+        // The encoded message has exchange and routing key in it, if it was published by 0-9-1.
+        match (to, &own) {
+            (Destination::Exchange(address), _) => {
+                self.exchanges.route(address.exchange(), &RoutedBy::new(&[address.key()], &read))
+            }
+            (Destination::Keys(several), _) => {
+                let keys: Vec<&str> = several.keys.iter().map(AsRef::as_ref).collect();
+                match several.exchange.as_ref() {
+                    "" => Ok(self.queues_named(&keys)),
+                    exchange => self.exchanges.route(exchange, &RoutedBy::new(&keys, &read)),
+                }
+            }
+            (_, Some(own)) => self.exchanges.route(&own.exchange, &RoutedBy::new(&[&own.key], &read)),
+            (_, None) => Err(Fault::new(Reason::NotFound, "the link is gone")),
+        }
     }
 
-    /// Returns the exchange and the routing key of a message that does not have them in its encoding.
-    fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Arc<Routing>, Fault> {
+    /// Finds the queues of a message with these routing keys that the broker itself sends to an exchange, each once.
+    pub(super) fn queues_within(&mut self, exchange: &str, keys: &[&str], message: &Message) -> Result<Queues, Fault> {
+        if exchange.is_empty() {
+            return Ok(self.queues_named(keys));
+        }
+        let codec = (self.codec)(message.encoding);
+        self.exchanges.route_within(exchange, &RoutedBy::new(keys, &|| (codec.headers)(&message.payload)))
+    }
+
+    /// Finds the queues of the default exchange: those of these names, each once.
+    fn queues_named(&self, names: &[&str]) -> Queues {
+        let mut found = HashSet::new();
+        names.iter().filter_map(|name| self.queue(name)).filter(|id| found.insert(*id)).collect()
+    }
+
+    /// Returns the exchange and the routing key of a message. None if it has them in its encoding, or its link is gone.
+    fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Option<Arc<Routing>>, Fault> {
+        if to.is_published() {
+            return Ok(None);
+        }
         let said_by_message = || ((self.codec)(message.encoding).subject)(&message.payload).unwrap_or_default().into();
         if let Destination::Named(address) = to {
             let ExchangePath { exchange, key } = ExchangePath::parse(address.as_str())?;
             let key = key.map_or_else(said_by_message, Arc::from);
-            return Ok(Arc::new(Routing { exchange: exchange.into(), key }));
+            return Ok(Some(Arc::new(Routing { exchange: exchange.into(), key, hidden: Box::default() })));
         }
-        let terminus = self.terminus_of(from).ok_or_else(|| Fault::new(Reason::NotFound, "the link is gone"))?;
-        Ok(match &terminus.routing {
+        let Some(terminus) = self.terminus_of(from) else { return Ok(None) };
+        Ok(Some(match &terminus.routing {
             Some(routing) => routing.clone(),
-            None => Arc::new(Routing { exchange: terminus.exchange.clone(), key: said_by_message() }),
-        })
+            None => {
+                let (exchange, key) = (terminus.exchange.clone(), said_by_message());
+                Arc::new(Routing { exchange, key, hidden: Box::default() })
+            }
+        }))
     }
 
     /// Returns the address that is shown for a message to an exchange: its first queue's, or the one that its sender named.
@@ -241,9 +251,9 @@ impl Router {
         let why = format!("no queue is bound for {address:?}");
         let outcome = self.refuse_nowhere(number, &address, Reason::NotFound, why.clone());
         // 0-9-1 names the exchange and the routing key separately, and reports an unrouted message with basic.return.
-        let outcome = match to {
-            Destination::Exchange(_) => Some(outcome),
-            _ => unroutable_outcome(&self.config, why),
+        let outcome = match to.is_published() {
+            true => Some(outcome),
+            false => unroutable_outcome(&self.config, why),
         };
         self.tell(from, number, delivery, outcome);
     }
@@ -262,7 +272,7 @@ impl Router {
         let why = fault.description.clone().unwrap_or_default().to_string();
         let outcome = self.refuse_nowhere(number, &address, fault.reason.clone(), why.clone());
         let outcome = match to {
-            Destination::Exchange(_) => {
+            _ if to.is_published() => {
                 self.effects.push(Effect::Refused { link: from, fault: Box::new(fault) });
                 None
             }
@@ -298,7 +308,7 @@ fn is_lost(outcome: Option<&Outcome>) -> bool {
 /// Returns the address of a message to an exchange, as its sender named it.
 fn said_address(to: &Destination, message: &Message) -> Arc<str> {
     match (to, &message.routing) {
-        (Destination::Exchange(address), _) => address_of(address.exchange(), address.key()),
+        (Destination::Exchange(_) | Destination::Keys(_), _) => super::routing::address_of(to).into(),
         (_, Some(routing)) => address_of(&routing.exchange, &routing.key),
         (Destination::Named(address), None) => address.as_str().into(),
         _ => "".into(),

@@ -12,6 +12,7 @@ mod confirm;
 mod connection;
 mod consume;
 mod consumer_arguments;
+mod copies;
 mod dead_letters;
 mod exchange;
 mod exchange_from_1_0;

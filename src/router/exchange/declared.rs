@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::bindings::{Binding, Bindings, Target};
 use super::equivalence::{Named, check_arguments, check_field, type_name};
 use super::headers::{self, Headers};
+use super::routed_by::RoutedBy;
 use super::topic::Words;
 use crate::arguments::Arguments;
 use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
-use crate::value::Value;
 
 /// The argument that names the exchange for messages that no binding matches.
 const ALTERNATE: &str = "alternate-exchange";
@@ -89,23 +89,21 @@ impl Exchange {
         self.bindings.add(binding)
     }
 
-    /// Whether bindings match on more than the routing key.
-    pub(super) fn asks_for_headers(&self) -> bool {
-        self.kind == ExchangeKind::Headers
-    }
-
     /// Calls `each` with the target of every binding that a message matches. A target may be repeated.
-    pub(super) fn targets(&self, key: &str, headers: &[(String, Value)], each: &mut dyn FnMut(&Target)) {
+    pub(super) fn targets(&self, by: &RoutedBy<'_>, each: &mut dyn FnMut(&Target)) {
         let mut hand_on = |binding: &Binding| each(&binding.target);
         match self.kind {
-            ExchangeKind::Direct => self.bindings.with_key(key).for_each(&mut hand_on),
+            ExchangeKind::Direct => {
+                by.keys().iter().flat_map(|key| self.bindings.with_key(key)).for_each(&mut hand_on);
+            }
             ExchangeKind::Fanout => self.bindings.iter().for_each(&mut hand_on),
             ExchangeKind::Topic => {
-                let words = Words::of(key);
-                self.bindings.with_keys(|pattern| words.match_pattern(pattern)).for_each(&mut hand_on);
+                let keys: Vec<Words<'_>> = by.keys().iter().map(|key| Words::of(key)).collect();
+                let matches = |pattern: &str| keys.iter().any(|words| words.match_pattern(pattern));
+                self.bindings.with_keys(matches).for_each(&mut hand_on);
             }
             ExchangeKind::Headers => {
-                let headers = Headers::of(headers);
+                let headers = Headers::of(by.headers());
                 let matching = self.bindings.iter().filter(|binding| headers.match_arguments(&binding.arguments));
                 matching.for_each(&mut hand_on);
             }

@@ -6,6 +6,7 @@
 //! | `declared.rs` | one exchange: its type, and which of its bindings a message matches |
 //! | `bindings.rs` | the bindings of one exchange, by key and target |
 //! | `topic.rs`, `headers.rs` | the matching of these two types |
+//! | `routed_by.rs` | what exchanges look at in a message |
 //! | `cache.rs` | routes found before |
 //!
 //! A further type of exchange is a variant of `ExchangeKind`, a file with its rule, and a line in each `match` of `declared.rs`.
@@ -16,6 +17,7 @@ mod cache;
 mod declared;
 mod equivalence;
 mod headers;
+mod routed_by;
 mod terminus;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,6 @@ use std::sync::Arc;
 
 use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
 use crate::live::live;
-use crate::value::Value;
 
 pub(super) use address::{ExchangePath, address_of, is_exchange_path};
 use bindings::QueueKey;
@@ -35,6 +36,7 @@ pub(super) use cache::Queues;
 use cache::RouteCache;
 use declared::Exchange;
 pub(super) use equivalence::{Named, check_arguments, check_field, type_name};
+pub(super) use routed_by::RoutedBy;
 pub(super) use terminus::Terminus;
 
 /// The prefix of names that clients may not declare.
@@ -257,57 +259,37 @@ impl Exchanges {
         self.cache.get(exchange, key).cloned()
     }
 
-    /// Finds the queues of a message that a client sends to an exchange, each once. Calls `headers` only if an exchange on the
-    /// route matches on headers.
-    pub(super) fn route(
-        &mut self,
-        exchange: &str,
-        key: &str,
-        headers: impl Fn() -> Vec<(String, Value)>,
-    ) -> Result<Queues, Fault> {
-        if let Some(queues) = self.cache.get(exchange, key) {
+    /// Finds the queues of a message that a client sends to an exchange, each once.
+    pub(super) fn route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Queues, Fault> {
+        if let Some(queues) = by.only_key().and_then(|key| self.cache.get(exchange, key)) {
             return Ok(queues.clone());
         }
         self.check_publish(exchange)?;
-        self.find_route(exchange, key, &headers)
+        Ok(self.find_route(exchange, by))
     }
 
     /// Finds the queues of a message that the broker itself sends to an exchange: it may be an internal one.
-    pub(super) fn route_within(
-        &mut self,
-        exchange: &str,
-        key: &str,
-        headers: impl Fn() -> Vec<(String, Value)>,
-    ) -> Result<Queues, Fault> {
-        if let Some(queues) = self.cache.get(exchange, key) {
+    pub(super) fn route_within(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Queues, Fault> {
+        if let Some(queues) = by.only_key().and_then(|key| self.cache.get(exchange, key)) {
             return Ok(queues.clone());
         }
         self.get(exchange)?;
-        self.find_route(exchange, key, &headers)
+        Ok(self.find_route(exchange, by))
     }
 
-    fn find_route(
-        &mut self,
-        exchange: &str,
-        key: &str,
-        headers: &dyn Fn() -> Vec<(String, Value)>,
-    ) -> Result<Queues, Fault> {
+    fn find_route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Queues {
         let first: Arc<str> = exchange.into();
         let (mut queues, mut found) = (Vec::new(), HashSet::new());
         // Exchanges may be bound in a circle, or be each other's alternates.
         let mut visited = HashSet::from([first.clone()]);
         let mut next = vec![first.clone()];
-        let mut read_headers = None;
         while let Some(name) = next.pop() {
             let Some(exchange) = self.exchanges.get(&name) else {
                 log::info!("{} is the alternate of another and does not exist", Named::Exchange(&name));
                 continue;
             };
-            if exchange.asks_for_headers() {
-                read_headers.get_or_insert_with(headers);
-            }
             let mut is_bound = false;
-            exchange.targets(key, read_headers.as_deref().unwrap_or_default(), &mut |target| {
+            exchange.targets(by, &mut |target| {
                 is_bound = true;
                 match target {
                     Target::Queue(queue) => {
@@ -327,9 +309,9 @@ impl Exchanges {
             next.extend(alternate.filter(|name| visited.insert((*name).clone())).cloned());
         }
         let queues: Queues = queues.into();
-        if read_headers.is_none() {
+        if let Some(key) = by.only_key() {
             self.cache.insert(first, key, queues.clone());
         }
-        Ok(queues)
+        queues
     }
 }

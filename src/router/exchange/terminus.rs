@@ -21,7 +21,8 @@ impl Terminus {
     pub(in crate::router) fn parse(address: &Arc<str>) -> Result<Terminus, Fault> {
         let ExchangePath { exchange, key } = ExchangePath::parse(address)?;
         let exchange: Arc<str> = exchange.into();
-        let routing = key.map(|key| Arc::new(Routing { exchange: exchange.clone(), key: key.into() }));
+        let routing =
+            key.map(|key| Arc::new(Routing { exchange: exchange.clone(), key: key.into(), hidden: Box::default() }));
         Ok(Terminus { address: address.clone(), exchange, routing })
     }
 }

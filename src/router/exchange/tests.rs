@@ -8,6 +8,7 @@ use super::topic::Words;
 use super::*;
 use crate::arguments::Arguments;
 use crate::router::node_id::NodeId;
+use crate::value::Value;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const KINDS: [ExchangeKind; 3] = [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic];
@@ -178,7 +179,7 @@ proptest! {
                 for key in ["", "x", "x.y", "z.y"] {
                     // The second lookup is answered from the cache.
                     for _ in 0..2 {
-                        let found = exchanges.route(name, key, Vec::new);
+                        let found = exchanges.route(name, &RoutedBy::new(&[key], &Vec::new));
                         let found: BTreeSet<NodeId> = found.into_iter().flat_map(|queues| queues.to_vec()).collect();
                         prop_assert_eq!(found, model.route(name, key), "{} {:?} after {:?}", name, key, step);
                     }
