@@ -35,7 +35,7 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     (Queue, "x-dead-letter-strategy", Effect::None("there are no dead letters")),
     (Queue, "x-delivery-limit", Effect::None("a message may come back any number of times")),
     (Queue, "x-max-priority", Effect::Here),
-    (Queue, "x-single-active-consumer", Effect::None("all consumers of a queue are active")),
+    (Queue, "x-single-active-consumer", Effect::Here),
     (Queue, "x-queue-type", Effect::Only(&["classic"], "every queue is a classic one")),
     (Queue, "x-max-age", Effect::None("a queue is no stream")),
     (Queue, "x-stream-max-segment-size-bytes", Effect::None("a queue is no stream")),

@@ -115,12 +115,14 @@ impl Router {
         if let Some(owner) = declared.owner {
             self.owned.entry(owner).or_default().insert(address.clone());
         }
-        if let Some(queue) = self.queue_mut(id) {
-            queue.declared = Some(declared);
-            queue.settings = settings;
-            queue.note_use(now);
-        }
-        self.keep_deadline(id)
+        self.work(id, |node, context| {
+            if let Some(queue) = node.queue_mut() {
+                queue.declared = Some(declared);
+                queue.set_settings(settings, context.links);
+                queue.note_use(context.now);
+            }
+        });
+        Ok(())
     }
 
     /// Sets the deadline of a queue whose settings or use have changed.
@@ -282,8 +284,10 @@ impl Router {
         self.counts.receiver_links -= 1;
         self.work(id, |node, context| {
             if let Some(queue) = node.queue_mut() {
-                queue.set_aside(key);
+                queue.set_aside(key, context.links);
                 queue.note_use(context.now);
+                // Another consumer may have become active.
+                queue.dispatch(context);
             }
         });
         self.end_if_deserted(id);

@@ -283,7 +283,8 @@ fn an_exclusive_consumer_is_alone() {
     let mut other = Peer091::opened(&broker);
     for bits in [&[][..], &exclusive] {
         other.send(consume(1, "q", "d", bits));
-        other.expect_channel_closed_with(1, 403);
+        let text = other.expect_channel_closed_with(1, 403);
+        assert_eq!(text, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use");
         other.open_channel(1);
     }
     peer.send(method(1, CANCEL).shortstr("c").bits(&[false]));

@@ -1,4 +1,4 @@
-//! Consumers that are not equal: their priorities. What RabbitMQ answers to each request here was asked of RabbitMQ.
+//! Consumers that are not equal: priorities, and queues with one active consumer. What RabbitMQ answers to each request here was asked of RabbitMQ.
 
 use fakebroker::Broker;
 
@@ -135,4 +135,108 @@ fn receivers_of_1_0_have_priorities_too() {
     receiver.expect_attach();
     receiver.expect_detach_with("amqp:precondition-failed");
     assert_eq!(broker.unmet_requests(), []);
+}
+
+/// Declares `q` with one active consumer, and consumers of these priorities that take one message each.
+fn with_one_active(broker: &Broker, consumers: &[(&str, i32)]) -> Peer091 {
+    let mut peer = Peer091::opened(broker);
+    peer.declare_with("q", &[bool_entry("x-single-active-consumer", true)]);
+    peer.prefetch(2, false);
+    for (tag, priority) in consumers {
+        peer.consume_with("q", tag, &[], &[int_entry("x-priority", *priority)]);
+    }
+    peer
+}
+
+fn cancel(peer: &mut Peer091, tag: &str) {
+    peer.send(method(1, CANCEL).shortstr(tag).bits(&[false]));
+    peer.expect(CANCEL_OK);
+}
+
+#[test]
+fn one_consumer_is_active_until_it_leaves() {
+    let broker = Broker::start().unwrap();
+    let mut peer = with_one_active(&broker, &[("first", 0), ("second", 0), ("preferred", 5)]);
+    publish_all(&mut peer, ["0", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(deliveries(&mut peer, 2), pairs(&[("first", "0"), ("first", "1")]));
+    peer.expect_nothing();
+    // What it has stays with it; the others go to the highest priority.
+    cancel(&mut peer, "first");
+    assert_eq!(deliveries(&mut peer, 2), pairs(&[("preferred", "2"), ("preferred", "3")]));
+    peer.ack(1, false);
+    peer.expect_nothing();
+    peer.consume_with("q", "late", &[], &[int_entry("x-priority", 9)]);
+    peer.ack(0, true);
+    assert_eq!(deliveries(&mut peer, 2), pairs(&[("preferred", "4"), ("preferred", "5")]));
+    // A channel that closes gives back what it had.
+    peer.open_channel(2);
+    peer.send(consume_with(2, "q", "other channel", &[], &[int_entry("x-priority", 10)]));
+    peer.expect_on(2, CONSUME_OK);
+    peer.send(method(1, CHANNEL_CLOSE).short(200).shortstr("").short(0).short(0));
+    peer.expect(CHANNEL_CLOSE_OK);
+    assert_eq!(
+        deliveries(&mut peer, 3),
+        pairs(&[("other channel", "4"), ("other channel", "5"), ("other channel", "6")])
+    );
+    assert_eq!(broker.unmet_requests(), []);
+}
+
+#[test]
+fn basic_get_does_not_wait_for_the_active_consumer() {
+    let broker = Broker::start().unwrap();
+    let mut peer = with_one_active(&broker, &[("first", 0), ("second", 0)]);
+    publish_all(&mut peer, ["0", "1", "2"]);
+    assert_eq!(deliveries(&mut peer, 2), pairs(&[("first", "0"), ("first", "1")]));
+    assert_eq!(peer.get("q", true).unwrap().text(), "2");
+    let arguments = [bool_entry("x-single-active-consumer", true)];
+    assert_eq!(peer.declare_with("q", &arguments), (0, 2), "all consumers count");
+}
+
+/// The queue was there before it was declared.
+#[test]
+fn receivers_of_1_0_take_turns_until_one_is_to_be_active() {
+    let broker = Broker::start().unwrap();
+    let mut receivers = [Peer::receiver(&broker, "queue.a", 5), Peer::receiver(&broker, "queue.a", 5)];
+    receivers.iter_mut().for_each(Peer::expect_nothing);
+    let mut peer = Peer091::opened(&broker);
+    peer.declare_with("queue.a", &[bool_entry("x-single-active-consumer", true)]);
+    for text in ["1", "2"] {
+        peer.publish("", "queue.a", text);
+    }
+    let [mut first, mut second] = receivers;
+    assert_eq!(first.receive_texts(2), ["1", "2"]);
+    second.expect_nothing();
+    first.close();
+    assert_eq!(second.receive_texts(2), ["1", "2"]);
+}
+
+#[test]
+fn a_consumer_cannot_be_exclusive_where_one_is_active() {
+    let broker = Broker::start().unwrap();
+    let mut peer = with_one_active(&broker, &[]);
+    peer.send(consume(1, "q", "t", &[false, false, true]));
+    let text = peer.expect_channel_closed_with(1, 403);
+    assert_eq!(text, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use");
+}
+
+#[test]
+fn whether_one_is_active_is_a_flag_and_is_compared() {
+    let broker = Broker::start().unwrap();
+    let name = "x-single-active-consumer";
+    let rows = [
+        ("text", (text_entry(name, "true"), "longstr")),
+        ("a number", (int_entry(name, 1), "signedint")),
+        ("void", (entry(name, b'V', []), "void")),
+    ];
+    each_row(rows, |(argument, kind)| {
+        let mut peer = Peer091::opened(&broker);
+        peer.send(queue_declare_with("q", &[argument]));
+        let text = peer.expect_channel_closed_with(1, 406);
+        let why = format!("invalid arg '{name}' for queue 'q' in vhost '/': {{unacceptable_type,{kind}}}");
+        assert_eq!(text, format!("PRECONDITION_FAILED - {why}"));
+    });
+    let mut peer = with_one_active(&broker, &[]);
+    peer.send(queue_declare_with("q", &[]));
+    let text = peer.expect_channel_closed_with(1, 406);
+    assert!(text.ends_with("received none but current is the value 'true' of type 'bool'"), "{text}");
 }

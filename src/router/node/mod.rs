@@ -135,7 +135,7 @@ impl Node {
             Node::Multicast(node) => node.serve(key, context),
             Node::Queue(node) if browses => node.show(key, context),
             Node::Queue(node) => {
-                node.ready.join(key, context.links);
+                node.join(key, context.links);
                 node.dispatch(context);
             }
         }
@@ -226,7 +226,7 @@ impl Node {
             Node::Anycast(node) => node.strike_off(leaving),
             Node::Multicast(node) => node.strike_off(leaving, context),
             Node::Queue(node) => {
-                node.strike_off(leaving);
+                node.strike_off(leaving, context.links);
                 node.note_use(context.now);
             }
         }

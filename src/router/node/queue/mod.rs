@@ -8,9 +8,11 @@
 //! | `mod.rs` | arrival, delivery and return of messages |
 //! | `settings.rs` | the arguments of a declaration that change what the queue does |
 //! | `disuse.rs` | the time since the queue was last used |
+//! | `single_active.rs` | the one consumer that is given messages, where only one is |
 
 mod disuse;
 mod settings;
+mod single_active;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ use crate::timers::Timer;
 use disuse::Disuse;
 use settings::Overflow;
 pub(in crate::router) use settings::Settings;
+use single_active::SingleActive;
 
 /// Consumers of a queue, and its messages.
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ pub(in crate::router) struct Queue {
     /// Whether a message in the store may have a time at which it expires.
     has_expiring: bool,
     disuse: Disuse,
+    /// The active consumer, if the settings allow one alone.
+    active: SingleActive,
     /// The timer of the queue's next deadline, which the router keeps up.
     pub(in crate::router) timer: Option<Timer>,
 }
@@ -168,7 +173,7 @@ impl Queue {
     }
 
     /// Hands out waiting messages in turn to the consumers that can take them, and copies to browsers.
-    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+    pub(in crate::router) fn dispatch(&mut self, context: &mut Context<'_>) {
         if self.has_expiring {
             self.expire(context);
         }
@@ -343,7 +348,7 @@ impl Queue {
     }
 
     /// Adds a consumer for which [`Queue::check_consumer`] holds.
-    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, links: &Links) {
+    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, links: &mut Links) {
         let kind = links.at_node(key).map_or((false, false), |consumer| (consumer.passing, consumer.browse));
         let list = match kind {
             (true, _) => &mut self.aside,
@@ -354,11 +359,44 @@ impl Queue {
         if exclusive {
             self.sole = Some(key);
         }
+        self.choose_active(links);
+    }
+
+    /// Applies settings that the queue did not have when its consumers attached.
+    pub(in crate::router) fn set_settings(&mut self, settings: Settings, links: &mut Links) {
+        self.settings = settings;
+        if self.settings.single_active {
+            self.consumers.iter().for_each(|key| {
+                if let Some(consumer) = links.at_node_mut(*key) {
+                    consumer.is_ready = false;
+                }
+            });
+            self.ready.strike_off(&self.consumers.iter().copied().collect());
+            self.choose_active(links);
+        }
+    }
+
+    /// Makes another consumer the active one, if there is to be one and it has left.
+    fn choose_active(&mut self, links: &mut Links) {
+        if self.settings.single_active
+            && let Some(key) = self.active.choose(&self.consumers, links)
+        {
+            self.ready.join(key, links);
+        }
+    }
+
+    /// Adds a consumer to the row of those that can be given messages, if it can be and may be.
+    pub(super) fn join(&mut self, key: LinkKey, links: &mut Links) {
+        let may = |links: &Links| self.active.is(key) || links.at_node(key).is_some_and(|consumer| consumer.passing);
+        if !self.settings.single_active || may(links) {
+            self.ready.join(key, links);
+        }
     }
 
     /// Fails if an exclusive consumer prevents the attach.
     pub(super) fn check_consumer(&self, address: &str, exclusive: bool, browse: bool) -> Result<(), Fault> {
-        let is_taken = self.sole.is_some() || (exclusive && !self.consumers.is_empty());
+        let is_shared = self.settings.single_active || !self.consumers.is_empty();
+        let is_taken = self.sole.is_some() || (exclusive && is_shared);
         if is_taken && !browse {
             let what = format!("{} in exclusive use", Named::Queue(address));
             return Err(Fault::new(Reason::NotAllowed, what));
@@ -367,19 +405,21 @@ impl Queue {
     }
 
     /// Retires a consumer: it gets no more messages and keeps its unanswered deliveries.
-    pub(in crate::router) fn set_aside(&mut self, key: LinkKey) {
-        self.strike_off(&HashSet::from([key]));
+    pub(in crate::router) fn set_aside(&mut self, key: LinkKey, links: &mut Links) {
+        self.strike_off(&HashSet::from([key]), links);
         self.aside.push(key);
     }
 
     /// Removes consumers that were detached.
-    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>) {
+    pub(super) fn strike_off(&mut self, leaving: &HashSet<LinkKey>, links: &mut Links) {
         self.consumers.retain(|key| !leaving.contains(key));
         self.browsers.retain(|key| !leaving.contains(key));
         self.aside.retain(|key| !leaving.contains(key));
         self.ready.strike_off(leaving);
         self.choosy.retain(|key| !leaving.contains(key));
         self.sole = self.sole.filter(|key| !leaving.contains(key));
+        self.active.strike_off(leaving);
+        self.choose_active(links);
     }
 
     /// Lists all links that receive from the queue.

@@ -36,6 +36,8 @@ pub(in crate::router) struct Settings {
     pub(in crate::router) overflow: Overflow,
     /// `x-max-priority`: the highest priority; None is a queue without priorities.
     pub(in crate::router) max_priority: Option<u8>,
+    /// `x-single-active-consumer`: whether one consumer at a time is given messages.
+    pub(in crate::router) single_active: bool,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Settings {
             max_bytes: read.whole("x-max-length-bytes")?,
             overflow,
             max_priority,
+            single_active: read.flag("x-single-active-consumer")?.unwrap_or(false),
         })
     }
 
