@@ -46,6 +46,11 @@ impl Arguments {
         self.entries.get(found).map(|(_, value)| value)
     }
 
+    /// Returns names and values, in order of the names.
+    pub(crate) fn to_vec(&self) -> Vec<(String, Value)> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+
     /// Iterates over names and values, in order of the names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(name, value)| (name.as_ref(), value))

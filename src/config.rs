@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::recorder::RecorderConfig;
+use crate::topology::Topology;
 use crate::users::Users;
 
 /// How an address distributes its messages. Set by [`Builder::distribution`](crate::Builder::distribution) for one address, by
@@ -73,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) engine: EngineConfig,
     pub(crate) routing: RoutingConfig,
     pub(crate) recorder: RecorderConfig,
+    /// Queues, exchanges and bindings that are declared at the start, and again when a restart has dropped them.
+    pub(crate) topology: Topology,
     /// Whether the test advances the clock. Default: false.
     pub(crate) manual_clock: bool,
 }
@@ -170,6 +173,7 @@ impl Default for Config {
                 storage_limit: 1024 * 1024 * 1024,
             },
             recorder: RecorderConfig::default(),
+            topology: Topology::default(),
             manual_clock: false,
         }
     }

@@ -161,7 +161,7 @@
 //!    asks for and does not get;
 //! 6. `router/`: addresses, and who gets what; `router/node/`: each kind of node; `router/exchange/`: exchanges and bindings;
 //!    `counts.rs`: what a test reads of it;
-//! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `protocol/message_record.rs`: what the test is shown;
+//! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `topology.rs`, `protocol/message_record.rs`: what the test is shown;
 //!    `hooks.rs`: where the test decides;
 //! 8. `content.rs` and `value.rs`: a message taken apart, for the test alone;
 //! 9. `connector/`: a client, on the same engine.
@@ -196,6 +196,7 @@ mod router;
 mod snapshot;
 mod tap;
 mod timers;
+mod topology;
 mod transport;
 mod unmet;
 mod users;
@@ -213,6 +214,7 @@ pub use hooks::{Admission, Verdict};
 pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
 pub use snapshot::{AddressInfo, Connection, Link, Role, UnmetRequest, Violation};
+pub use topology::{Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Queue, QueueInfo, TopologyError};
 pub use value::Value;
 
 /// The README's examples are true.

@@ -163,8 +163,8 @@ impl fmt::Display for Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnmetRequest {
-    /// On which connection.
-    pub connection: ConnectionId,
+    /// On which connection. None: the test asked for it, in a declaration of its own.
+    pub connection: Option<ConnectionId>,
     /// On which channel: the client's number. None for a request about the connection.
     pub channel: Option<u16>,
     /// For which link (1.0) or consumer (0-9-1): the client's name for it.
@@ -184,7 +184,7 @@ pub struct UnmetRequest {
 }
 
 impl UnmetRequest {
-    pub(crate) fn new(connection: ConnectionId, unmet: &Unmet, count: u64) -> UnmetRequest {
+    pub(crate) fn new(connection: Option<ConnectionId>, unmet: &Unmet, count: u64) -> UnmetRequest {
         let text = |text: &Arc<str>| text.as_ref().to_owned();
         let Unmet { place, name, value, why } = unmet;
         UnmetRequest {
@@ -210,7 +210,10 @@ impl UnmetRequest {
 
 impl fmt::Display for UnmetRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.connection)?;
+        match self.connection {
+            Some(connection) => write!(f, "{connection}")?,
+            None => write!(f, "the test")?,
+        }
         self.channel.iter().try_for_each(|channel| write!(f, ", channel {channel}"))?;
         write!(f, ": {}", self.unmet())?;
         if self.count > 1 { write!(f, " ({} times)", self.count) } else { Ok(()) }

@@ -42,6 +42,7 @@ fn what_is_looked_at_is_compared_and_printed() {
     plain::<(MessageRecord, Receipt, LinkName, Outcome, MessageState)>();
     plain::<(Message, Header, Properties, Body, Value)>();
     plain::<(Connection, ConnectionId, Link, AddressInfo, UnmetRequest, Violation)>();
+    plain::<(Queue, Exchange, Binding, BoundTo, QueueInfo, ExchangeInfo, BindingInfo)>();
     plain::<(Counts, TraceEvent, TraceKind, Verdict, Admission)>();
     printed::<MessageRecord>();
     printed::<LinkName>();
@@ -56,6 +57,10 @@ fn what_is_looked_at_is_compared_and_printed() {
     printed::<UnmetRequest>();
     printed::<Violation>();
     printed::<TraceEvent>();
+    printed::<QueueInfo>();
+    printed::<ExchangeInfo>();
+    printed::<BindingInfo>();
+    failed::<TopologyError>();
     shared::<Delivery>();
 }
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use fakebroker::{Broker, Builder, Distribution, Settlement, Unroutable};
+use fakebroker::{Binding, Broker, Builder, Distribution, Exchange, Queue, Settlement, Unroutable};
 
+use crate::declarations;
 use crate::parse::{address, pair, seconds, user};
 use crate::trace::{self, TraceFormatArg};
 
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     addresses: Addresses,
 
     #[command(flatten)]
+    topology: Topology,
+
+    #[command(flatten)]
     messages: Messages,
 
     #[command(flatten)]
@@ -87,6 +91,23 @@ struct Addresses {
     /// What the addresses begin with that are made for dynamic sources and targets
     #[arg(long, value_name = "PREFIX", default_value = "dynamic")]
     generated_prefix: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is declared at the start")]
+struct Topology {
+    /// A durable queue. Arguments as in x-max-length=5; durable= and auto_delete= too. Can be given several times
+    #[arg(long, value_name = "NAME[,ARGUMENT=VALUE...]", value_parser = declarations::queue)]
+    queue: Vec<Queue>,
+
+    /// A durable exchange: direct, fanout, topic or headers. Arguments, durable=, auto_delete= and internal= as above. Can be
+    /// given several times
+    #[arg(long, value_name = "NAME:TYPE[,ARGUMENT=VALUE...]", value_parser = declarations::exchange)]
+    exchange: Vec<Exchange>,
+
+    /// A binding of a queue to an exchange; EXCHANGE:KEY:,to_exchange=NAME is one of an exchange. Can be given several times
+    #[arg(long, value_name = "EXCHANGE:KEY:QUEUE[,ARGUMENT=VALUE...]", value_parser = declarations::binding)]
+    binding: Vec<Binding>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -290,6 +311,7 @@ impl Args {
         }
         builder = builder.strict(self.strict);
         builder = self.addresses.apply(builder);
+        builder = self.topology.apply(builder);
         builder = self.messages.apply(builder);
         builder = self.connections.apply(builder);
         // Without a control channel nobody can ask for them.
@@ -310,6 +332,14 @@ impl Addresses {
             builder = builder.distribution(address, (*distribution).into());
         }
         builder
+    }
+}
+
+impl Topology {
+    fn apply(&self, builder: Builder) -> Builder {
+        let builder = self.queue.iter().cloned().fold(builder, Builder::queue);
+        let builder = self.exchange.iter().cloned().fold(builder, Builder::exchange);
+        self.binding.iter().cloned().fold(builder, Builder::binding)
     }
 }
 

@@ -366,3 +366,26 @@ def test_what_it_is_like_can_be_chosen():
         broker.inject("any", "m")
         distributions = {info.address: info.distribution for info in broker.addresses()}
         assert distributions["orders"] == "queue"
+
+
+def test_queues_exchanges_and_bindings_are_declared_and_seen(broker):
+    broker.declare_queue("orders", arguments={"x-message-ttl": 60_000})
+    broker.declare_exchange("events", "topic")
+    broker.bind("events", "orders", "order.*")
+    broker.bind("amq.fanout", to_exchange="events")
+    broker.inject("/exchanges/events/order.new", "one coffee")
+    [orders] = broker.queues()
+    assert (orders.name, orders.type, orders.durable, orders.messages) == ("orders", "classic", True, 1)
+    assert orders.arguments == {"x-message-ttl": 60_000}
+    [events] = [exchange for exchange in broker.exchanges() if not exchange.predeclared]
+    assert (events.name, events.type, events.internal) == ("events", "topic", False)
+    assert [(binding.exchange, binding.routing_key, binding.queue, binding.to_exchange) for binding in broker.bindings()] == [
+        ("amq.fanout", "", None, "events"),
+        ("events", "order.*", "orders", None),
+    ]
+    with pytest.raises(BrokerError, match="406 PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'orders'"):
+        broker.declare_queue("orders", durable=False, arguments={"x-message-ttl": 60_000})
+    broker.unbind("amq.fanout", to_exchange="events")
+    broker.delete_exchange("events")
+    assert broker.bindings() == []
+    assert broker.delete_queue("orders") == 1

@@ -61,6 +61,7 @@ pub(crate) use fuzzed::{codecs, is_legal, publish};
 pub(crate) use header::Header;
 pub(crate) use table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 pub(crate) use types::Version;
+pub(crate) use violation::ReplyCode;
 
 /// The reader with which observers split a stream of AMQP 0-9-1 or 0-9 into frames.
 pub(crate) static FRAMES: FrameReader = FrameReader {

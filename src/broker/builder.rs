@@ -11,12 +11,14 @@ use std::time::Duration;
 use mio::{Poll, Waker};
 use socket2::Socket;
 
+use super::topology::refusal;
 use super::{Bound, Broker, Group, Handle};
 use crate::address;
 use crate::clock::bounded;
 use crate::config::{Config, Distribution, Settlement, Unroutable};
 use crate::event_loop::{EventLoop, Shared, WAKER};
 use crate::recorder::{Sink, TraceFormat};
+use crate::topology::Topology;
 
 /// The settings of a broker. Every option has a default that suits most tests.
 ///
@@ -37,6 +39,10 @@ pub struct Builder {
 }
 
 impl Builder {
+    pub(super) fn topology(&mut self) -> &mut Topology {
+        &mut self.config.topology
+    }
+
     /// Listens at `HOST:PORT`, port 0 for a free one; can be given several times. Default: `127.0.0.1:0`.
     ///
     /// Every client that can reach the address is admitted, unless there are users: see [`Builder::user`].
@@ -342,7 +348,8 @@ impl Builder {
     /// Takes the address, without listening: connections are refused until the broker is started.
     ///
     /// # Errors
-    /// When an address cannot be resolved or is in use.
+    /// When an address cannot be resolved or is in use, or a queue, an exchange or a binding is refused (`InvalidInput`, with a
+    /// [`TopologyError`](crate::TopologyError)).
     pub fn bind(self) -> io::Result<Bound> {
         let mut config = self.config;
         if config.listen.is_empty() {
@@ -359,7 +366,9 @@ impl Builder {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (sender, commands) = channel();
         let shared = Arc::new(Shared::default());
-        let event_loop = EventLoop::new(poll, addrs.clone(), config, salt, commands, Arc::downgrade(&shared));
+        let mut event_loop = EventLoop::new(poll, addrs.clone(), config, salt, commands, Arc::downgrade(&shared));
+        let declared = event_loop.declare_configured();
+        declared.map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, refusal(&fault)))?;
         *shared.resting() = Some(Box::new(event_loop));
         Ok(Bound { handle: Handle::new(sender, waker, shared, addrs), sockets })
     }

@@ -31,6 +31,7 @@ pub(super) fn node(address: &str) -> String {
 /// |---|---|
 /// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs) |
 /// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`addresses`](Handle::addresses), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
+/// | see and declare queues, exchanges, bindings | [`queues`](Handle::queues), [`exchanges`](Handle::exchanges), [`bindings`](Handle::bindings), [`declare_queue`](Handle::declare_queue), [`declare_exchange`](Handle::declare_exchange), [`bind`](Handle::bind), [`unbind`](Handle::unbind), [`delete_queue`](Handle::delete_queue), [`delete_exchange`](Handle::delete_exchange) |
 /// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_stage`](Handle::wait_for_stage), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
 /// | put in and take out | [`inject`](Handle::inject), [`purge`](Handle::purge) |
 /// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |

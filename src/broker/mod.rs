@@ -7,6 +7,7 @@
 //! | `mod.rs` | starting, stopping |
 //! | `handle.rs` | what can be asked of a broker and done to it |
 //! | `time.rs` | time that passes when a test says so |
+//! | `topology.rs` | queues, exchanges and bindings that a test sees and declares |
 //! | `waiting.rs` | waiting until something has happened |
 //! | `report.rs` | what is wrong at the end of a test |
 //! | `group.rs` | several brokers, for failover |
@@ -16,6 +17,7 @@ mod group;
 mod handle;
 mod report;
 mod time;
+mod topology;
 mod waiting;
 
 use std::io;
@@ -89,10 +91,10 @@ pub enum Ending {
 /// Whether stored messages outlive a restart: see [`Broker::restart`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queues {
-    /// Stored messages are kept, those included that a receiver had not settled. So are the queues that 0-9-1 clients
+    /// Stored messages are kept, those included that a receiver had not settled. So are the queues that 0-9-1 clients and the test
     /// declared (the exclusive ones excepted), their exchanges and bindings.
     Keep,
-    /// Stored messages are dropped, with all that was declared.
+    /// Stored messages are dropped, with all that was declared, but for what [`Builder::queue`] and its like declare.
     Drop,
 }
 

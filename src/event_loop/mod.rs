@@ -17,12 +17,14 @@
 //! | `commands.rs` | commands of handles; publishing what has changed |
 //! | `shared.rs` | the data shared with handles |
 //! | `steering.rs` | a test's actions: close, detach, disconnect, pause, refuse connections |
+//! | `declaring.rs` | queues, exchanges and bindings that a test declares |
 //! | `looking.rs` | a test's view: connections, links, counters |
 //! | `reports.rs` | violations, lost connections and unmet requests, for the end of a test |
 
 mod advance;
 mod commands;
 mod connection;
+mod declaring;
 mod fairness;
 mod hooks;
 mod looking;
@@ -54,6 +56,7 @@ use crate::protocol;
 use crate::recorder::Recorder;
 use crate::router::{Router, Wanted};
 use crate::timers::Timers;
+use crate::topology::Topology;
 
 /// Connections that are accepted in one turn, from each listener. Each costs about as much as a hundred messages.
 const TURN_ACCEPTS: usize = 16;
@@ -135,6 +138,8 @@ pub(crate) struct EventLoop {
     published: Counts,
     hooks: Hooks,
     budget: Budget,
+    /// What is declared at the start.
+    topology: Topology,
     /// Whether the loop is between start and stop.
     is_running: bool,
     /// Whether nothing is read, written or accepted.
@@ -205,6 +210,7 @@ impl EventLoop {
             published: Counts::default(),
             hooks: Hooks::default(),
             budget,
+            topology: config.topology,
             is_running: false,
             paused: false,
             stirred: false,

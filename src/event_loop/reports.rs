@@ -20,7 +20,7 @@ pub(super) struct Reports {
     violations: Vec<Violation>,
     unclosed: Vec<Connection>,
     /// Unmet requests, each with its place in the order and the number of times that it was made.
-    unmet: HashMap<(ConnectionId, Unmet), (usize, u64)>,
+    unmet: HashMap<(Option<ConnectionId>, Unmet), (usize, u64)>,
 }
 
 impl Reports {
@@ -31,7 +31,7 @@ impl Reports {
     }
 
     /// Counts a request; a new one is kept while there is room.
-    fn add_unmet(&mut self, connection: ConnectionId, request: Unmet) {
+    fn add_unmet(&mut self, connection: Option<ConnectionId>, request: Unmet) {
         let (key, number) = ((connection, request), self.unmet.len());
         if number < MAX_UNMET || self.unmet.contains_key(&key) {
             self.unmet.entry(key).or_insert((number, 0)).1 += 1;
@@ -109,11 +109,16 @@ impl EventLoop {
         if requests.is_empty() {
             return;
         }
-        let (id, name) = (ConnectionId::of(peer.key), peer.frontend.name().clone());
+        let id = ConnectionId::of(peer.key);
+        self.add_unmet(Some(id), requests);
+    }
+
+    /// Records requests that are not honoured, of a connection or (None) of the test.
+    pub(super) fn add_unmet(&mut self, id: Option<ConnectionId>, requests: Vec<Unmet>) {
         for request in requests {
             let text = format!("asked for and not given: {request}");
-            log::info!("{name}: {text}");
-            self.recorder().noted(Some(id), &text);
+            log::info!("{}: {text}", id.map_or_else(|| "the test".to_owned(), |id| id.to_string()));
+            self.recorder().noted(id, &text);
             self.reports.add_unmet(id, request);
         }
     }

@@ -39,10 +39,14 @@ impl EventLoop {
         self.apply_effects();
     }
 
-    /// Drops all stored messages and all declared queues and exchanges. Call it while nobody is connected.
+    /// Drops all stored messages and all declared queues and exchanges, but for those that the broker has from its start. Call it
+    /// while nobody is connected.
     pub(crate) fn drop_queues(&mut self) {
         self.router.purge_all();
         self.router.undeclare_all();
+        if let Err(fault) = self.declare_configured() {
+            log::error!("what the broker has from its start was refused: {}", fault.description.unwrap_or_default());
+        }
         self.settle_in();
     }
 

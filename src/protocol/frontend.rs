@@ -50,6 +50,12 @@ pub(crate) fn message_codec(encoding: Encoding) -> MessageCodec {
     }
 }
 
+/// Returns the reply code of 0-9-1 for a refusal, and its constant.
+pub(crate) fn reply_code(reason: &Reason) -> (u16, &'static str) {
+    let code = amqp091::ReplyCode::from(reason);
+    (code.number(), code.as_str())
+}
+
 /// The frame reader of a connection that has not sent its protocol header yet.
 static UNKNOWN: FrameReader = FrameReader { describe: describe_unknown, ..amqp10::FRAMES };
 

@@ -11,7 +11,7 @@ mod frontend;
 mod message_record;
 mod translation;
 
-pub(crate) use frontend::{Frontend, message_codec};
+pub(crate) use frontend::{Frontend, message_codec, reply_code};
 pub use message_record::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
 #[cfg(any(test, fuzzing))]
 pub(crate) use translation::translated;

@@ -29,7 +29,7 @@
 //! | `store.rs` | waiting messages in order, with a place for each to return to |
 //! | `effects.rs`, `journal.rs` | effects and records until they are taken |
 //! | `audit.rs` | for tests: everything that is held, counted anew |
-//! | `looking.rs`, `steering.rs` | what a test can see and change |
+//! | `looking.rs`, `topology_view.rs`, `steering.rs` | what a test can see and change |
 
 mod addresses;
 mod argument_reader;
@@ -58,6 +58,7 @@ mod routing;
 mod steering;
 mod store;
 mod topology;
+mod topology_view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -52,7 +52,7 @@ impl Router {
         self.answer_with(link, answer);
     }
 
-    fn try_declare(&mut self, link: LinkKey, declaration: Declaration) -> Result<Effect, Fault> {
+    pub(super) fn try_declare(&mut self, link: LinkKey, declaration: Declaration) -> Result<Effect, Fault> {
         let Declaration { address, passive, lifetime, durable, arguments, .. } = declaration;
         let address = match address {
             Some(address) if !passive => {
@@ -136,7 +136,13 @@ impl Router {
         self.answer_with(link, answer);
     }
 
-    fn try_delete(&mut self, link: LinkKey, address: &str, if_unused: bool, if_empty: bool) -> Result<Effect, Fault> {
+    pub(super) fn try_delete(
+        &mut self,
+        link: LinkKey,
+        address: &str,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Effect, Fault> {
         let id = self.queue_for(address, link.connection)?;
         let Some(entry) = self.addresses.get(id) else { return Err(no_queue(address)) };
         let refusal = if if_unused && entry.node.consumers() > 0 {

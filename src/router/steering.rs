@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Router;
 use super::context::{Incoming, unroutable_outcome};
 use super::links::{End, Producer};
-use crate::event::{Arrival, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Run, Text};
+use crate::event::{
+    Arrival, Declaration, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Reason, Run, Text, TopologyChange,
+};
 use crate::hooks::Ruling;
 use crate::live::live;
 use crate::message::Message;
@@ -119,6 +121,28 @@ impl Router {
         for address in addresses {
             self.purge(&address);
         }
+    }
+
+    /// Declares a queue for the test.
+    pub(crate) fn declare_queue(&mut self, declaration: Declaration) -> Result<(), Fault> {
+        self.try_declare(LinkKey::NOBODY, declaration).map(|_| ())
+    }
+
+    /// Deletes a queue for the test. Returns how many messages waited there; 0 if there is no such queue, as in RabbitMQ.
+    pub(crate) fn delete_queue(&mut self, address: &str) -> Result<usize, Fault> {
+        match self.try_delete(LinkKey::NOBODY, address, false, false) {
+            Ok(Effect::Deleted { messages, .. }) => Ok(messages),
+            Ok(_) => Ok(0),
+            Err(fault) if fault.reason == Reason::NotFound => Ok(0),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Changes exchanges or bindings for the test.
+    pub(crate) fn change_for_test(&mut self, change: TopologyChange) -> Result<(), Fault> {
+        let gone = self.try_change(LinkKey::NOBODY, change)?;
+        self.exchanges_gone(&gone);
+        Ok(())
     }
 
     fn producers_at(&self, address: &str) -> Vec<LinkKey> {

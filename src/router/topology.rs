@@ -28,7 +28,7 @@ impl Router {
     }
 
     /// Makes a change. Returns the exchanges that were deleted by it.
-    fn try_change(&mut self, link: LinkKey, change: TopologyChange) -> Result<Vec<Arc<str>>, Fault> {
+    pub(super) fn try_change(&mut self, link: LinkKey, change: TopologyChange) -> Result<Vec<Arc<str>>, Fault> {
         match change {
             TopologyChange::Declare(declaration) => self.exchanges.declare(declaration).map(|()| Vec::new()),
             TopologyChange::Find(name) => self.exchanges.find(&name).map(|()| Vec::new()),
@@ -67,7 +67,7 @@ impl Router {
     }
 
     /// Detaches the links that send to exchanges which were deleted.
-    fn exchanges_gone(&mut self, gone: &[Arc<str>]) {
+    pub(super) fn exchanges_gone(&mut self, gone: &[Arc<str>]) {
         if gone.is_empty() {
             return;
         }

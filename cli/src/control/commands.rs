@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, Verify, node_at};
+use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, TopologyError, Verify, node_at};
 use serde_json::{Map, Value as Json, json};
 
 use super::fields::{Fields, Refusal};
@@ -14,7 +14,7 @@ use super::inbox::Inbox;
 use super::messages::{self, Detail};
 use super::rules::{Rules, read_on_attach, read_on_connect, read_on_message, read_reason};
 use super::waiting::Wait;
-use super::{pictures, trace};
+use super::{pictures, topology, trace};
 
 /// The version of the control lines. A change that breaks clients raises it.
 const PROTOCOL: u32 = 3;
@@ -68,6 +68,33 @@ const COMMANDS: &[(&str, Read)] = &[
     ("addresses", |_| Ok(look(|broker| json!({"addresses": pictures::addresses(&broker.addresses())})))),
     // The name that version 2 had for `addresses`.
     ("routes", |_| Ok(look(|broker| json!({"routes": pictures::addresses(&broker.addresses())})))),
+    ("queues", |_| Ok(look(|broker| json!({"queues": topology::queues(&broker.queues())})))),
+    ("exchanges", |_| Ok(look(|broker| json!({"exchanges": topology::exchanges(&broker.exchanges())})))),
+    ("bindings", |_| Ok(look(|broker| json!({"bindings": topology::bindings(&broker.bindings())})))),
+    ("declare_queue", |fields| {
+        let queue = topology::read_queue(fields)?;
+        Ok(declare(|broker| broker.declare_queue(queue).map(|()| json!({}))))
+    }),
+    ("declare_exchange", |fields| {
+        let exchange = topology::read_exchange(fields)?;
+        Ok(declare(|broker| broker.declare_exchange(exchange).map(|()| json!({}))))
+    }),
+    ("bind", |fields| {
+        let binding = topology::read_binding(fields)?;
+        Ok(declare(|broker| broker.bind(binding).map(|()| json!({}))))
+    }),
+    ("unbind", |fields| {
+        let binding = topology::read_binding(fields)?;
+        Ok(declare(|broker| broker.unbind(binding).map(|()| json!({}))))
+    }),
+    ("delete_queue", |fields| {
+        let name = fields.text_of("name")?;
+        Ok(declare(move |broker| broker.delete_queue(&name).map(|messages| json!({"messages": messages}))))
+    }),
+    ("delete_exchange", |fields| {
+        let name = fields.text_of("name")?;
+        Ok(declare(move |broker| broker.delete_exchange(&name).map(|()| json!({}))))
+    }),
     ("trace", |fields| {
         let show = trace::read(fields)?;
         Ok(act(move |control| show(control.broker())))
@@ -204,6 +231,11 @@ fn change(change: impl FnOnce(&Broker) + 'static) -> Act {
         change(broker);
         json!({})
     })
+}
+
+/// An act on queues, exchanges and bindings, which the broker may refuse.
+fn declare(declare: impl FnOnce(&Broker) -> Result<Json, TopologyError> + 'static) -> Act {
+    act(|control| declare(control.broker()).map_err(|error| error.to_string()))
 }
 
 /// An act on the rules.

@@ -9,6 +9,7 @@
 //! | `commands.rs` | the commands; `waiting.rs` and `trace.rs` the long ones |
 //! | `rules.rs` | rules, which take the place of hooks |
 //! | `messages.rs`, `values.rs`, `base64.rs` | messages and AMQP values in JSON |
+//! | `topology.rs` | queues, exchanges and bindings in JSON |
 //! | `pictures.rs` | connections, links and addresses in JSON |
 
 mod base64;
@@ -18,6 +19,7 @@ mod inbox;
 mod messages;
 mod pictures;
 mod rules;
+mod topology;
 mod trace;
 mod values;
 mod waiting;
@@ -35,6 +37,7 @@ use commands::{Answered, Control};
 use fields::Fields;
 use inbox::Inbox;
 pub(super) use messages::content;
+pub(crate) use values::read as read_value;
 
 /// Prints the first line, then takes commands in threads of their own. With `hold` the broker does not listen before the command
 /// `start`.

@@ -1,6 +1,6 @@
 //! Connections, links, addresses and reports in JSON.
 
-use fakebroker::{AddressInfo, Connection, Counts, Dropped, Link, Report, UnmetRequest, Violation};
+use fakebroker::{AddressInfo, Connection, ConnectionId, Counts, Dropped, Link, Report, UnmetRequest, Violation};
 use serde_json::{Map, Value as Json, json};
 
 use super::messages::link_name;
@@ -80,7 +80,7 @@ fn dropped(messages: &[Dropped]) -> Json {
 pub(super) fn unmet_requests(requests: &[UnmetRequest]) -> Json {
     let one = |request: &UnmetRequest| {
         json!({
-            "connection": request.connection.get(),
+            "connection": request.connection.map(ConnectionId::get),
             "channel": request.channel,
             "link": request.link,
             "address": request.address,

@@ -139,7 +139,7 @@ pub(super) fn annotations(entries: &[(Value, Value)], typed: bool) -> Json {
     }
 }
 
-pub(super) fn read(json: Json) -> Result<Value, Refusal> {
+pub(crate) fn read(json: Json) -> Result<Value, Refusal> {
     read_at(json, 0)
 }
 

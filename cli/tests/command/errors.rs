@@ -14,6 +14,9 @@ fn complete() -> Vec<Json> {
         "connections",
         "links",
         "addresses",
+        "queues",
+        "exchanges",
+        "bindings",
         "unmet_requests",
         "trace",
         "verify",
@@ -34,6 +37,9 @@ fn complete() -> Vec<Json> {
     commands.push(named("messages"));
     commands.extend(["take_messages", "inject", "purge", "queue_depth", "withhold", "restore"].map(at));
     commands.push(json!({"cmd": "grant", "address": "a", "messages": 1}));
+    commands.extend(["declare_queue", "delete_queue", "delete_exchange"].map(|cmd| json!({"cmd": cmd, "name": "a"})));
+    commands.push(json!({"cmd": "declare_exchange", "name": "a", "type": "fanout"}));
+    commands.extend(["bind", "unbind"].map(|cmd| json!({"cmd": cmd, "exchange": "a", "queue": "b"})));
     commands.push(json!({"cmd": "advance", "seconds": 1}));
     commands.push(json!({"cmd": "wait", "for": "settled"}));
     commands.push(json!({"cmd": "on_message", "verdict": "drop"}));
@@ -75,7 +81,7 @@ fn members_that_are_missing() {
             }
         }
     }
-    assert_eq!(missing, 2 * 13);
+    assert_eq!(missing, 2 * 22);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod options;
 mod program;
 mod rules;
 mod steering;
+mod topology;
 mod values;
 mod waiting;
 

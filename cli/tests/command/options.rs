@@ -15,7 +15,8 @@ const OF_THE_COMMAND: [&str; 6] = ["control", "help", "hold", "trace-format", "v
 
 /// The names of the methods that change a `Builder`, as flags.
 fn options_of_the_builder() -> BTreeSet<String> {
-    let source = include_str!("../../../src/broker/builder.rs");
+    let files = [include_str!("../../../src/broker/builder.rs"), include_str!("../../../src/broker/topology.rs")];
+    let source = files.concat();
     let methods = source.lines().filter_map(|line| line.trim_start().strip_prefix("pub fn ")?.split_once("(mut self"));
     let flags = methods.map(|(name, _)| name.replace('_', "-"));
     flags

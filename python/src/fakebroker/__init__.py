@@ -11,13 +11,15 @@ Nothing but the standard library is needed, and the command itself: see `find_co
 """
 
 from ._command import BrokerError, CommandNotFound, find_command
-from ._pictures import Connection, Counts, Dropped, Link, Report, AddressInfo, UnmetRequest, Violation
+from ._pictures import (AddressInfo, Binding, Connection, Counts, Dropped, Exchange, Link, Queue, Report, UnmetRequest,
+                        Violation)
 from ._values import Described, Typed
 from .broker import Broker, VerifyError, WaitError
 from .driver import FakeBroker
 from .messages import Message, Outcome, Receipt, Sender
 
 __all__ = [
+    "Binding",
     "Broker",
     "BrokerError",
     "CommandNotFound",
@@ -25,10 +27,12 @@ __all__ = [
     "Counts",
     "Described",
     "Dropped",
+    "Exchange",
     "FakeBroker",
     "Link",
     "Message",
     "Outcome",
+    "Queue",
     "Receipt",
     "Report",
     "AddressInfo",

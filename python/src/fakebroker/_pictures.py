@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
+from ._values import from_json
 from .messages import Sender
 
 #: Every counter by its name.
@@ -49,6 +50,51 @@ class AddressInfo:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """A queue. One that nobody has `declared` exists because its address is a queue's, while it is used.
+
+    `type` is `classic` or what its `x-queue-type` says; `owner` is the connection that an `exclusive` queue belongs to;
+    `messages` wait, `unacknowledged` ones are with a consumer.
+    """
+
+    name: str
+    type: str
+    declared: bool
+    durable: bool
+    auto_delete: bool
+    exclusive: bool
+    owner: Optional[int]
+    arguments: Dict[str, Any]
+    messages: int
+    unacknowledged: int
+    consumers: int
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An exchange. Every broker has those that are `predeclared`: `amq.direct` and its like."""
+
+    name: str
+    type: str
+    predeclared: bool
+    durable: bool
+    auto_delete: bool
+    internal: bool
+    arguments: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A binding of `queue`, or of the exchange `to_exchange`, to `exchange`."""
+
+    exchange: str
+    routing_key: str
+    queue: Optional[str]
+    to_exchange: Optional[str]
+    arguments: Dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Violation:
     """What a client did against the rules of its protocol, in the words of that protocol.
 
@@ -78,10 +124,11 @@ class UnmetRequest:
     """What a client asked for and does not get, though it broke no rule of its protocol.
 
     `method` is the performative or method that it was asked in, `name` the field, argument or capability, `value` what was
-    asked for, in words; `link` is the name of a link or the tag of a consumer. It was asked for `count` times.
+    asked for, in words; `link` is the name of a link or the tag of a consumer. It was asked for `count` times. Without a
+    `connection` the test asked for it, in a declaration of its own.
     """
 
-    connection: int
+    connection: Optional[int]
     channel: Optional[int]
     link: Optional[str]
     address: Optional[str]
@@ -129,10 +176,14 @@ def _dropped(json: Dict[str, Any]) -> Dropped:
     return Dropped(json["number"], json["address"], sender, json["why"])
 
 
-T = TypeVar("T", Connection, Link, AddressInfo, UnmetRequest, Violation)
+T = TypeVar("T", Connection, Link, AddressInfo, UnmetRequest, Violation, Queue, Exchange, Binding)
 
 
 def read(picture: Type[T], items: List[Dict[str, Any]]) -> List[T]:
     """Pictures from an answer, which may have members that are newer than this."""
     names = [known.name for known in fields(picture)]
-    return [picture(**{name: item[name] for name in names}) for item in items]
+    return [picture(**{name: _value(name, item[name]) for name in names}) for item in items]
+
+
+def _value(name: str, value: Any) -> Any:
+    return from_json(value) if name == "arguments" else value

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, Union
 from urllib.parse import urlsplit
 
 from ._command import BrokerError, Command
-from ._pictures import Connection, Counts, Link, Report, AddressInfo, UnmetRequest, read
+from ._pictures import AddressInfo, Binding, Connection, Counts, Exchange, Link, Queue, Report, UnmetRequest, read
 from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
 from .messages import Message, Outcome
 
@@ -241,6 +241,18 @@ class Broker:
         """All addresses that somebody is attached to or where messages wait."""
         return read(AddressInfo, self._ask("addresses")["addresses"])
 
+    def queues(self) -> List[Queue]:
+        """All queues, by name: those that were declared, and those that exist because their address is a queue's."""
+        return read(Queue, self._ask("queues")["queues"])
+
+    def exchanges(self) -> List[Exchange]:
+        """All exchanges but the default one, by name."""
+        return read(Exchange, self._ask("exchanges")["exchanges"])
+
+    def bindings(self) -> List[Binding]:
+        """All bindings but those of the default exchange."""
+        return read(Binding, self._ask("bindings")["bindings"])
+
     def queue_depth(self, address: str) -> int:
         """Messages that wait at an address."""
         depth: int = self._ask("queue_depth", address=address)["depth"]
@@ -279,6 +291,40 @@ class Broker:
         report = self.report(dropped=dropped, unmet_requests=unmet_requests)
         if not report.clean:
             raise VerifyError(report)
+
+    # Queues, exchanges and bindings of the test's own
+
+    def declare_queue(self, name: str, *, durable: bool = True, auto_delete: bool = False,
+                      arguments: Optional[Mapping[str, Any]] = None) -> None:
+        """Declares a queue, as a client would. What RabbitMQ would refuse raises a `BrokerError` with its code and text."""
+        self._ask("declare_queue", name=name, durable=durable, auto_delete=auto_delete, arguments=mapping_to_json(arguments))
+
+    def declare_exchange(self, name: str, type: str, *, durable: bool = True, auto_delete: bool = False, internal: bool = False,
+                         arguments: Optional[Mapping[str, Any]] = None) -> None:
+        """Declares an exchange, `direct`, `fanout`, `topic` or `headers`: see `declare_queue`."""
+        self._ask("declare_exchange", name=name, type=type, durable=durable, auto_delete=auto_delete, internal=internal,
+                  arguments=mapping_to_json(arguments))
+
+    def bind(self, exchange: str, queue: Optional[str] = None, routing_key: str = "", *, to_exchange: Optional[str] = None,
+             arguments: Optional[Mapping[str, Any]] = None) -> None:
+        """Binds a queue, or the exchange `to_exchange`, to an exchange."""
+        self._ask("bind", exchange=exchange, queue=queue, routing_key=routing_key, to_exchange=to_exchange,
+                  arguments=mapping_to_json(arguments))
+
+    def unbind(self, exchange: str, queue: Optional[str] = None, routing_key: str = "", *, to_exchange: Optional[str] = None,
+               arguments: Optional[Mapping[str, Any]] = None) -> None:
+        """Removes a binding, if there is one that is equal in key and arguments."""
+        self._ask("unbind", exchange=exchange, queue=queue, routing_key=routing_key, to_exchange=to_exchange,
+                  arguments=mapping_to_json(arguments))
+
+    def delete_queue(self, name: str) -> int:
+        """Deletes a queue, if there is one; returns how many messages waited there."""
+        messages: int = self._ask("delete_queue", name=name)["messages"]
+        return messages
+
+    def delete_exchange(self, name: str) -> None:
+        """Deletes an exchange, if there is one."""
+        self._ask("delete_exchange", name=name)
 
     # Messages of the test's own
 

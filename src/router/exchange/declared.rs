@@ -9,13 +9,14 @@ use super::routed_by::RoutedBy;
 use super::topic::Words;
 use crate::arguments::Arguments;
 use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
+use crate::topology::ExchangeInfo;
 
 /// The argument that names the exchange for messages that no binding matches.
 const ALTERNATE: &str = "alternate-exchange";
 
 /// The declaration of an exchange, and its bindings.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(in crate::router) struct Exchange {
     kind: ExchangeKind,
     /// Whether this is a predeclared exchange, which cannot be deleted.
     pub(super) standard: bool,
@@ -58,6 +59,24 @@ impl Exchange {
             bindings: Bindings::default(),
             was_bound: false,
         })
+    }
+
+    /// Describes the exchange for a test.
+    pub(in crate::router) fn info(&self, name: &str) -> ExchangeInfo {
+        ExchangeInfo {
+            name: name.to_owned(),
+            kind: self.kind.name().to_owned(),
+            predeclared: self.standard,
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            internal: self.internal,
+            arguments: self.arguments.to_vec(),
+        }
+    }
+
+    /// Iterates over the bindings from this exchange.
+    pub(in crate::router) fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter()
     }
 
     /// Refuses a later declaration that differs from the first.

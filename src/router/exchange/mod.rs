@@ -34,7 +34,7 @@ use bindings::QueueKey;
 pub(super) use bindings::{Binding, Target};
 pub(super) use cache::Queues;
 use cache::RouteCache;
-use declared::Exchange;
+pub(super) use declared::Exchange;
 pub(super) use equivalence::{Named, check_arguments, check_field, type_name};
 pub(super) use routed_by::RoutedBy;
 pub(super) use terminus::Terminus;
@@ -130,6 +130,11 @@ impl Exchanges {
         // The exchange may be the alternate of others.
         self.cache.clear();
         Ok(())
+    }
+
+    /// Iterates over all exchanges, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Exchange)> {
+        self.exchanges.iter().map(|(name, exchange)| (name.as_ref(), exchange))
     }
 
     /// Fails unless the exchange exists.

@@ -1,0 +1,109 @@
+//! Queues, exchanges and bindings that a test declares: read as a client's declaration is, and handed to the router.
+
+use std::sync::Arc;
+
+use super::EventLoop;
+use crate::arguments::{ArgumentOf, Arguments, why_unmet};
+use crate::event::{
+    BindingRequest, BindingTarget, Declaration, ExchangeDeclaration, ExchangeKind, Fault, Lifetime, LinkKey, Reason,
+    TopologyChange,
+};
+use crate::topology::{Binding, BoundTo, Exchange, NamedValues, Queue, Topology};
+use crate::unmet::{Place, Unmet, UnmetRequests};
+
+/// The longest name or key, in bytes: what a short string of 0-9-1 has.
+const MAX_NAME: usize = 255;
+
+impl EventLoop {
+    /// Declares what the broker has from its start.
+    pub(crate) fn declare_configured(&mut self) -> Result<(), Fault> {
+        let Topology { exchanges, queues, bindings } = self.topology.clone();
+        exchanges.into_iter().try_for_each(|exchange| self.declare_exchange(exchange))?;
+        queues.into_iter().try_for_each(|queue| self.declare_queue(queue))?;
+        bindings.into_iter().try_for_each(|binding| self.bind(binding))
+    }
+
+    /// Declares a queue.
+    pub(crate) fn declare_queue(&mut self, queue: Queue) -> Result<(), Fault> {
+        let Queue { name, durable, auto_delete, arguments } = queue;
+        let address: Arc<str> = named("queue", name)?;
+        let arguments = self.checked("queue.declare", ArgumentOf::Queue, &address, arguments)?;
+        let lifetime = Lifetime { exclusive: false, while_consumed: auto_delete };
+        let link = LinkKey::NOBODY.link;
+        let declaration = Declaration { link, address: Some(address), passive: false, lifetime, durable, arguments };
+        self.router.declare_queue(declaration)
+    }
+
+    /// Declares an exchange.
+    pub(crate) fn declare_exchange(&mut self, exchange: Exchange) -> Result<(), Fault> {
+        let Exchange { name, kind, durable, auto_delete, internal, arguments } = exchange;
+        let name: Arc<str> = short("exchange", name)?;
+        let unknown = || Fault::new(Reason::Other("COMMAND_INVALID".into()), format!("unknown exchange type '{kind}'"));
+        let kind = ExchangeKind::named(&kind).ok_or_else(unknown)?;
+        let arguments = self.checked("exchange.declare", ArgumentOf::Exchange, &name, arguments)?;
+        let declaration = ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments };
+        self.router.change_for_test(TopologyChange::Declare(declaration))
+    }
+
+    /// Makes a binding.
+    pub(crate) fn bind(&mut self, binding: Binding) -> Result<(), Fault> {
+        let request = request(binding)?;
+        self.router.change_for_test(TopologyChange::Bind(request))
+    }
+
+    /// Removes a binding.
+    pub(crate) fn unbind(&mut self, binding: Binding) -> Result<(), Fault> {
+        let request = request(binding)?;
+        self.router.change_for_test(TopologyChange::Unbind(request))
+    }
+
+    /// Deletes an exchange.
+    pub(crate) fn delete_exchange(&mut self, name: &str) -> Result<(), Fault> {
+        self.router.change_for_test(TopologyChange::Delete { name: name.into(), if_unused: false })
+    }
+
+    /// Reads arguments. Those that are not honoured are noted as a client's would be, and refused by a strict broker.
+    fn checked(
+        &mut self,
+        method: &'static str,
+        of: ArgumentOf,
+        address: &Arc<str>,
+        arguments: NamedValues,
+    ) -> Result<Arguments, Fault> {
+        let arguments = Arguments::new(arguments);
+        let place = Place { method, address: Some(address.clone()), ..Place::default() };
+        let unmet = |(name, value)| Some(Unmet::new(&place, name, value, why_unmet(of, name, value)?));
+        let mut requests = UnmetRequests::new(self.is_strict());
+        let refusal = requests.add(arguments.iter().filter_map(unmet));
+        self.add_unmet(None, requests.take());
+        match refusal {
+            Some(refusal) => Err(Fault::new(Reason::NotImplemented, refusal)),
+            None => Ok(arguments),
+        }
+    }
+}
+
+fn request(Binding { exchange, key, to, arguments }: Binding) -> Result<BindingRequest, Fault> {
+    let target = match to {
+        BoundTo::Queue(name) => BindingTarget::Queue(named("queue", name)?),
+        BoundTo::Exchange(name) => BindingTarget::Exchange(short("exchange", name)?),
+    };
+    let (source, key) = (short("exchange", exchange)?, short("routing key", key)?);
+    Ok(BindingRequest { source, target, key, arguments: Arguments::new(arguments) })
+}
+
+/// Returns a name of at least one byte.
+fn named(what: &str, name: String) -> Result<Arc<str>, Fault> {
+    if name.is_empty() {
+        return Err(Fault::new(Reason::InvalidField, format!("the {what} has no name")));
+    }
+    short(what, name)
+}
+
+/// Returns a text that fits a short string of 0-9-1.
+fn short(what: &str, text: String) -> Result<Arc<str>, Fault> {
+    if text.len() > MAX_NAME {
+        return Err(Fault::new(Reason::InvalidField, format!("the {what} is longer than {MAX_NAME} bytes")));
+    }
+    Ok(text.into())
+}
