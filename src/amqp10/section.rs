@@ -112,17 +112,17 @@ fn find_in(bytes: &Bytes, field: PropertyField) -> Result<Option<Text>> {
     Ok(None)
 }
 
-/// 3.2.1: the header, if the message has one that can be read.
+/// Returns the header (3.2.1), which is the first section. None if there is none, or it is malformed.
 pub(crate) fn header(payload: &Payload) -> Option<Header> {
-    let head = payload.head();
-    let mut reader = Reader::new(&head);
+    let first = payload.fragment(0)?;
+    let mut reader = Reader::new(first);
     match Section::read(&mut reader).ok()? {
         Section::Header => Header::decode_list(&mut reader).ok(),
         _ => None,
     }
 }
 
-/// 3.2.3: an annotation of the message, as it is encoded.
+/// Returns the encoded value of a message annotation (3.2.3). None if there is none, or the sections before it are malformed.
 pub(crate) fn annotation(payload: &Payload, name: &str) -> Option<Bytes> {
     let whole = payload.contiguous();
     let mut reader = Reader::new(&whole);
@@ -141,7 +141,8 @@ pub(crate) fn annotation(payload: &Payload, name: &str) -> Option<Bytes> {
     None
 }
 
-/// The message with an annotation more (3.2.3) and without a ttl (3.2.1), the bare message untouched. `annotation` is a map.
+/// Returns a message with the annotations of the encoded map `annotation` merged in (3.2.3) and without a ttl (3.2.1); the bare
+/// message is unchanged.
 pub(crate) fn without_ttl(payload: &Payload, annotation: Bytes) -> Payload {
     let history = History { failures: 0, annotations: vec![annotation] };
     let whole = payload.contiguous();
