@@ -111,6 +111,11 @@ impl Arriving {
         self.bytes
     }
 
+    /// Creates an empty share of the same budget, for messages that have arrived and are held back.
+    pub(crate) fn holding(&self) -> Held {
+        Held { budget: self.budget.clone(), bytes: 0 }
+    }
+
     /// Subtracts everything, after all partly arrived messages were dropped.
     pub(crate) fn clear(&mut self) {
         self.give_back(self.bytes);
@@ -118,6 +123,50 @@ impl Arriving {
 }
 
 impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The share of a [`Budget`] that messages take which a transaction holds back, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Held {
+    /// Adds bytes and returns true. Returns false if the broker has no room for them.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let has_room = self.budget.has_room_for(bytes);
+        if has_room {
+            self.bytes += bytes;
+            self.budget.take(bytes);
+        }
+        has_room
+    }
+
+    /// Subtracts the bytes of a message that is held no longer.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        debug_assert!(self.bytes >= bytes, "{bytes} bytes are given back of {} that are held", self.bytes);
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.give_back(bytes);
+    }
+
+    /// Returns the bytes that have been added.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Subtracts everything, after all messages were dropped.
+    pub(crate) fn clear(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         self.clear();
     }

@@ -6,8 +6,9 @@ use super::context::Context;
 use super::declarations::Declarations;
 use super::directory::{End, Place};
 use super::frame::Frame;
-use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, MethodId, PUBLISH};
-use super::publisher::Publisher;
+use super::method::{self, Access, Basic, Channel as Class, Confirm, Method, MethodId, PUBLISH, Tx};
+use super::publisher::{Publisher, is_refused};
+use super::transaction::{Transaction, amid_commit, cannot_switch, not_transactional};
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation, not_for_us};
 use std::sync::Arc;
@@ -31,17 +32,28 @@ pub(super) struct Channel {
     publisher: Publisher,
     consumers: Consumers,
     declarations: Declarations,
+    /// The transaction, after tx.select.
+    transaction: Option<Box<Transaction>>,
 }
 
 /// ```text
 ///     channel.open          the router says yes         either side closes             close-ok
 /// ────────────────▶ AwaitRoute ────────────▶ Open ─────────▶ AwaitCloseOk ────────────────▶ Closed
 ///                                              └──────────── the peer closes ────────────────▲
+///       tx.select                 tx.commit
+/// Open ───────────▶ Transactional ──────────▶ Committing
+///                        ▲───────────────────────┘
+///                        the router has answered for all
 /// ```
+/// A transactional channel closes like an open one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitRoute,
     Open,
+    /// Open, and what is published and acknowledged is held until tx.commit.
+    Transactional,
+    /// tx.commit has not been answered.
+    Committing,
     /// The channel was closed by the broker; frames on it are discarded until close-ok.
     AwaitCloseOk,
     /// The number of the channel is free.
@@ -64,6 +76,7 @@ impl Channel {
             publisher: Publisher::new(number, link),
             consumers: Consumers::new(number),
             declarations: Declarations::new(number, link),
+            transaction: None,
         }
     }
 
@@ -79,7 +92,7 @@ impl Channel {
         self.state == State::AwaitCloseOk && id != CLOSE && id != CLOSE_OK
     }
 
-    /// Whether the next frame may be a method.
+    /// Whether the next frame may be a method, and a publish or an acknowledgement would take effect at once.
     pub(super) fn awaits_method(&self) -> bool {
         self.state == State::Open && !self.publisher.is_amid_content()
     }
@@ -100,7 +113,8 @@ impl Channel {
     /// Takes the frame of a basic.publish, whose content is to come.
     pub(super) fn begin_publish(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
         match self.state {
-            State::Open => self.publisher.begin(frame, context),
+            State::Open | State::Transactional => self.publisher.begin(frame, context),
+            State::Committing => Err(amid_commit(PUBLISH)),
             _ => Err(Violation::new(ReplyCode::ChannelError, format!("channel {} is not open", self.number))),
         }
     }
@@ -108,8 +122,20 @@ impl Channel {
     /// Takes a header or body frame.
     pub(super) fn on_content(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
         match self.state {
-            State::AwaitCloseOk => Ok(()),
-            _ => self.publisher.on_content(frame, context),
+            State::AwaitCloseOk => return Ok(()),
+            State::Committing => return Err(amid_commit(PUBLISH)),
+            _ => {}
+        }
+        let Some(payload) = self.publisher.on_content(frame, context)? else { return Ok(()) };
+        match &mut self.transaction {
+            None => self.publish(payload, context),
+            Some(transaction) => {
+                let held = self.publisher.hold(payload, transaction, context);
+                if let Some(exchange) = held.map_err(|violation| violation.in_method(PUBLISH))? {
+                    self.declarations.check_publish(exchange, context);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -142,11 +168,19 @@ impl Channel {
         if self.publisher.is_amid_content() {
             return Err(Violation::content("a method where content was expected"));
         }
+        if self.state == State::Committing
+            && !matches!(method, Method::Channel(Class::Close { .. } | Class::CloseOk {}))
+        {
+            return Err(amid_commit(method.id()));
+        }
         match method {
             Method::Channel(method) => self.on_own_method(method, context),
             Method::Exchange(method) => self.declarations.on_exchange_method(method, context),
             Method::Queue(method) => self.declarations.on_queue_method(method, context),
             Method::Basic(method) => self.on_basic_method(method, context),
+            Method::Confirm(Confirm::Select { .. }) if self.transaction.is_some() => {
+                Err(cannot_switch("tx", "confirm"))
+            }
             Method::Confirm(Confirm::Select { no_wait }) => {
                 self.publisher.select_confirms();
                 if !no_wait {
@@ -158,7 +192,7 @@ impl Channel {
                 context.tell(self.number, &Method::Access(Access::RequestOk { ticket: 1 }));
                 Ok(())
             }
-            Method::Tx(_) => Err(Violation::new(ReplyCode::NotImplemented, "transactions are not supported")),
+            Method::Tx(method) => self.on_transaction_method(method, context),
             Method::Connection(_) | Method::Confirm(_) | Method::Access(_) => Err(not_for_us()),
         }
     }
@@ -186,6 +220,70 @@ impl Channel {
             Class::FlowOk { .. } => Ok(()),
             Class::Open { .. } => Err(Violation::new(ReplyCode::ChannelError, "second 'channel.open' seen")),
             Class::OpenOk { .. } => Err(not_for_us()),
+        }
+    }
+
+    fn on_transaction_method(&mut self, method: &Tx, context: &mut Context<'_>) -> Result<(), Violation> {
+        let answer = match (method, &mut self.transaction) {
+            (Tx::Select {}, _) if self.publisher.is_confirming() => return Err(cannot_switch("confirm", "tx")),
+            (Tx::Select {}, transaction) => {
+                self.state = State::Transactional;
+                transaction.get_or_insert_with(|| Box::new(Transaction::new(context.arriving.holding())));
+                Tx::SelectOk {}
+            }
+            (Tx::Commit {} | Tx::Rollback {}, None) => return Err(not_transactional()),
+            (Tx::Commit {}, Some(transaction)) => {
+                self.state = State::Committing;
+                transaction.begin_commit(self.publisher.next_key());
+                return Ok(());
+            }
+            (Tx::Rollback {}, Some(transaction)) => {
+                transaction.roll_back();
+                Tx::RollbackOk {}
+            }
+            (Tx::SelectOk {} | Tx::CommitOk {} | Tx::RollbackOk {}, _) => return Err(not_for_us()),
+        };
+        context.tell(self.number, &Method::Tx(answer));
+        Ok(())
+    }
+
+    /// Carries on with a commit: sends the router the next messages, `limit` at most, or after the last one the
+    /// acknowledgements. Returns whether there may be more.
+    pub(super) fn carry_on_commit(&mut self, limit: usize, context: &mut Context<'_>) -> Result<bool, Violation> {
+        // A message of the commit may have closed the channel.
+        let Some(transaction) = self.transaction.as_mut().filter(|_| self.state == State::Committing) else {
+            return Ok(false);
+        };
+        if self.publisher.release(transaction, limit, context) {
+            return Ok(true);
+        }
+        self.consumers.release_acks(transaction.finish_release(), context);
+        self.end_commit(context)?;
+        Ok(false)
+    }
+
+    /// Writes commit-ok if the router has answered for all messages of a commit.
+    fn end_commit(&mut self, context: &mut Context<'_>) -> Result<(), Violation> {
+        let Some(result) = self.transaction.as_mut().and_then(|transaction| transaction.end_commit()) else {
+            return Ok(());
+        };
+        self.state = State::Transactional;
+        result?;
+        context.tell(self.number, &Method::Tx(Tx::CommitOk {}));
+        Ok(())
+    }
+
+    /// Takes basic.ack, basic.nack or basic.reject.
+    fn answer(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
+        match &mut self.transaction {
+            None => self.consumers.acknowledge(tag, multiple, &outcome, context),
+            Some(transaction) => self.consumers.hold_ack(tag, multiple, outcome, transaction),
         }
     }
 
@@ -232,23 +330,23 @@ impl Channel {
                 return self.consumers.get(queue, no_ack, context);
             }
             Basic::Ack { delivery_tag, multiple } => {
-                return self.consumers.acknowledge(delivery_tag, multiple, &Outcome::Accepted, context);
+                return self.answer(delivery_tag, multiple, Outcome::Accepted, context);
             }
             Basic::Nack { delivery_tag, multiple, requeue } => {
-                return self.consumers.acknowledge(delivery_tag, multiple, &outcome_of(requeue), context);
+                return self.answer(delivery_tag, multiple, outcome_of(requeue), context);
             }
             Basic::Reject { delivery_tag, requeue } => {
-                return self.consumers.acknowledge(delivery_tag, false, &outcome_of(requeue), context);
+                return self.answer(delivery_tag, false, outcome_of(requeue), context);
             }
             Basic::Recover { requeue: false } | Basic::RecoverAsync { requeue: false } => {
                 return Err(Violation::new(ReplyCode::NotImplemented, "requeue=false"));
             }
             Basic::Recover { .. } => {
-                self.consumers.answer_all(&Outcome::Released, context);
+                self.consumers.recover(self.transaction.as_deref_mut(), context);
                 Basic::RecoverOk {}
             }
             Basic::RecoverAsync { .. } => {
-                self.consumers.answer_all(&Outcome::Released, context);
+                self.consumers.recover(self.transaction.as_deref_mut(), context);
                 return Ok(());
             }
             // cancel-ok answers a basic.cancel of the broker's; basic.publish is taken by begin_publish.
@@ -271,6 +369,12 @@ impl Channel {
             (Effect::Deliver { mut deliveries, .. }, end) => self.deliver(end, &mut deliveries, context),
             (Effect::Settle { first, count, outcome, .. }, End::Channel) => {
                 self.publisher.settle(first, count, &outcome, context);
+                if self.state == State::Committing
+                    && let Some(transaction) = &mut self.transaction
+                {
+                    transaction.answered(first, count, is_refused(&outcome));
+                    return self.end_commit(context);
+                }
             }
             // basic.return and confirms follow from the outcome; without either the publisher is told nothing.
             (Effect::Unroutable { .. }, End::Channel) => {}
@@ -320,7 +424,7 @@ impl Channel {
         let violation = Violation::from(fault).soft();
         match self.state {
             // No declaration is open, so the last message published is refused.
-            State::Open => Err(violation.in_method(PUBLISH)),
+            State::Open | State::Transactional | State::Committing => Err(violation.in_method(PUBLISH)),
             _ => {
                 self.state = State::Open;
                 Err(violation)
@@ -361,5 +465,12 @@ impl Channel {
             context.events.push_back(Event::Detach { gone });
         }
         self.consumers = Consumers::new(self.number);
+        self.transaction = None;
+    }
+
+    /// Octets of what the transaction holds.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes())
     }
 }

@@ -75,6 +75,7 @@ impl Connection {
     pub(crate) fn abandon(&mut self) {
         self.channels.clear();
         self.touched.clear();
+        self.committing = None;
         self.blocking.clear();
         self.arriving.clear();
         let gone = self.directory.drain();

@@ -20,7 +20,7 @@ use super::frame::{self, Ack, Frame, FrameType};
 use super::handshake::{Handshake, Party, Progress};
 use super::header::Header;
 use super::heartbeat::Heartbeat;
-use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH};
+use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH, Tx};
 use super::terms::{Capabilities, Terms, put_method};
 use super::types::{Reader, Version};
 use super::violation::{ReplyCode, Scope, Violation};
@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     run_limit: usize,
     pub(super) breaches: VecDeque<Breach>,
     unmet: UnmetRequests,
+    /// The channel whose tx.commit the router has not been sent all of.
+    pub(super) committing: Option<u16>,
     /// The numbers of the channels that have something to do at the end of the turn.
     pub(super) touched: Vec<u16>,
 }
@@ -116,6 +118,7 @@ impl Connection {
             arrivals: Vec::new(),
             run_limit: 1,
             breaches: VecDeque::new(),
+            committing: None,
             touched: Vec::new(),
         }
     }
@@ -163,6 +166,10 @@ impl Connection {
                 Ok(true)
             }
             Phase::Opened => {
+                if let Some(number) = self.committing {
+                    self.carry_on_commit(number, out)?;
+                    return Ok(true);
+                }
                 if let Some((number, size)) = frame::whole_publish(input, self.terms.frame_max)
                     && self.find_channel(number).is_some_and(Channel::awaits_method)
                 {
@@ -195,6 +202,20 @@ impl Connection {
                 Ok(false)
             }
         }
+    }
+
+    /// Carries on with a commit, one event at a time, since the router answers each before the next.
+    fn carry_on_commit(&mut self, number: u16, out: &mut Outbox) -> Result<(), Violation> {
+        let limit = self.run_limit;
+        let mut goes_on = false;
+        let result = self.with_channel(number, out, |channel, context| {
+            goes_on = channel.carry_on_commit(limit, context)?;
+            Ok(())
+        });
+        if !goes_on {
+            self.committing = None;
+        }
+        result
     }
 
     /// Takes a publish of `size` octets, and those behind it with the same method frame: the router's answer does not
@@ -305,9 +326,14 @@ impl Connection {
         }
         let method = read_method(id, &mut reader)?;
         match (known, &method) {
-            (Some(_), method) => self.with_channel(number, out, |channel, context| {
-                channel.on_method(method, context).map_err(|violation| violation.in_method(id))
-            }),
+            (Some(_), method) => {
+                if *method == Method::Tx(Tx::Commit {}) {
+                    self.committing = Some(number);
+                }
+                self.with_channel(number, out, |channel, context| {
+                    channel.on_method(method, context).map_err(|violation| violation.in_method(id))
+                })
+            }
             (None, Method::Channel(ChannelClass::Open { .. })) => {
                 self.open_channel(number, out).map_err(|violation| violation.in_method(id))
             }
@@ -501,10 +527,10 @@ impl Connection {
         live(self.find_channel(place.channel), A_CHANNEL).map_or(0, |channel| channel.unsettled(place.end))
     }
 
-    /// Octets of the contents of which not all has arrived.
+    /// Octets of the contents of which not all has arrived, and of those that transactions hold.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn arriving(&self) -> usize {
-        self.arriving.bytes()
+        self.arriving.bytes() + self.channels.iter().flatten().map(|channel| channel.held()).sum::<usize>()
     }
 
     /// Whether the connection is open and neither side has closed it.

@@ -14,6 +14,7 @@ use super::consumer::{Consumer, ENDLESS, Manners, allowed, push_answer, put_get_
 use super::context::Context;
 use super::directory::{End, Place};
 use super::method::{Basic, Method, MethodId};
+use super::transaction::{HeldAck, Transaction};
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
 use crate::arguments::Arguments;
@@ -374,7 +375,7 @@ impl Consumers {
     ) -> Result<(), Violation> {
         // 1.8.3.13: tag 0 with multiple is all deliveries.
         if multiple && tag == 0 {
-            self.answer_all(outcome, context);
+            self.answer_up_to(u64::MAX, outcome, context);
             return Ok(());
         }
         let known = match multiple {
@@ -387,18 +388,56 @@ impl Consumers {
                 known
             }
         };
-        match known {
-            true => Ok(()),
-            false => {
-                let text = format!("unknown delivery tag {tag}");
-                Err(Violation::new(ReplyCode::PreconditionFailed, text).breach())
+        if known { Ok(()) } else { Err(unknown_tag(tag)) }
+    }
+
+    /// basic.ack, basic.nack and basic.reject in a transaction, which holds them. Fails if no delivery has the tag.
+    pub(super) fn hold_ack(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        outcome: Outcome,
+        transaction: &mut Transaction,
+    ) -> Result<(), Violation> {
+        if multiple && tag == 0 {
+            transaction.hold_acks_up_to(self.last_tag(), outcome);
+            return Ok(());
+        }
+        if transaction.has_acked(tag) || self.unacked.get_mut(tag).is_none() {
+            return Err(unknown_tag(tag));
+        }
+        match multiple {
+            true => transaction.hold_acks_up_to(tag, outcome),
+            false => transaction.hold_ack(tag, outcome),
+        }
+        Ok(())
+    }
+
+    /// Answers the deliveries whose acknowledgements a transaction has held.
+    pub(super) fn release_acks(&mut self, acks: Vec<HeldAck>, context: &mut Context<'_>) {
+        for HeldAck { tag, multiple, outcome } in acks {
+            if multiple {
+                self.answer_up_to(tag, &outcome, context);
+            } else {
+                self.answer_one(tag, &outcome, context);
             }
         }
     }
 
-    /// Answers all deliveries that are not acknowledged.
-    pub(super) fn answer_all(&mut self, outcome: &Outcome, context: &mut Context<'_>) {
-        self.answer_up_to(u64::MAX, outcome, context);
+    /// Requeues all deliveries that are not acknowledged, not even by the transaction.
+    pub(super) fn recover(&mut self, transaction: Option<&mut Transaction>, context: &mut Context<'_>) {
+        let Some(transaction) = transaction else { return self.answer_up_to(u64::MAX, &Outcome::Released, context) };
+        let first = transaction.acked_up_to().saturating_add(1);
+        let tags: Vec<u64> = self.unacked.numbers_in(first..=u64::MAX).collect();
+        for tag in tags.into_iter().filter(|tag| !transaction.has_acked(*tag)) {
+            self.answer_one(tag, &Outcome::Released, context);
+        }
+        transaction.set_acked_up_to(self.last_tag());
+    }
+
+    /// The last delivery tag.
+    fn last_tag(&self) -> u64 {
+        self.unacked.next() - 1
     }
 
     fn answer_up_to(&mut self, last: u64, outcome: &Outcome, context: &mut Context<'_>) {
@@ -439,4 +478,9 @@ impl Consumers {
             context.events.push_back(Event::Window { channel: self.channel, more });
         }
     }
+}
+
+/// Refuses to acknowledge a delivery that does not exist or has been acknowledged.
+fn unknown_tag(tag: u64) -> Violation {
+    Violation::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")).breach()
 }

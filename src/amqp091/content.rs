@@ -157,6 +157,11 @@ impl<'a> Content<'a> {
         self.fragment.slice(start..start + self.address.len() - self.exchange_len - 2)
     }
 
+    /// Whether another publish has the same exchange and routing key.
+    pub(crate) fn has_destination_of(&self, other: &Content<'_>) -> bool {
+        self.address == other.address
+    }
+
     pub(crate) fn is_mandatory(&self) -> bool {
         self.bits & 1 != 0
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::method::{Exchange, Method, MethodId, Queue};
+use super::method::{Exchange, Method, MethodId, PUBLISH, Queue};
 use super::table::Table;
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation, not_for_us};
@@ -188,6 +188,11 @@ impl Declarations {
     ) {
         let event = Event::Topology(Box::new(TopologyRequest { link: self.link, change }));
         self.ask(method, Question::Change { answer }, event, context);
+    }
+
+    /// Asks whether the client may publish to an exchange, to which a publish of a transaction goes.
+    pub(super) fn check_publish(&mut self, exchange: Arc<str>, context: &mut Context<'_>) {
+        self.ask_for_change(PUBLISH, None, TopologyChange::CheckPublish(exchange), context);
     }
 
     /// Takes the question that the router has answered.

@@ -124,7 +124,7 @@ macro_rules! classes {
             impl $(<$life>)? $class $(<$life>)? {
                 classes!(@read ($($life)?) $( $method = $index { $( $field: $type ),* } )*);
 
-                fn id(&self) -> MethodId {
+                pub(crate) fn id(&self) -> MethodId {
                     let method = match self {
                         $( $class::$method { .. } => $index, )*
                     };
@@ -308,7 +308,7 @@ classes! {
         SelectOk = 11 "select-ok" {}
     }
 
-    /// tx: transactions, which the broker refuses.
+    /// tx: publishes and acknowledgements that take effect together.
     Tx = 90 "tx" {
         Select = 10 "select" {}
         SelectOk = 11 "select-ok" {}

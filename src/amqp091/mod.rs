@@ -16,6 +16,7 @@
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
 //! | basic | `publisher.rs` and `copies.rs` (in), `consumers.rs` and `consumer.rs` (out) |
+//! | tx | `transaction.rs` |
 //! | shared by the parts of a connection | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
 //! | frames as lines of the trace | `describe.rs` |
 //!
@@ -48,6 +49,7 @@ mod method;
 mod publisher;
 mod table;
 mod terms;
+mod transaction;
 mod types;
 mod violation;
 

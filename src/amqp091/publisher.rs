@@ -1,7 +1,8 @@
-//! 4.2.6 and basic.publish: the contents that a channel publishes, whole or frame by frame, and the confirms and
-//! returns that answer them. Does not know where a message goes.
+//! 4.2.6 and basic.publish: the contents that a channel publishes, whole, frame by frame or by a commit, and the confirms
+//! and returns that answer them. Does not know where a message goes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
@@ -12,12 +13,13 @@ use super::copies::Copies;
 use super::frame::{self, Frame, FrameType};
 use super::method::{BASIC, Basic, Method, PUBLISH};
 use super::terms::Terms;
+use super::transaction::Transaction;
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
 use crate::budget::Full;
 use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
 use crate::live::live;
-use crate::message::{Encoding, Message, Payload, PayloadBuilder};
+use crate::message::{Encoding, Message, Payload, PayloadBuilder, Routing};
 use crate::outbox::Outbox;
 
 /// The publishing side of a channel.
@@ -67,6 +69,11 @@ impl Publisher {
         }
     }
 
+    /// Whether the channel has confirms.
+    pub(super) fn is_confirming(&self) -> bool {
+        self.confirms.is_some()
+    }
+
     /// Whether a content is arriving, so that a method is not allowed now.
     pub(super) fn is_amid_content(&self) -> bool {
         self.content.is_some()
@@ -95,8 +102,12 @@ impl Publisher {
         take(frame.bytes.len(), context)
     }
 
-    /// Takes a header or body frame.
-    pub(super) fn on_content(&mut self, frame: &Frame, context: &mut Context<'_>) -> Result<(), Violation> {
+    /// Takes a header or body frame. Returns the frames of the publish if it is the last.
+    pub(super) fn on_content(
+        &mut self,
+        frame: &Frame,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Payload>, Violation> {
         let Some(mut partial) = self.content.take() else {
             return Err(Violation::content("content where a method was expected"));
         };
@@ -104,11 +115,12 @@ impl Publisher {
         let result = partial.push(frame, context.config.max_message_size);
         context.arriving.give_back(before);
         match result? {
-            true => self.publish(partial.frames.finish(), context).map_err(|violation| violation.in_method(PUBLISH)),
+            true => Ok(Some(partial.frames.finish())),
             false => {
                 let len = partial.frames.len();
                 self.content = Some(partial);
-                take(len, context).map_err(|violation| violation.in_method(PUBLISH))
+                take(len, context).map_err(|violation| violation.in_method(PUBLISH))?;
+                Ok(None)
             }
         }
     }
@@ -116,40 +128,80 @@ impl Publisher {
     /// Publishes a whole content, by the frames of its publish. While the context holds arrivals, the content must have
     /// the same destination as they have.
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
-        let Some(content) = Content::of(&payload) else { return Err(malformed(&payload, context.terms.version)) };
-        if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
-            return Err(Violation::content("a content header of another class than its method's"));
-        }
-        if content.is_immediate() {
-            return Err(Violation::new(ReplyCode::NotImplemented, "immediate=true"));
-        }
-        if content.body_size > context.config.max_message_size {
-            return Err(too_large());
-        }
-        let (mut copies, mut rewritten) = (None, None);
-        if let Some(properties) = check_properties(content.properties(), context.terms)? {
-            copies = Copies::of(&properties)?;
-            rewritten = copies.as_ref().and_then(|copies| copies.disclosed(&content, &properties));
-        }
+        let Checked { content, copies, rewritten } = check(&payload, context)?;
         // Messages that follow each other to the same destination share an event.
         if context.arrivals.is_empty() {
             let to = destination(&content, copies.as_ref()).ok_or_else(not_utf8)?;
             context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
         }
         let mandatory = content.is_mandatory();
+        let settled = !mandatory && self.confirms.is_none();
+        self.push(payload, rewritten, mandatory, settled, context);
+        Ok(())
+    }
+
+    /// Adds a message to the event that the context has.
+    #[inline]
+    fn push(
+        &mut self,
+        payload: Payload,
+        rewritten: Option<(Payload, Arc<Routing>)>,
+        mandatory: bool,
+        settled: bool,
+        context: &mut Context<'_>,
+    ) {
         let (payload, routing) = match rewritten {
             Some((payload, routing)) => (payload, Some(routing)),
             None => (payload, None),
         };
         self.published += 1;
         let delivery = DeliveryKey(self.published);
-        let settled = !mandatory && self.confirms.is_none();
         let message = Message { payload, encoding: Encoding::Amqp091, routing, ..Message::default() };
         if mandatory {
             self.mandatory.insert(self.published, message.clone().kept());
         }
         context.arrivals.push(Arrival { delivery: (!settled).then_some(delivery), message });
-        Ok(())
+    }
+
+    /// Holds a publish until its transaction commits. Returns the name of its exchange, unless that is the default one.
+    pub(super) fn hold(
+        &mut self,
+        payload: Payload,
+        transaction: &mut Transaction,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Arc<str>>, Violation> {
+        let Checked { content, copies, .. } = check(&payload, context)?;
+        destination(&content, copies.as_ref()).ok_or_else(not_utf8)?;
+        let exchange = std::str::from_utf8(content.exchange()).ok().filter(|exchange| !exchange.is_empty());
+        let exchange = exchange.map(Arc::from);
+        transaction.hold(payload)?;
+        Ok(exchange)
+    }
+
+    /// The key of the next message.
+    pub(super) fn next_key(&self) -> u64 {
+        self.published + 1
+    }
+
+    /// Publishes the next messages of a commit that have one destination, `limit` at most. False if there are none.
+    pub(super) fn release(&mut self, transaction: &mut Transaction, limit: usize, context: &mut Context<'_>) -> bool {
+        let Some(first) = transaction.next().cloned() else { return false };
+        let Ok(Checked { content, copies, .. }) = check(&first, context) else { return false };
+        let Some(to) = live(destination(&content, copies.as_ref()), "the destination of a message") else {
+            return false;
+        };
+        context.events.push_back(Event::Messages { link: self.link, to, credit: u32::MAX });
+        let limit = if copies.is_some() { 1 } else { limit.max(1) };
+        while context.arrivals.len() < limit
+            && let Some(Ok(next)) = transaction.next().map(|payload| check(payload, context))
+            && next.content.has_destination_of(&content)
+            && (next.copies.is_none() || copies.is_some())
+        {
+            let (mandatory, rewritten) = (next.content.is_mandatory(), next.rewritten);
+            let Some(payload) = transaction.release() else { break };
+            self.push(payload, rewritten, mandatory, false, context);
+        }
+        true
     }
 
     /// Takes the publishes at the start of `input` whose method frame is `method`, as that of the publish before, and
@@ -216,8 +268,7 @@ impl Publisher {
         }
         let Some(confirms) = &mut self.confirms else { return };
         let Some(number) = delivery.checked_sub(confirms.before).filter(|number| *number > 0) else { return };
-        // A message that cannot be routed is confirmed as well: it has been dealt with.
-        let is_done = *outcome == Outcome::Accepted || unroutable;
+        let is_done = !is_refused(outcome);
         if is_done && confirms.ready + 1 == number {
             confirms.ready = number;
             return;
@@ -305,6 +356,36 @@ fn take(octets: usize, context: &mut Context<'_>) -> Result<(), Violation> {
     })
 }
 
+/// A publish that breaks no rule.
+struct Checked<'a> {
+    content: Content<'a>,
+    /// Its further routing keys.
+    copies: Option<Copies>,
+    /// Its frames and its routing without what consumers do not see, if there is such a thing.
+    rewritten: Option<(Payload, Arc<Routing>)>,
+}
+
+/// Checks the frames of a publish.
+#[inline]
+fn check<'a>(payload: &'a Payload, context: &Context<'_>) -> Result<Checked<'a>, Violation> {
+    let Some(content) = Content::of(payload) else { return Err(malformed(payload, context.terms.version)) };
+    if content.header.get(..4) != Some(&[0, 60, 0, 0]) {
+        return Err(Violation::content("a content header of another class than its method's"));
+    }
+    if content.is_immediate() {
+        return Err(Violation::new(ReplyCode::NotImplemented, "immediate=true"));
+    }
+    if content.body_size > context.config.max_message_size {
+        return Err(too_large());
+    }
+    let (mut copies, mut rewritten) = (None, None);
+    if let Some(properties) = check_properties(content.properties(), context.terms)? {
+        copies = Copies::of(&properties)?;
+        rewritten = copies.as_ref().and_then(|copies| copies.disclosed(&content, &properties));
+    }
+    Ok(Checked { content, copies, rewritten })
+}
+
 /// Validates the properties of a publish, and returns them if there are any. Consumers receive them octet for octet, so malformed
 /// ones are refused here.
 fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Option<Properties<'a>>, Violation> {
@@ -326,6 +407,11 @@ fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Option<Pr
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
     Ok(Some(properties))
+}
+
+/// Whether the broker has not dealt with a message of this outcome. One that cannot be routed has been dealt with.
+pub(super) fn is_refused(outcome: &Outcome) -> bool {
+    *outcome != Outcome::Accepted && !is_unroutable(outcome)
 }
 
 /// The destination of a publish. None if its exchange or its routing key is not UTF-8.

@@ -204,10 +204,11 @@ impl Builder {
         self
     }
 
-    /// Bytes that all waiting and stored messages may take, about 100 a message included, and those of which not all has
-    /// arrived; what does not fit is rejected with `amqp:resource-limit-exceeded`. A sender whose message does not fit while
-    /// it arrives is detached with that condition (0-9-1: its channel is closed with 506), unless the message is no larger
-    /// than a frame may be. Default: 1 GiB.
+    /// Bytes that all waiting and stored messages may take, about 100 a message included, those of which not all has arrived
+    /// and those that a transaction holds; what does not fit is rejected with `amqp:resource-limit-exceeded`. A sender whose
+    /// message does not fit while it arrives is detached with that condition (0-9-1: its channel is closed with 506), unless
+    /// the message is no larger than a frame may be. A channel is also closed with 506 if its transaction has no room.
+    /// Default: 1 GiB.
     pub fn storage_limit(mut self, bytes: usize) -> Self {
         self.config.routing.storage_limit = bytes;
         self

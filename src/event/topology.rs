@@ -50,6 +50,8 @@ pub(crate) enum TopologyChange {
     Declare(ExchangeDeclaration),
     /// Check that an exchange exists (passive declaration).
     Find(Arc<str>),
+    /// Check that a client may publish to an exchange.
+    CheckPublish(Arc<str>),
     /// Delete an exchange and its bindings. Succeeds if there is none.
     Delete { name: Arc<str>, if_unused: bool },
     /// Add a binding from an exchange to a target.

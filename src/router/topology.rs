@@ -32,6 +32,7 @@ impl Router {
         match change {
             TopologyChange::Declare(declaration) => self.exchanges.declare(declaration).map(|()| Vec::new()),
             TopologyChange::Find(name) => self.exchanges.find(&name).map(|()| Vec::new()),
+            TopologyChange::CheckPublish(name) => self.exchanges.check_publish(&name).map(|()| Vec::new()),
             TopologyChange::Delete { name, if_unused } => self.exchanges.delete(&name, if_unused),
             TopologyChange::Bind(request) => {
                 let (source, binding) = self.binding(link, request)?;

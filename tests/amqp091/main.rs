@@ -25,5 +25,6 @@ mod queue;
 mod queue_arguments;
 mod recordings;
 mod room;
+mod transaction;
 mod unmet;
 mod versions;

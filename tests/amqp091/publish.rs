@@ -153,16 +153,6 @@ fn immediate_is_not_implemented() {
 }
 
 #[test]
-fn transactions_are_not_implemented() {
-    let broker = Broker::start().unwrap();
-    each_row([("select", 10), ("commit", 20), ("rollback", 30)], |number| {
-        let mut peer = Peer091::opened(&broker);
-        peer.send(method(1, (90, number)));
-        peer.expect_closed_with(540);
-    });
-}
-
-#[test]
 fn a_message_may_be_too_large() {
     let broker = Broker::builder().max_message_size(10_000).start().unwrap();
     let mut peer = Peer091::opened(&broker);
