@@ -88,6 +88,8 @@ pub(crate) struct MessageCodec {
     pub(crate) deaths: fn(&Payload) -> Deaths,
     /// Writes a dead-lettered message: its deaths, the exchange and routing key that it goes to now, and no expiration.
     pub(crate) dead_lettered: fn(&Payload, &DeadLettered<'_>) -> Payload,
+    /// Writes a message with a number that its queue adds to a delivery, under this name.
+    pub(crate) annotated: fn(&Payload, &'static str, u64) -> Payload,
 }
 
 /// What a queue depends on in a message.
@@ -122,6 +124,8 @@ pub(crate) enum Encoding {
 pub(crate) struct History {
     /// Number of failed deliveries.
     pub(crate) failures: u32,
+    /// Number of deliveries from which the message came back, failed or not.
+    pub(crate) returns: u32,
     /// Annotations to merge, oldest first, each encoded by the engine of the receiver that gave them.
     pub(crate) annotations: Vec<Bytes>,
 }
@@ -133,9 +137,10 @@ impl History {
     /// Maximum number of kept sets of annotations.
     const MAX_TIMES: usize = 64;
 
-    /// Adds a failed delivery, annotations, or both. Removes the oldest annotations beyond the limits.
+    /// Adds a delivery from which the message came back: a failure, annotations, both or neither. Removes the oldest annotations beyond the limits.
     pub(crate) fn add(&mut self, failed: bool, annotations: Option<Bytes>) {
         self.failures = self.failures.saturating_add(u32::from(failed));
+        self.returns = self.returns.saturating_add(1);
         self.annotations.extend(annotations);
         while self.annotations.len() > Self::MAX_TIMES || self.len() > Self::MAX_ANNOTATIONS {
             self.annotations.remove(0);

@@ -13,7 +13,7 @@ use crate::value::Value;
 
 /// The routing key is always said with a message, so no subject is asked for.
 pub(crate) const CODEC: MessageCodec =
-    MessageCodec { subject: |_| None, headers, routing, storing, deaths, dead_lettered };
+    MessageCodec { subject: |_| None, headers, routing, storing, deaths, dead_lettered, annotated };
 
 /// Entries of `x-death` that are read of a message, of which a client may have written any number.
 const MAX_DEATHS: usize = 256;
@@ -121,9 +121,23 @@ fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
     }
     properties.headers = Some(headers.as_table());
     properties.expiration = None;
+    with_head(&content, (dead.to.exchange.as_bytes(), dead.to.key.as_bytes()), &properties)
+}
+
+/// Writes a header of the queue's, in the place of one of the same name.
+fn annotated(payload: &Payload, name: &'static str, number: u64) -> Payload {
+    let Some(content) = Content::of(payload) else { return payload.clone() };
+    let mut properties = Properties::read(content.properties()).unwrap_or_default();
+    let mut headers = properties.headers.unwrap_or_default().only(|known| known != name.as_bytes());
+    put(&mut headers, name, Field::Long(i64::try_from(number).unwrap_or(i64::MAX)));
+    properties.headers = Some(headers.as_table());
+    with_head(&content, (content.exchange(), content.routing_key()), &properties)
+}
+
+/// The body of a message behind a new head.
+fn with_head(content: &Content<'_>, (exchange, key): (&[u8], &[u8]), properties: &Properties<'_>) -> Payload {
     let mut head = BytesMut::new();
-    let (exchange, key) = (dead.to.exchange.as_bytes(), dead.to.key.as_bytes());
-    put_head(exchange, key, &properties, content.body_size, &mut head);
+    put_head(exchange, key, properties, content.body_size, &mut head);
     let mut built = PayloadBuilder::default();
     built.push(head.freeze());
     content.body_frames().for_each(|frame| built.push(frame));

@@ -18,7 +18,7 @@ use super::transaction::{HeldAck, Transaction};
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
 use crate::arguments::Arguments;
-use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Ticket};
+use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Prefetch, Reason, Ticket};
 use crate::ledger::Ledger;
 use crate::live::live;
 use crate::message::Message;
@@ -202,6 +202,7 @@ impl Consumers {
             max_message_size: u64::MAX,
             exclusive: manners.exclusive,
             passing: consumer.is_getter,
+            prefetch: Some(Prefetch { own: manners.prefetch, shared: self.prefetch_all }),
             arguments,
         })));
         self.consumers.insert(consumer)
@@ -240,7 +241,12 @@ impl Consumers {
             Some(Asked::Get { .. }) => GET,
             None => MethodId::default(),
         };
-        Err(Violation::from(fault).in_method(method).soft())
+        let violation = match (&fault.reason, &fault.description) {
+            // A queue that does not do this at all: 540 closes the connection.
+            (Reason::NotImplemented, Some(text)) => Violation::unmet(text.as_ref().into()),
+            _ => Violation::from(fault).soft(),
+        };
+        Err(violation.in_method(method))
     }
 
     /// basic.cancel: the consumer takes no more messages. Its deliveries can still be acknowledged.

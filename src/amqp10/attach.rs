@@ -347,6 +347,7 @@ fn event_for(attach: &Attach, link: LinkId, channel: u16, node: Node, end: &Link
             max_message_size: attach.max_message_size.filter(|max| *max > 0).unwrap_or(u64::MAX),
             exclusive: false,
             passing: false,
+            prefetch: None,
             arguments: arguments::of_attach(attach),
         })),
     }

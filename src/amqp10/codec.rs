@@ -17,6 +17,7 @@ pub(crate) const CODEC: MessageCodec = MessageCodec {
     storing,
     deaths,
     dead_lettered,
+    annotated,
 };
 
 /// RabbitMQ 4: the deaths of a message, an array of maps, the latest first.
@@ -77,6 +78,12 @@ fn written(death: &Death) -> Value {
         entries.push((Value::symbol("ttl"), Value::Uint(u32::try_from(ttl).unwrap_or(u32::MAX))));
     }
     Value::Map(entries)
+}
+
+fn annotated(payload: &Payload, name: &'static str, number: u64) -> Payload {
+    let mut annotation = BytesMut::new();
+    Value::Map(vec![(Value::symbol(name), Value::Ulong(number))]).encode(&mut annotation);
+    section::with_annotation(payload, annotation.freeze())
 }
 
 fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {

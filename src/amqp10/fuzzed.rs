@@ -59,7 +59,7 @@ fn messages(bytes: &[u8]) {
     section::subject(&payload);
     let read = content::decode(bytes);
     let annotations = encoded(&Value::Map(vec![(Value::symbol("x-a"), Value::Bool(true))]));
-    let history = History { failures: 1, annotations: vec![annotations.into()] };
+    let history = History { failures: 1, annotations: vec![annotations.into()], ..History::default() };
     let again = section::with_history(&payload, &history).contiguous();
     let Ok(message) = read else { return };
     let read = content::decode(&again).unwrap_or_else(|error| panic!("{again:x?}: {error}"));

@@ -144,9 +144,17 @@ pub(crate) fn annotation(payload: &Payload, name: &str) -> Option<Bytes> {
 /// Returns a message with the annotations of the encoded map `annotation` merged in (3.2.3) and without a ttl (3.2.1); the bare
 /// message is unchanged.
 pub(crate) fn without_ttl(payload: &Payload, annotation: Bytes) -> Payload {
-    let history = History { failures: 0, annotations: vec![annotation] };
     let whole = payload.contiguous();
-    rewrite(&whole, &history, true).map_or_else(|_| payload.clone(), Payload::from)
+    rewrite(&whole, &annotations_alone(annotation), true).map_or_else(|_| payload.clone(), Payload::from)
+}
+
+/// The message with annotations more (3.2.3). `annotation` is a map.
+pub(crate) fn with_annotation(payload: &Payload, annotation: Bytes) -> Payload {
+    with_history(payload, &annotations_alone(annotation))
+}
+
+fn annotations_alone(annotation: Bytes) -> History {
+    History { annotations: vec![annotation], ..History::default() }
 }
 
 /// Returns a message for another delivery: delivery-count raised by its failures (3.2.1), annotations merged in (3.4.5), the bare

@@ -84,8 +84,18 @@ pub(crate) struct ConsumerRequest {
     pub(crate) exclusive: bool,
     /// Whether the link serves single requests (basic.get) and is not counted as a consumer.
     pub(crate) passing: bool,
+    /// The limits of unacknowledged deliveries. None in 1.0, which has credit.
+    pub(crate) prefetch: Option<Prefetch>,
     /// The consumer's arguments, by their names in 0-9-1.
     pub(crate) arguments: Arguments,
+}
+
+/// The limits of unacknowledged deliveries that a consumer begins with: its own, and the one that it shares with the other consumers of
+/// its channel. 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefetch {
+    pub(crate) own: u16,
+    pub(crate) shared: u16,
 }
 
 /// The identity of a peer, known when its connection is open.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use connection_id::ConnectionId;
 pub(crate) use link::{
-    ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Reply,
+    ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Prefetch, Reply,
 };
 pub(crate) use message::{
     Arrival, Breach, Delivery, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason,

@@ -11,7 +11,7 @@
 //! | priority | priority |
 //! | expiration, milliseconds as text | ttl |
 //! | app-id | annotation `x-app-id` |
-//! | headers | application properties; tables and arrays, which those may not have, as annotations |
+//! | headers | application properties; tables and arrays, which those may not have, and `x-delivery-count`, `x-stream-offset` as annotations |
 //! | body | data; of 1.0 a string, a symbol or bytes too. Any other body crosses encoded, with the type `amqp-1.0` |
 //!
 //! What the other protocol cannot express is left out and noted. AMQP 1.0 symbols are ASCII: a content-type, content-encoding or
@@ -33,6 +33,9 @@ use crate::value::Value;
 const EXCHANGE: &str = "x-exchange";
 const ROUTING_KEY: &str = "x-routing-key";
 const APP_ID: &str = "x-app-id";
+
+/// Headers that a queue adds to a delivery, which are annotations in 1.0.
+const QUEUES_OWN: [&str; 2] = ["x-delivery-count", "x-stream-offset"];
 
 /// The type property of a 0-9-1 message whose body is encoded as AMQP 1.0, because it is not bytes.
 const ENCODED: &str = "amqp-1.0";
@@ -123,6 +126,9 @@ fn read_091(payload: &Payload) -> Option<content::Message> {
             continue;
         }
         match field {
+            _ if QUEUES_OWN.contains(&name.as_str()) => {
+                message.message_annotations.push((Value::Symbol(name), field.to_value()));
+            }
             Field::Table(_) | Field::Array(_) => {
                 message.message_annotations.push((Value::Symbol(name), field.to_value()));
             }

@@ -55,6 +55,14 @@ impl ArgumentReader<'_> {
         }
     }
 
+    /// A whole number above 0.
+    pub(super) fn positive(&self, name: &str) -> Result<Option<u64>, Fault> {
+        match self.whole(name)? {
+            Some(0) => Err(self.refused(name, "{value_zero,0}")),
+            number => Ok(number),
+        }
+    }
+
     pub(super) fn millis(&self, name: &str) -> Result<Option<Duration>, Fault> {
         match self.whole(name)? {
             Some(millis) if millis > MAX_MILLIS => Err(self.refused(name, &format!("{{value_too_large,{millis}}}"))),

@@ -155,6 +155,7 @@ impl Dialogue {
             max_message_size: u64::MAX,
             exclusive: false,
             passing: false,
+            prefetch: None,
             arguments: Arguments::default(),
         };
         change(&mut request);

@@ -110,7 +110,7 @@ impl Router {
             queue.note_use(now);
             return self.keep_deadline(id);
         }
-        let settings = Settings::of(address, &declared.arguments)?;
+        let settings = Settings::of(address, &declared)?;
         self.exchanges.charge(declared.arguments.cost())?;
         if let Some(owner) = declared.owner {
             self.owned.entry(owner).or_default().insert(address.clone());
@@ -272,9 +272,8 @@ impl Router {
             let what = format!("the dynamic node {:?} is another connection's alone", entry.address);
             return Err(Fault::new(Reason::ResourceLocked, what));
         }
-        let ConsumerRequest { exclusive, browse, passing, .. } = request;
+        entry.node.check_consumer(&entry.address, key.connection, request)?;
         let settings = ConsumerSettings::of(&entry.address, &request.arguments)?;
-        entry.node.check_consumer(&entry.address, key.connection, *exclusive, *browse, *passing)?;
         Ok((id, settings))
     }
 

@@ -23,6 +23,7 @@ mod meeting;
 mod publish;
 mod queue;
 mod queue_arguments;
+mod quorum;
 mod recordings;
 mod room;
 mod transaction;

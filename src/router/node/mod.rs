@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use super::context::{Answers, Context, Incoming};
 use super::links::Outstanding;
 use crate::config::Distribution;
-use crate::event::{Arrival, ConnectionKey, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome};
+use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome};
 
 use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
@@ -192,18 +192,17 @@ impl Node {
         &self,
         address: &str,
         connection: ConnectionKey,
-        exclusive: bool,
-        browse: bool,
-        passing: bool,
+        request: &ConsumerRequest,
     ) -> Result<(), Fault> {
         let Node::Queue(queue) = self else { return Ok(()) };
         if queue.declared.as_ref().is_some_and(|declared| declared.is_locked_for(connection)) {
             return Err(declared::locked(address));
         }
-        if passing {
+        queue.check_arguments(address, &request.arguments)?;
+        if request.passing {
             return Ok(());
         }
-        queue.check_consumer(address, exclusive, browse)
+        queue.check_consumer(address, request)
     }
 
     /// Adds a consumer for which [`Node::check_consumer`] holds.

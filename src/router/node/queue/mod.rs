@@ -7,10 +7,14 @@
 //! |---|---|
 //! | `mod.rs` | arrival, delivery and return of messages |
 //! | `settings.rs` | the arguments of a declaration that change what the queue does |
+//! | `queue_type.rs` | the types of queue, and what each refuses |
+//! | `deliveries.rs` | the deliveries of a message from a quorum queue: counted and limited |
 //! | `disuse.rs` | the time since the queue was last used |
 //! | `single_active.rs` | the one consumer that is given messages, where only one is |
 
+mod deliveries;
 mod disuse;
+mod queue_type;
 mod settings;
 mod single_active;
 
@@ -19,8 +23,9 @@ use std::time::{Duration, Instant};
 
 use super::declared::Declared;
 use super::row::Row;
+use crate::arguments::Arguments;
 use crate::deaths::DeathReason;
-use crate::event::{Arrival, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
+use crate::event::{Arrival, ConsumerRequest, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
 use crate::live::live;
 use crate::message::{Message, keep_together};
 use crate::router::context::{Answers, Context, Incoming};
@@ -30,6 +35,7 @@ use crate::router::store::{Store, Waiting};
 use crate::timers::Timer;
 
 use disuse::Disuse;
+use queue_type::QueueType;
 use settings::Overflow;
 pub(in crate::router) use settings::Settings;
 use single_active::SingleActive;
@@ -331,7 +337,16 @@ impl Queue {
             }
         }
         context.budget.take(waiting.cost());
-        self.put_back(waiting, context);
+        if self.is_used_up(&waiting) {
+            context.bury(waiting, DeathReason::DeliveryLimit, self.settings.dead_letters.as_ref());
+            return false;
+        }
+        if self.returns_to_the_end(consumer, context) {
+            waiting.sequence = self.store.next_place();
+            self.store.push(waiting);
+        } else {
+            self.put_back(waiting, context);
+        }
         true
     }
 
@@ -356,7 +371,7 @@ impl Queue {
             (false, false) => &mut self.consumers,
         };
         list.push(key);
-        if exclusive {
+        if exclusive && self.settings.queue_type == QueueType::Classic {
             self.sole = Some(key);
         }
         self.choose_active(links);
@@ -393,10 +408,29 @@ impl Queue {
         }
     }
 
-    /// Fails if an exclusive consumer prevents the attach.
-    pub(super) fn check_consumer(&self, address: &str, exclusive: bool, browse: bool) -> Result<(), Fault> {
+    /// Fails if a consumer has arguments that make no sense here.
+    pub(super) fn check_arguments(&self, address: &str, arguments: &Arguments) -> Result<(), Fault> {
+        match arguments.get("x-stream-offset") {
+            Some(_) => Err(self.settings.queue_type.without(address, "x-stream-offset")),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if an exclusive consumer prevents the attach, or a prefetch that the queue cannot keep.
+    pub(super) fn check_consumer(&self, address: &str, request: &ConsumerRequest) -> Result<(), Fault> {
+        let ConsumerRequest { exclusive, browse, prefetch, .. } = request;
+        if self.settings.queue_type == QueueType::Quorum {
+            // RabbitMQ reads exclusive for classic queues alone.
+            return match prefetch.is_some_and(|prefetch| prefetch.shared > 0) {
+                true => {
+                    let text = format!("{} does not support global qos", Named::Queue(address));
+                    Err(Fault::new(Reason::NotImplemented, text))
+                }
+                false => Ok(()),
+            };
+        }
         let is_shared = self.settings.single_active || !self.consumers.is_empty();
-        let is_taken = self.sole.is_some() || (exclusive && is_shared);
+        let is_taken = self.sole.is_some() || (*exclusive && is_shared);
         if is_taken && !browse {
             let what = format!("{} in exclusive use", Named::Queue(address));
             return Err(Fault::new(Reason::NotAllowed, what));
@@ -429,11 +463,11 @@ impl Queue {
 
     /// Hands a message to a consumer that can take it. The message uses room until it is settled.
     fn send(&mut self, key: LinkKey, waiting: Waiting, context: &mut Context<'_>) {
+        let (number, message) = (waiting.number, self.delivered(&waiting, context));
         let Some(mut taker) = live(context.links.taker(key), "a consumer whose turn it is") else {
             return self.put_back(waiting, context);
         };
         context.counts.topic += 1;
-        let (number, message) = (waiting.number, waiting.message.clone());
         // A delivery from a queue is unsettled unless the consumer wants settled ones.
         let settled = taker.consumer.settles(false);
         if context.journal.is_on() {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::arguments::Arguments;
+use super::queue_type::QueueType;
 use crate::event::Fault;
 use crate::router::argument_reader::ArgumentReader;
 use crate::router::dead_letters::DeadLetterRoute;
+use crate::router::node::Declared;
 
 /// What a full queue does with one message more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,14 +37,18 @@ pub(in crate::router) struct Settings {
     pub(in crate::router) overflow: Overflow,
     /// `x-max-priority`: the highest priority; None is a queue without priorities.
     pub(in crate::router) max_priority: Option<u8>,
+    pub(in crate::router) queue_type: QueueType,
+    /// `x-delivery-limit`: how often a message may come back and be delivered again.
+    pub(in crate::router) delivery_limit: Option<u64>,
     /// `x-single-active-consumer`: whether one consumer at a time is given messages.
     pub(in crate::router) single_active: bool,
 }
 
 impl Settings {
-    /// Reads the arguments of a declaration.
-    pub(in crate::router) fn of(address: &str, arguments: &Arguments) -> Result<Settings, Fault> {
-        let read = ArgumentReader { address, arguments };
+    /// Reads the arguments of a declaration, and refuses what no queue of its type is.
+    pub(in crate::router) fn of(address: &str, declared: &Declared) -> Result<Settings, Fault> {
+        let read = ArgumentReader { address, arguments: &declared.arguments };
+        let queue_type = QueueType::of(read, declared)?;
         let exchange = read.text("x-dead-letter-exchange")?;
         let key = read.text("x-dead-letter-routing-key")?;
         if exchange.is_none() && key.is_some() {
@@ -74,6 +79,9 @@ impl Settings {
             max_bytes: read.whole("x-max-length-bytes")?,
             overflow,
             max_priority,
+            queue_type,
+            // RabbitMQ takes a negative limit, and none comes back.
+            delivery_limit: read.integer("x-delivery-limit")?.map(|limit| u64::try_from(limit).unwrap_or(0)),
             single_active: read.flag("x-single-active-consumer")?.unwrap_or(false),
         })
     }
@@ -84,8 +92,12 @@ impl Settings {
             || self.max_bytes.is_some_and(|limit| bytes > limit)
     }
 
-    /// Whether messages are taken as they come: nothing limits their number, and their order is that of their arrival.
+    /// Whether messages are taken as they come: nothing limits their number, their order is that of their arrival, and nothing is
+    /// added to them.
     pub(super) fn takes_runs(&self) -> bool {
-        self.max_length.is_none() && self.max_bytes.is_none() && self.max_priority.is_none()
+        self.max_length.is_none()
+            && self.max_bytes.is_none()
+            && self.max_priority.is_none()
+            && self.queue_type == QueueType::Classic
     }
 }
