@@ -102,12 +102,14 @@ pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
         return a == b;
     }
-    let canonical = |value| {
-        let mut bytes = Vec::new();
-        put_canonical(value, &mut bytes);
-        bytes
-    };
     canonical(a) == canonical(b)
+}
+
+/// Returns an encoding of a value in which equal values have equal bytes.
+pub(crate) fn canonical(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_canonical(value, &mut bytes);
+    bytes
 }
 
 fn put_bytes(letter: u8, bytes: &[u8], out: &mut Vec<u8>) {

@@ -80,6 +80,8 @@ pub(crate) struct MessageCodec {
     pub(crate) subject: fn(&Payload) -> Option<String>,
     /// Returns the application's headers, in order.
     pub(crate) headers: fn(&Payload) -> Vec<(String, Value)>,
+    /// Finds the property that tells the message from others.
+    pub(crate) identity: fn(&Payload, Identity) -> Option<Value>,
     /// Finds the exchange and the routing key that the payload itself says.
     pub(crate) routing: fn(&Payload) -> Option<Routing>,
     /// Reads what a queue depends on.
@@ -90,6 +92,28 @@ pub(crate) struct MessageCodec {
     pub(crate) dead_lettered: fn(&Payload, &DeadLettered<'_>) -> Payload,
     /// Writes a message with a number that its queue adds to a delivery, under this name.
     pub(crate) annotated: fn(&Payload, &'static str, u64) -> Payload,
+}
+
+/// A property that may tell a message from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    MessageId,
+    CorrelationId,
+    /// When it was made.
+    Timestamp,
+}
+
+impl Identity {
+    const ALL: [(Identity, &str); 3] = [
+        (Identity::MessageId, "message_id"),
+        (Identity::CorrelationId, "correlation_id"),
+        (Identity::Timestamp, "timestamp"),
+    ];
+
+    /// Returns the property of this name.
+    pub(crate) fn named(name: &str) -> Option<Identity> {
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(property, _)| property)
+    }
 }
 
 /// What a queue depends on in a message.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::content::{Content, EXPIRATION, PRIORITY, Properties, put_head};
-use super::table::{Elements, Field, Table, TableWriter, put_field};
+use super::table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 use crate::deaths::{Death, DeathMark, DeathReason, Deaths};
-use crate::message::{DeadLettered, MessageCodec, Payload, PayloadBuilder, Routing, Storing};
+use crate::message::{DeadLettered, Identity, MessageCodec, Payload, PayloadBuilder, Routing, Storing};
 use crate::value::Value;
 
 /// The routing key is always said with a message, so no subject is asked for.
 pub(crate) const CODEC: MessageCodec =
-    MessageCodec { subject: |_| None, headers, routing, storing, deaths, dead_lettered, annotated };
+    MessageCodec { subject: |_| None, headers, identity, routing, storing, deaths, dead_lettered, annotated };
 
 /// Entries of `x-death` that are read of a message, of which a client may have written any number.
 const MAX_DEATHS: usize = 256;
@@ -24,6 +24,15 @@ fn headers(payload: &Payload) -> Vec<(String, Value)> {
 
 fn table_of(payload: &Payload) -> Option<Table<'_>> {
     Properties::read(Content::of(payload)?.properties()).ok()?.headers
+}
+
+fn identity(payload: &Payload, property: Identity) -> Option<Value> {
+    let properties = Properties::read(Content::of(payload)?.properties()).ok()?;
+    match property {
+        Identity::MessageId => properties.message_id.map(text_or_bytes),
+        Identity::CorrelationId => properties.correlation_id.map(text_or_bytes),
+        Identity::Timestamp => properties.timestamp.map(Value::Ulong),
+    }
 }
 
 fn routing(payload: &Payload) -> Option<Routing> {

@@ -7,12 +7,13 @@ use super::content;
 use super::section;
 use super::types::{Decode, Encode, Reader};
 use crate::deaths::{Death, DeathMark, DeathReason, Deaths};
-use crate::message::{DeadLettered, MessageCodec, Payload, Storing};
+use crate::message::{DeadLettered, Identity, MessageCodec, Payload, Storing};
 use crate::value::Value;
 
 pub(crate) const CODEC: MessageCodec = MessageCodec {
     subject: section::subject,
     headers: |payload| content::application_properties(&payload.contiguous()).unwrap_or_default(),
+    identity,
     routing: |_| None,
     storing,
     deaths,
@@ -22,6 +23,16 @@ pub(crate) const CODEC: MessageCodec = MessageCodec {
 
 /// RabbitMQ 4: the deaths of a message, an array of maps, the latest first.
 const DEATHS: &str = "x-opt-deaths";
+
+fn identity(payload: &Payload, property: Identity) -> Option<Value> {
+    // The places of the fields in 3.2.4.
+    let place = match property {
+        Identity::MessageId => 0,
+        Identity::CorrelationId => 5,
+        Identity::Timestamp => 9,
+    };
+    content::property(&payload.contiguous(), place).filter(|value| !value.is_null())
+}
 
 /// The body counts with all that is around it: its sections are not taken apart.
 fn storing(payload: &Payload) -> Storing {

@@ -144,6 +144,24 @@ pub(crate) fn application_properties(payload: &[u8]) -> Option<Vec<(String, Valu
     None
 }
 
+/// Decodes the field at a place in the list of properties alone (3.2.4). None if there is none, or the message is malformed
+/// before its end.
+pub(crate) fn property(payload: &[u8], place: usize) -> Option<Value> {
+    let mut reader = Reader::new(payload);
+    while !reader.is_empty() {
+        match Section::read(&mut reader).ok()? {
+            Section::Properties => {
+                let (count, mut fields) = reader.list().ok()?;
+                (0..place.min(count)).try_for_each(|_| fields.hop()).ok()?;
+                return (place < count).then(|| value::read(&mut fields, &mut Budget::default()).ok()).flatten();
+            }
+            section if section < Section::Properties => reader.hop().ok()?,
+            _ => return None,
+        }
+    }
+    None
+}
+
 fn read_properties(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Vec<(String, Value)>> {
     let entries = read_map(reader, budget)?.into_iter().map(|(name, value)| match name {
         Value::String(name) | Value::Symbol(name) => Ok((name, value)),

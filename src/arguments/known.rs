@@ -51,6 +51,9 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     (Queue, "x-max-in-memory-bytes", Effect::Here),
     (Queue, "x-ha-policy", Effect::Here),
     (Exchange, "alternate-exchange", Effect::Here),
+    // Of a consistent-hash exchange; to others they mean nothing, as in RabbitMQ.
+    (Exchange, "hash-header", Effect::Here),
+    (Exchange, "hash-property", Effect::Here),
     (Consumer, "x-priority", Effect::Here),
     (Consumer, "x-stream-offset", Effect::None("a queue is no stream")),
     (Consumer, "x-stream-filter", Effect::None("a queue is no stream")),

@@ -16,14 +16,17 @@ pub(crate) enum ExchangeKind {
     Topic,
     /// Bindings whose arguments match the message's headers.
     Headers,
+    /// One binding, chosen by a hash.
+    ConsistentHash,
 }
 
 impl ExchangeKind {
-    const ALL: [(ExchangeKind, &str); 4] = [
+    const ALL: [(ExchangeKind, &str); 5] = [
         (ExchangeKind::Direct, "direct"),
         (ExchangeKind::Fanout, "fanout"),
         (ExchangeKind::Topic, "topic"),
         (ExchangeKind::Headers, "headers"),
+        (ExchangeKind::ConsistentHash, "x-consistent-hash"),
     ];
 
     /// Returns the type of this name. None if it is not supported.

@@ -181,20 +181,20 @@ impl Router {
         if own.is_some() {
             message.routing.clone_from(&own);
         }
-        let read = || (codec.headers)(&message.payload);
+        let payload = &message.payload;
         // The encoded message has exchange and routing key in it, if it was published by 0-9-1.
         match (to, &own) {
             (Destination::Exchange(address), _) => {
-                self.exchanges.route(address.exchange(), &RoutedBy::new(&[address.key()], &read))
+                self.exchanges.route(address.exchange(), &RoutedBy::new(&[address.key()], codec, payload))
             }
             (Destination::Keys(several), _) => {
                 let keys: Vec<&str> = several.keys.iter().map(AsRef::as_ref).collect();
                 match several.exchange.as_ref() {
                     "" => Ok(self.queues_named(&keys)),
-                    exchange => self.exchanges.route(exchange, &RoutedBy::new(&keys, &read)),
+                    exchange => self.exchanges.route(exchange, &RoutedBy::new(&keys, codec, payload)),
                 }
             }
-            (_, Some(own)) => self.exchanges.route(&own.exchange, &RoutedBy::new(&[&own.key], &read)),
+            (_, Some(own)) => self.exchanges.route(&own.exchange, &RoutedBy::new(&[&own.key], codec, payload)),
             (_, None) => Err(Fault::new(Reason::NotFound, "the link is gone")),
         }
     }
@@ -205,7 +205,7 @@ impl Router {
             return Ok(self.queues_named(keys));
         }
         let codec = (self.codec)(message.encoding);
-        self.exchanges.route_within(exchange, &RoutedBy::new(keys, &|| (codec.headers)(&message.payload)))
+        self.exchanges.route_within(exchange, &RoutedBy::new(keys, codec, &message.payload))
     }
 
     /// Finds the queues of the default exchange: those of these names, each once.

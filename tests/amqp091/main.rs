@@ -10,6 +10,7 @@ mod alternate_exchange;
 mod channel;
 mod confirm;
 mod connection;
+mod consistent_hash;
 mod consume;
 mod consumer_arguments;
 mod copies;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::bindings::{Binding, Bindings, Target};
-use super::equivalence::{Named, check_arguments, check_field, type_name};
+use super::consistent_hash::{Hashing, weight_of};
+use super::equivalence::{Named, check_arguments, check_field, text_argument};
 use super::headers::{self, Headers};
 use super::routed_by::RoutedBy;
 use super::topic::Words;
 use crate::arguments::Arguments;
-use crate::event::{ExchangeDeclaration, ExchangeKind, Fault, Reason};
+use crate::event::{ExchangeDeclaration, ExchangeKind, Fault};
 use crate::topology::ExchangeInfo;
 
 /// The argument that names the exchange for messages that no binding matches.
@@ -27,6 +28,8 @@ pub(in crate::router) struct Exchange {
     /// The exchange that gets the messages that no binding of this one matches. It need not exist.
     pub(super) alternate: Option<Arc<str>>,
     pub(super) bindings: Bindings,
+    /// What a consistent-hash exchange needs.
+    hashing: Option<Box<Hashing>>,
     was_bound: bool,
 }
 
@@ -41,6 +44,7 @@ impl Exchange {
             arguments: Arguments::default(),
             alternate: None,
             bindings: Bindings::default(),
+            hashing: None,
             was_bound: false,
         }
     }
@@ -48,15 +52,20 @@ impl Exchange {
     /// Makes the exchange of a declaration. Fails if an argument that has an effect is of a wrong type.
     pub(super) fn declared(declaration: ExchangeDeclaration) -> Result<Exchange, Fault> {
         let ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments } = declaration;
+        let hashing = match kind {
+            ExchangeKind::ConsistentHash => Some(Box::new(Hashing::of(&name, &arguments)?)),
+            _ => None,
+        };
         Ok(Exchange {
             kind,
             standard: false,
             durable,
             auto_delete,
             internal,
-            alternate: alternate(&name, &arguments)?,
+            alternate: text_argument(&name, &arguments, ALTERNATE)?,
             arguments,
             bindings: Bindings::default(),
+            hashing,
             was_bound: false,
         })
     }
@@ -94,10 +103,11 @@ impl Exchange {
         self.auto_delete && self.was_bound && self.bindings.is_empty()
     }
 
-    /// Refuses arguments that bindings of this type cannot have.
-    pub(super) fn check_binding(&self, arguments: &Arguments) -> Result<(), Fault> {
+    /// Refuses a key or arguments that bindings of this type cannot have.
+    pub(super) fn check_binding(&self, binding: &Binding) -> Result<(), Fault> {
         match self.kind {
-            ExchangeKind::Headers => headers::check(arguments),
+            ExchangeKind::Headers => headers::check(&binding.arguments),
+            ExchangeKind::ConsistentHash => weight_of(&binding.key).map(|_| ()),
             ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => Ok(()),
         }
     }
@@ -105,7 +115,30 @@ impl Exchange {
     /// Adds a binding. False if it existed.
     pub(super) fn bind(&mut self, binding: Binding) -> bool {
         self.was_bound = true;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.add(&binding);
+        }
         self.bindings.add(binding)
+    }
+
+    /// Removes a binding. False if it did not exist.
+    pub(super) fn unbind(&mut self, binding: &Binding) -> bool {
+        let was_there = self.bindings.remove(binding);
+        self.unhash(&binding.target, &binding.key);
+        was_there
+    }
+
+    /// Removes all bindings of a target by one key. Returns their cost.
+    pub(super) fn unbind_all(&mut self, target: &Target, key: &Arc<str>) -> usize {
+        let freed = self.bindings.remove_all(target, key);
+        self.unhash(target, key);
+        freed
+    }
+
+    fn unhash(&mut self, target: &Target, key: &Arc<str>) {
+        if let Some(hashing) = self.hashing.as_mut().filter(|_| !self.bindings.has(target, key)) {
+            hashing.remove(target, key);
+        }
     }
 
     /// Calls `each` with the target of every binding that a message matches. A target may be repeated.
@@ -121,24 +154,16 @@ impl Exchange {
                 let matches = |pattern: &str| keys.iter().any(|words| words.match_pattern(pattern));
                 self.bindings.with_keys(matches).for_each(&mut hand_on);
             }
+            ExchangeKind::ConsistentHash => {
+                if let Some(target) = self.hashing.as_ref().and_then(|hashing| hashing.target(by)) {
+                    each(target);
+                }
+            }
             ExchangeKind::Headers => {
                 let headers = Headers::of(by.headers());
                 let matching = self.bindings.iter().filter(|binding| headers.match_arguments(&binding.arguments));
                 matching.for_each(&mut hand_on);
             }
-        }
-    }
-}
-
-/// Reads the alternate exchange of a declaration.
-fn alternate(exchange: &str, arguments: &Arguments) -> Result<Option<Arc<str>>, Fault> {
-    let Some(value) = arguments.get(ALTERNATE) else { return Ok(None) };
-    match value.as_str() {
-        Some(name) => Ok(Some(name.into())),
-        None => {
-            let (wrong, what) = (type_name(value), Named::Exchange(exchange));
-            let text = format!("invalid type '{wrong}' for arg '{ALTERNATE}' in {what}");
-            Err(Fault::new(Reason::PreconditionFailed, text))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The comparison of a later declaration with the first, with RabbitMQ's texts for what differs.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::arguments::Arguments;
 use crate::event::{Fault, Reason};
@@ -61,6 +62,22 @@ pub(in crate::router) fn check_arguments(
 fn inequivalent(what: Named<'_>, field: &str, received: &str, current: &str) -> Fault {
     let text = format!("inequivalent arg '{field}' for {what}: received {received} but current is {current}");
     Fault::new(Reason::PreconditionFailed, text)
+}
+
+/// Reads an argument that must be text.
+pub(in crate::router) fn text_argument(
+    exchange: &str,
+    arguments: &Arguments,
+    name: &str,
+) -> Result<Option<Arc<str>>, Fault> {
+    let Some(value) = arguments.get(name) else { return Ok(None) };
+    match value.as_str() {
+        Some(text) => Ok(Some(text.into())),
+        None => {
+            let (wrong, what) = (type_name(value), Named::Exchange(exchange));
+            Err(Fault::new(Reason::PreconditionFailed, format!("invalid type '{wrong}' for arg '{name}' in {what}")))
+        }
+    }
 }
 
 fn with_type(value: Option<&Value>) -> String {

@@ -5,7 +5,7 @@
 //! | `mod.rs` | all exchanges: declaration, deletion, binding, routing |
 //! | `declared.rs` | one exchange: its type, and which of its bindings a message matches |
 //! | `bindings.rs` | the bindings of one exchange, by key and target |
-//! | `topic.rs`, `headers.rs` | the matching of these two types |
+//! | `topic.rs`, `headers.rs`, `consistent_hash.rs` | the matching of these types |
 //! | `routed_by.rs` | what exchanges look at in a message |
 //! | `cache.rs` | routes found before |
 //!
@@ -14,6 +14,7 @@
 mod address;
 mod bindings;
 mod cache;
+mod consistent_hash;
 mod declared;
 mod equivalence;
 mod headers;
@@ -205,7 +206,7 @@ impl Exchanges {
         let mut done = Vec::new();
         for (source, key) in self.bound.remove(target).unwrap_or_default() {
             let Some(exchange) = live(self.exchanges.get_mut(&source), "a bound exchange") else { continue };
-            let freed = exchange.bindings.remove_all(target, &key);
+            let freed = exchange.unbind_all(target, &key);
             if exchange.is_done() {
                 done.push(source);
             }
@@ -219,7 +220,7 @@ impl Exchanges {
         if let Target::Exchange(name) = &binding.target {
             self.get(name)?;
         }
-        self.get(source)?.check_binding(&binding.arguments)?;
+        self.get(source)?.check_binding(&binding)?;
         let cost = binding.cost();
         self.charge(cost)?;
         let (target, key) = (binding.target.clone(), binding.key.clone());
@@ -236,7 +237,7 @@ impl Exchanges {
     /// that were deleted by this.
     pub(super) fn unbind(&mut self, source: &str, binding: &Binding) -> Vec<Arc<str>> {
         let Some(exchange) = self.exchanges.get_mut(source) else { return Vec::new() };
-        if !exchange.bindings.remove(binding) {
+        if !exchange.unbind(binding) {
             return Vec::new();
         }
         let (still_bound, is_done) = (exchange.bindings.has(&binding.target, &binding.key), exchange.is_done());

@@ -1,20 +1,25 @@
-//! What exchanges look at in a message: its routing keys, and its headers where an exchange asks for them.
+//! What exchanges look at in a message: its routing keys, and its headers and properties where an exchange asks for them.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
+use crate::message::{Identity, MessageCodec, Payload};
 use crate::value::Value;
 
-/// The routing keys of a message, and its headers, which are read when an exchange asks for them first.
+/// The routing keys of a message, and its payload, which is read when an exchange asks for more than keys.
+#[derive(Debug)]
 pub(in crate::router) struct RoutedBy<'a> {
     keys: &'a [&'a str],
-    read: &'a dyn Fn() -> Vec<(String, Value)>,
+    codec: MessageCodec,
+    payload: &'a Payload,
     headers: OnceCell<Vec<(String, Value)>>,
+    /// Whether the payload has been read.
+    is_read: Cell<bool>,
 }
 
 impl<'a> RoutedBy<'a> {
-    /// Takes the routing keys of a message (that of its publish first), and a function that reads its headers.
-    pub(in crate::router) fn new(keys: &'a [&'a str], read: &'a dyn Fn() -> Vec<(String, Value)>) -> RoutedBy<'a> {
-        RoutedBy { keys, read, headers: OnceCell::new() }
+    /// Takes the routing keys of a message (that of its publish first), and its payload.
+    pub(in crate::router) fn new(keys: &'a [&'a str], codec: MessageCodec, payload: &'a Payload) -> RoutedBy<'a> {
+        RoutedBy { keys, codec, payload, headers: OnceCell::new(), is_read: Cell::new(false) }
     }
 
     pub(super) fn keys(&self) -> &'a [&'a str] {
@@ -22,13 +27,19 @@ impl<'a> RoutedBy<'a> {
     }
 
     pub(super) fn headers(&self) -> &[(String, Value)] {
-        self.headers.get_or_init(self.read)
+        self.is_read.set(true);
+        self.headers.get_or_init(|| (self.codec.headers)(self.payload))
+    }
+
+    pub(super) fn identity(&self, property: Identity) -> Option<Value> {
+        self.is_read.set(true);
+        (self.codec.identity)(self.payload, property)
     }
 
     /// The routing key, if nothing else has been asked for.
     pub(super) fn only_key(&self) -> Option<&'a str> {
         match self.keys {
-            [key] if self.headers.get().is_none() => Some(key),
+            [key] if !self.is_read.get() => Some(key),
             _ => None,
         }
     }
