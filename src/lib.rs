@@ -211,7 +211,7 @@ pub use content::{Body, Header, Message, Properties};
 pub use counts::Counts;
 pub use event::ConnectionId;
 pub use hooks::{Admission, Verdict};
-pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, Receipt};
+pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, PublishRecord, Receipt};
 pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
 pub use snapshot::{AddressInfo, Connection, Link, Role, UnmetRequest, Violation};
 pub use topology::{Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Queue, QueueInfo, TopologyError};

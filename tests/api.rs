@@ -40,6 +40,8 @@ fn what_stands_for_a_broker_is_shared_between_threads() {
 #[test]
 fn what_is_looked_at_is_compared_and_printed() {
     plain::<(MessageRecord, Receipt, LinkName, Outcome, MessageState)>();
+    plain::<PublishRecord>();
+    printed::<PublishRecord>();
     plain::<(Message, Header, Properties, Body, Value)>();
     plain::<(Connection, ConnectionId, Link, AddressInfo, UnmetRequest, Violation)>();
     plain::<(Queue, Exchange, Binding, BoundTo, QueueInfo, ExchangeInfo, BindingInfo)>();

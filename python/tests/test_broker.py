@@ -389,3 +389,16 @@ def test_queues_exchanges_and_bindings_are_declared_and_seen(broker):
     broker.delete_exchange("events")
     assert broker.bindings() == []
     assert broker.delete_queue("orders") == 1
+
+
+def test_a_fanout_is_one_publish(broker):
+    for queue in ("a", "b"):
+        broker.declare_queue(queue)
+        broker.bind("amq.fanout", queue)
+    broker.inject("/exchanges/amq.fanout/key", "one coffee", application_properties={"table": 7})
+    [publish] = broker.wait_for_published("amq.fanout", timeout=PATIENCE)
+    assert (publish.exchange, publish.routing_key, publish.queues, publish.numbers) == ("amq.fanout", "key", ("a", "b"), (1, 2))
+    assert (publish.text, publish.application_properties, publish.sender) == ("one coffee", {"table": 7}, None)
+    assert broker.published("amq.topic") == []
+    with pytest.raises(WaitError, match="2 messages to be published to exchange"):
+        broker.wait_for_published("amq.fanout", 2, timeout=0)

@@ -1,9 +1,13 @@
 //! Queues, exchanges and bindings: what a test sees of them, and declares without a client.
 
+use std::panic::Location;
+use std::time::Duration;
+
+use super::waiting::{WaitError, counted};
 use super::{Builder, Handle};
 use crate::event::Fault;
 use crate::event_loop::EventLoop;
-use crate::protocol::reply_code;
+use crate::protocol::{PublishRecord, reply_code};
 use crate::topology::{Binding, BindingInfo, Exchange, ExchangeInfo, Queue, QueueInfo, TopologyError};
 
 impl Builder {
@@ -176,6 +180,49 @@ impl Handle {
     pub fn delete_exchange(&self, name: &str) -> Result<(), TopologyError> {
         let name = name.to_owned();
         self.change(move |event_loop| event_loop.delete_exchange(&name))
+    }
+
+    /// What was published to an exchange, oldest first, with its routing key and the queues that it went to: by 0-9-1 clients, by
+    /// 1.0 clients at `/exchanges/NAME`, by the test, and by the broker itself (dead letters). An empty name is the default
+    /// exchange of 0-9-1. A publish is listed while the last of its messages is in the log
+    /// ([`Builder::message_log`](Builder::message_log)), whether that was taken or not.
+    ///
+    /// ```
+    /// # use fakebroker::{Binding, Broker, Message};
+    /// let broker = Broker::builder().queue("orders").binding(Binding::new("amq.topic", "order.*", "orders")).start()?;
+    /// broker.inject("/exchanges/amq.topic/order.new", Message::text("one coffee"));
+    /// broker.inject("/exchanges/amq.topic/invoice", Message::text("paid"));
+    /// let routes: Vec<_> = broker.published("amq.topic").into_iter().map(|it| (it.routing_key, it.queues)).collect();
+    /// assert_eq!(routes, [("order.new".to_owned(), vec!["orders".to_owned()]), ("invoice".to_owned(), vec![])]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn published(&self, exchange: &str) -> Vec<PublishRecord> {
+        let exchange = exchange.to_owned();
+        let publishes = self.ask(move |event_loop| event_loop.recorder().published(&exchange));
+        publishes.into_iter().map(PublishRecord::from).collect()
+    }
+
+    /// Waits until so many messages or more were published to an exchange since the broker was made, wherever they went, and
+    /// returns those that are in the log: see [`Handle::published`].
+    ///
+    /// # Errors
+    /// See [`Handle::wait_for`]. Without a message log nothing is counted.
+    #[track_caller]
+    pub fn wait_for_published(
+        &self,
+        timeout: Duration,
+        exchange: &str,
+        count: u64,
+    ) -> Result<Vec<PublishRecord>, WaitError> {
+        let what = format!("{} to be published to exchange {exchange:?}", counted(count, "message"));
+        let asked = exchange.to_owned();
+        let publishes = self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
+            let recorder = event_loop.recorder();
+            (recorder.published_count(&asked) >= count).then(|| recorder.published(&asked))
+        })?;
+        Ok(publishes.into_iter().map(PublishRecord::from).collect())
     }
 
     /// Makes a change and applies what follows from it.

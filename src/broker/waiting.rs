@@ -95,7 +95,7 @@ impl fmt::Display for WaitError {
 }
 
 /// Writes a number and its noun: `1 message`, `2 messages`.
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -281,7 +281,7 @@ impl Handle {
     }
 
     /// Waits until `look` returns something, which is called on the loop's thread.
-    fn wait_until<T: Send + 'static>(
+    pub(super) fn wait_until<T: Send + 'static>(
         &self,
         what: &str,
         timeout: Duration,

@@ -112,6 +112,16 @@ impl Destination {
     pub(crate) fn is_published(&self) -> bool {
         matches!(self, Destination::Queue(_) | Destination::Exchange(_) | Destination::Keys(_))
     }
+
+    /// Returns the exchange and the routing key of a message for which [`Destination::is_published`] holds.
+    pub(crate) fn exchange_and_key(&self) -> Option<(&str, &str)> {
+        match self {
+            Destination::Queue(name) => Some(("", name.as_str())),
+            Destination::Exchange(address) => Some((address.exchange(), address.key())),
+            Destination::Keys(several) => Some((&several.exchange, several.key())),
+            Destination::Link | Destination::Named(_) | Destination::Missing | Destination::Unreadable => None,
+        }
+    }
 }
 
 /// An exchange and all routing keys of a message that has several.

@@ -21,7 +21,7 @@ pub(crate) use message::{
     RoutingKeys, Run, Text, Ticket,
 };
 pub(crate) use queue::{Declaration, Lifetime};
-pub(crate) use record::{ArrivedRun, Decided, NamedLink, Numbers, Payloads, Record, Records};
+pub(crate) use record::{ArrivedRun, Decided, NamedLink, Numbers, Payloads, Published, Record, Records};
 pub(crate) use topology::{
     BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
 };

@@ -79,6 +79,31 @@ pub(crate) struct ArrivedRun {
     pub(crate) encoding: Encoding,
 }
 
+/// Messages that were published to an exchange with the same routing key, one after another. Each arrived once at each of
+/// `queues`, in their order: as `copies` messages with consecutive numbers. One that no queue got arrived once, too.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) exchange: Arc<str>,
+    pub(crate) key: Arc<str>,
+    /// The number of the first message.
+    pub(crate) first: u64,
+    /// How many were published.
+    pub(crate) count: usize,
+    pub(crate) queues: Vec<Arc<str>>,
+}
+
+impl Published {
+    /// Returns the number of messages that one publish arrived as.
+    pub(crate) fn copies(&self) -> u64 {
+        self.queues.len().max(1) as u64
+    }
+
+    /// Returns the number after the last message.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.copies() * self.count as u64
+    }
+}
+
 /// Payloads of messages, in order. Small ones are copied into one buffer, so that they do not pin the buffers they came in.
 #[derive(Debug, Default)]
 pub(crate) struct Payloads {
@@ -128,6 +153,8 @@ pub(crate) struct Records {
     pub(crate) arrived: Vec<ArrivedRun>,
     /// The payloads of all messages in `arrived`.
     pub(crate) payloads: Payloads,
+    /// The messages in `arrived` that were published to an exchange.
+    pub(crate) published: Vec<Published>,
     pub(crate) decided: Vec<Record>,
     /// The outcomes that senders were sent.
     pub(crate) told: Vec<(Numbers, Outcome)>,

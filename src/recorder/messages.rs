@@ -400,6 +400,24 @@ impl Messages {
         records
     }
 
+    /// The number of the first message that is in the log, or of the first that may come.
+    pub(super) fn first(&self) -> u64 {
+        self.runs.front().map_or(0, LoggedRun::first)
+    }
+
+    /// The message of this number, whether it was taken or not.
+    pub(super) fn at(&self, number: u64) -> Option<LoggedMessage> {
+        let run = self.runs.get(self.runs.partition_point(|run| run.end() <= number))?;
+        let wanted = usize::try_from(number.checked_sub(run.first())?).ok()? + run.gone;
+        let mut found = None;
+        run.each_payload(|index, payload| {
+            if index == wanted {
+                found = Some(run.record(index, payload()));
+            }
+        });
+        found
+    }
+
     pub(super) fn of(&self, address: &str) -> Vec<LoggedMessage> {
         self.records(|run, _| run.is_at(address))
     }

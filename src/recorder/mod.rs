@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `mod.rs` | the recorder: what the broker records, and what a test reads |
 //! | `messages.rs` | the message log |
+//! | `publishes.rs` | the exchange, the routing key and the queues of messages in the log |
 //! | `trace.rs` | the ring of frames, decisions and notes |
 //! | `entry.rs` | the entries of that ring, and their lines |
 //! | `trace_event.rs` | one line of the trace, as text and as JSON |
@@ -16,6 +17,7 @@
 mod entry;
 mod messages;
 mod pcap;
+mod publishes;
 mod records;
 mod sink;
 mod trace;
@@ -31,6 +33,8 @@ use crate::tap::{FrameReader, Frames};
 use messages::Messages;
 pub use messages::Stage;
 pub(crate) use messages::{LoggedLink, LoggedMessage, LoggedState};
+pub(crate) use publishes::LoggedPublish;
+use publishes::Publishes;
 pub(crate) use sink::Sink;
 pub use sink::TraceFormat;
 pub(crate) use trace::Start;
@@ -71,6 +75,7 @@ impl Default for RecorderConfig {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     messages: Messages,
+    publishes: Publishes,
     /// The number of messages that had arrived for an address when a test last took those in the log.
     taken_until: HashMap<Arc<str>, u64>,
     trace: Trace,
@@ -83,6 +88,7 @@ impl Recorder {
     pub(crate) fn new(config: RecorderConfig, salt: u64, start: Start) -> Recorder {
         let mut recorder = Recorder {
             messages: Messages::new(config.messages, RecorderConfig::MESSAGE_BYTES),
+            publishes: Publishes::default(),
             taken_until: HashMap::new(),
             trace: Trace::new(config, salt, start),
             is_on: false,
@@ -161,6 +167,16 @@ impl Recorder {
     /// The messages of an address that are in the log, oldest first.
     pub(crate) fn messages(&self, address: &str) -> Vec<LoggedMessage> {
         self.messages.of(address)
+    }
+
+    /// What was published to an exchange and is in the log, oldest first.
+    pub(crate) fn published(&self, exchange: &str) -> Vec<LoggedPublish> {
+        self.publishes.to(exchange, &self.messages)
+    }
+
+    /// The number of messages that were ever published to an exchange.
+    pub(crate) fn published_count(&self, exchange: &str) -> u64 {
+        self.publishes.count(exchange)
     }
 
     /// All messages that are in the log, oldest first.

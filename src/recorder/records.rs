@@ -11,6 +11,7 @@ impl Recorder {
     /// Keeps the records of the router, and empties their lists.
     pub(crate) fn record(&mut self, records: &mut Records) {
         self.messages.add(&mut records.arrived, &mut records.payloads);
+        self.publishes.add(&mut records.published, &self.messages);
         for Record { messages, what } in records.decided.drain(..) {
             self.decided(messages, what);
         }

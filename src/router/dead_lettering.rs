@@ -11,6 +11,7 @@ use super::dead_letters::DeadLetter;
 use super::exchange::Named;
 use super::links::NodeId;
 use crate::deaths::{Death, DeathReason};
+use crate::event::Destination;
 use crate::message::{DeadLettered, Message, Routing};
 use crate::value::Value;
 
@@ -73,6 +74,7 @@ impl Router {
         let dead = DeadLettered { deaths: &deaths, to: &to, keeps_copies };
         let payload = (codec.dead_lettered)(&message.payload, &dead);
         let message = Message { payload, routing: Some(Arc::new(to)), history: None, ..message };
+        self.note_publish(&Destination::Missing, message.routing.as_deref(), &queues);
         for id in queues {
             self.offer_dead_letter(id, message.clone());
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::event::{Arrival, ArrivedRun, Decided, LinkKey, NamedLink, Numbers, Outcome, Record, Records, Ticket};
+use crate::event::{
+    Arrival, ArrivedRun, Decided, LinkKey, NamedLink, Numbers, Outcome, Published, Record, Records, Ticket,
+};
 use crate::message::Message;
 
 /// Which records are kept.
@@ -100,6 +102,36 @@ impl Journal {
             let (from, address) = (from.clone(), address.clone());
             self.records.arrived.push(ArrivedRun { messages, from, address, settled, encoding });
             first = messages.end();
+        }
+    }
+
+    /// Whether the messages themselves are recorded.
+    #[inline]
+    pub(super) fn keeps_messages(&self) -> bool {
+        self.wanted.messages
+    }
+
+    /// Records that `count` messages are about to arrive that were published to an exchange, each at all of `queues`.
+    pub(super) fn published(&mut self, exchange: &str, key: &str, count: usize, queues: &[&Arc<str>]) {
+        if !self.wanted.messages || count == 0 {
+            return;
+        }
+        let first = self.arrived + 1;
+        match (self.records.published.last_mut(), queues) {
+            (Some(last), [queue])
+                if last.end() == first
+                    && matches!(&last.queues[..], [same] if Arc::ptr_eq(same, queue))
+                    && (&*last.exchange, &*last.key) == (exchange, key) =>
+            {
+                last.count += count;
+            }
+            _ => self.records.published.push(Published {
+                exchange: exchange.into(),
+                key: key.into(),
+                first,
+                count,
+                queues: queues.iter().map(|queue| Arc::clone(queue)).collect(),
+            }),
         }
     }
 

@@ -37,6 +37,9 @@ impl Router {
             Ok(id) => self.offer_all(id, from, to, run),
             Err(lost) => {
                 let address = Arc::from(address_of(to));
+                if let Some((exchange, key)) = to.exchange_and_key() {
+                    self.journal.published(exchange, key, run.arrivals.len(), &[]);
+                }
                 for Arrival { delivery, message } in run.arrivals.drain(..) {
                     let number = self.arrived_nowhere(from, &address, &message, delivery.is_none());
                     self.lose(lost, number, &address, from, delivery);
@@ -52,6 +55,11 @@ impl Router {
         let address = entry.address.clone();
         entry.arrived += run.arrivals.len() as u64;
         let is_ended = entry.ended;
+        if self.journal.keeps_messages()
+            && let Some((exchange, key)) = to.exchange_and_key()
+        {
+            self.journal.published(exchange, key, run.arrivals.len(), &[&address]);
+        }
         let mut unserved = Vec::new();
         self.work(id, |node, context| {
             let mut answers = Answers::Sender(from);

@@ -69,6 +69,10 @@ impl Router {
         ruling: Ruling,
     ) {
         let (_, address) = self.passage(from, to, message);
+        if self.journal.keeps_messages() {
+            let routing = self.routing_of(from, to, message).ok().flatten();
+            self.note_publish(to, routing.as_deref(), &[]);
+        }
         let number = self.take_in(from, to, message, delivery.is_none());
         let outcome = match ruling {
             Ruling::Drop => {

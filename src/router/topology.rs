@@ -148,6 +148,7 @@ impl Router {
         to: &Destination,
         Arrival { delivery, message }: Arrival,
     ) {
+        self.note_publish(to, message.routing.as_deref(), queues);
         let sender = self.sender(from);
         let mut outcome = None;
         for id in queues {
@@ -173,6 +174,19 @@ impl Router {
         if let (Some(delivery), Some(outcome)) = (delivery, outcome) {
             self.effects.settle(from, delivery, outcome);
         }
+    }
+
+    /// Records that a message is about to arrive at these queues by an exchange. `routing` is that of a message whose destination
+    /// does not say it.
+    pub(super) fn note_publish(&mut self, to: &Destination, routing: Option<&Routing>, queues: &[NodeId]) {
+        if !self.journal.keeps_messages() {
+            return;
+        }
+        let by_message = || routing.map(|routing| (routing.exchange.as_ref(), routing.key.as_ref()));
+        let Some((exchange, key)) = to.exchange_and_key().or_else(by_message) else { return };
+        let entries = queues.iter().filter_map(|id| self.addresses.get(*id));
+        let queues: Vec<&Arc<str>> = entries.map(|entry| &entry.address).collect();
+        self.journal.published(exchange, key, 1, &queues);
     }
 
     /// Finds the queues of a message that goes to an exchange.
@@ -215,7 +229,12 @@ impl Router {
     }
 
     /// Returns the exchange and the routing key of a message. None if it has them in its encoding, or its link is gone.
-    fn routing_of(&self, from: LinkKey, to: &Destination, message: &Message) -> Result<Option<Arc<Routing>>, Fault> {
+    pub(super) fn routing_of(
+        &self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+    ) -> Result<Option<Arc<Routing>>, Fault> {
         if to.is_published() {
             return Ok(None);
         }
@@ -247,6 +266,7 @@ impl Router {
 
     /// Drops a message that no binding of its exchange matches.
     fn bound_nowhere(&mut self, from: LinkKey, to: &Destination, message: &Message, delivery: Option<DeliveryKey>) {
+        self.note_publish(to, message.routing.as_deref(), &[]);
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
         let why = format!("no queue is bound for {address:?}");
@@ -268,6 +288,7 @@ impl Router {
         delivery: Option<DeliveryKey>,
         fault: Fault,
     ) {
+        self.note_publish(to, message.routing.as_deref(), &[]);
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());
         let why = fault.description.clone().unwrap_or_default().to_string();

@@ -54,6 +54,10 @@ const COMMANDS: &[(&str, Read)] = &[
     ("wait", read_wait),
     ("messages", read_messages),
     ("take_messages", read_take_messages),
+    ("published", |fields| {
+        let (exchange, typed) = (fields.text_of("exchange")?, fields.flag("typed")?.unwrap_or_default());
+        Ok(look(move |broker| json!({"published": messages::published(&broker.published(&exchange), typed)})))
+    }),
     ("inject", read_inject),
     ("purge", |fields| {
         let address = fields.text_of("address")?;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use fakebroker::{Body, Header, LinkName, Message, MessageRecord, MessageState, Outcome, Properties, Value};
+use fakebroker::{
+    Body, Header, LinkName, Message, MessageRecord, MessageState, Outcome, Properties, PublishRecord, Value,
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::base64;
@@ -84,6 +86,22 @@ fn record(record: &MessageRecord, Detail { typed, raw }: Detail) -> Json {
     object.put("receivers", receivers.collect::<Json>());
     put_outcome(&mut object, record.outcome.as_ref());
     Json::Object(object.0)
+}
+
+/// Writes what was published to an exchange.
+pub(super) fn published(publishes: &[PublishRecord], typed: bool) -> Json {
+    let one = |publish: &PublishRecord| {
+        let mut object = Object::default();
+        object.put("exchange", publish.exchange.as_str());
+        object.put("routing_key", publish.routing_key.as_str());
+        object.put("queues", publish.queues.clone());
+        object.put("numbers", publish.messages.clone());
+        object.put_some("sender", publish.sender.as_ref().map(link_name));
+        put_content(&mut object, &publish.message, typed);
+        object.put_some("unreadable", publish.unreadable.as_deref());
+        Json::Object(object.0)
+    };
+    publishes.iter().map(one).collect()
 }
 
 pub(super) fn link_name(link_name: &LinkName) -> Json {

@@ -27,6 +27,7 @@ enum What {
     Counts { at_least: Vec<(String, u64)>, equal: Vec<(String, u64)> },
     Receivers { address: String, count: usize },
     Messages { address: String, count: u64, stage: Stage, detail: Detail },
+    Published { exchange: String, count: u64, typed: bool },
     Connections(usize),
     Settled,
 }
@@ -36,6 +37,7 @@ enum Word {
     Counts,
     Receivers,
     Messages,
+    Published,
     Connections,
     Settled,
 }
@@ -46,6 +48,7 @@ impl Wait {
             ("counts", Word::Counts),
             ("receivers", Word::Receivers),
             ("messages", Word::Messages),
+            ("published", Word::Published),
             ("connections", Word::Connections),
             ("settled", Word::Settled),
         ];
@@ -66,6 +69,11 @@ impl Wait {
                 let (stage, verb) = fields.choice("stage", &stages)?.unwrap_or(stages[0].1);
                 let text = format!("{} {verb} {address:?}", counted(count, "message"));
                 (What::Messages { address, count, stage, detail: Detail::read(fields)? }, text)
+            }
+            Word::Published => {
+                let (exchange, count) = (fields.text_of("exchange")?, fields.number("count")?.unwrap_or(1));
+                let text = format!("{} to be published to exchange {exchange:?}", counted(count, "message"));
+                (What::Published { exchange, count, typed: fields.flag("typed")?.unwrap_or_default() }, text)
             }
             Word::Connections => {
                 let count = fields.number_of("count")?;
@@ -95,6 +103,10 @@ impl Wait {
             What::Messages { address, count, stage, detail } => {
                 let records = handle.wait_for_stage(timeout, address, *count, *stage);
                 records.map(|records| json!({"messages": messages::all(&records, *detail)}))
+            }
+            What::Published { exchange, count, typed } => {
+                let publishes = handle.wait_for_published(timeout, exchange, *count);
+                publishes.map(|publishes| json!({"published": messages::published(&publishes, *typed)}))
             }
             What::Connections(count) => {
                 let connections = handle.wait_for_connections(timeout, *count);

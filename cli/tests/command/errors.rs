@@ -42,6 +42,7 @@ fn complete() -> Vec<Json> {
     commands.extend(["bind", "unbind"].map(|cmd| json!({"cmd": cmd, "exchange": "a", "queue": "b"})));
     commands.push(json!({"cmd": "advance", "seconds": 1}));
     commands.push(json!({"cmd": "wait", "for": "settled"}));
+    commands.push(json!({"cmd": "published", "exchange": "a"}));
     commands.push(json!({"cmd": "on_message", "verdict": "drop"}));
     commands.push(json!({"cmd": "on_attach", "verdict": "allow"}));
     commands.push(json!({"cmd": "on_connect", "verdict": "allow"}));
@@ -81,7 +82,7 @@ fn members_that_are_missing() {
             }
         }
     }
-    assert_eq!(missing, 2 * 22);
+    assert_eq!(missing, 2 * 23);
 }
 
 #[test]

@@ -131,3 +131,26 @@ fn an_option_that_is_refused_ends_the_program() {
         assert_eq!((code, lines), (2, Vec::new()), "{row:?}: {errors:?}");
     }
 }
+
+#[test]
+fn what_was_published_is_told() {
+    let (mut program, _) = Program::controlled(&["--queue", "b", "--queue", "a"]);
+    for queue in ["a", "b"] {
+        program.obeys(json!({"cmd": "bind", "exchange": "amq.topic", "routing_key": "both.*", "queue": queue}));
+    }
+    program.obeys(json!({"cmd": "inject", "address": "/exchanges/amq.topic/both.1", "text": "one"}));
+    program.obeys(json!({"cmd": "inject", "address": "/exchanges/amq.topic/none", "value": {"@uint": 7}}));
+    let publish = |key: &str, queues: Json, numbers: Json| json!({"exchange": "amq.topic", "routing_key": key, "queues": queues, "numbers": numbers});
+    let mut both = publish("both.1", json!(["a", "b"]), json!([2, 1]));
+    both["text"] = json!("one");
+    let mut none = publish("none", json!([]), json!([3]));
+    none["value"] = json!(7);
+    let published = json!({"published": [both, none]});
+    assert_eq!(program.obeys(json!({"cmd": "published", "exchange": "amq.topic"})), published);
+    let wait = json!({"cmd": "wait", "for": "published", "exchange": "amq.topic", "count": 2});
+    assert_eq!(program.obeys(wait), published);
+    let typed = program.obeys(json!({"cmd": "published", "exchange": "amq.topic", "typed": true}));
+    assert_eq!(typed["published"][1]["value"], json!({"@uint": 7}));
+    let error = program.refuses(json!({"cmd": "wait", "for": "published", "exchange": "e", "timeout": 0}));
+    assert!(error.starts_with("waited 0ns in vain for 1 message to be published to exchange \"e\""), "{error}");
+}

@@ -16,7 +16,7 @@ from ._pictures import (AddressInfo, Binding, Connection, Counts, Dropped, Excha
 from ._values import Described, Typed
 from .broker import Broker, VerifyError, WaitError
 from .driver import FakeBroker
-from .messages import Message, Outcome, Receipt, Sender
+from .messages import Message, Outcome, Published, Receipt, Sender
 
 __all__ = [
     "Binding",
@@ -32,6 +32,7 @@ __all__ = [
     "Link",
     "Message",
     "Outcome",
+    "Published",
     "Queue",
     "Receipt",
     "Report",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ._command import BrokerError, Command
 from ._pictures import AddressInfo, Binding, Connection, Counts, Exchange, Link, Queue, Report, UnmetRequest, read
 from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
-from .messages import Message, Outcome
+from .messages import Message, Outcome, Published
 
 _NO_BODY: Any = object()
 
@@ -193,6 +193,12 @@ class Broker:
         answer = self._wait("messages", timeout, address=address, count=count, stage=stage, typed=typed, raw=raw)
         return [Message.read(json) for json in answer["messages"]]
 
+    def wait_for_published(self, exchange: str, count: int = 1, *, timeout: float = 5, typed: bool = False) -> List[Published]:
+        """Waits until so many messages were published to an exchange, wherever they went; returns those that are in the log."""
+        __tracebackhide__ = _is_about_clients
+        answer = self._wait("published", timeout, exchange=exchange, count=count, typed=typed)
+        return [Published.read(json) for json in answer["published"]]
+
     def wait_for_receivers(self, address: str, count: int = 1, *, timeout: float = 5) -> None:
         """Waits until so many links receive from an address."""
         __tracebackhide__ = _is_about_clients
@@ -228,6 +234,11 @@ class Broker:
         """Likewise, and forgets them: asked again, only what has come since is there. Queues are not touched."""
         answer = self._ask("take_messages", address=address, typed=typed, raw=raw)
         return [Message.read(json) for json in answer["messages"]]
+
+    def published(self, exchange: str, *, typed: bool = False) -> List[Published]:
+        """What was published to an exchange, oldest first, with the queues that it went to. `""` is the default exchange."""
+        answer = self._ask("published", exchange=exchange, typed=typed)
+        return [Published.read(json) for json in answer["published"]]
 
     def connections(self) -> List[Connection]:
         """Who is connected."""

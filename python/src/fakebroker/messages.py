@@ -52,6 +52,35 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A message that was published to an exchange, once, and the queues that it went to."""
+
+    exchange: str
+    routing_key: str
+    #: None if no binding matched, the exchange refused it, or a rule decided about it.
+    queues: Tuple[str, ...]
+    #: The numbers of the messages that it became: one for each queue, or one if there was none.
+    numbers: Tuple[int, ...]
+    #: What it came on. None if the test injected it, or the broker published it itself: a dead letter.
+    sender: Optional[Sender]
+    #: The body, whatever it is: bytes, a string, lists or any other value.
+    body: Any
+    #: The body, if it is a string, or bytes that are UTF-8.
+    text: Optional[str]
+    #: The standard properties that are there.
+    properties: Dict[str, Any]
+    #: The application's own properties: the headers of 0-9-1.
+    application_properties: Dict[str, Any]
+
+    @classmethod
+    def read(cls, json: Dict[str, Any]) -> "Published":
+        """The publish that an answer holds."""
+        message = Message.read({"number": 0, "address": "", "settled": False, "state": "", "receivers": [], **json})
+        return cls(json["exchange"], json["routing_key"], tuple(json["queues"]), tuple(json["numbers"]), message.sender,
+                   message.body, message.text, message.properties, message.application_properties)
+
+
+@dataclass(frozen=True)
 class Message:
     """A message that reached the broker, and what befell it up to the moment it was asked for."""
 
