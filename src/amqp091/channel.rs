@@ -212,12 +212,12 @@ impl Channel {
                 Ok(())
             }
             Class::CloseOk {} => Err(Violation::new(ReplyCode::CommandInvalid, "close-ok for what was not closed")),
-            Class::Flow { active } => {
-                self.consumers.set_active(*active, context);
-                context.tell(self.number, &Method::Channel(Class::FlowOk { active: *active }));
+            Class::Flow { active: false } => Err(Violation::new(ReplyCode::NotImplemented, "active=false")),
+            Class::Flow { active: true } => {
+                context.tell(self.number, &Method::Channel(Class::FlowOk { active: true }));
                 Ok(())
             }
-            Class::FlowOk { .. } => Ok(()),
+            Class::FlowOk { .. } => Err(Violation::new(ReplyCode::CommandInvalid, "flow-ok for what was not asked")),
             Class::Open { .. } => Err(Violation::new(ReplyCode::ChannelError, "second 'channel.open' seen")),
             Class::OpenOk { .. } => Err(not_for_us()),
         }

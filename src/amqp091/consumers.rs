@@ -27,9 +27,6 @@ use crate::value::Value;
 const CONSUME: MethodId = MethodId { class: 60, method: 20 };
 const GET: MethodId = MethodId { class: 60, method: 70 };
 
-/// The credit that is taken from each consumer while its channel is not active.
-const PAUSED: i64 = 1 << 61;
-
 /// The names of a consumer, its link and a question in the errors of [`live`]. The link of a consumer is in the
 /// directory for as long as the consumer is in its slot.
 const A_CONSUMER: &str = "a consumer of a channel";
@@ -55,8 +52,6 @@ pub(super) struct Consumers {
     /// basic.qos: the limit of each consumer from now on, and of all together. 0 is no limit.
     prefetch: u16,
     prefetch_all: u16,
-    /// channel.flow: whether deliveries may go out.
-    active: bool,
     /// The basic.consume or basic.get that the router has not answered.
     asked: Option<Asked>,
     /// Whether there is credit or window that the router has not been given.
@@ -98,7 +93,6 @@ impl Consumers {
             returned: 0,
             prefetch: 0,
             prefetch_all: 0,
-            active: true,
             asked: None,
             credit_due: false,
         }
@@ -122,16 +116,6 @@ impl Consumers {
     /// The window of all consumers when the channel opens.
     pub(super) fn first_window() -> i64 {
         ENDLESS
-    }
-
-    /// channel.flow: whether deliveries may go out.
-    pub(super) fn set_active(&mut self, active: bool, context: &mut Context<'_>) {
-        if std::mem::replace(&mut self.active, active) == active {
-            return;
-        }
-        let more = if active { PAUSED } else { -PAUSED };
-        let consumers = self.by_priority.iter().filter_map(|(_, slot)| live(self.consumers.get(*slot), A_CONSUMER));
-        context.events.extend(consumers.map(|consumer| Event::Credit { link: consumer.link, more, drain: false }));
     }
 
     /// basic.qos, as RabbitMQ reads it: with `global` the limit is that of all consumers of the channel, else that of
@@ -221,7 +205,7 @@ impl Consumers {
                 self.by_tag.insert(consumer.tag.clone(), slot);
                 self.by_priority.insert((Reverse(consumer.priority), slot));
                 // Deliveries come after consume-ok.
-                let more = consumer.first_credit() - if self.active { 0 } else { PAUSED };
+                let more = consumer.first_credit();
                 context.events.push_back(Event::Credit { link: consumer.link, more, drain: false });
             }
             Some(Asked::Get { .. }) => {

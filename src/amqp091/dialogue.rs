@@ -322,20 +322,6 @@ fn prefetch_is_credit_and_window() {
 }
 
 #[test]
-fn channel_flow_takes_credit_back() {
-    let mut dialogue = Dialogue::opened();
-    consuming(&mut dialogue, "c");
-    let events = dialogue.say(&method(20, 20, b"\0"));
-    let [Event::Credit { more: less @ ..0, .. }] = events[..] else { panic!("{events:?}") };
-    assert_eq!(dialogue.hear(), method(20, 21, b"\0"));
-    // Who comes meanwhile is sent nothing either.
-    assert!(consuming(&mut dialogue, "d").1 < 0);
-    let events = dialogue.say(&method(20, 20, b"\x01"));
-    assert_eq!(events.len(), 2);
-    assert!(events.iter().all(|event| matches!(event, Event::Credit { more, .. } if *more == -less)), "{events:?}");
-}
-
-#[test]
 fn heartbeats_go_out_and_silence_ends_it_without_a_close() {
     let mut dialogue = Dialogue::opened();
     dialogue.pass(Duration::from_secs(5));

@@ -79,16 +79,15 @@ fn a_closed_channel_gives_back_what_it_had() {
 }
 
 #[test]
-fn flow_stops_deliveries() {
+fn flow_is_always_active() {
     let broker = Broker::start().unwrap();
     let mut peer = Peer091::opened(&broker);
-    peer.declare("q");
-    peer.consume("q", "c");
-    peer.send(method(1, FLOW).bits(&[false]));
-    assert_eq!(peer.expect(FLOW_OK).octet(), 0);
-    peer.publish("", "q", "later");
-    assert_eq!(peer.declare("q"), (1, 1));
     peer.send(method(1, FLOW).bits(&[true]));
     assert_eq!(peer.expect(FLOW_OK).octet(), 1);
-    assert_eq!(peer.expect_delivery().text(), "later");
+    peer.send(method(1, FLOW).bits(&[false]));
+    assert_eq!(peer.expect_closed_with(540), "NOT_IMPLEMENTED - active=false");
+    // The broker asks nobody to stop, so nothing has to be answered.
+    let mut peer = Peer091::opened(&broker);
+    peer.send(method(1, FLOW_OK).bits(&[true]));
+    peer.expect_closed_with(503);
 }
