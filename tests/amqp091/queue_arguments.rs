@@ -195,9 +195,18 @@ fn one_queue_that_refuses_is_enough_for_a_nack() {
     }
     peer.send(method(1, CONFIRM).bits(&[false]));
     peer.expect(CONFIRM_OK);
-    peer.publish("amq.fanout", "", "one");
-    assert_eq!(peer.expect(NACK).longlong(), 1);
-    assert_eq!(peer.texts("free"), ["one"]);
+    // Mandatory or not: it was routed, and is not returned.
+    for (tag, mandatory, text) in [(1, false, "one"), (2, true, "two")] {
+        peer.send(publish(1, "amq.fanout", "", &[mandatory], &NO_PROPERTIES, text.as_bytes()));
+        assert_eq!(peer.expect(NACK).longlong(), tag);
+        assert_eq!(peer.texts("free"), [text]);
+    }
+    // One that goes nowhere is returned before its ack.
+    peer.publish("", "free", "three");
+    assert_eq!(peer.expect(ACK).longlong(), 3);
+    peer.send(publish(1, "", "missing", &[true], &NO_PROPERTIES, b"four"));
+    assert_eq!(peer.expect_return().text(), "four");
+    assert_eq!(peer.expect(ACK).longlong(), 4);
 }
 
 #[test]
