@@ -87,12 +87,16 @@ pub(crate) struct EngineConfig {
     pub(crate) users: Users,
     /// The container-id of our open. Empty: generated at bind, unique to this broker.
     pub(crate) container_id: String,
-    /// The properties of our open. Default: none, because a `product` changes how some clients address their messages.
+    /// The properties of our open, and of 0-9-1's start. Default: none, because a `product` changes how some clients address their messages.
     pub(crate) open_properties: Vec<(String, String)>,
     /// Maximum frame size in bytes. Default: 64 KiB, large enough for little overhead, small enough to interleave links.
     pub(crate) max_frame_size: u32,
+    /// The frame-max of 0-9-1 in bytes. Default: 128 KiB, as RabbitMQ's.
+    pub(crate) frame_max: u32,
     /// The channel-max of our open. Default: 1023 (1024 sessions), because oslo.messaging uses one session for each link.
     pub(crate) channel_max: u16,
+    /// The channel-max of 0-9-1. Default: 2047, as RabbitMQ's.
+    pub(crate) highest_channel: u16,
     /// The handle-max of our begin. Default: 65,535.
     pub(crate) handle_max: u32,
     /// Maximum number of links of a connection, in all its sessions. Default: 65,536.
@@ -147,7 +151,9 @@ impl Default for Config {
                 container_id: String::new(),
                 open_properties: Vec::new(),
                 max_frame_size: 64 * 1024,
+                frame_max: 128 * 1024,
                 channel_max: 1023,
+                highest_channel: 2047,
                 handle_max: 65_535,
                 max_links: 65_536,
                 idle_timeout: None,

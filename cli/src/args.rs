@@ -149,21 +149,21 @@ struct Connections {
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     container_id: String,
 
-    /// A property in the broker's open. Can be given several times
+    /// A property in the broker's open and in connection.start (product=RabbitMQ). Can be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = property)]
     open_property: Vec<(String, String)>,
 
-    /// Bytes of the largest frame; below 512, it is 512
-    #[arg(long, value_name = "BYTES", default_value_t = 65536)]
-    max_frame_size: u32,
+    /// Bytes of the largest frame; below 512, it is 512 [default: 65536; for 0-9-1 131072]
+    #[arg(long, value_name = "BYTES")]
+    max_frame_size: Option<u32>,
 
     /// Bytes of the largest message; 0 is no limit
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
     max_message_size: u64,
 
-    /// The highest channel number
-    #[arg(long, value_name = "NUMBER", default_value_t = 1023)]
-    channel_max: u16,
+    /// The highest channel number [default: 1023; for 0-9-1 2047]
+    #[arg(long, value_name = "NUMBER")]
+    channel_max: Option<u16>,
 
     /// The highest handle of a session
     #[arg(long, value_name = "NUMBER", default_value_t = 65535)]
@@ -173,7 +173,7 @@ struct Connections {
     #[arg(long, value_name = "LINKS", default_value_t = 65536)]
     max_links: usize,
 
-    /// Clients must send something within this time; 0 is off
+    /// Clients must send something within this time (0-9-1: the heartbeat that is suggested); 0 is off
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
     idle_timeout: Duration,
 
@@ -360,14 +360,18 @@ impl Connections {
     fn apply(&self, builder: Builder) -> Builder {
         let mut builder = builder
             .container_id(&self.container_id)
-            .max_frame_size(self.max_frame_size)
             .max_message_size(self.max_message_size)
-            .channel_max(self.channel_max)
             .handle_max(self.handle_max)
             .max_links(self.max_links)
             .idle_timeout(self.idle_timeout)
             .handshake_timeout(self.handshake_timeout)
             .linger(self.linger);
+        if let Some(bytes) = self.max_frame_size {
+            builder = builder.max_frame_size(bytes);
+        }
+        if let Some(channel) = self.channel_max {
+            builder = builder.channel_max(channel);
+        }
         for (key, value) in &self.open_property {
             builder = builder.open_property(key, value);
         }

@@ -94,12 +94,12 @@ impl Connection {
         now: Instant,
         until: Instant,
     ) -> Connection {
-        let arriving = Arriving::new(budget, config.max_message_size, config.max_frame_size);
+        let arriving = Arriving::new(budget, config.max_message_size, config.frame_max);
         let terms = Terms {
             name,
             version,
             frame_max: frame::MIN_FRAME_MAX,
-            channel_max: config.channel_max,
+            channel_max: config.highest_channel,
             user: None,
             client: None,
             capabilities: Capabilities::default(),

@@ -77,7 +77,7 @@ impl Party<'_> {
     }
 
     fn frame_max_offered(&self) -> u32 {
-        self.config.max_frame_size.max(MIN_FRAME_MAX)
+        self.config.frame_max.max(MIN_FRAME_MAX)
     }
 }
 
@@ -91,14 +91,16 @@ impl Handshake {
             "basic.nack",
             "consumer_cancel_notify",
             "connection.blocked",
-            "per_consumer_qos",
+            "consumer_priorities",
             "authentication_failure_close",
+            "per_consumer_qos",
         ];
         let capabilities = capabilities.into_iter().fold(TableWriter::default(), TableWriter::yes);
-        let properties = TableWriter::default()
-            .table("capabilities", &capabilities)
-            .text("product", env!("CARGO_PKG_NAME"))
-            .text("version", env!("CARGO_PKG_VERSION"));
+        let ours = [("product", env!("CARGO_PKG_NAME")), ("version", env!("CARGO_PKG_VERSION"))];
+        let chosen = || party.config.open_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let ours = ours.into_iter().filter(|(name, _)| chosen().all(|(chosen, _)| chosen != *name));
+        let properties = TableWriter::default().table("capabilities", &capabilities);
+        let properties = ours.chain(chosen()).fold(properties, |table, (name, value)| table.text(name, value));
         let (version_major, version_minor) = if party.terms.version == Version::V0_8 { (8, 0) } else { (0, 9) };
         let mechanisms = match party.config.users.admits_anonymous() {
             true => [PLAIN, AMQPLAIN, ANONYMOUS].join(" "),

@@ -214,15 +214,19 @@ impl Builder {
         self
     }
 
-    /// Bytes of the largest frame that clients may send; below 512, it is 512. Default: 64 KiB.
+    /// Bytes of the largest frame that clients may send; below 512 (0-9-1: 4096), it is that. Default: 64 KiB; for 0-9-1
+    /// 128 KiB, as RabbitMQ's.
     pub fn max_frame_size(mut self, bytes: u32) -> Self {
         self.config.engine.max_frame_size = bytes.max(512);
+        self.config.engine.frame_max = bytes;
         self
     }
 
-    /// The highest channel number that clients may use; there are as many sessions and one more. Default: 1023.
+    /// The highest channel number that clients may use; 1.0 has as many sessions and one more. Default: 1023; for 0-9-1 2047,
+    /// as RabbitMQ's.
     pub fn channel_max(mut self, channel: u16) -> Self {
         self.config.engine.channel_max = channel;
+        self.config.engine.highest_channel = channel;
         self
     }
 
@@ -239,7 +243,8 @@ impl Builder {
     }
 
     /// The idle timeout that the broker's open has: clients must send something within this time. A client is closed
-    /// after twice as long, as section 2.4.5 recommends. Zero: off. Default: off.
+    /// after twice as long, as section 2.4.5 recommends. For 0-9-1 it is the heartbeat that tune suggests, in whole seconds;
+    /// the one that the client's tune-ok asks for is kept, also when this is off. Zero: off. Default: off.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.engine.idle_timeout = (!timeout.is_zero()).then_some(bounded(timeout));
         self
@@ -258,7 +263,9 @@ impl Builder {
     }
 
     /// A property in the broker's open; can be given several times. Default: none, since a `product` changes how some
-    /// clients address their messages. Keys are ASCII.
+    /// clients address their messages. Keys are ASCII. In 0-9-1 it is a server property of connection.start, and takes the
+    /// place of `product` and `version`, which are those of this crate: clients that look for RabbitMQ want
+    /// `open_property("product", "RabbitMQ")` and a `version` such as `3.13.7`.
     pub fn open_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.engine.open_properties.push((key.into(), value.into()));
         self

@@ -56,6 +56,7 @@ impl Way {
         let mut config = Config::default();
         config.engine.container_id = "fuzzed".into();
         config.engine.channel_max = 15;
+        config.engine.highest_channel = 15;
         config.engine.max_links = 64;
         config.engine.max_message_size = 64 * 1024;
         config.routing.storage_limit = if self.is_tight() { 4 * 1024 } else { 1024 * 1024 };
@@ -65,6 +66,7 @@ impl Way {
         }
         if self.is_small() {
             config.engine.max_frame_size = 4096;
+            config.engine.frame_max = 4096;
         }
         let run_limit = if self.is_one_by_one() { 1 } else { Run::MAX };
         Harness::new(config, run_limit, if self.is_small() { 512 } else { 64 * 1024 })

@@ -24,7 +24,7 @@ fn the_handshake() {
     assert_eq!(start.longstr(), b"en_US");
     peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     let mut tune = peer.expect_on(0, TUNE);
-    assert_eq!((tune.short(), tune.long(), tune.short()), (1023, 65_536, 0));
+    assert_eq!((tune.short(), tune.long(), tune.short()), (2047, 131_072, 0));
     peer.send(tune_ok(0, 0, 0));
     peer.send(connection_open("/"));
     assert_eq!(peer.expect_on(0, OPEN_OK).shortstr(), "");
@@ -153,11 +153,11 @@ fn a_client_that_says_nothing_is_asked() {
 fn tuning_keeps_to_what_was_offered() {
     let broker = Broker::start().unwrap();
     let rows = [
-        ("all as offered", ((1023, 65_536), true)),
+        ("all as offered", ((2047, 131_072), true)),
         ("no limits", ((0, 0), true)),
         ("less", ((1, 4096), true)),
-        ("more channels", ((1024, 0), false)),
-        ("larger frames", ((0, 65_537), false)),
+        ("more channels", ((2048, 0), false)),
+        ("larger frames", ((0, 131_073), false)),
         ("frames too small", ((0, 4095), false)),
     ];
     each_row(rows, |((channel_max, frame_max), fine)| {
@@ -245,7 +245,43 @@ fn our_idle_timeout_is_offered_as_heartbeat() {
     let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
     peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
     let mut tune = peer.expect(TUNE);
-    assert_eq!((tune.short(), tune.long(), tune.short()), (1023, 65_536, 7));
+    assert_eq!((tune.short(), tune.long(), tune.short()), (2047, 131_072, 7));
+}
+
+#[test]
+fn limits_are_those_of_the_builder_in_both_protocols() {
+    let broker = Broker::builder().max_frame_size(8192).channel_max(7).start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    let mut tune = peer.expect(TUNE);
+    assert_eq!((tune.short(), tune.long(), tune.short()), (7, 8192, 0));
+    // The smallest frame-max that the specification has.
+    let broker = Broker::builder().max_frame_size(512).start().unwrap();
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(start_ok("PLAIN", "\0guest\0guest", &[]));
+    let mut tune = peer.expect(TUNE);
+    assert_eq!((tune.short(), tune.long()), (2047, 4096));
+}
+
+#[test]
+fn a_broker_says_which_product_it_is() {
+    let own: &[&[u8]] = &[b"\x07productS\0\0\0\x0afakebroker", b"\x07versionS"];
+    let chosen: &[&[u8]] =
+        &[b"\x07productS\0\0\0\x08RabbitMQ", b"\x07versionS\0\0\0\x063.13.7", b"\x04siteS\0\0\0\x01x"];
+    let builder = Broker::builder().open_property("product", "RabbitMQ").open_property("version", "3.13.7");
+    let rows = [("its own", (Broker::builder(), own)), ("another", (builder.open_property("site", "x"), chosen))];
+    each_row(rows, |(builder, expected)| {
+        let broker = builder.start().unwrap();
+        let mut peer = Peer091::connect(&broker);
+        peer.send(HEADER_0_9_1);
+        let start = peer.expect_on(0, START);
+        let properties = start.rest()[2..].to_vec();
+        let count = |what: &[u8]| properties.windows(what.len()).filter(|window| window == &what).count();
+        for what in expected {
+            assert_eq!(count(what), 1, "{}", what.escape_ascii());
+        }
+        assert_eq!((count(b"\x07product"), count(b"\x07version")), (1, 1));
+    });
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn channels_and_classes_out_of_place() {
         ),
         ("close-ok on a channel that is open", method(1, CHANNEL_CLOSE_OK).bytes(), 503),
         ("a channel opened twice", method(1, CHANNEL_OPEN).shortstr("").bytes(), 504),
-        ("a channel above channel-max", method(1024, CHANNEL_OPEN).shortstr("").bytes(), 504),
+        ("a channel above channel-max", method(2048, CHANNEL_OPEN).shortstr("").bytes(), 504),
         ("the highest channel", method(u16::MAX, CHANNEL_OPEN).shortstr("").bytes(), 504),
         ("an unknown class", method(1, (99, 10)).bytes(), 503),
         ("class 0", method(1, (0, 0)).bytes(), 503),
