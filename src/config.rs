@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use crate::recorder::RecorderConfig;
@@ -72,6 +73,8 @@ pub(crate) struct Config {
     /// password protects the broker.
     pub(crate) listen: Vec<String>,
     pub(crate) engine: EngineConfig,
+    /// The names of the virtual hosts beside the default one.
+    pub(crate) vhosts: Vec<String>,
     pub(crate) routing: RoutingConfig,
     pub(crate) recorder: RecorderConfig,
     /// Queues, exchanges and bindings that are declared at the start, and again when a restart has dropped them.
@@ -164,6 +167,7 @@ impl Default for Config {
                 deliver_unsettled: false,
                 strict: false,
             },
+            vhosts: Vec::new(),
             routing: RoutingConfig {
                 multicast_prefix: "broadcast".into(),
                 anycast_prefix: "unicast".into(),
@@ -236,6 +240,19 @@ impl RoutingConfig {
             .find(|(prefix, _)| !prefix.is_empty() && starts_with(prefix))
             .map_or(self.default_distribution, |(_, distribution)| distribution)
     }
+}
+
+/// Percent-encodes a part of an address or a URL. Unreserved characters stay as they are (RFC 3986, 2.3).
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// Decodes percent-encoding (RFC 3986, 2.1). An invalid escape, or one that would not yield UTF-8, stays as it is.

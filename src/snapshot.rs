@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::Distribution;
-use crate::event::{ConnectionId, LinkKey};
+use crate::event::{ConnectionId, LinkKey, write_vhost};
 use crate::unmet::{Place, Unmet};
 
 /// A connection at the time of the snapshot. Returned by [`Handle::connections`](crate::Handle::connections).
@@ -23,6 +23,8 @@ pub struct Connection {
     pub container: Option<String>,
     /// The hostname of the client's open. 0-9-1: the virtual host.
     pub host: Option<String>,
+    /// The virtual host. None until the connection is open.
+    pub vhost: Option<String>,
     /// The user that authenticated. None for anonymous clients.
     pub user: Option<String>,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Connection {
         }
         self.container.iter().try_for_each(|container| write!(f, ", container {container:?}"))?;
         self.host.iter().try_for_each(|host| write!(f, ", host {host:?}"))?;
+        self.vhost.iter().try_for_each(|vhost| write_vhost(f, vhost))?;
         self.user.iter().try_for_each(|user| write!(f, ", user {user:?}"))
     }
 }
@@ -71,6 +74,8 @@ pub struct Link {
     pub name: String,
     /// The client's role.
     pub role: Role,
+    /// The virtual host of its connection.
+    pub vhost: String,
     /// The address that it is attached to. None for a sender to the anonymous terminus.
     pub address: Option<String>,
     /// Link credit: the number of messages that the sending end may still send.
@@ -88,6 +93,7 @@ impl fmt::Display for Link {
             Some(address) => write!(f, "at {address:?}")?,
             None => write!(f, "without an address")?,
         }
+        write_vhost(f, &self.vhost)?;
         write!(f, ", credit {}", self.credit)?;
         if self.unsettled > 0 {
             write!(f, ", {} unsettled", self.unsettled)?;
@@ -104,6 +110,8 @@ impl fmt::Display for Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressInfo {
+    /// The virtual host that it is in.
+    pub vhost: String,
     /// The address.
     pub address: String,
     /// The distribution of its messages.
@@ -120,8 +128,10 @@ pub struct AddressInfo {
 
 impl fmt::Display for AddressInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AddressInfo { address, distribution, senders, receivers, waiting, arrived } = self;
-        write!(f, "{address:?} ({distribution}): senders {senders}, receivers {receivers}, waiting {waiting}, ")?;
+        let AddressInfo { vhost, address, distribution, senders, receivers, waiting, arrived } = self;
+        write!(f, "{address:?}")?;
+        write_vhost(f, vhost)?;
+        write!(f, " ({distribution}): senders {senders}, receivers {receivers}, waiting {waiting}, ")?;
         write!(f, "arrived {arrived}")
     }
 }

@@ -205,7 +205,7 @@ fn a_clean_stop_says_why_and_waits_for_the_answers() {
     let (sender, done) = channel();
     thread::spawn(move || {
         broker.stop();
-        sender.send(broker)
+        sender.send(broker).is_ok()
     });
     answers.expect_close_with(CONNECTION_FORCED);
     also.expect_close_with(CONNECTION_FORCED);

@@ -21,6 +21,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = user)]
     user: Vec<(String, String)>,
 
+    /// A virtual host beside /, with its own exchanges, queues and addresses. Can be given several times
+    #[arg(long, value_name = "NAME")]
+    vhost: Vec<String>,
+
     /// Let clients in that say no name, also where there are users
     #[arg(long)]
     allow_anonymous: bool,
@@ -302,6 +306,9 @@ impl Args {
         }
         for (name, password) in &self.user {
             builder = builder.user(name, password);
+        }
+        for name in &self.vhost {
+            builder = builder.vhost(name);
         }
         if self.allow_anonymous {
             builder = builder.allow_anonymous();

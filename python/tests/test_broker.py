@@ -402,3 +402,19 @@ def test_a_fanout_is_one_publish(broker):
     assert broker.published("amq.topic") == []
     with pytest.raises(WaitError, match="2 messages to be published to exchange"):
         broker.wait_for_published("amq.fanout", 2, timeout=0)
+
+
+def test_virtual_hosts_have_queues_of_their_own() -> None:
+    with Broker(vhosts=["made"]) as broker:
+        with broker.vhost("test 17") as mine:
+            assert mine.url == broker.url + "/test%2017"
+            mine.inject("queue.orders", "one coffee")
+            assert (mine.queue_depth("queue.orders"), broker.queue_depth("queue.orders")) == (1, 0)
+            [order] = mine.wait_for_messages("queue.orders")
+            assert (order.vhost, order.text) == ("test 17", "one coffee")
+            assert mine.messages() == mine.messages("queue.orders")
+            assert [info.vhost for info in mine.addresses()] == ["test 17"]
+        assert broker.vhosts == ["/", "made", "test 17"]
+        assert broker.messages() == [order] and broker.messages("queue.orders") == []
+        broker.on_message("drop", vhost="made")
+        assert broker.is_alive()

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use super::connection::{Connection, Phase};
 use super::frame::{Frame, FrameType};
-use super::method::{self, Connection as Class, Method};
+use super::method::{self, Connection as Class, Method, MethodId};
 use super::terms::Terms;
 use super::types::{Reader, shortened};
 use super::violation::{Details, Violation};
 use crate::event::{Event, Fault};
 use crate::outbox::Outbox;
+
+const CONNECTION_OPEN: MethodId = MethodId { class: 10, method: 40 };
 
 impl Connection {
     /// 2.2.4: discards a frame that comes after the broker's close, unless it is close or close-ok.
@@ -49,7 +51,12 @@ impl Connection {
 
     /// Closes the connection for a reason that is not the peer's.
     pub(crate) fn close_with(&mut self, fault: &Fault, now: Instant, out: &mut Outbox) {
-        self.close(&Violation::from(fault).0, now, out);
+        let violation = Violation::from(fault);
+        let violation = match self.phase {
+            Phase::AwaitAdmission => violation.in_method(CONNECTION_OPEN),
+            _ => violation,
+        };
+        self.close(&violation.0, now, out);
     }
 
     /// 2.2.4: sends close and awaits close-ok for as long as `linger` says.
@@ -60,7 +67,7 @@ impl Connection {
                 return;
             }
             Phase::AwaitCloseOk { .. } | Phase::Closed | Phase::Dropped => return,
-            Phase::Handshake(_) | Phase::Opened => {}
+            Phase::Handshake(_) | Phase::AwaitAdmission | Phase::Opened => {}
         }
         self.finish_turn(now, out);
         self.abandon();

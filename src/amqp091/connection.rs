@@ -26,7 +26,7 @@ use super::types::{Reader, Version};
 use super::violation::{ReplyCode, Scope, Violation};
 use crate::budget::{Arriving, Budget};
 use crate::config::EngineConfig;
-use crate::event::{Arrival, Breach, Delivery, Effect, Event, LinkId, Opened, Run};
+use crate::event::{Arrival, Breach, DEFAULT_VHOST, Delivery, Effect, Event, LinkId, Opened, Run};
 use crate::live::live;
 use crate::outbox::Outbox;
 use crate::unmet::{Unmet, UnmetRequests};
@@ -57,10 +57,10 @@ pub(crate) struct Connection {
 }
 
 /// ```text
-///              header         open              the peer closes             the stream ends
-/// AwaitHeader ───────▶ Handshake ──▶ Opened ────────────────────▶ AwaitEnd
-///                          └────────────┴──▶ AwaitCloseOk ──▶ Closed
-///                                 we close              close-ok
+///              header         open               admit      the peer closes           the stream ends
+/// AwaitHeader ───────▶ Handshake ──▶ AwaitAdmission ──▶ Opened ────────────────▶ AwaitEnd
+///                          └───────────────┴───────────────┴──▶ AwaitCloseOk ──▶ Closed
+///                                                      we close            close-ok
 /// ```
 /// Any violation leads to `AwaitCloseOk`; a peer that is silent for too long, to `Dropped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub(super) enum Phase {
         until: Instant,
     },
     Handshake(Handshake),
+    /// The peer has sent open. The event loop answers [`Event::Opened`] before anything more is read.
+    AwaitAdmission,
     Opened,
     /// The broker has sent close and awaits close-ok; all other frames are discarded.
     AwaitCloseOk {
@@ -197,6 +199,7 @@ impl Connection {
                     Ok(true)
                 }
             },
+            Phase::AwaitAdmission => Ok(false),
             Phase::AwaitEnd { .. } | Phase::Closed | Phase::Dropped => {
                 input.clear();
                 Ok(false)
@@ -362,7 +365,7 @@ impl Connection {
             Progress::Refused { with_close: false } => Phase::Closed,
             Progress::Opened { virtual_host } => {
                 self.note_opened(virtual_host);
-                Phase::Opened
+                Phase::AwaitAdmission
             }
         };
         Ok(())
@@ -373,16 +376,26 @@ impl Connection {
         Party { config: &self.config, terms: &mut self.terms, heartbeat, out, unmet: &mut self.unmet }
     }
 
-    /// Logs that the connection is open, and tells the router.
-    fn note_opened(&mut self, virtual_host: &'static str) {
+    /// Asks the event loop for the virtual host. [`Connection::admit`] answers the peer.
+    fn note_opened(&mut self, virtual_host: &str) {
+        // Some clients send an empty name for the default virtual host.
+        let virtual_host: Arc<str> = if virtual_host.is_empty() { DEFAULT_VHOST } else { virtual_host }.into();
         let Terms { name, version, user, client, .. } = &self.terms;
         log::debug!("{name}: open, {}, virtual host {virtual_host:?}", version.as_str());
         self.events.push_back(Event::Opened(Box::new(Opened {
             protocol: version.as_str(),
             container: client.clone(),
-            host: Some(virtual_host.into()),
+            host: Some(virtual_host.clone()),
+            vhost: Some(virtual_host),
             user: user.clone(),
         })));
+    }
+
+    /// Sends open-ok, after an [`Event::Opened`] whose virtual host is there. [`Connection::close_with`] refuses the peer.
+    pub(crate) fn admit(&mut self, out: &mut Outbox) {
+        debug_assert_eq!(self.phase, Phase::AwaitAdmission, "a peer is admitted once");
+        self.phase = Phase::Opened;
+        self.tell(&Class::OpenOk { known_hosts: "" }, out);
     }
 
     /// Writes a method of the connection itself.
@@ -556,7 +569,7 @@ impl Connection {
             | Phase::AwaitCloseOk { until }
             | Phase::AwaitEnd { until } => Some(until),
             Phase::Opened => self.heartbeat.deadline(),
-            Phase::Closed | Phase::Dropped => None,
+            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => None,
         }
     }
 
@@ -592,7 +605,7 @@ impl Connection {
                 self.abandon();
                 self.phase = Phase::Closed;
             }
-            Phase::Closed | Phase::Dropped => {}
+            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => {}
         }
     }
 }

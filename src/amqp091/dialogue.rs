@@ -73,6 +73,7 @@ impl Dialogue {
         dialogue.say(&of_connection(31, b"\0\0\0\0\0\0\0\x0a"));
         let events = dialogue.say(&of_connection(40, b"\x01/\0\0"));
         assert!(matches!(&events[..], [Event::Opened(_)]), "{events:?}");
+        dialogue.engine.admit(&mut dialogue.outbox);
         let events = dialogue.say(&method(20, 10, b"\0"));
         let [Event::ChannelOpened { channel: 1, .. }, Event::AttachProducer { link, node: Node::Anonymous, .. }] =
             events[..]

@@ -20,9 +20,6 @@ const ANONYMOUS: &str = "ANONYMOUS";
 /// The only locale.
 const LOCALE: &str = "en_US";
 
-/// The only virtual host.
-const VIRTUAL_HOST: &str = "/";
-
 /// The handshake of a connection: the method that it awaits, and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
@@ -49,11 +46,11 @@ enum Awaited {
 
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum Progress<'a> {
     GoesOn,
-    /// Both sides are open.
+    /// The client has sent open, and awaits open-ok.
     Opened {
-        virtual_host: &'static str,
+        virtual_host: &'a str,
     },
     /// The client is refused. It has been sent close if its capabilities say that it understands one here.
     Refused {
@@ -117,7 +114,11 @@ impl Handshake {
     }
 
     /// Takes the client's next method, which is not close. Fails if it is not the one awaited.
-    pub(super) fn on_method(&mut self, method: &Class<'_>, party: &mut Party<'_>) -> Result<Progress, Violation> {
+    pub(super) fn on_method<'a>(
+        &mut self,
+        method: &Class<'a>,
+        party: &mut Party<'_>,
+    ) -> Result<Progress<'a>, Violation> {
         match (self.awaited, method) {
             (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale }) => {
                 note_locale(locale, party)?;
@@ -131,7 +132,7 @@ impl Handshake {
                 self.awaited = Awaited::Open;
                 Ok(Progress::GoesOn)
             }
-            (Awaited::Open, Class::Open { virtual_host, .. }) => on_open(virtual_host, party),
+            (Awaited::Open, Class::Open { virtual_host, .. }) => Ok(Progress::Opened { virtual_host }),
             _ => Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here")),
         }
     }
@@ -142,7 +143,7 @@ impl Handshake {
         mechanism: &str,
         response: &[u8],
         party: &mut Party<'_>,
-    ) -> Result<Progress, Violation> {
+    ) -> Result<Progress<'static>, Violation> {
         if let Some(Field::Table(capabilities)) = properties.get("capabilities") {
             party.terms.capabilities = Capabilities {
                 authentication_failure_close: capabilities.flag("authentication_failure_close"),
@@ -173,7 +174,7 @@ impl Handshake {
     }
 
     /// Takes a response of PLAIN or AMQPLAIN: lets the client in, or refuses it.
-    fn on_response(&mut self, plain: bool, response: &[u8], party: &mut Party<'_>) -> Progress {
+    fn on_response(&mut self, plain: bool, response: &[u8], party: &mut Party<'_>) -> Progress<'static> {
         let (mechanism, said) = match plain {
             true => (PLAIN, users::split_plain(response)),
             false => (AMQPLAIN, split_amqplain(response)),
@@ -184,7 +185,7 @@ impl Handshake {
         }
     }
 
-    fn let_in(&mut self, mechanism: &str, name: &str, party: &mut Party<'_>) -> Progress {
+    fn let_in(&mut self, mechanism: &str, name: &str, party: &mut Party<'_>) -> Progress<'static> {
         log::debug!("{}: {mechanism}: {name} is in", party.terms.name);
         party.terms.user = Some(name.into());
         party.tell(Class::Tune {
@@ -205,7 +206,7 @@ fn note_locale(locale: &str, party: &mut Party<'_>) -> Result<(), Violation> {
 }
 
 /// Refuses the client: with close if its capabilities say that it understands one here, else by closing the socket.
-fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress {
+fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress<'static> {
     log::info!("{}: {mechanism}: refused", party.terms.name);
     let with_close = party.terms.capabilities.authentication_failure_close;
     if with_close {
@@ -239,15 +240,6 @@ fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<
     party.terms.frame_max = if frame_max == 0 { frame_max_offered } else { frame_max };
     *party.heartbeat = (heartbeat > 0).then(|| Duration::from_secs(heartbeat.into()));
     Ok(())
-}
-
-fn on_open(virtual_host: &str, party: &mut Party<'_>) -> Result<Progress, Violation> {
-    // Some clients send an empty name for the default virtual host.
-    if virtual_host != VIRTUAL_HOST && !virtual_host.is_empty() {
-        return Err(Violation::new(ReplyCode::NotAllowed, format!("vhost {virtual_host} not found")));
-    }
-    party.tell(Class::OpenOk { known_hosts: "" });
-    Ok(Progress::Opened { virtual_host: VIRTUAL_HOST })
 }
 
 /// Converts to whole seconds, at least one.

@@ -151,6 +151,7 @@ impl From<&Reason> for ReplyCode {
             Reason::PreconditionFailed => ReplyCode::PreconditionFailed,
             Reason::ResourceDeleted => ReplyCode::NotFound,
             Reason::NotAllowed => ReplyCode::AccessRefused,
+            Reason::NoVirtualHost => ReplyCode::NotAllowed,
             Reason::Other(name) => ReplyCode::named(name).unwrap_or(ReplyCode::InternalError),
         }
     }

@@ -281,6 +281,7 @@ impl Connection {
             protocol: "AMQP 1.0",
             container: Some(open.container_id.clone()),
             host: open.hostname.clone(),
+            vhost: open.virtual_host().map(Arc::from),
             user: self.user.clone(),
         })));
         self.idle.opened(open.idle_time_out)?;

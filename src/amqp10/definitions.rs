@@ -153,6 +153,7 @@ pub(crate) enum Condition {
     DecodeError,
     ResourceLimitExceeded,
     NotAllowed,
+    UnauthorizedAccess,
     InvalidField,
     NotImplemented,
     IllegalState,
@@ -174,12 +175,13 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    const KNOWN: [(Condition, &'static str); 21] = [
+    const KNOWN: [(Condition, &'static str); 22] = [
         (Condition::InternalError, "amqp:internal-error"),
         (Condition::NotFound, "amqp:not-found"),
         (Condition::DecodeError, "amqp:decode-error"),
         (Condition::ResourceLimitExceeded, "amqp:resource-limit-exceeded"),
         (Condition::NotAllowed, "amqp:not-allowed"),
+        (Condition::UnauthorizedAccess, "amqp:unauthorized-access"),
         (Condition::InvalidField, "amqp:invalid-field"),
         (Condition::NotImplemented, "amqp:not-implemented"),
         (Condition::IllegalState, "amqp:illegal-state"),
@@ -280,6 +282,7 @@ impl From<Reason> for Condition {
             Reason::PreconditionFailed => Condition::PreconditionFailed,
             Reason::ResourceDeleted => Condition::ResourceDeleted,
             Reason::NotAllowed => Condition::NotAllowed,
+            Reason::NoVirtualHost => Condition::UnauthorizedAccess,
             Reason::Other(name) => Condition::from(Symbol::new(name)),
         }
     }

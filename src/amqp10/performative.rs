@@ -8,6 +8,9 @@ use super::delivery_state::DeliveryState;
 use super::terminus::{AnySource, AnyTarget};
 use super::types::{DeliveryTag, RawMap, Symbol};
 
+/// How RabbitMQ names a virtual host in open.
+const VIRTUAL_HOST: &str = "vhost:";
+
 /// The capabilities that our open offers, as a broker's.
 pub(super) const OFFERED: [&str; 1] = ["ANONYMOUS-RELAY"];
 
@@ -111,6 +114,13 @@ composite! {
     /// Closes a connection (2.7.9).
     Close = 0x18 "amqp:close:list" {
         error: optional Error,
+    }
+}
+
+impl Open {
+    /// Returns the virtual host that the peer asks for by a hostname of the form `vhost:NAME`.
+    pub(super) fn virtual_host(&self) -> Option<&str> {
+        self.hostname.as_deref()?.strip_prefix(VIRTUAL_HOST)
     }
 }
 

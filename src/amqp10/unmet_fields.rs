@@ -26,9 +26,6 @@ const NOT_FILTERED: &str = "filters are not applied";
 const LINK_PROPERTIES: &[(&str, &str)] =
     &[("paired", "links are not paired"), ("com.microsoft:epoch", "a receiver does not displace another")];
 
-/// How RabbitMQ names a virtual host in open.
-const VIRTUAL_HOST: &str = "vhost:";
-
 /// Gathers unmet requests of one performative.
 struct Requests {
     place: Place,
@@ -50,10 +47,6 @@ impl Requests {
 /// Returns what an open asks for and does not get.
 pub(super) fn of_open(open: &Open) -> Vec<Unmet> {
     let mut requests = Requests { place: Place { method: "open", ..Place::default() }, found: Vec::new() };
-    let virtual_host = open.hostname.as_deref().and_then(|name| name.strip_prefix(VIRTUAL_HOST));
-    if let Some(name) = virtual_host.filter(|name| *name != "/") {
-        requests.add("hostname", format_args!("{VIRTUAL_HOST}{name}"), "there is one virtual host");
-    }
     requests.add_desired(&open.desired_capabilities, &OFFERED);
     requests.found
 }

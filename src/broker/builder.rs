@@ -51,6 +51,13 @@ impl Builder {
         self
     }
 
+    /// A virtual host beside `/`; can be given several times. Each has its own exchanges, queues and addresses. Default: none;
+    /// a client that asks for another one is refused, and [`Handle::vhost`] makes one at any time.
+    pub fn vhost(mut self, name: impl Into<String>) -> Self {
+        self.config.vhosts.push(name.into());
+        self
+    }
+
     /// Adds a user; can be given several times. With users, only they are admitted. Default: no users, and every client
     /// is admitted, with any name and password (PLAIN, in 0-9-1 AMQPLAIN too) or with none (ANONYMOUS, in 1.0 no SASL
     /// layer at all).

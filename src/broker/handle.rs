@@ -8,10 +8,10 @@ use std::sync::mpsc::{Sender, sync_channel};
 
 use mio::Waker;
 
-use crate::config::node_at;
+use crate::config::{node_at, percent_encoded};
 use crate::content::Message;
 use crate::counts::Counts;
-use crate::event::{ConnectionId, Text};
+use crate::event::{ConnectionId, DEFAULT_VHOST, Text};
 use crate::event_loop::{AtWork, Command, EventLoop, Shared};
 use crate::hooks::{Admission, Verdict};
 use crate::live::live;
@@ -29,7 +29,7 @@ pub(super) fn node(address: &str) -> String {
 ///
 /// | to | there is |
 /// |---|---|
-/// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs) |
+/// | reach it | [`url`](Handle::url), [`addr`](Handle::addr), [`addrs`](Handle::addrs), [`vhost`](Handle::vhost), [`vhosts`](Handle::vhosts) |
 /// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`addresses`](Handle::addresses), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
 /// | see and declare queues, exchanges, bindings | [`queues`](Handle::queues), [`exchanges`](Handle::exchanges), [`bindings`](Handle::bindings), [`published`](Handle::published), [`wait_for_published`](Handle::wait_for_published), [`declare_queue`](Handle::declare_queue), [`declare_exchange`](Handle::declare_exchange), [`bind`](Handle::bind), [`unbind`](Handle::unbind), [`delete_queue`](Handle::delete_queue), [`delete_exchange`](Handle::delete_exchange) |
 /// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_stage`](Handle::wait_for_stage), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
@@ -58,6 +58,7 @@ pub struct Handle {
     waker: Arc<Waker>,
     pub(super) shared: Arc<Shared>,
     addrs: Arc<[SocketAddr]>,
+    vhost: Arc<str>,
 }
 
 impl Handle {
@@ -67,7 +68,7 @@ impl Handle {
         shared: Arc<Shared>,
         addrs: Arc<[SocketAddr]>,
     ) -> Handle {
-        Handle { commands, waker, shared, addrs }
+        Handle { commands, waker, shared, addrs, vhost: DEFAULT_VHOST.into() }
     }
 
     /// The address of the first listener, with its real port.
@@ -84,10 +85,47 @@ impl Handle {
         &self.addrs
     }
 
-    /// The URL of the first listener: `amqp://127.0.0.1:PORT`.
+    /// The URL of the first listener: `amqp://127.0.0.1:PORT`, followed by `/NAME` for a handle of another virtual host than `/`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("amqp://{}", self.addr())
+        match &*self.vhost {
+            DEFAULT_VHOST => format!("amqp://{}", self.addr()),
+            name => format!("amqp://{}/{}", self.addr(), percent_encoded(name)),
+        }
+    }
+
+    /// A handle for the virtual host of this name, which is made if it is not there. What the handle is asked by address
+    /// ([`inject`](Handle::inject), [`messages`](Handle::messages), [`queue_depth`](Handle::queue_depth), ...) it looks for in
+    /// this virtual host, and its [`url`](Handle::url) leads there. All else is the broker's, as with every handle.
+    ///
+    /// A virtual host has its own exchanges, queues and addresses; counters, hooks, limits and the log are shared. Each test may
+    /// have one of its own in a broker that all use.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Connector, Message};
+    /// let broker = Broker::start()?;
+    /// let mine = broker.vhost("test-17");
+    /// let mut client = Connector::from_url(&mine.url())?.open()?;
+    /// let orders = client.sender("queue.orders")?;
+    /// client.send(&orders, "one coffee")?.accepted()?;
+    /// assert_eq!((mine.queue_depth("queue.orders"), broker.queue_depth("queue.orders")), (1, 0));
+    /// assert_eq!(mine.messages("queue.orders")[0].vhost, "test-17");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn vhost(&self, name: &str) -> Handle {
+        let name: Arc<str> = if name.is_empty() { DEFAULT_VHOST } else { name }.into();
+        let added = name.clone();
+        self.ask(move |event_loop| event_loop.add_vhost(&added));
+        Handle { vhost: name, ..self.clone() }
+    }
+
+    /// The names of all virtual hosts: `/` first, then in the order in which they were made.
+    #[must_use]
+    #[track_caller]
+    pub fn vhosts(&self) -> Vec<String> {
+        self.ask(|event_loop| event_loop.vhost_names().iter().map(|name| name.as_ref().to_owned()).collect())
     }
 
     /// The counters as they are now, without asking the broker's thread. After a stop: as they were last.
@@ -132,6 +170,11 @@ impl Handle {
     pub(super) fn ask<R: Send + 'static>(&self, question: impl FnOnce(&mut EventLoop) -> R + Send + 'static) -> R {
         self.refuse_from_hook("a method that waits for the broker");
         let (sender, answer) = sync_channel(1);
+        let vhost = self.vhost.clone();
+        let question = move |event_loop: &mut EventLoop| {
+            event_loop.set_asked(vhost);
+            question(event_loop)
+        };
         {
             // The lock is held while the question is sent: a loop that ends answers the questions sent before.
             let mut resting = self.shared.resting();
@@ -172,7 +215,7 @@ impl Handle {
     #[track_caller]
     pub fn messages(&self, address: &str) -> Vec<MessageRecord> {
         let address = node(address);
-        let records = self.ask(move |event_loop| event_loop.recorder().messages(&address));
+        let records = self.ask(move |event_loop| event_loop.messages(&address));
         records.into_iter().map(MessageRecord::from).collect()
     }
 
@@ -211,10 +254,7 @@ impl Handle {
     #[track_caller]
     pub fn take_messages(&self, address: &str) -> Vec<MessageRecord> {
         let address = node(address);
-        let records = self.ask(move |event_loop| {
-            let arrived = event_loop.router().arrived_at(&address);
-            event_loop.recorder().take_messages(&address, arrived)
-        });
+        let records = self.ask(move |event_loop| event_loop.take_messages(&address));
         records.into_iter().map(MessageRecord::from).collect()
     }
 

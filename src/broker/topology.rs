@@ -200,7 +200,7 @@ impl Handle {
     #[track_caller]
     pub fn published(&self, exchange: &str) -> Vec<PublishRecord> {
         let exchange = exchange.to_owned();
-        let publishes = self.ask(move |event_loop| event_loop.recorder().published(&exchange));
+        let publishes = self.ask(move |event_loop| event_loop.published(&exchange));
         publishes.into_iter().map(PublishRecord::from).collect()
     }
 
@@ -219,8 +219,7 @@ impl Handle {
         let what = format!("{} to be published to exchange {exchange:?}", counted(count, "message"));
         let asked = exchange.to_owned();
         let publishes = self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
-            let recorder = event_loop.recorder();
-            (recorder.published_count(&asked) >= count).then(|| recorder.published(&asked))
+            (event_loop.published_count(&asked) >= count).then(|| event_loop.published(&asked))
         })?;
         Ok(publishes.into_iter().map(PublishRecord::from).collect())
     }

@@ -219,9 +219,7 @@ impl Handle {
         let what = format!("{} {verb} {address:?}", counted(count, "message"));
         let asked = super::handle::node(address);
         let records = self.wait_until(&what, timeout, Location::caller(), move |event_loop| {
-            let arrived = event_loop.router().arrived_at(&asked);
-            let recorder = event_loop.recorder();
-            (recorder.come_to(&asked, stage, arrived) >= count).then(|| recorder.messages(&asked))
+            (event_loop.come_to(&asked, stage) >= count).then(|| event_loop.messages(&asked))
         })?;
         Ok(records.into_iter().map(MessageRecord::from).collect())
     }
@@ -331,7 +329,7 @@ impl Handle {
                 counts: event_loop.counts(),
                 connections: event_loop.connections(),
                 links: event_loop.links(),
-                addresses: event_loop.router().addresses(),
+                addresses: event_loop.addresses(),
                 events,
                 hook_panics: event_loop.hooks().tell(),
                 is_stopped,

@@ -105,8 +105,10 @@ pub(crate) struct Opened {
     pub(crate) protocol: &'static str,
     /// The container-id or the connection name that the peer gave.
     pub(crate) container: Option<Arc<str>>,
-    /// The virtual host (the hostname in open) that the peer asked for.
+    /// The hostname in open (0-9-1: the virtual host).
     pub(crate) host: Option<Arc<str>>,
+    /// The virtual host that the peer asked for. None: the one that is called as `host` is, or else the default one.
+    pub(crate) vhost: Option<Arc<str>>,
     /// The user that authenticated, if any.
     pub(crate) user: Option<Arc<str>>,
 }

@@ -158,6 +158,8 @@ pub(crate) enum Reason {
     /// Has been deleted while in use.
     ResourceDeleted,
     NotAllowed,
+    /// The virtual host that the peer asked for does not exist, or not for it.
+    NoVirtualHost,
     /// A peer's own condition, passed on.
     Other(Arc<str>),
 }

@@ -9,6 +9,7 @@ mod message;
 mod queue;
 mod record;
 mod topology;
+mod vhost;
 
 use std::sync::Arc;
 
@@ -25,11 +26,12 @@ pub(crate) use record::{ArrivedRun, Decided, NamedLink, Numbers, Payloads, Publi
 pub(crate) use topology::{
     BindingRequest, BindingTarget, ExchangeDeclaration, ExchangeKind, TopologyChange, TopologyRequest,
 };
+pub(crate) use vhost::{DEFAULT_VHOST, write_vhost};
 
 /// A request or report of one connection's engine to the router.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The connection is open. Ignored by the router.
+    /// The peer asks for the connection to be open, which the event loop admits or closes. Ignored by the router.
     Opened(Box<Opened>),
     /// The peer attaches a link on which it sends.
     AttachProducer { link: LinkId, name: Arc<str>, node: Node },

@@ -74,6 +74,8 @@ pub(crate) enum Decided {
 pub(crate) struct ArrivedRun {
     pub(crate) messages: Numbers,
     pub(crate) from: Option<NamedLink>,
+    /// The virtual host. None: the default one.
+    pub(crate) vhost: Option<Arc<str>>,
     pub(crate) address: Arc<str>,
     pub(crate) settled: bool,
     pub(crate) encoding: Encoding,
@@ -83,6 +85,8 @@ pub(crate) struct ArrivedRun {
 /// `queues`, in their order: as `copies` messages with consecutive numbers. One that no queue got arrived once, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
+    /// The virtual host. None: the default one.
+    pub(crate) vhost: Option<Arc<str>>,
     pub(crate) exchange: Arc<str>,
     pub(crate) key: Arc<str>,
     /// The number of the first message.

@@ -152,7 +152,7 @@ impl EventLoop {
             timer: None,
         });
         self.unread.count_accept();
-        self.router.set_room(key, OUTBOX_BYTES);
+        self.vhosts.of(key).set_room(key, OUTBOX_BYTES);
         self.queue_for_reading(key);
         self.touch(key);
     }
@@ -281,7 +281,7 @@ impl EventLoop {
         while let Some(event) = peer.frontend.poll_event() {
             self.on_event(peer.key, event, &mut Run::default());
         }
-        self.router.connection_gone(peer.key);
+        self.vhosts.connections_gone(vec![peer.key]);
         self.apply_effects();
     }
 
@@ -298,8 +298,8 @@ impl EventLoop {
             }
         }
         let count = connections.len();
-        self.router.detach(gone);
-        self.router.connections_gone(connections);
+        self.vhosts.detach(gone);
+        self.vhosts.connections_gone(connections);
         self.apply_effects();
         count
     }
@@ -355,7 +355,7 @@ impl EventLoop {
         }
         if peer.was_sent_to && peer.outbox.len() < RELIEVED_BELOW {
             peer.was_sent_to = false;
-            if !self.router.refill(peer.key, peer.room()) {
+            if !self.vhosts.of(key).refill(peer.key, peer.room()) {
                 self.relieved.push(peer.key);
             }
         }

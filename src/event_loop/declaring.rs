@@ -31,7 +31,7 @@ impl EventLoop {
         let lifetime = Lifetime { exclusive: false, while_consumed: auto_delete };
         let link = LinkKey::NOBODY.link;
         let declaration = Declaration { link, address: Some(address), passive: false, lifetime, durable, arguments };
-        self.router.declare_queue(declaration)
+        self.router().declare_queue(declaration)
     }
 
     /// Declares an exchange.
@@ -42,24 +42,24 @@ impl EventLoop {
         let kind = ExchangeKind::named(&kind).ok_or_else(unknown)?;
         let arguments = self.checked("exchange.declare", ArgumentOf::Exchange, &name, arguments)?;
         let declaration = ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments };
-        self.router.change_for_test(TopologyChange::Declare(declaration))
+        self.router().change_for_test(TopologyChange::Declare(declaration))
     }
 
     /// Makes a binding.
     pub(crate) fn bind(&mut self, binding: Binding) -> Result<(), Fault> {
         let request = request(binding)?;
-        self.router.change_for_test(TopologyChange::Bind(request))
+        self.router().change_for_test(TopologyChange::Bind(request))
     }
 
     /// Removes a binding.
     pub(crate) fn unbind(&mut self, binding: Binding) -> Result<(), Fault> {
         let request = request(binding)?;
-        self.router.change_for_test(TopologyChange::Unbind(request))
+        self.router().change_for_test(TopologyChange::Unbind(request))
     }
 
     /// Deletes an exchange.
     pub(crate) fn delete_exchange(&mut self, name: &str) -> Result<(), Fault> {
-        self.router.change_for_test(TopologyChange::Delete { name: name.into(), if_unused: false })
+        self.router().change_for_test(TopologyChange::Delete { name: name.into(), if_unused: false })
     }
 
     /// Reads arguments. Those that are not honoured are noted as a client's would be, and refused by a strict broker.

@@ -19,6 +19,7 @@
 //! | `steering.rs` | a test's actions: close, detach, disconnect, pause, refuse connections |
 //! | `declaring.rs` | queues, exchanges and bindings that a test declares |
 //! | `looking.rs` | a test's view: connections, links, counters |
+//! | `vhosts.rs` | the virtual hosts: a router for each |
 //! | `reports.rs` | violations, lost connections and unmet requests, for the end of a test |
 
 mod advance;
@@ -32,6 +33,7 @@ mod peers;
 mod reports;
 mod shared;
 mod steering;
+mod vhosts;
 
 use std::collections::VecDeque;
 use std::io;
@@ -49,12 +51,11 @@ use crate::budget::Budget;
 use crate::clock::{Clock, system_date, system_now};
 use crate::config::{Config, EngineConfig};
 use crate::counts::Counts;
-use crate::event::{ConnectionKey, Effect, Event, Run};
+use crate::event::{ConnectionKey, DEFAULT_VHOST, Effect, Event, Run};
 use crate::hooks::Hooks;
 use crate::live::live;
-use crate::protocol;
 use crate::recorder::Recorder;
-use crate::router::{Router, Wanted};
+use crate::router::Wanted;
 use crate::timers::Timers;
 use crate::topology::Topology;
 
@@ -79,6 +80,7 @@ use fairness::ReadQueue;
 use hooks::Delayed;
 use peers::Peers;
 use reports::Reports;
+use vhosts::Vhosts;
 
 /// The purpose of a timer.
 #[derive(Debug)]
@@ -115,7 +117,9 @@ pub(crate) struct EventLoop {
     accept_paused: bool,
     peers: Peers,
     next_serial: u32,
-    router: Router,
+    vhosts: Vhosts,
+    /// The virtual host that the question of a handle is about.
+    asked: Arc<str>,
     recorder: Recorder,
     /// Messages between an engine and the router. Empty between two events.
     run: Run,
@@ -195,7 +199,8 @@ impl EventLoop {
             accept_paused: false,
             peers: Peers::default(),
             next_serial: 1,
-            router: Router::new(config.routing, salt, (now, system_date()), budget.clone(), protocol::message_codec),
+            vhosts: Vhosts::new(&config.vhosts, config.routing, salt, (now, system_date()), budget.clone()),
+            asked: DEFAULT_VHOST.into(),
             recorder: Recorder::new(config.recorder, salt, (now, system_date())),
             run: Run::default(),
             timers: Timers::default(),
@@ -276,11 +281,11 @@ impl EventLoop {
     /// Sets the time for everything that follows.
     fn set_now(&mut self, now: Instant) {
         self.now = now;
-        self.router.set_now(now);
+        self.vhosts.current().set_now(now);
         let recorder = self.recorder();
         recorder.set_now(now);
         let wanted = Wanted { decisions: recorder.is_on(), messages: recorder.logs_messages() };
-        self.router.set_wanted(wanted);
+        self.vhosts.current().set_wanted(wanted);
     }
 
     /// Returns how long the next poll may wait. None: until a socket is ready.
@@ -301,7 +306,7 @@ impl EventLoop {
 
     /// When the next timer is due, by the broker's clock.
     fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.next(), self.router.next_deadline()].into_iter().flatten().min()
+        [self.timers.next(), self.vhosts.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether work is left for the next turn.
@@ -309,7 +314,7 @@ impl EventLoop {
         !(self.unread.is_empty()
             && self.relieved.is_empty()
             && self.unaccepted.is_empty()
-            && !self.router.has_work_left())
+            && !self.vhosts.has_work_left())
     }
 
     fn turn(&mut self, ready: &Events) {
@@ -339,7 +344,7 @@ impl EventLoop {
         }
         for key in std::mem::take(&mut self.relieved) {
             if let Some(peer) = self.peers.find(key) {
-                self.router.set_room(key, peer.room());
+                self.vhosts.of(key).set_room(key, peer.room());
                 self.apply_effects();
             }
         }
@@ -380,7 +385,7 @@ impl EventLoop {
     /// Applies the effects of the router to links and hands it the events that these lead to, until none are left.
     fn apply_effects(&mut self) {
         loop {
-            while let Some(effect) = self.router.poll_effect() {
+            while let Some(effect) = self.vhosts.poll_effect() {
                 self.unread.count_effect(&effect);
                 let key = effect.link().connection;
                 let Some(peer) = self.peers.find(key) else { continue };
@@ -393,7 +398,7 @@ impl EventLoop {
                     Effect::Deliver { link, mut deliveries } => {
                         peer.was_sent_to = true;
                         peer.frontend.deliver(link.link, &mut deliveries, &mut peer.outbox);
-                        self.router.reuse(deliveries);
+                        self.vhosts.current().reuse(deliveries);
                     }
                     effect => peer.frontend.apply(effect, self.now, &mut peer.outbox),
                 }
@@ -412,7 +417,7 @@ impl EventLoop {
     }
 
     fn fire_timers(&mut self) {
-        self.router.fire_deadlines();
+        self.vhosts.fire_deadlines(self.now);
         self.apply_effects();
         while let Some(wake) = self.next_wake() {
             match wake {

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::EventLoop;
-use crate::event::{ConnectionId, ConnectionKey, Event, Fault, LinkKey};
+use crate::event::{ConnectionId, ConnectionKey, DEFAULT_VHOST, Event, Fault, LinkKey};
 use crate::hooks::fault;
 
 impl EventLoop {
@@ -35,15 +35,18 @@ impl EventLoop {
                 }
             }
         }
-        self.router.detach(gone);
+        self.vhosts.detach(gone);
         self.apply_effects();
     }
 
     /// Drops all stored messages and all declared queues and exchanges, but for those that the broker has from its start. Call it
     /// while nobody is connected.
     pub(crate) fn drop_queues(&mut self) {
-        self.router.purge_all();
-        self.router.undeclare_all();
+        self.vhosts.each(|router| {
+            router.purge_all();
+            router.undeclare_all();
+        });
+        self.set_asked(DEFAULT_VHOST.into());
         if let Err(fault) = self.declare_configured() {
             log::error!("what the broker has from its start was refused: {}", fault.description.unwrap_or_default());
         }
@@ -60,9 +63,10 @@ impl EventLoop {
 
     /// Detaches one link with an error. False if it has been detached.
     pub(crate) fn detach(&mut self, key: LinkKey, condition: &str, description: &str) -> bool {
-        let is_there = self.router.has(key);
+        let router = self.vhosts.of(key.connection);
+        let is_there = router.has(key);
         if is_there {
-            self.router().detach_link(key, fault(condition, description));
+            router.detach_link(key, fault(condition, description));
             self.settle_in();
         }
         is_there

@@ -49,7 +49,14 @@ impl Harness {
     pub(super) fn new(config: Config, run_limit: usize, room: usize) -> Harness {
         let budget = Budget::new(config.routing.storage_limit);
         Harness {
-            router: Router::new(config.routing, 0, (Instant::now(), Duration::ZERO), budget.clone(), message_codec),
+            router: Router::new(
+                &"/".into(),
+                config.routing,
+                0,
+                (Instant::now(), Duration::ZERO),
+                budget.clone(),
+                message_codec,
+            ),
             budget,
             now: Instant::now(),
             config: Arc::new(config.engine),
@@ -106,7 +113,10 @@ impl Harness {
         self.steps += 1;
         assert!(self.steps < MAX_EVENTS, "no end of it");
         match event {
-            Event::Opened(_) => {}
+            Event::Opened(_) => {
+                let peer = self.peers[key.slot as usize].as_mut().unwrap();
+                peer.frontend.admit(&mut peer.outbox);
+            }
             Event::Messages { .. } => self.router.messages(key, &event, run),
             event => self.router.handle(key, event),
         }

@@ -144,6 +144,13 @@ impl Frontend {
         Some(Engine::Refused)
     }
 
+    /// Lets the peer of an [`Event::Opened`] in. 1.0 has sent its open already (2.4.1: open comes before any close).
+    pub(crate) fn admit(&mut self, out: &mut Outbox) {
+        if let Engine::Amqp091(connection) = &mut self.engine {
+            connection.admit(out);
+        }
+    }
+
     /// See [`amqp10::Connection::apply`].
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         match &mut self.engine {

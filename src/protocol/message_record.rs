@@ -144,6 +144,8 @@ pub struct Receipt {
 pub struct MessageRecord {
     /// The number of the message, from 1 in order of arrival at this broker. Traces use the same number.
     pub number: u64,
+    /// The virtual host that it was sent in: `/` unless the test has others.
+    pub vhost: String,
     /// The address that the message was sent to.
     pub address: String,
     /// The link that it arrived on. None if the test injected it.
@@ -194,6 +196,7 @@ impl From<LoggedMessage> for MessageRecord {
         };
         MessageRecord {
             number: record.number,
+            vhost: record.vhost.as_deref().unwrap_or(event::DEFAULT_VHOST).to_owned(),
             address: record.address.as_ref().to_owned(),
             sender: record.from.map(LinkName::from),
             settled: record.settled,
@@ -218,6 +221,7 @@ impl Deref for MessageRecord {
 impl fmt::Display for MessageRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "message {} at {:?}", self.number, self.address)?;
+        event::write_vhost(f, &self.vhost)?;
         self.sender.iter().try_for_each(|sender| write!(f, " from {sender}"))?;
         match &self.unreadable {
             Some(why) => write!(f, ", {} bytes that cannot be read: {why}", self.raw.len())?,

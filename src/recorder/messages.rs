@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ArrivedRun, ConnectionId, NamedLink, Numbers, Outcome, Payloads};
+use crate::event::{ArrivedRun, ConnectionId, DEFAULT_VHOST, NamedLink, Numbers, Outcome, Payloads};
 use crate::live::live;
 use crate::message::{Encoding, Message, Payload};
 
@@ -66,12 +66,26 @@ pub enum Stage {
     Settled,
 }
 
+/// An address in a virtual host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place<'a> {
+    pub(crate) vhost: &'a str,
+    pub(crate) address: &'a str,
+}
+
+/// Whether a virtual host, None for the default one, has this name.
+pub(super) fn is_in(vhost: &Option<Arc<str>>, name: &str) -> bool {
+    vhost.as_deref().unwrap_or(DEFAULT_VHOST) == name
+}
+
 /// A message of the log as it is handed out, its bytes not decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedMessage {
     pub(crate) number: u64,
     /// The sender. None if the test put the message in.
     pub(crate) from: Option<LoggedLink>,
+    /// The virtual host. None: the default one.
+    pub(crate) vhost: Option<Arc<str>>,
     pub(crate) address: Arc<str>,
     pub(crate) settled: bool,
     pub(crate) encoding: Encoding,
@@ -88,6 +102,7 @@ impl LoggedMessage {
     pub(crate) fn preview(
         number: u64,
         from: Option<LoggedLink>,
+        vhost: Option<Arc<str>>,
         address: &str,
         settled: bool,
         message: &Message,
@@ -95,6 +110,7 @@ impl LoggedMessage {
         LoggedMessage {
             number,
             from,
+            vhost,
             address: address.into(),
             settled,
             encoding: message.encoding,
@@ -172,8 +188,8 @@ impl LoggedRun {
         self.arrived.messages.count - self.gone
     }
 
-    fn is_at(&self, address: &str) -> bool {
-        !self.taken && *self.arrived.address == *address
+    fn is_at(&self, place: Place<'_>) -> bool {
+        !self.taken && *self.arrived.address == *place.address && is_in(&self.arrived.vhost, place.vhost)
     }
 
     /// Returns the state of the message at an index of the run.
@@ -226,11 +242,12 @@ impl LoggedRun {
     }
 
     fn record(&self, index: usize, payload: Bytes) -> LoggedMessage {
-        let LoggedRun { arrived: ArrivedRun { messages, from, address, settled, encoding }, .. } = self;
+        let LoggedRun { arrived: ArrivedRun { messages, from, vhost, address, settled, encoding }, .. } = self;
         let fate = self.fate(index);
         LoggedMessage {
             number: messages.first + index as u64,
             from: from.clone().map(LoggedLink::from),
+            vhost: vhost.clone(),
             address: address.clone(),
             settled: *settled,
             encoding: *encoding,
@@ -418,8 +435,8 @@ impl Messages {
         found
     }
 
-    pub(super) fn of(&self, address: &str) -> Vec<LoggedMessage> {
-        self.records(|run, _| run.is_at(address))
+    pub(super) fn of(&self, place: Place<'_>) -> Vec<LoggedMessage> {
+        self.records(|run, _| run.is_at(place))
     }
 
     pub(super) fn all(&self) -> Vec<LoggedMessage> {
@@ -432,9 +449,9 @@ impl Messages {
     }
 
     /// The number of messages of an address in the log, and how many of them have reached a stage.
-    pub(super) fn count(&self, address: &str, stage: Stage) -> (u64, u64) {
+    pub(super) fn count(&self, place: Place<'_>, stage: Stage) -> (u64, u64) {
         let (mut all, mut reached) = (0, 0);
-        for run in self.runs.iter().filter(|run| run.is_at(address)) {
+        for run in self.runs.iter().filter(|run| run.is_at(place)) {
             all += run.len() as u64;
             let indexes = run.gone..run.arrived.messages.count;
             reached += indexes.filter(|index| run.fate(*index).has_reached(stage)).count() as u64;
@@ -442,8 +459,8 @@ impl Messages {
         (all, reached)
     }
 
-    pub(super) fn forget(&mut self, address: &str) {
-        for run in self.runs.iter_mut().filter(|run| run.is_at(address)) {
+    pub(super) fn forget(&mut self, place: Place<'_>) {
+        for run in self.runs.iter_mut().filter(|run| run.is_at(place)) {
             run.taken = true;
         }
     }

@@ -32,7 +32,7 @@ use crate::tap::{FrameReader, Frames};
 
 use messages::Messages;
 pub use messages::Stage;
-pub(crate) use messages::{LoggedLink, LoggedMessage, LoggedState};
+pub(crate) use messages::{LoggedLink, LoggedMessage, LoggedState, Place};
 pub(crate) use publishes::LoggedPublish;
 use publishes::Publishes;
 pub(crate) use sink::Sink;
@@ -76,8 +76,8 @@ impl Default for RecorderConfig {
 pub(crate) struct Recorder {
     messages: Messages,
     publishes: Publishes,
-    /// The number of messages that had arrived for an address when a test last took those in the log.
-    taken_until: HashMap<Arc<str>, u64>,
+    /// By virtual host and address: the number of messages that had arrived when a test last took those in the log.
+    taken_until: HashMap<Arc<str>, HashMap<Arc<str>, u64>>,
     trace: Trace,
     /// Whether the log or the trace keeps anything; asked for each message.
     is_on: bool,
@@ -165,17 +165,17 @@ impl Recorder {
     }
 
     /// The messages of an address that are in the log, oldest first.
-    pub(crate) fn messages(&self, address: &str) -> Vec<LoggedMessage> {
-        self.messages.of(address)
+    pub(crate) fn messages(&self, place: Place<'_>) -> Vec<LoggedMessage> {
+        self.messages.of(place)
     }
 
     /// What was published to an exchange and is in the log, oldest first.
-    pub(crate) fn published(&self, exchange: &str) -> Vec<LoggedPublish> {
+    pub(crate) fn published(&self, exchange: Place<'_>) -> Vec<LoggedPublish> {
         self.publishes.to(exchange, &self.messages)
     }
 
     /// The number of messages that were ever published to an exchange.
-    pub(crate) fn published_count(&self, exchange: &str) -> u64 {
+    pub(crate) fn published_count(&self, exchange: Place<'_>) -> u64 {
         self.publishes.count(exchange)
     }
 
@@ -190,18 +190,18 @@ impl Recorder {
     }
 
     /// Takes the messages of an address out of the log, oldest first. `arrived` is the number that have arrived for it.
-    pub(crate) fn take_messages(&mut self, address: &str, arrived: u64) -> Vec<LoggedMessage> {
-        let taken = self.messages.of(address);
-        self.messages.forget(address);
-        self.taken_until.insert(address.into(), arrived);
+    pub(crate) fn take_messages(&mut self, place: Place<'_>, arrived: u64) -> Vec<LoggedMessage> {
+        let taken = self.messages.of(place);
+        self.messages.forget(place);
+        self.taken_until.entry(place.vhost.into()).or_default().insert(place.address.into(), arrived);
         taken
     }
 
     /// Counts the messages of an address that have reached a stage, of the `arrived` that have arrived for it and were
     /// not taken. Messages that have fallen out of the log, or were never in it, count as arrived and no more.
-    pub(crate) fn come_to(&self, address: &str, stage: Stage, arrived: u64) -> u64 {
-        let (there, reached) = self.messages.count(address, stage);
-        let taken = self.taken_until.get(address).copied().unwrap_or(0);
+    pub(crate) fn come_to(&self, place: Place<'_>, stage: Stage, arrived: u64) -> u64 {
+        let (there, reached) = self.messages.count(place, stage);
+        let taken = self.taken_until.get(place.vhost).and_then(|taken| taken.get(place.address)).copied().unwrap_or(0);
         match stage {
             Stage::Arrived => reached + arrived.saturating_sub(taken).saturating_sub(there),
             Stage::Delivered | Stage::Settled => reached,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::messages::{LoggedMessage, Messages};
+use super::messages::{LoggedMessage, Messages, Place, is_in};
 use crate::event::{Numbers, Published};
 
 /// Exchanges whose publishes are counted.
@@ -26,7 +26,8 @@ pub(crate) struct LoggedPublish {
 #[derive(Debug, Default)]
 pub(super) struct Publishes {
     entries: VecDeque<Published>,
-    counts: HashMap<Arc<str>, u64>,
+    /// By virtual host (None: the default one) and exchange.
+    counts: HashMap<Option<Arc<str>>, HashMap<Arc<str>, u64>>,
 }
 
 impl Publishes {
@@ -36,8 +37,9 @@ impl Publishes {
             return;
         }
         for entry in published.drain(..) {
-            if self.counts.len() < MAX_COUNTED || self.counts.contains_key(&entry.exchange) {
-                *self.counts.entry(entry.exchange.clone()).or_default() += entry.count as u64;
+            let counts = self.counts.entry(entry.vhost.clone()).or_default();
+            if counts.len() < MAX_COUNTED || counts.contains_key(&entry.exchange) {
+                *counts.entry(entry.exchange.clone()).or_default() += entry.count as u64;
             }
             self.entries.push_back(entry);
         }
@@ -48,14 +50,16 @@ impl Publishes {
     }
 
     /// Counts what was ever published to an exchange.
-    pub(super) fn count(&self, exchange: &str) -> u64 {
-        self.counts.get(exchange).copied().unwrap_or(0)
+    pub(super) fn count(&self, at: Place<'_>) -> u64 {
+        let of_vhost = self.counts.iter().find(|(vhost, _)| is_in(vhost, at.vhost));
+        of_vhost.and_then(|(_, counts)| counts.get(at.address)).copied().unwrap_or(0)
     }
 
     /// Returns what was published to an exchange and is in the log, oldest first.
-    pub(super) fn to(&self, exchange: &str, messages: &Messages) -> Vec<LoggedPublish> {
+    pub(super) fn to(&self, at: Place<'_>, messages: &Messages) -> Vec<LoggedPublish> {
         let mut found = Vec::new();
-        for entry in self.entries.iter().filter(|entry| &*entry.exchange == exchange) {
+        for entry in self.entries.iter().filter(|entry| &*entry.exchange == at.address && is_in(&entry.vhost, at.vhost))
+        {
             let copies = entry.copies();
             for index in 0..entry.count as u64 {
                 let numbers = Numbers { first: entry.first + index * copies, count: entry.queues.len().max(1) };

@@ -14,14 +14,14 @@ const MAX_MILLIS: u64 = 315_360_000_000;
 /// Reads arguments and refuses what cannot be one.
 #[derive(Clone, Copy)]
 pub(super) struct ArgumentReader<'a> {
-    /// The address of the queue, for the text of a refusal.
-    pub(super) address: &'a str,
+    /// The queue, for the text of a refusal.
+    pub(super) queue: Named<'a>,
     pub(super) arguments: &'a Arguments,
 }
 
 impl ArgumentReader<'_> {
     pub(super) fn refused(&self, name: &str, why: &str) -> Fault {
-        let text = format!("invalid arg '{name}' for {}: {why}", Named::Queue(self.address));
+        let text = format!("invalid arg '{name}' for {}: {why}", self.queue);
         Fault::new(Reason::PreconditionFailed, text)
     }
 

@@ -1,6 +1,7 @@
 //! The arguments of a consumer: checked when it attaches, in RabbitMQ's words.
 
 use super::argument_reader::ArgumentReader;
+use super::exchange::Named;
 use crate::arguments::Arguments;
 use crate::event::Fault;
 
@@ -12,9 +13,9 @@ pub(super) struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// Reads the arguments of a consumer at this address.
-    pub(super) fn of(address: &str, arguments: &Arguments) -> Result<ConsumerSettings, Fault> {
-        let read = ArgumentReader { address, arguments };
+    /// Reads the arguments of a consumer of this queue.
+    pub(super) fn of(queue: Named<'_>, arguments: &Arguments) -> Result<ConsumerSettings, Fault> {
+        let read = ArgumentReader { queue, arguments };
         // A cluster alone has what it asks for.
         read.flag("x-cancel-on-ha-failover")?;
         Ok(ConsumerSettings { priority: read.integer("x-priority")?.unwrap_or(0) })

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::dead_letters::{DeadLetter, DeadLetterRoute, DeadLetters};
 use super::effects::Effects;
-use super::exchange::Named;
+use super::exchange::VhostName;
 use super::journal::Journal;
 use super::links::{Links, Outstanding};
 use super::origins::{OriginId, Origins};
@@ -42,6 +42,7 @@ pub(super) enum Answers<'a> {
 pub(super) struct Context<'a> {
     /// The address of the node.
     pub(super) address: &'a Arc<str>,
+    pub(super) vhost: &'a VhostName,
     pub(super) now: Instant,
     pub(super) codec: fn(Encoding) -> MessageCodec,
     pub(super) config: &'a RoutingConfig,
@@ -262,7 +263,7 @@ impl Context<'_> {
 
     /// A queue holds as many messages as it may; what the sender of one more is told.
     pub(super) fn refuse_for_length(&mut self, number: u64) -> Outcome {
-        let why = format!("{} is full", Named::Queue(self.address));
+        let why = format!("{} is full", self.vhost.queue(self.address));
         self.refuse(number, Reason::QueueFull, why)
     }
 
@@ -276,7 +277,7 @@ impl Context<'_> {
         };
         // Of a rejected one the record is the answer of its receiver.
         if reason != DeathReason::Rejected {
-            let to = Named::Exchange(&route.exchange);
+            let to = self.vhost.exchange(&route.exchange);
             if self.journal.is_on() {
                 self.journal.dropped(waiting.number, self.address, &format!("{why}, dead-lettered to {to}"));
             }

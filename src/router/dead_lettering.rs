@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Router;
 use super::context::{Answers, Incoming};
 use super::dead_letters::DeadLetter;
-use super::exchange::Named;
 use super::links::NodeId;
 use crate::deaths::{Death, DeathReason};
 use crate::event::Destination;
@@ -28,7 +27,7 @@ impl Router {
         let queue = letter.queue.clone();
         let to = letter.route.exchange.clone();
         if let Err(why) = self.try_publish(letter) {
-            log::info!("a dead letter of {queue:?} for {} is dropped: {why}", Named::Exchange(&to));
+            log::info!("a dead letter of {queue:?} for {} is dropped: {why}", self.vhost.exchange(&to));
             self.counts.dropped += 1;
         }
     }

@@ -91,7 +91,14 @@ impl Dialogue {
         change(&mut config);
         let budget = Budget::new(config.storage_limit);
         Dialogue {
-            router: Router::new(config, 0, (Instant::now(), Duration::ZERO), budget.clone(), message_codec),
+            router: Router::new(
+                &"/".into(),
+                config,
+                0,
+                (Instant::now(), Duration::ZERO),
+                budget.clone(),
+                message_codec,
+            ),
             budget,
             connections: BTreeMap::new(),
             links: BTreeMap::new(),

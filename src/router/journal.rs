@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::exchange::VhostName;
 use crate::event::{
-    Arrival, ArrivedRun, Decided, LinkKey, NamedLink, Numbers, Outcome, Published, Record, Records, Ticket,
+    Arrival, ArrivedRun, DEFAULT_VHOST, Decided, LinkKey, NamedLink, Numbers, Outcome, Published, Record, Records,
+    Ticket,
 };
 use crate::message::Message;
 
@@ -24,9 +26,16 @@ pub(super) struct Journal {
     records: Records,
     /// Messages that have arrived.
     arrived: u64,
+    /// The virtual host of what is recorded. None: the default one.
+    vhost: Option<Arc<str>>,
 }
 
 impl Journal {
+    /// Sets the virtual host of what is recorded from now on.
+    pub(super) fn set_vhost(&mut self, vhost: &VhostName) {
+        self.vhost = (*vhost.0 != *DEFAULT_VHOST).then(|| vhost.0.clone());
+    }
+
     pub(super) fn set_wanted(&mut self, wanted: Wanted) {
         self.wanted = wanted;
     }
@@ -47,6 +56,11 @@ impl Journal {
     pub(super) fn next_number(&mut self) -> u64 {
         self.arrived += 1;
         self.arrived
+    }
+
+    /// Returns the virtual host of what is recorded. None: the default one.
+    pub(super) fn vhost(&self) -> Option<Arc<str>> {
+        self.vhost.clone()
     }
 
     /// Returns how many messages have arrived.
@@ -100,7 +114,8 @@ impl Journal {
             let Some((settled, encoding)) = alike.first().map(kind) else { continue };
             let messages = Numbers { first, count: alike.len() };
             let (from, address) = (from.clone(), address.clone());
-            self.records.arrived.push(ArrivedRun { messages, from, address, settled, encoding });
+            let vhost = self.vhost.clone();
+            self.records.arrived.push(ArrivedRun { messages, from, vhost, address, settled, encoding });
             first = messages.end();
         }
     }
@@ -126,6 +141,7 @@ impl Journal {
                 last.count += count;
             }
             _ => self.records.published.push(Published {
+                vhost: self.vhost.clone(),
                 exchange: exchange.into(),
                 key: key.into(),
                 first,
@@ -170,6 +186,7 @@ impl Journal {
             _ => self.records.arrived.push(ArrivedRun {
                 messages: Numbers::one(number),
                 from: from.clone(),
+                vhost: self.vhost.clone(),
                 address: address.clone(),
                 settled,
                 encoding: message.encoding,

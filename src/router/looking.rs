@@ -32,6 +32,7 @@ impl Router {
             connection: ConnectionId::of(key.connection),
             name: name.as_ref().to_owned(),
             role,
+            vhost: self.vhost.0.as_ref().to_owned(),
             address: entry
                 .map(|entry| &entry.address)
                 .or_else(|| self.terminus_of(key).map(|terminus| &terminus.address))
@@ -44,12 +45,13 @@ impl Router {
     }
 
     /// Describes a link before it is attached.
-    pub(crate) fn preview(key: LinkKey, name: &str, role: Role, node: &Node) -> Link {
+    pub(crate) fn preview(&self, key: LinkKey, name: &str, role: Role, node: &Node) -> Link {
         Link {
             key,
             connection: ConnectionId::of(key.connection),
             name: name.to_owned(),
             role,
+            vhost: self.vhost.0.as_ref().to_owned(),
             address: match node {
                 Node::Address(address) => Some(RoutingConfig::node_at(address).into_owned()),
                 Node::Queue(address) => Some(address.as_ref().to_owned()),
@@ -65,6 +67,7 @@ impl Router {
     /// Lists all addresses in use, by name.
     pub(crate) fn addresses(&self) -> Vec<AddressInfo> {
         let picture = |entry: &Entry| AddressInfo {
+            vhost: self.vhost.0.as_ref().to_owned(),
             address: entry.address.as_ref().to_owned(),
             distribution: entry.node.distribution(),
             senders: entry.producers,
@@ -75,6 +78,16 @@ impl Router {
         let mut infos: Vec<AddressInfo> = self.addresses.iter().map(|(_, entry)| picture(entry)).collect();
         infos.sort_by(|a, b| a.address.cmp(&b.address));
         infos
+    }
+
+    /// Returns the name of the virtual host.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.vhost.0
+    }
+
+    /// Returns the name of the virtual host, as records have it. None: the default one.
+    pub(crate) fn vhost(&self) -> Option<Arc<str>> {
+        self.journal.vhost()
     }
 
     /// Counts the messages that wait at an address.

@@ -78,16 +78,25 @@ use context::Context;
 use dead_letters::DeadLetters;
 use deadlines::Deadlines;
 use effects::{Effects, Step};
-use exchange::Exchanges;
+use exchange::{Exchanges, VhostName};
 use journal::Journal;
 pub(crate) use journal::Wanted;
 use links::{Links, NodeId, Outstanding};
 use node::Node;
 use origins::Origins;
 
+/// What the routers of all virtual hosts of a broker share, beside the budget. One of them has it at a time.
+#[derive(Debug)]
+pub(crate) struct Baton {
+    journal: Journal,
+    counts: Counts,
+    now: Instant,
+}
+
 /// Holds the state of all links, nodes, exchanges and waiting messages, and turns the events of engines into effects on links.
 #[derive(Debug)]
 pub(crate) struct Router {
+    vhost: VhostName,
     config: RoutingConfig,
     addresses: Addresses,
     links: Links,
@@ -120,15 +129,17 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Creates a router without links. `salt` should differ between brokers. `dated` is a moment by the
+    /// Creates the router of a virtual host, without links. `salt` should differ between brokers. `dated` is a moment by the
     /// broker's clock and its date since the Unix epoch.
     pub(crate) fn new(
+        vhost: &Arc<str>,
         config: RoutingConfig,
         salt: u64,
         dated: (Instant, Duration),
         budget: Budget,
         codec: fn(Encoding) -> MessageCodec,
     ) -> Router {
+        let vhost = VhostName(vhost.clone());
         Router {
             config,
             addresses: Addresses::default(),
@@ -137,7 +148,8 @@ impl Router {
             counts: Counts::default(),
             budget,
             owned: HashMap::new(),
-            exchanges: Exchanges::new(),
+            exchanges: Exchanges::new(vhost.clone()),
+            vhost,
             codec,
             generated: 0,
             salt,
@@ -150,6 +162,29 @@ impl Router {
             is_full: false,
             sending: None,
         }
+    }
+
+    /// Gives away what the routers of all virtual hosts share. It must not be called before [`Router::take_over`].
+    pub(crate) fn hand_over(&mut self) -> Baton {
+        Baton {
+            journal: std::mem::take(&mut self.journal),
+            counts: std::mem::take(&mut self.counts),
+            now: self.deadlines.now(),
+        }
+    }
+
+    /// Takes what another router gave away.
+    pub(crate) fn take_over(&mut self, baton: Baton) {
+        let Baton { journal, counts, now } = baton;
+        self.journal = journal;
+        self.journal.set_vhost(&self.vhost);
+        self.counts = counts;
+        self.deadlines.set_now(now);
+    }
+
+    /// Whether producers wait for room in the budget.
+    pub(crate) fn has_starved(&self) -> bool {
+        !self.starved.is_empty()
     }
 
     /// Returns all counters but those of connections, which the event loop keeps.
@@ -312,6 +347,7 @@ impl Router {
         let entry = self.addresses.get_mut(id)?;
         let mut context = Context {
             address: &entry.address,
+            vhost: &self.vhost,
             now: self.deadlines.now(),
             codec: self.codec,
             config: &self.config,

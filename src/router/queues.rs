@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::consumer_settings::ConsumerSettings;
-use super::exchange::{Exchanges, Named, is_exchange_path};
+use super::exchange::{Exchanges, is_exchange_path};
 use super::links::{End, NodeId};
 use super::node::{Declared, Queue, Settings, locked};
 use crate::config::Distribution;
@@ -15,11 +15,11 @@ use crate::live::live;
 /// Number of addresses in use from which on a declaration may not add a queue (our choice).
 const MAX_ADDRESSES: usize = 65_536;
 
-fn no_queue(address: &str) -> Fault {
-    Named::Queue(address).not_found()
-}
-
 impl Router {
+    fn no_queue(&self, address: &str) -> Fault {
+        self.vhost.queue(address).not_found()
+    }
+
     /// Finds the queue of an address.
     pub(super) fn queue(&self, address: &str) -> Option<NodeId> {
         let id = self.addresses.find(address)?;
@@ -29,10 +29,10 @@ impl Router {
 
     /// Finds the queue of an address for a connection. Fails if there is none, or if it is exclusive to another connection.
     pub(super) fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<NodeId, Fault> {
-        let id = self.queue(address).ok_or_else(|| no_queue(address))?;
+        let id = self.queue(address).ok_or_else(|| self.no_queue(address))?;
         let declared = self.addresses.get(id).and_then(|entry| entry.node.queue()?.declared.as_ref());
         match declared.is_some_and(|declared| declared.is_locked_for(connection)) {
-            true => Err(locked(address)),
+            true => Err(locked(self.vhost.queue(address))),
             false => Ok(id),
         }
     }
@@ -64,7 +64,7 @@ impl Router {
         };
         let id = match self.addresses.find(&address) {
             Some(_) => self.declared_before(link, &address, passive)?,
-            None if passive => return Err(no_queue(&address)),
+            None if passive => return Err(self.no_queue(&address)),
             None if self.addresses.len() >= MAX_ADDRESSES => {
                 return Err(Fault::new(Reason::ResourceLimitExceeded, "too many queues"));
             }
@@ -77,7 +77,7 @@ impl Router {
             self.tidy(id);
             result?;
         }
-        let Some(entry) = self.addresses.get(id) else { return Err(no_queue(&address)) };
+        let Some(entry) = self.addresses.get(id) else { return Err(self.no_queue(&address)) };
         let (messages, consumers) = (entry.node.depth(), entry.node.consumers());
         Ok(Effect::Declared { link, address, messages, consumers })
     }
@@ -104,13 +104,14 @@ impl Router {
     /// Applies a declaration to an existing queue: stores the first one, and compares a later one with it.
     fn declare_as(&mut self, id: NodeId, address: &Arc<str>, declared: Declared) -> Result<(), Fault> {
         let now = self.deadlines.now();
-        let Some(queue) = live(self.queue_mut(id), "a queue") else { return Err(no_queue(address)) };
+        let vhost = self.vhost.clone();
+        let Some(queue) = live(self.queue_mut(id), "a queue") else { return Err(self.no_queue(address)) };
         if let Some(before) = &queue.declared {
-            before.check_equivalent(address, &declared)?;
+            before.check_equivalent(vhost.queue(address), &declared)?;
             queue.note_use(now);
             return self.keep_deadline(id);
         }
-        let settings = Settings::of(address, &declared)?;
+        let settings = Settings::of(self.vhost.queue(address), &declared)?;
         self.exchanges.charge(declared.arguments.cost())?;
         if let Some(owner) = declared.owner {
             self.owned.entry(owner).or_default().insert(address.clone());
@@ -144,11 +145,11 @@ impl Router {
         if_empty: bool,
     ) -> Result<Effect, Fault> {
         let id = self.queue_for(address, link.connection)?;
-        let Some(entry) = self.addresses.get(id) else { return Err(no_queue(address)) };
+        let Some(entry) = self.addresses.get(id) else { return Err(self.no_queue(address)) };
         let refusal = if if_unused && entry.node.consumers() > 0 {
-            Some(format!("{} in use", Named::Queue(address)))
+            Some(format!("{} in use", self.vhost.queue(address)))
         } else if if_empty && entry.node.depth() > 0 {
-            Some(format!("{} not empty", Named::Queue(address)))
+            Some(format!("{} not empty", self.vhost.queue(address)))
         } else {
             None
         };
@@ -259,21 +260,21 @@ impl Router {
     ) -> Result<(NodeId, ConsumerSettings), Fault> {
         self.check_is_not_gone(&request.node)?;
         let id = match &request.node {
-            Node::Queue(address) => self.queue(address).ok_or_else(|| no_queue(address))?,
+            Node::Queue(address) => self.queue(address).ok_or_else(|| self.no_queue(address))?,
             Node::Address(address) if is_exchange_path(address) => {
                 let what = format!("{address:?} is an exchange: it can only be sent to");
                 return Err(Fault::new(Reason::InvalidField, what));
             }
             node => self.node_for(node.clone(), key),
         };
-        let Some(entry) = self.addresses.get(id) else { return Err(no_queue("")) };
+        let Some(entry) = self.addresses.get(id) else { return Err(self.no_queue("")) };
         // Any connection may send there, for example the reply to a request.
         if entry.owner.is_some_and(|owner| owner.connection != key.connection) {
             let what = format!("the dynamic node {:?} is another connection's alone", entry.address);
             return Err(Fault::new(Reason::ResourceLocked, what));
         }
-        entry.node.check_consumer(&entry.address, key.connection, request)?;
-        let settings = ConsumerSettings::of(&entry.address, &request.arguments)?;
+        entry.node.check_consumer(self.vhost.queue(&entry.address), key.connection, request)?;
+        let settings = ConsumerSettings::of(self.vhost.queue(&entry.address), &request.arguments)?;
         Ok((id, settings))
     }
 

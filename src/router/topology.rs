@@ -85,7 +85,7 @@ impl Router {
 
     /// Removes all bindings, and all exchanges but the predeclared ones.
     pub(super) fn reset_topology(&mut self) {
-        self.exchanges = Exchanges::new();
+        self.exchanges = Exchanges::new(self.vhost.clone());
     }
 
     /// Returns the exchange that an address names, None if it names none. Fails if a peer may not send to the exchange.

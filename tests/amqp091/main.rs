@@ -30,3 +30,4 @@ mod room;
 mod transaction;
 mod unmet;
 mod versions;
+mod vhosts;

@@ -44,7 +44,7 @@ fn every_field_of_open_and_begin_is_taken() {
         Value::Map(vec![(symbol("product"), "peer".into()), (symbol("nested"), Value::List(vec![Value::Null]))]);
     let capabilities = Value::Array(vec![symbol("ANONYMOUS-RELAY"), symbol("x-more")]);
     let open = open()
-        .with("hostname", "vhost:any")
+        .with("hostname", "any")
         .with("max-frame-size", u32::MAX)
         .with("channel-max", u16::MAX)
         .with("idle-time-out", 100_000u32)

@@ -139,6 +139,26 @@ impl Peer091 {
         peer
     }
 
+    /// Connects up to open in 0-9-1, and does not wait for the answer.
+    #[track_caller]
+    pub fn asking_for(broker: &impl At, user: &str, vhost: &str) -> Peer091 {
+        let mut peer = Peer091::greeted(broker, HEADER_0_9_1);
+        peer.send(start_ok("PLAIN", format!("\0{user}\0{user}"), &[]));
+        peer.expect(TUNE);
+        peer.send(tune_ok(0, 4096, 0));
+        peer.send(connection_open(vhost));
+        peer
+    }
+
+    /// Connects to a virtual host, and opens channel 1.
+    #[track_caller]
+    pub fn opened_in(broker: &impl At, vhost: &str) -> Peer091 {
+        let mut peer = Peer091::asking_for(broker, "guest", vhost);
+        peer.expect(OPEN_OK);
+        peer.open_channel(1);
+        peer
+    }
+
     /// Connects up to open-ok in 0-9-1, and opens channel 1.
     #[track_caller]
     pub fn opened(broker: &impl At) -> Peer091 {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fakebroker::{Broker, ConnectionId, Ending, Group, Link, Queues, Role, TopologyError, Verify, node_at};
+use fakebroker::{
+    Broker, ConnectionId, Ending, Group, Handle, Link, MessageRecord, Queues, Role, TopologyError, Verify, node_at,
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::fields::{Fields, Refusal};
@@ -29,6 +31,8 @@ pub(super) struct Control {
     is_up: bool,
     rules: Rules,
     inbox: Inbox,
+    /// The virtual host that the present command is about, if it names one.
+    vhost: Option<String>,
     /// Number of `wait` commands so far; each `wait` is known by its number.
     waits: u64,
 }
@@ -67,6 +71,11 @@ const COMMANDS: &[(&str, Read)] = &[
         let address = fields.text_of("address")?;
         Ok(look(move |broker| json!({"depth": broker.queue_depth(&address)})))
     }),
+    ("vhost", |fields| {
+        let name = fields.text_of("vhost")?;
+        Ok(look(move |broker| json!({"url": broker.vhost(&name).url()})))
+    }),
+    ("vhosts", |_| Ok(look(|broker| json!({"vhosts": broker.vhosts()})))),
     ("connections", |_| Ok(look(|broker| json!({"connections": pictures::connections(&broker.connections())})))),
     ("links", |_| Ok(look(|broker| json!({"links": pictures::links(&broker.links())})))),
     ("addresses", |_| Ok(look(|broker| json!({"addresses": pictures::addresses(&broker.addresses())})))),
@@ -145,32 +154,68 @@ const COMMANDS: &[(&str, Read)] = &[
     ("shutdown", |_| Ok(end(Ending::Clean, true))),
 ];
 
+/// The commands that have an optional member `vhost`: they act on what is in that virtual host, which is made if it is not there.
+const IN_VHOST: &[&str] = &[
+    "wait",
+    "messages",
+    "take_messages",
+    "inject",
+    "purge",
+    "queue_depth",
+    "addresses",
+    "routes",
+    "queues",
+    "exchanges",
+    "bindings",
+    "published",
+    "declare_queue",
+    "declare_exchange",
+    "bind",
+    "unbind",
+    "delete_queue",
+    "delete_exchange",
+    "withhold",
+    "grant",
+    "restore",
+];
+
 impl Control {
     pub(super) fn new(brokers: Arc<Group>, is_up: bool, inbox: Inbox) -> Control {
-        Control { brokers, is_up, rules: Rules::default(), inbox, waits: 0 }
+        Control { brokers, is_up, rules: Rules::default(), inbox, vhost: None, waits: 0 }
     }
 
     fn broker(&self) -> &Broker {
         &self.brokers[0]
     }
 
+    /// Returns a handle for the virtual host that the command is about.
+    fn handle(&self) -> Handle {
+        match &self.vhost {
+            Some(name) => self.broker().vhost(name),
+            None => self.broker().handle(),
+        }
+    }
+
     /// Carries out a command, unless it has a member that it does not know: then nothing is done.
     pub(super) fn obey(&mut self, command: &str, mut fields: Fields) -> Result<Answered, Refusal> {
         let known = COMMANDS.iter().find(|(name, _)| *name == command);
         let (_, read) = known.ok_or_else(|| format!("unknown command {command:?}"))?;
+        let vhost = if IN_VHOST.contains(&command) { fields.text("vhost")? } else { None };
         let act = read(&mut fields)?;
         fields.end()?;
+        self.vhost = vhost;
         act(self)
     }
 
     /// Runs a wait in a thread of its own, so that the end of the input can cut it short.
     fn wait(&mut self, wait: Wait) -> Result<Json, Refusal> {
         // A condition that holds now is reported even after the end of the input.
-        if let Ok(answer) = wait.until(self.broker(), Duration::ZERO) {
+        let handle = self.handle();
+        if let Ok(answer) = wait.until(&handle, Duration::ZERO) {
             return Ok(answer);
         }
         self.waits += 1;
-        let (number, inbox, handle) = (self.waits, self.inbox.clone(), self.broker().handle());
+        let (number, inbox) = (self.waits, self.inbox.clone());
         let look = move || {
             inbox.answer(number, wait.until(&handle, wait.timeout));
         };
@@ -224,13 +269,13 @@ fn act(act: impl FnOnce(&mut Control) -> Result<Json, Refusal> + 'static) -> Act
     })
 }
 
-/// An act that needs the broker alone, and cannot fail.
-fn look(look: impl FnOnce(&Broker) -> Json + 'static) -> Act {
-    act(|control| Ok(look(control.broker())))
+/// An act that needs a handle alone, and cannot fail.
+fn look(look: impl FnOnce(&Handle) -> Json + 'static) -> Act {
+    act(|control| Ok(look(&control.handle())))
 }
 
 /// An act on the broker that has nothing to tell.
-fn change(change: impl FnOnce(&Broker) + 'static) -> Act {
+fn change(change: impl FnOnce(&Handle) + 'static) -> Act {
     look(|broker| {
         change(broker);
         json!({})
@@ -238,8 +283,8 @@ fn change(change: impl FnOnce(&Broker) + 'static) -> Act {
 }
 
 /// An act on queues, exchanges and bindings, which the broker may refuse.
-fn declare(declare: impl FnOnce(&Broker) -> Result<Json, TopologyError> + 'static) -> Act {
-    act(|control| declare(control.broker()).map_err(|error| error.to_string()))
+fn declare(declare: impl FnOnce(&Handle) -> Result<Json, TopologyError> + 'static) -> Act {
+    act(|control| declare(&control.handle()).map_err(|error| error.to_string()))
 }
 
 /// An act on the rules.
@@ -269,9 +314,12 @@ fn read_wait(fields: &mut Fields) -> Result<Act, Refusal> {
 
 fn read_messages(fields: &mut Fields) -> Result<Act, Refusal> {
     let (address, detail) = (fields.text("address")?, Detail::read(fields)?);
-    Ok(look(move |broker| {
-        let records = address.map_or_else(|| broker.all_messages(), |address| broker.messages(&address));
-        json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()})
+    Ok(act(move |control| {
+        let (broker, vhost) = (control.handle(), control.vhost.as_ref());
+        let is_asked = |record: &MessageRecord| vhost.is_none_or(|name| record.vhost == *name);
+        let all = || broker.all_messages().into_iter().filter(is_asked).collect();
+        let records: Vec<MessageRecord> = address.map_or_else(all, |address| broker.messages(&address));
+        Ok(json!({"messages": messages::all(&records, detail), "forgotten": broker.forgotten_messages()}))
     }))
 }
 

@@ -55,6 +55,7 @@ pub(super) fn all(messages: &[MessageRecord], detail: Detail) -> Json {
 fn record(record: &MessageRecord, Detail { typed, raw }: Detail) -> Json {
     let mut object = Object::default();
     object.put("number", record.number);
+    object.put("vhost", record.vhost.as_str());
     object.put("address", record.address.as_str());
     object.put_some("sender", record.sender.as_ref().map(link_name));
     object.put("settled", record.settled);

@@ -17,6 +17,7 @@ pub(super) fn connections(connections: &[Connection]) -> Json {
             "protocol": connection.protocol,
             "container": connection.container,
             "host": connection.host,
+            "vhost": connection.vhost,
             "user": connection.user,
         })
     };
@@ -29,6 +30,7 @@ pub(super) fn links(links: &[Link]) -> Json {
             "connection": link.connection.get(),
             "name": link.name,
             "role": link.role.to_string(),
+            "vhost": link.vhost,
             "address": link.address,
             "credit": link.credit,
             "unsettled": link.unsettled,
@@ -41,6 +43,7 @@ pub(super) fn links(links: &[Link]) -> Json {
 pub(super) fn addresses(addresses: &[AddressInfo]) -> Json {
     let one = |info: &AddressInfo| {
         json!({
+            "vhost": info.vhost,
             "address": info.address,
             "distribution": info.distribution.to_string(),
             "senders": info.senders,

@@ -45,7 +45,7 @@ impl Rules {
 pub(super) type Add = Box<dyn FnOnce(&Rules, &Broker)>;
 
 pub(super) fn read_on_message(fields: &mut Fields) -> Result<Add, Refusal> {
-    let rule = Rule::read(fields, &["address", "name", "subject", "body"], read_verdict)?;
+    let rule = Rule::read(fields, &["vhost", "address", "name", "subject", "body"], read_verdict)?;
     Ok(Box::new(move |rules, broker| {
         rules.sets().message.push(rule);
         let rules = rules.clone();
@@ -57,8 +57,9 @@ pub(super) fn read_on_message(fields: &mut Fields) -> Result<Add, Refusal> {
 }
 
 pub(super) fn read_on_attach(fields: &mut Fields) -> Result<Add, Refusal> {
-    let rule =
-        Rule::read(fields, &["address", "name", "role"], |fields| read_admission(fields, "amqp:unauthorized-access"))?;
+    let rule = Rule::read(fields, &["vhost", "address", "name", "role"], |fields| {
+        read_admission(fields, "amqp:unauthorized-access")
+    })?;
     Ok(Box::new(move |rules, broker| {
         rules.sets().attach.push(rule);
         let rules = rules.clone();
@@ -70,7 +71,7 @@ pub(super) fn read_on_attach(fields: &mut Fields) -> Result<Add, Refusal> {
 }
 
 pub(super) fn read_on_connect(fields: &mut Fields) -> Result<Add, Refusal> {
-    let rule = Rule::read(fields, &["container", "host", "user"], |fields| {
+    let rule = Rule::read(fields, &["container", "host", "vhost", "user"], |fields| {
         read_admission(fields, "amqp:unauthorized-access")
     })?;
     Ok(Box::new(move |rules, broker| {
@@ -85,6 +86,7 @@ pub(super) fn read_on_connect(fields: &mut Fields) -> Result<Add, Refusal> {
 
 fn fact_of_message(record: &MessageRecord, name: &str) -> Option<String> {
     match name {
+        "vhost" => Some(record.vhost.clone()),
         "address" => Some(record.address.clone()),
         "name" => record.sender.as_ref().map(|sender| sender.link.clone()),
         "subject" => record.properties.subject.clone(),
@@ -95,6 +97,7 @@ fn fact_of_message(record: &MessageRecord, name: &str) -> Option<String> {
 
 fn fact_of_link(link: &Link, name: &str) -> Option<String> {
     match name {
+        "vhost" => Some(link.vhost.clone()),
         "address" => link.address.clone(),
         "name" => Some(link.name.clone()),
         "role" => Some(link.role.to_string()),
@@ -106,6 +109,7 @@ fn fact_of_connection(connection: &Connection, name: &str) -> Option<String> {
     match name {
         "container" => connection.container.clone(),
         "host" => connection.host.clone(),
+        "vhost" => connection.vhost.clone(),
         "user" => connection.user.clone(),
         _ => None,
     }

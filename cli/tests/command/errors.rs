@@ -17,6 +17,7 @@ fn complete() -> Vec<Json> {
         "queues",
         "exchanges",
         "bindings",
+        "vhosts",
         "unmet_requests",
         "trace",
         "verify",
@@ -35,6 +36,7 @@ fn complete() -> Vec<Json> {
     .map(named)
     .into();
     commands.push(named("messages"));
+    commands.push(json!({"cmd": "vhost", "vhost": "a"}));
     commands.extend(["take_messages", "inject", "purge", "queue_depth", "withhold", "restore"].map(at));
     commands.push(json!({"cmd": "grant", "address": "a", "messages": 1}));
     commands.extend(["declare_queue", "delete_queue", "delete_exchange"].map(|cmd| json!({"cmd": cmd, "name": "a"})));
@@ -82,7 +84,7 @@ fn members_that_are_missing() {
             }
         }
     }
-    assert_eq!(missing, 2 * 23);
+    assert_eq!(missing, 2 * 24);
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn messages_are_told_with_all_that_befell_them() {
 
     let expected = json!({
         "number": 1,
+        "vhost": "/",
         "address": "news",
         "sender": {"connection": 1, "link": "s"},
         "settled": false,
@@ -206,12 +207,12 @@ fn who_is_there_and_what_waits_where() {
 
     let connection = json!({
         "id": 1, "peer": peer.local_addr().to_string(), "protocol": "AMQP 1.0", "container": "mine", "host": "host.a",
-        "user": "joe",
+        "vhost": "/", "user": "joe",
     });
     assert_eq!(program.obeys(json!({"cmd": "connections"})), json!({"connections": [connection]}));
     let link = |name: &str, role: &str, address: Json, credit: u32| {
         json!({
-            "connection": 1, "name": name, "role": role, "address": address, "credit": credit, "unsettled": 0,
+            "connection": 1, "name": name, "role": role, "vhost": "/", "address": address, "credit": credit, "unsettled": 0,
             "waiting": 0,
         })
     };
@@ -221,7 +222,7 @@ fn who_is_there_and_what_waits_where() {
     assert_eq!(links["links"][2], link("anonymous", "sender", Json::Null, 1000), "{links}");
     let info = |address: &str, senders: u32, receivers: u32, waiting: u32| {
         json!({
-            "address": address, "distribution": "queue", "senders": senders, "receivers": receivers,
+            "vhost": "/", "address": address, "distribution": "queue", "senders": senders, "receivers": receivers,
             "waiting": waiting, "arrived": waiting,
         })
     };
@@ -237,7 +238,8 @@ fn a_connection_that_is_not_open_says_little() {
     let peer = Peer::connect(&addr);
     program.waits_for(json!({"for": "counts", "equal": {"connections": 1}}));
     let expected = json!({
-        "id": 1, "peer": peer.local_addr().to_string(), "protocol": null, "container": null, "host": null, "user": null,
+        "id": 1, "peer": peer.local_addr().to_string(), "protocol": null, "container": null, "host": null, "vhost": null,
+        "user": null,
     });
     assert_eq!(program.obeys(json!({"cmd": "connections"})), json!({"connections": [expected]}));
 }

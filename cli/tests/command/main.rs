@@ -17,6 +17,7 @@ mod rules;
 mod steering;
 mod topology;
 mod values;
+mod vhosts;
 mod waiting;
 
 use std::net::SocketAddr;

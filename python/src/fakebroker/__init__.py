@@ -14,7 +14,7 @@ from ._command import BrokerError, CommandNotFound, find_command
 from ._pictures import (AddressInfo, Binding, Connection, Counts, Dropped, Exchange, Link, Queue, Report, UnmetRequest,
                         Violation)
 from ._values import Described, Typed
-from .broker import Broker, VerifyError, WaitError
+from .broker import Broker, VerifyError, Vhost, WaitError
 from .driver import FakeBroker
 from .messages import Message, Outcome, Published, Receipt, Sender
 
@@ -41,6 +41,7 @@ __all__ = [
     "Typed",
     "UnmetRequest",
     "VerifyError",
+    "Vhost",
     "Violation",
     "WaitError",
     "find_command",

@@ -21,6 +21,7 @@ class Connection:
     protocol: Optional[str]
     container: Optional[str]
     host: Optional[str]
+    vhost: Optional[str]
     user: Optional[str]
 
 
@@ -31,6 +32,7 @@ class Link:
     connection: int
     name: str
     role: str
+    vhost: str
     address: Optional[str]
     credit: int
     unsettled: int
@@ -41,6 +43,7 @@ class Link:
 class AddressInfo:
     """An address that somebody is attached to or that stores messages."""
 
+    vhost: str
     address: str
     distribution: str
     senders: int

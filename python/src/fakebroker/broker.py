@@ -14,6 +14,12 @@ from .messages import Message, Outcome, Published
 
 _NO_BODY: Any = object()
 
+#: The commands that act on what is in one virtual host.
+_IN_VHOST = frozenset([
+    "messages", "take_messages", "inject", "purge", "queue_depth", "addresses", "withhold", "grant", "restore",
+    "published", "queues", "exchanges", "bindings", "declare_queue", "declare_exchange", "bind", "unbind", "delete_queue", "delete_exchange",
+])
+
 
 class WaitError(AssertionError):
     """What was waited for has not happened. Its text says what did: counters, who is attached where, the last events."""
@@ -42,8 +48,8 @@ class Broker:
             [order] = broker.wait_for_messages("queue.orders", 1)
 
     What it is like can be chosen: `users` are names and passwords, without which everybody gets in, and with
-    `allow_anonymous` clients get in that say no name; `default_distribution` and the values of `distributions`
-    are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
+    `allow_anonymous` clients get in that say no name; `vhosts` are virtual hosts beside `/`; `default_distribution` and the
+    values of `distributions` are `direct`, `anycast`, `multicast` or `queue`; `unroutable` is `rejected`, `released`, `modified` or `silent`;
     `settlement` is `immediate` or `end-to-end`; with `deliver_unsettled` receivers answer for what was sent settled too;
     `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file that the trace goes to. `arguments` are
     more arguments for the command, and `binary` is the command: otherwise it is in `FAKEBROKER_BIN` or on PATH. With `hold`
@@ -58,6 +64,7 @@ class Broker:
         *,
         listen: str = "127.0.0.1:0",
         users: Optional[Mapping[str, str]] = None,
+        vhosts: Sequence[str] = (),
         allow_anonymous: bool = False,
         default_distribution: Optional[str] = None,
         distributions: Optional[Mapping[str, str]] = None,
@@ -76,6 +83,7 @@ class Broker:
     ) -> None:
         line = ["--listen", listen]
         line += [part for name, password in (users or {}).items() for part in ("--user", f"{name}:{password}")]
+        line += [part for name in vhosts for part in ("--vhost", name)]
         line += ["--allow-anonymous"] if allow_anonymous else []
         line += ["--deliver-unsettled"] if deliver_unsettled else []
         line += [part for address, how in (distributions or {}).items() for part in ("--distribution", f"{address}={how}")]
@@ -93,6 +101,7 @@ class Broker:
         line += ["--strict"] if strict else []
         line += ["--hold"] if hold else []
         self._command = Command([*line, *arguments], binary)
+        self._vhost: Optional[str] = None
         #: Where it is, as clients like to have it: `amqp://127.0.0.1:PORT`.
         self.url: str = self._command.first["url"]
         place = urlsplit(self.url)
@@ -113,6 +122,8 @@ class Broker:
     def _ask(self, command: str, **members: Any) -> Dict[str, Any]:
         # A body that is null is one; any other member is left out.
         members = {name: value for name, value in members.items() if value is not None or name == "value"}
+        if command in _IN_VHOST and self._vhost is not None:
+            members["vhost"] = self._vhost
         answer = self._command.ask({"cmd": command, **members})
         if not answer["ok"]:
             raise BrokerError(f"fakebroker refused {command!r}: {answer['error']}")
@@ -161,11 +172,25 @@ class Broker:
         version: str = self._ask("version")["version"]
         return version
 
+    # Virtual hosts
+
+    def vhost(self, name: str) -> "Vhost":
+        """The virtual host of this name, which is made if it is not there. See `Vhost`."""
+        return Vhost(self, name)
+
+    @property
+    def vhosts(self) -> List[str]:
+        """The names of all virtual hosts, `/` first."""
+        names: List[str] = self._ask("vhosts")["vhosts"]
+        return names
+
     # Waiting
 
     def _wait(self, what: str, timeout: float, **members: Any) -> Dict[str, Any]:
         __tracebackhide__ = _is_about_clients
         members = {name: value for name, value in members.items() if value is not None}
+        if self._vhost is not None:
+            members["vhost"] = self._vhost
         command = {"cmd": "wait", "for": what, "timeout": timeout, **members}
         answer = self._command.ask(command, timeout)
         if not answer["ok"]:
@@ -447,6 +472,7 @@ class Broker:
         self,
         verdict: str,
         *,
+        vhost: Optional[str] = None,
         address: Optional[str] = None,
         name: Optional[str] = None,
         subject: Optional[str] = None,
@@ -462,10 +488,10 @@ class Broker:
 
         The verdict is `forward`, `drop`, `accept`, `reject` (with `condition` and `description`), `release`, `modify` (with
         `delivery_failed`, which is true if it is left out, and `undeliverable_here`, which is false), `ignore` or `delay`
-        (by `seconds`). It is for messages that are as all of `address`, `name` (of the link), `subject` and `body` say,
+        (by `seconds`). It is for messages that are as all of `vhost`, `address`, `name` (of the link), `subject` and `body` say,
         where `*` stands for any text; for so many `times`. Of the rules that fit, the oldest decides.
         """
-        self._ask("on_message", verdict=verdict, address=address, name=name, subject=subject, body=body,
+        self._ask("on_message", verdict=verdict, vhost=vhost, address=address, name=name, subject=subject, body=body,
                   condition=condition, description=description, delivery_failed=delivery_failed,
                   undeliverable_here=undeliverable_here, seconds=seconds, times=times)
 
@@ -473,6 +499,7 @@ class Broker:
         self,
         verdict: str,
         *,
+        vhost: Optional[str] = None,
         address: Optional[str] = None,
         name: Optional[str] = None,
         role: Optional[str] = None,
@@ -481,7 +508,7 @@ class Broker:
         times: Optional[int] = None,
     ) -> None:
         """Decides about links that are attached from now on: `allow` or `refuse`. See `on_message`."""
-        self._ask("on_attach", verdict=verdict, address=address, name=name, role=role, condition=condition,
+        self._ask("on_attach", verdict=verdict, vhost=vhost, address=address, name=name, role=role, condition=condition,
                   description=description, times=times)
 
     def on_connect(
@@ -490,18 +517,36 @@ class Broker:
         *,
         container: Optional[str] = None,
         host: Optional[str] = None,
+        vhost: Optional[str] = None,
         user: Optional[str] = None,
         condition: Optional[str] = None,
         description: Optional[str] = None,
         times: Optional[int] = None,
     ) -> None:
         """Decides about connections that are opened from now on: `allow` or `refuse`. See `on_message`."""
-        self._ask("on_connect", verdict=verdict, container=container, host=host, user=user, condition=condition,
-                  description=description, times=times)
+        self._ask("on_connect", verdict=verdict, container=container, host=host, vhost=vhost, user=user,
+                  condition=condition, description=description, times=times)
 
     def clear_hooks(self) -> None:
         """Takes all rules back."""
         self._ask("clear_hooks")
+
+
+class Vhost(Broker):
+    """A broker, seen from one of its virtual hosts: `broker.vhost("test-17")`.
+
+    `url` leads there, and what is asked by address (`inject`, `messages`, `queue_depth`, ...) is looked for there. All else is the
+    broker's: counters, connections, rules, its end. As a context manager it ends nothing.
+    """
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.__dict__.update(broker.__dict__)
+        self._vhost = name
+        self.url = self._ask("vhost", vhost=name)["url"]
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        pass
 
 
 def _id(connection: Union[Connection, int, None]) -> Optional[int]:

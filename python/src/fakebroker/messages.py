@@ -86,7 +86,8 @@ class Message:
 
     #: Counts the messages of a broker, from 1.
     number: int
-    #: Where it was sent.
+    #: The virtual host that it was sent in, and its address there.
+    vhost: str
     address: str
     #: Who sent it. None for one that the test injected.
     sender: Optional[Sender]
@@ -146,6 +147,7 @@ class Message:
                     "footer")
         return cls(
             number=json["number"],
+            vhost=json["vhost"],
             address=json["address"],
             sender=Sender(**json["sender"]) if "sender" in json else None,
             settled=json["settled"],

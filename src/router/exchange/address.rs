@@ -1,10 +1,9 @@
 //! Addresses of exchanges as RabbitMQ 4 writes them: `/exchanges/NAME` and `/exchanges/NAME/KEY`, both percent-encoded.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::config::percent_decoded;
+use crate::config::{percent_decoded, percent_encoded};
 use crate::event::{Fault, Reason};
 
 const PREFIX: &str = "/exchanges/";
@@ -42,22 +41,7 @@ impl<'a> ExchangePath<'a> {
 
 /// Returns the address of an exchange with a routing key.
 pub(in crate::router) fn address_of(exchange: &str, key: &str) -> Arc<str> {
-    let mut address = PREFIX.to_owned();
-    put_encoded(exchange, &mut address);
-    address.push('/');
-    put_encoded(key, &mut address);
-    address.into()
-}
-
-/// Percent-encodes a part of an address. Unreserved characters stay as they are (RFC 3986, 2.3).
-fn put_encoded(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
+    format!("{PREFIX}{}/{}", percent_encoded(exchange), percent_encoded(key)).into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bindings::{Binding, Target};
-use super::equivalence::text_argument;
+use super::equivalence::{Named, text_argument};
 use super::routed_by::RoutedBy;
 use crate::arguments::{Arguments, canonical};
 use crate::event::{Fault, Reason};
@@ -41,7 +41,7 @@ pub(super) struct Hashing {
 
 impl Hashing {
     /// Reads the arguments of a declaration.
-    pub(super) fn of(exchange: &str, arguments: &Arguments) -> Result<Hashing, Fault> {
+    pub(super) fn of(exchange: Named<'_>, arguments: &Arguments) -> Result<Hashing, Fault> {
         let refused = |text: String| Fault::new(Reason::PreconditionFailed, text);
         let header = text_argument(exchange, arguments, HEADER)?;
         let property = text_argument(exchange, arguments, PROPERTY)?;

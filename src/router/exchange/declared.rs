@@ -50,10 +50,10 @@ impl Exchange {
     }
 
     /// Makes the exchange of a declaration. Fails if an argument that has an effect is of a wrong type.
-    pub(super) fn declared(declaration: ExchangeDeclaration) -> Result<Exchange, Fault> {
-        let ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments } = declaration;
+    pub(super) fn declared(what: Named<'_>, declaration: ExchangeDeclaration) -> Result<Exchange, Fault> {
+        let ExchangeDeclaration { name: _, kind, durable, auto_delete, internal, arguments } = declaration;
         let hashing = match kind {
-            ExchangeKind::ConsistentHash => Some(Box::new(Hashing::of(&name, &arguments)?)),
+            ExchangeKind::ConsistentHash => Some(Box::new(Hashing::of(what, &arguments)?)),
             _ => None,
         };
         Ok(Exchange {
@@ -62,7 +62,7 @@ impl Exchange {
             durable,
             auto_delete,
             internal,
-            alternate: text_argument(&name, &arguments, ALTERNATE)?,
+            alternate: text_argument(what, &arguments, ALTERNATE)?,
             arguments,
             bindings: Bindings::default(),
             hashing,
@@ -89,8 +89,7 @@ impl Exchange {
     }
 
     /// Refuses a later declaration that differs from the first.
-    pub(super) fn check_equivalent(&self, declaration: &ExchangeDeclaration) -> Result<(), Fault> {
-        let what = Named::Exchange(&declaration.name);
+    pub(super) fn check_equivalent(&self, what: Named<'_>, declaration: &ExchangeDeclaration) -> Result<(), Fault> {
         check_field(what, "type", self.kind.name(), declaration.kind.name())?;
         check_field(what, "durable", self.durable, declaration.durable)?;
         check_field(what, "auto_delete", self.auto_delete, declaration.auto_delete)?;

@@ -7,22 +7,31 @@ use crate::arguments::Arguments;
 use crate::event::{Fault, Reason};
 use crate::value::Value;
 
-/// The only virtual host.
-const VIRTUAL_HOST: &str = "/";
+/// The name of a router's virtual host, for the texts of faults.
+#[derive(Clone, Debug)]
+pub(in crate::router) struct VhostName(pub(in crate::router) Arc<str>);
+
+impl VhostName {
+    pub(in crate::router) fn queue<'a>(&'a self, name: &'a str) -> Named<'a> {
+        Named { kind: "queue", name, vhost: &self.0 }
+    }
+
+    pub(in crate::router) fn exchange<'a>(&'a self, name: &'a str) -> Named<'a> {
+        Named { kind: "exchange", name, vhost: &self.0 }
+    }
+}
 
 /// A queue or an exchange, as the texts of faults name it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::router) enum Named<'a> {
-    Queue(&'a str),
-    Exchange(&'a str),
+pub(in crate::router) struct Named<'a> {
+    kind: &'static str,
+    name: &'a str,
+    vhost: &'a str,
 }
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Named::Queue(name) => write!(f, "queue '{name}' in vhost '{VIRTUAL_HOST}'"),
-            Named::Exchange(name) => write!(f, "exchange '{name}' in vhost '{VIRTUAL_HOST}'"),
-        }
+        write!(f, "{} '{}' in vhost '{}'", self.kind, self.name, self.vhost)
     }
 }
 
@@ -66,7 +75,7 @@ fn inequivalent(what: Named<'_>, field: &str, received: &str, current: &str) -> 
 
 /// Reads an argument that must be text.
 pub(in crate::router) fn text_argument(
-    exchange: &str,
+    exchange: Named<'_>,
     arguments: &Arguments,
     name: &str,
 ) -> Result<Option<Arc<str>>, Fault> {
@@ -74,8 +83,11 @@ pub(in crate::router) fn text_argument(
     match value.as_str() {
         Some(text) => Ok(Some(text.into())),
         None => {
-            let (wrong, what) = (type_name(value), Named::Exchange(exchange));
-            Err(Fault::new(Reason::PreconditionFailed, format!("invalid type '{wrong}' for arg '{name}' in {what}")))
+            let wrong = type_name(value);
+            Err(Fault::new(
+                Reason::PreconditionFailed,
+                format!("invalid type '{wrong}' for arg '{name}' in {exchange}"),
+            ))
         }
     }
 }
@@ -126,16 +138,20 @@ pub(in crate::router) fn type_name(value: &Value) -> &'static str {
 mod tests {
     use super::*;
 
+    fn vhost() -> VhostName {
+        VhostName("/".into())
+    }
+
     fn refused(current: &[(&str, Value)], received: &[(&str, Value)]) -> String {
         let arguments =
             |entries: &[(&str, Value)]| Arguments::new(entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
-        let fault = check_arguments(Named::Queue("q"), &arguments(current), &arguments(received)).unwrap_err();
+        let fault = check_arguments(vhost().queue("q"), &arguments(current), &arguments(received)).unwrap_err();
         fault.description.unwrap().to_string()
     }
 
     #[test]
     fn in_rabbitmqs_words() {
-        let fault = check_field(Named::Exchange("e"), "durable", false, true).unwrap_err();
+        let fault = check_field(vhost().exchange("e"), "durable", false, true).unwrap_err();
         assert_eq!(
             fault.description.as_deref(),
             Some("inequivalent arg 'durable' for exchange 'e' in vhost '/': received 'true' but current is 'false'")

@@ -36,7 +36,7 @@ pub(super) use bindings::{Binding, Target};
 pub(super) use cache::Queues;
 use cache::RouteCache;
 pub(super) use declared::Exchange;
-pub(super) use equivalence::{Named, check_arguments, check_field, type_name};
+pub(super) use equivalence::{Named, VhostName, check_arguments, check_field, type_name};
 pub(super) use routed_by::RoutedBy;
 pub(super) use terminus::Terminus;
 
@@ -55,6 +55,7 @@ type Place = (Arc<str>, Arc<str>);
 /// All exchanges, their bindings, and what they cost.
 #[derive(Debug)]
 pub(super) struct Exchanges {
+    vhost: VhostName,
     exchanges: HashMap<Arc<str>, Exchange>,
     /// The exchanges and keys that each queue and exchange is bound by.
     bound: HashMap<Target, HashSet<Place>>,
@@ -65,7 +66,7 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(super) fn new() -> Exchanges {
+    pub(super) fn new(vhost: VhostName) -> Exchanges {
         let standard = [
             ("amq.direct", ExchangeKind::Direct),
             ("amq.fanout", ExchangeKind::Fanout),
@@ -74,6 +75,7 @@ impl Exchanges {
             ("amq.match", ExchangeKind::Headers),
         ];
         Exchanges {
+            vhost,
             exchanges: standard.into_iter().map(|(name, kind)| (name.into(), Exchange::standard(kind))).collect(),
             bound: HashMap::new(),
             cost: 0,
@@ -117,7 +119,7 @@ impl Exchanges {
     pub(super) fn declare(&mut self, declaration: ExchangeDeclaration) -> Result<(), Fault> {
         Self::check_not_default(&declaration.name)?;
         if let Some(known) = self.exchanges.get(&declaration.name) {
-            return known.check_equivalent(&declaration);
+            return known.check_equivalent(self.vhost.exchange(&declaration.name), &declaration);
         }
         Self::check_name("exchange", &declaration.name)?;
         if self.exchanges.len() >= MAX_EXCHANGES {
@@ -125,7 +127,7 @@ impl Exchanges {
         }
         let name = declaration.name.clone();
         let cost = declaration.arguments.cost();
-        let exchange = Exchange::declared(declaration)?;
+        let exchange = Exchange::declared(self.vhost.exchange(&name), declaration)?;
         self.charge(cost)?;
         self.exchanges.insert(name, exchange);
         // The exchange may be the alternate of others.
@@ -149,14 +151,14 @@ impl Exchanges {
         match self.get(name)?.internal {
             false => Ok(()),
             true => {
-                let text = format!("cannot publish to internal {}", Named::Exchange(name));
+                let text = format!("cannot publish to internal {}", self.vhost.exchange(name));
                 Err(Fault::new(Reason::NotAllowed, text))
             }
         }
     }
 
     fn get(&self, name: &str) -> Result<&Exchange, Fault> {
-        self.exchanges.get(name).ok_or_else(|| Named::Exchange(name).not_found())
+        self.exchanges.get(name).ok_or_else(|| self.vhost.exchange(name).not_found())
     }
 
     /// Deletes an exchange, if it exists. Returns the exchanges that were deleted by this.
@@ -164,11 +166,11 @@ impl Exchanges {
         Self::check_not_default(name)?;
         let Some(exchange) = self.exchanges.get(name) else { return Ok(Vec::new()) };
         if exchange.standard {
-            let text = format!("deletion of system {} not allowed", Named::Exchange(name));
+            let text = format!("deletion of system {} not allowed", self.vhost.exchange(name));
             return Err(Fault::new(Reason::NotAllowed, text));
         }
         if if_unused && !exchange.bindings.is_empty() {
-            return Err(Fault::new(Reason::PreconditionFailed, format!("{} in use", Named::Exchange(name))));
+            return Err(Fault::new(Reason::PreconditionFailed, format!("{} in use", self.vhost.exchange(name))));
         }
         Ok(self.remove(vec![name.into()]))
     }
@@ -291,7 +293,7 @@ impl Exchanges {
         let mut next = vec![first.clone()];
         while let Some(name) = next.pop() {
             let Some(exchange) = self.exchanges.get(&name) else {
-                log::info!("{} is the alternate of another and does not exist", Named::Exchange(&name));
+                log::info!("{} is the alternate of another and does not exist", self.vhost.exchange(&name));
                 continue;
             };
             let mut is_bound = false;

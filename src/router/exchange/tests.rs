@@ -172,7 +172,7 @@ fn take(step: &Step, exchanges: &mut Exchanges, model: &mut Model) {
 proptest! {
     #[test]
     fn routes_are_those_that_a_search_finds_and_nothing_is_left_behind(steps in prop::collection::vec(step(), 0..40)) {
-        let mut exchanges = Exchanges::new();
+        let mut exchanges = Exchanges::new(VhostName("/".into()));
         let mut model = Model::default();
         for step in &steps {
             take(step, &mut exchanges, &mut model);

@@ -22,10 +22,9 @@ impl Declared {
     }
 
     /// Refuses a later declaration that differs from the first.
-    pub(in crate::router) fn check_equivalent(&self, address: &str, other: &Declared) -> Result<(), Fault> {
-        let what = Named::Queue(address);
+    pub(in crate::router) fn check_equivalent(&self, what: Named<'_>, other: &Declared) -> Result<(), Fault> {
         if self.owner != other.owner {
-            return Err(locked(address));
+            return Err(locked(what));
         }
         check_field(what, "durable", self.durable, other.durable)?;
         check_field(what, "auto_delete", self.while_consumed, other.while_consumed)?;
@@ -34,11 +33,10 @@ impl Declared {
 }
 
 /// Builds the fault for a queue that is exclusive to another connection, or whose exclusive field differs.
-pub(in crate::router) fn locked(address: &str) -> Fault {
+pub(in crate::router) fn locked(queue: Named<'_>) -> Fault {
     let text = format!(
-        "cannot obtain exclusive access to locked {}. It could be originally declared on another connection or the \
-         exclusive property value does not match that of the original declaration.",
-        Named::Queue(address)
+        "cannot obtain exclusive access to locked {queue}. It could be originally declared on another connection or the \
+         exclusive property value does not match that of the original declaration."
     );
     Fault::new(Reason::ResourceLocked, text)
 }

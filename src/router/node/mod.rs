@@ -25,6 +25,7 @@ mod waiting;
 use std::collections::HashSet;
 
 use super::context::{Answers, Context, Incoming};
+use super::exchange::Named;
 use super::links::Outstanding;
 use crate::config::Distribution;
 use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome};
@@ -190,19 +191,19 @@ impl Node {
     /// Fails if a consumer may not attach.
     pub(super) fn check_consumer(
         &self,
-        address: &str,
+        what: Named<'_>,
         connection: ConnectionKey,
         request: &ConsumerRequest,
     ) -> Result<(), Fault> {
         let Node::Queue(queue) = self else { return Ok(()) };
         if queue.declared.as_ref().is_some_and(|declared| declared.is_locked_for(connection)) {
-            return Err(declared::locked(address));
+            return Err(declared::locked(what));
         }
-        queue.check_arguments(address, &request.arguments)?;
+        queue.check_arguments(what, &request.arguments)?;
         if request.passing {
             return Ok(());
         }
-        queue.check_consumer(address, request)
+        queue.check_consumer(what, request)
     }
 
     /// Adds a consumer for which [`Node::check_consumer`] holds.

@@ -409,21 +409,21 @@ impl Queue {
     }
 
     /// Fails if a consumer has arguments that make no sense here.
-    pub(super) fn check_arguments(&self, address: &str, arguments: &Arguments) -> Result<(), Fault> {
+    pub(super) fn check_arguments(&self, what: Named<'_>, arguments: &Arguments) -> Result<(), Fault> {
         match arguments.get("x-stream-offset") {
-            Some(_) => Err(self.settings.queue_type.without(address, "x-stream-offset")),
+            Some(_) => Err(self.settings.queue_type.without(what, "x-stream-offset")),
             None => Ok(()),
         }
     }
 
     /// Fails if an exclusive consumer prevents the attach, or a prefetch that the queue cannot keep.
-    pub(super) fn check_consumer(&self, address: &str, request: &ConsumerRequest) -> Result<(), Fault> {
+    pub(super) fn check_consumer(&self, what: Named<'_>, request: &ConsumerRequest) -> Result<(), Fault> {
         let ConsumerRequest { exclusive, browse, prefetch, .. } = request;
         if self.settings.queue_type == QueueType::Quorum {
             // RabbitMQ reads exclusive for classic queues alone.
             return match prefetch.is_some_and(|prefetch| prefetch.shared > 0) {
                 true => {
-                    let text = format!("{} does not support global qos", Named::Queue(address));
+                    let text = format!("{what} does not support global qos");
                     Err(Fault::new(Reason::NotImplemented, text))
                 }
                 false => Ok(()),
@@ -432,7 +432,7 @@ impl Queue {
         let is_shared = self.settings.single_active || !self.consumers.is_empty();
         let is_taken = self.sole.is_some() || (*exclusive && is_shared);
         if is_taken && !browse {
-            let what = format!("{} in exclusive use", Named::Queue(address));
+            let what = format!("{what} in exclusive use");
             return Err(Fault::new(Reason::NotAllowed, what));
         }
         Ok(())

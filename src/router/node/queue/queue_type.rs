@@ -48,16 +48,16 @@ impl QueueType {
                 return Err(read.refused("x-queue-type", &format!("\"unsupported queue type '{other}'\"")));
             }
         };
-        of_type.check_properties(read.address, declared)?;
+        of_type.check_properties(read.queue, declared)?;
         let mut given = read.arguments.iter().map(|(name, _)| name);
         if let Some(name) = given.find(|name| of_type.lacks(name)) {
-            return Err(of_type.without(read.address, name));
+            return Err(of_type.without(read.queue, name));
         }
         check_values_without_effect(read)?;
         Ok(of_type)
     }
 
-    fn check_properties(self, address: &str, declared: &Declared) -> Result<(), Fault> {
+    fn check_properties(self, queue: Named<'_>, declared: &Declared) -> Result<(), Fault> {
         let property = match declared {
             _ if self == QueueType::Classic => return Ok(()),
             Declared { while_consumed: true, .. } => "auto-delete",
@@ -65,7 +65,7 @@ impl QueueType {
             Declared { durable: false, .. } => "non-durable",
             _ => return Ok(()),
         };
-        let text = format!("invalid property '{property}' for {}", Named::Queue(address));
+        let text = format!("invalid property '{property}' for {queue}");
         Err(Fault::new(Reason::PreconditionFailed, text))
     }
 
@@ -79,12 +79,12 @@ impl QueueType {
     }
 
     /// Builds the fault for an argument that the type does not have.
-    pub(super) fn without(self, address: &str, argument: &str) -> Fault {
+    pub(super) fn without(self, queue: Named<'_>, argument: &str) -> Fault {
         let name = match self {
             QueueType::Classic => "rabbit_classic_queue",
             QueueType::Quorum => "rabbit_quorum_queue",
         };
-        let text = format!("invalid arg '{argument}' for {} of queue type {name}", Named::Queue(address));
+        let text = format!("invalid arg '{argument}' for {queue} of queue type {name}");
         Fault::new(Reason::PreconditionFailed, text)
     }
 }

@@ -6,6 +6,7 @@ use super::queue_type::QueueType;
 use crate::event::Fault;
 use crate::router::argument_reader::ArgumentReader;
 use crate::router::dead_letters::DeadLetterRoute;
+use crate::router::exchange::Named;
 use crate::router::node::Declared;
 
 /// What a full queue does with one message more.
@@ -46,8 +47,8 @@ pub(in crate::router) struct Settings {
 
 impl Settings {
     /// Reads the arguments of a declaration, and refuses what no queue of its type is.
-    pub(in crate::router) fn of(address: &str, declared: &Declared) -> Result<Settings, Fault> {
-        let read = ArgumentReader { address, arguments: &declared.arguments };
+    pub(in crate::router) fn of(queue: Named<'_>, declared: &Declared) -> Result<Settings, Fault> {
+        let read = ArgumentReader { queue, arguments: &declared.arguments };
         let queue_type = QueueType::of(read, declared)?;
         let exchange = read.text("x-dead-letter-exchange")?;
         let key = read.text("x-dead-letter-routing-key")?;
