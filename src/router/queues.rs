@@ -206,7 +206,7 @@ impl Router {
     /// The deadline of a queue has come: its first messages expire, or it goes itself.
     pub(super) fn expire(&mut self, id: NodeId) {
         let now = self.deadlines.now();
-        let Some(queue) = self.queue_mut(id) else { return };
+        let Some(queue) = live(self.queue_mut(id), "the queue of a deadline") else { return };
         queue.timer = None;
         if queue.has_expired(now) {
             self.end_queue(id);

@@ -91,6 +91,16 @@ const REMEMBERED: [(&str, &str, usize); 2] = [
     ("remembered-10k", "10 KB, settled: log and trace on, against off", 10 * 1024),
 ];
 
+/// The row about a queue that has much to look at: name, description, the queue with its arguments.
+const LIMITED: (&str, &str, &str) = (
+    "queue-limits",
+    "100 B, a queue with ttl, priorities and a limit, against one without",
+    "queue.bench,x-message-ttl=3600000,x-max-priority=10,x-max-length=1000000",
+);
+
+/// Target for the ratio to a queue without arguments.
+const LIMITED_TARGET: f64 = 1.3;
+
 /// Target for the ratio to a broker without message log and trace.
 const REMEMBERED_TARGET: f64 = 1.4;
 
@@ -101,6 +111,13 @@ pub(crate) fn print(wanted: impl Fn(&str) -> bool, table: &mut Table) {
     }
     for (_, work, load) in MINIMAL.iter().filter(|row| wanted(row.0)) {
         table.count(work, f64::NAN, instructions(*load, &process::helper("minimal")));
+    }
+    let (name, work, queue) = LIMITED;
+    if wanted(name) {
+        let load = Load::one_to_one("queue.bench", false, PLENTY);
+        let [with, without] =
+            [queue, "queue.bench"].map(|queue| instructions(load, &process::broker(&["--queue", queue])));
+        table.counts(work, LIMITED_TARGET, with, without);
     }
     for (_, work, size) in REMEMBERED.iter().filter(|row| wanted(row.0)) {
         let load = Load::Links { address: "bench", size: *size, settled: true, receivers: 1, credit: PLENTY };

@@ -113,4 +113,19 @@ pub(crate) fn queue(scale: &Scale, table: &mut Table) {
     table.ratio("queue, a backlog of 1,000,000 put and got: CPU a message", 15.0, false, &through, &baseline, "s");
     let bound = 2.0 * SIZE as f64 + 100.0;
     table.value("queue, the same: memory a message", bound, weight.median(), "B", &weight.show("B"));
+    let mut weight = Samples::default();
+    for _ in 0..scale.rounds.min(3) {
+        let broker = Server::broker(&["--queue", "queue.bench,x-message-ttl=86400000"]);
+        let before = broker.rss();
+        let mut sender = Sender::new(&broker, Through::Broker, "queue.bench");
+        load::run(&broker, &mut sender, &mut [], SIZE, true, count);
+        weight.push((broker.rss() - before) / f64::from(count));
+    }
+    table.value(
+        "queue with a time to live, the same: memory a message",
+        bound,
+        weight.median(),
+        "B",
+        &weight.show("B"),
+    );
 }
