@@ -90,8 +90,8 @@ pub(crate) struct MessageCodec {
     pub(crate) deaths: fn(&Payload) -> Deaths,
     /// Writes a dead-lettered message: its deaths, the exchange and routing key that it goes to now, and no expiration.
     pub(crate) dead_lettered: fn(&Payload, &DeadLettered<'_>) -> Payload,
-    /// Writes a message with a number that its queue adds to a delivery, under this name.
-    pub(crate) annotated: fn(&Payload, &'static str, u64) -> Payload,
+    /// Writes a message with a number that a queue or an exchange adds to it, under this name.
+    pub(crate) annotated: fn(&Payload, &'static str, i64) -> Payload,
 }
 
 /// A property that may tell a message from others.

@@ -46,6 +46,12 @@ impl<K> Timers<K> {
         self.set.into_values()
     }
 
+    /// Returns the keys of all timers, in the order in which they will fire.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.set.values()
+    }
+
     /// Returns the time of the next timer.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.keys().next().map(|timer| timer.at)

@@ -134,11 +134,11 @@ fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
 }
 
 /// Writes a header of the queue's, in the place of one of the same name.
-fn annotated(payload: &Payload, name: &'static str, number: u64) -> Payload {
+fn annotated(payload: &Payload, name: &'static str, number: i64) -> Payload {
     let Some(content) = Content::of(payload) else { return payload.clone() };
     let mut properties = Properties::read(content.properties()).unwrap_or_default();
     let mut headers = properties.headers.unwrap_or_default().only(|known| known != name.as_bytes());
-    put(&mut headers, name, Field::Long(i64::try_from(number).unwrap_or(i64::MAX)));
+    put(&mut headers, name, Field::Long(number));
     properties.headers = Some(headers.as_table());
     with_head(&content, (content.exchange(), content.routing_key()), &properties)
 }

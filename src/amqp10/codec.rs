@@ -91,9 +91,10 @@ fn written(death: &Death) -> Value {
     Value::Map(entries)
 }
 
-fn annotated(payload: &Payload, name: &'static str, number: u64) -> Payload {
+fn annotated(payload: &Payload, name: &'static str, number: i64) -> Payload {
+    let number = u64::try_from(number).map_or(Value::Long(number), Value::Ulong);
     let mut annotation = BytesMut::new();
-    Value::Map(vec![(Value::symbol(name), Value::Ulong(number))]).encode(&mut annotation);
+    Value::Map(vec![(Value::symbol(name), number)]).encode(&mut annotation);
     section::with_annotation(payload, annotation.freeze())
 }
 

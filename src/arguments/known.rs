@@ -54,6 +54,7 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     // Of a consistent-hash exchange; to others they mean nothing, as in RabbitMQ.
     (Exchange, "hash-header", Effect::Here),
     (Exchange, "hash-property", Effect::Here),
+    (Exchange, "x-delayed-type", Effect::Here),
     (Consumer, "x-priority", Effect::Here),
     (Consumer, "x-stream-offset", Effect::None("a queue is no stream")),
     (Consumer, "x-stream-filter", Effect::None("a queue is no stream")),

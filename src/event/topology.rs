@@ -18,15 +18,18 @@ pub(crate) enum ExchangeKind {
     Headers,
     /// One binding, chosen by a hash.
     ConsistentHash,
+    /// As another type says, after a time.
+    Delayed,
 }
 
 impl ExchangeKind {
-    const ALL: [(ExchangeKind, &str); 5] = [
+    const ALL: [(ExchangeKind, &str); 6] = [
         (ExchangeKind::Direct, "direct"),
         (ExchangeKind::Fanout, "fanout"),
         (ExchangeKind::Topic, "topic"),
         (ExchangeKind::Headers, "headers"),
         (ExchangeKind::ConsistentHash, "x-consistent-hash"),
+        (ExchangeKind::Delayed, "x-delayed-message"),
     ];
 
     /// Returns the type of this name. None if it is not supported.

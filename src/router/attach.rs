@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Router;
+use super::deadlines::Due;
 use super::links::{Consumer, End, NodeId, Producer};
 use crate::config::{Distribution, RoutingConfig};
 use crate::event::{ConsumerRequest, Effect, Fault, LinkKey, Node, NodeKind, Reason};
@@ -215,7 +216,7 @@ impl Router {
         let is_queue = self.addresses.find_by_id(id).is_some_and(|entry| entry.node.queue().is_some());
         let mut timer = self.addresses.find_by_id(id).and_then(|entry| entry.node.queue()?.timer);
         if self.addresses.tidy(id) && is_queue {
-            self.deadlines.keep(&mut timer, None, id);
+            self.deadlines.keep(&mut timer, None, || Due::Queue(id));
             self.unbind_queue(id);
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct Audit {
 
 impl Router {
     pub(crate) fn audit(&self) -> Audit {
-        let bytes = self.dead_letters.cost();
+        let bytes = self.dead_letters.cost() + self.delayed.cost();
         let mut audit = Audit { origins: self.origins.len(), bytes, ..Audit::default() };
         for (_, entry) in self.addresses.iter() {
             let (waiting, bytes) = entry.node.held();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Router;
 use super::context::{Answers, Incoming};
 use super::dead_letters::DeadLetter;
+use super::exchange::Route;
 use super::links::NodeId;
 use crate::deaths::{Death, DeathReason};
 use crate::event::Destination;
@@ -47,15 +48,16 @@ impl Router {
         let to = Routing { exchange: route.exchange, key: route.key.unwrap_or(came_by.key.clone()), hidden };
         let copied_to = further.iter().filter(|_| keeps_copies).chain(&to.hidden);
         let keys: Vec<&str> = std::iter::once(&to.key).chain(copied_to).map(AsRef::as_ref).collect();
-        let found = self.queues_within(&to.exchange, &keys, &message);
-        let found = found.map_err(|fault| fault.description.unwrap_or_default().to_string())?;
+        let found = self.route_within(&to.exchange, &keys, &message);
+        let Route { queues: found, delays } =
+            found.map_err(|fault| fault.description.unwrap_or_default().to_string())?;
         let mut deaths = (codec.deaths)(&message.payload);
         let goes_round = |address: &str| {
             reason != DeathReason::Rejected && (address == queue.as_ref() || deaths.is_cycle_to(address))
         };
         let is_way = |id: &NodeId| self.addresses.get(*id).is_some_and(|entry| !goes_round(&entry.address));
         let queues: Vec<NodeId> = found.iter().copied().filter(is_way).collect();
-        if queues.is_empty() {
+        if queues.is_empty() && delays.is_empty() {
             let why = if found.is_empty() { "no queue is bound for it" } else { "it came round without a reject" };
             return Err(why.to_owned());
         }
@@ -67,13 +69,20 @@ impl Router {
             time: date,
             last_time: date,
             exchange: came_by.exchange.clone(),
-            routing_keys: std::iter::once(came_by.key.clone()).chain(further).collect(),
+            routing_keys: std::iter::once(came_by.key.clone()).chain(further.iter().cloned()).collect(),
             expiration: (codec.storing)(&message.payload).ttl,
         });
+        let waits = !delays.is_empty();
+        let keys: Vec<Arc<str>> = keys.into_iter().filter(|_| waits).map(Arc::from).collect();
         let dead = DeadLettered { deaths: &deaths, to: &to, keeps_copies };
         let payload = (codec.dead_lettered)(&message.payload, &dead);
         let message = Message { payload, routing: Some(Arc::new(to)), history: None, ..message };
-        self.note_publish(&Destination::Missing, message.routing.as_deref(), &queues);
+        if self.delay(&delays, &keys, &message).is_err() && queues.is_empty() {
+            return Err("there is no room for it to wait".to_owned());
+        }
+        if !queues.is_empty() {
+            self.note_publish(&Destination::Missing, message.routing.as_deref(), &queues);
+        }
         for id in queues {
             self.offer_dead_letter(id, message.clone());
         }

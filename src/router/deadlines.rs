@@ -1,24 +1,32 @@
-//! What time it is, and when something is due at a queue: its first message expires, or nobody has used it for too long. The
-//! event loop says what time it is; the router reads no clock.
+//! What time it is, and when something is due: the first message of a queue expires, nobody has used a queue for too long, or the
+//! first message that waits at an exchange is to be routed. The event loop says what time it is; the router reads no clock.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::node_id::NodeId;
 use crate::timers::{Timer, Timers};
 
-/// The time, and one deadline at most for each queue.
+/// Where something is due.
+#[derive(Clone, Debug)]
+pub(super) enum Due {
+    Queue(NodeId),
+    Exchange(Arc<str>),
+}
+
+/// The time, and one deadline at most for each queue and each exchange.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     now: Instant,
     /// A moment by the clock, and the date it had, since the Unix epoch.
     dated: (Instant, Duration),
-    queues: Timers<NodeId>,
+    timers: Timers<Due>,
 }
 
 impl Deadlines {
     /// `dated` is a moment by the clock and its date, since the Unix epoch.
     pub(super) fn new(dated: (Instant, Duration)) -> Deadlines {
-        Deadlines { now: dated.0, dated, queues: Timers::default() }
+        Deadlines { now: dated.0, dated, timers: Timers::default() }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -37,23 +45,23 @@ impl Deadlines {
 
     /// When the next deadline is.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.queues.next()
+        self.timers.next()
     }
 
-    /// The queue whose deadline has come. Each deadline is given out once.
-    pub(super) fn pop(&mut self) -> Option<NodeId> {
-        self.queues.pop(self.now)
+    /// The queue or exchange whose deadline has come. Each deadline is given out once.
+    pub(super) fn pop(&mut self) -> Option<Due> {
+        self.timers.pop(self.now)
     }
 
-    /// Makes `due` the deadline of a queue, which keeps its timer. None: it has no deadline.
+    /// Makes `due` the deadline of a queue or an exchange (`what`), which keeps its timer. None: it has no deadline.
     #[inline]
-    pub(super) fn keep(&mut self, timer: &mut Option<Timer>, due: Option<Instant>, id: NodeId) {
+    pub(super) fn keep(&mut self, timer: &mut Option<Timer>, due: Option<Instant>, what: impl FnOnce() -> Due) {
         if timer.map(|timer| timer.at) == due {
             return;
         }
         if let Some(old) = timer.take() {
-            self.queues.cancel(old);
+            self.timers.cancel(old);
         }
-        *timer = due.map(|at| self.queues.set(at, id));
+        *timer = due.map(|at| self.timers.set(at, what()));
     }
 }

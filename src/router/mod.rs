@@ -22,7 +22,8 @@
 //! | `exchange/` | exchanges and bindings: the queues of a message |
 //! | `topology.rs` | changes to exchanges and bindings, and messages that are sent to an exchange |
 //! | `credit.rs` | the credit of producers |
-//! | `deadlines.rs` | the time, and when something is due at a queue |
+//! | `deadlines.rs` | the time, and when something is due at a queue or an exchange |
+//! | `delayed.rs` | messages that wait at an exchange until they are routed |
 //! | `dead_letters.rs`, `dead_lettering.rs` | messages that left a queue unconsumed until they are published again; their publishing |
 //! | `origins.rs` | messages whose senders wait for a receiver's outcome (end-to-end settlement) |
 //! | `context.rs` | the parts of the router that a node uses while it works |
@@ -43,6 +44,7 @@ mod credit;
 mod dead_lettering;
 mod dead_letters;
 mod deadlines;
+mod delayed;
 #[cfg(test)]
 mod dialogue;
 mod effects;
@@ -76,7 +78,8 @@ use addresses::Addresses;
 pub(crate) use audit::Audit;
 use context::Context;
 use dead_letters::DeadLetters;
-use deadlines::Deadlines;
+use deadlines::{Deadlines, Due};
+use delayed::Delayed;
 use effects::{Effects, Step};
 use exchange::{Exchanges, VhostName};
 use journal::Journal;
@@ -118,6 +121,7 @@ pub(crate) struct Router {
     journal: Journal,
     deadlines: Deadlines,
     dead_letters: DeadLetters,
+    delayed: Delayed,
     /// Addresses whose producers are given credit by the test alone.
     withheld: HashSet<Arc<str>>,
     /// Producers that get no credit because a message of theirs found no room, until there is room again.
@@ -157,6 +161,7 @@ impl Router {
             journal: Journal::default(),
             deadlines: Deadlines::new(dated),
             dead_letters: DeadLetters::default(),
+            delayed: Delayed::default(),
             withheld: HashSet::new(),
             starved: Vec::new(),
             is_full: false,
@@ -198,15 +203,18 @@ impl Router {
         self.dead_letters.begin_turn();
     }
 
-    /// When a message or a queue expires next.
+    /// When [`Router::fire_deadlines`] has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.next()
     }
 
-    /// Does what is due now: messages and queues expire.
+    /// Does what is due now: messages and queues expire, delayed messages are routed.
     pub(crate) fn fire_deadlines(&mut self) {
-        while let Some(id) = self.deadlines.pop() {
-            self.expire(id);
+        while let Some(due) = self.deadlines.pop() {
+            match due {
+                Due::Queue(id) => self.expire(id),
+                Due::Exchange(name) => self.release_delayed(&name),
+            }
         }
     }
 
@@ -363,7 +371,7 @@ impl Router {
         let result = work(&mut entry.node, &mut context);
         if let Node::Queue(queue) = &mut entry.node {
             let due = queue.next_deadline();
-            self.deadlines.keep(&mut queue.timer, due, id);
+            self.deadlines.keep(&mut queue.timer, due, || Due::Queue(id));
         }
         if !entry.held.is_empty() && !entry.node.is_slow(self.config.backlog_limit) {
             self.release_held(id);

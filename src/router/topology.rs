@@ -8,7 +8,7 @@ use super::Router;
 use super::context::{Answers, Incoming, unroutable_outcome};
 use super::credit::is_for_want_of_room;
 use super::exchange::{
-    Binding, ExchangePath, Exchanges, Queues, RoutedBy, Target, Terminus, address_of, is_exchange_path,
+    Binding, ExchangePath, Exchanges, Route, RoutedBy, Target, Terminus, address_of, is_exchange_path,
 };
 use super::links::{End, NodeId};
 use crate::event::{
@@ -72,6 +72,7 @@ impl Router {
         if gone.is_empty() {
             return;
         }
+        gone.iter().for_each(|exchange| self.drop_delayed(exchange));
         for (key, end) in self.links.iter() {
             if let End::Producer(producer) = end
                 && let Some(terminus) = &producer.exchange
@@ -86,6 +87,7 @@ impl Router {
     /// Removes all bindings, and all exchanges but the predeclared ones.
     pub(super) fn reset_topology(&mut self) {
         self.exchanges = Exchanges::new(self.vhost.clone());
+        self.drop_all_delayed();
     }
 
     /// Returns the exchange that an address names, None if it names none. Fails if a peer may not send to the exchange.
@@ -133,15 +135,24 @@ impl Router {
     /// Routes one message for which [`Router::is_by_exchange`] holds.
     pub(super) fn route_one_by_exchange(&mut self, from: LinkKey, to: &Destination, arrival: Arrival) {
         let Arrival { delivery, mut message } = arrival;
-        match self.queues_of(from, to, &mut message) {
-            Ok(queues) if !queues.is_empty() => self.route_to_all(&queues, from, to, Arrival { delivery, message }),
+        match self.route_of(from, to, &mut message) {
+            Ok(Route { queues, delays }) if !delays.is_empty() => {
+                let outcome = if queues.is_empty() { delivery } else { None };
+                self.delay_for((from, to), &delays, &message, outcome);
+                if !queues.is_empty() {
+                    self.route_to_all(&queues, from, to, Arrival { delivery, message });
+                }
+            }
+            Ok(Route { queues, .. }) if !queues.is_empty() => {
+                self.route_to_all(&queues, from, to, Arrival { delivery, message });
+            }
             Ok(_) => self.bound_nowhere(from, to, &message, delivery),
             Err(fault) => self.no_such_exchange(from, to, &message, delivery, fault),
         }
     }
 
     /// Offers a message to several queues. Each numbers it as a message of its own.
-    fn route_to_all(
+    pub(super) fn route_to_all(
         &mut self,
         queues: &[NodeId],
         from: LinkKey,
@@ -189,8 +200,8 @@ impl Router {
         self.journal.published(exchange, key, 1, &queues);
     }
 
-    /// Finds the queues of a message that goes to an exchange.
-    fn queues_of(&mut self, from: LinkKey, to: &Destination, message: &mut Message) -> Result<Queues, Fault> {
+    /// Finds the way of a message that goes to an exchange.
+    fn route_of(&mut self, from: LinkKey, to: &Destination, message: &mut Message) -> Result<Route, Fault> {
         let (codec, own) = ((self.codec)(message.encoding), self.routing_of(from, to, message)?);
         if own.is_some() {
             message.routing.clone_from(&own);
@@ -213,8 +224,8 @@ impl Router {
         }
     }
 
-    /// Finds the queues of a message with these routing keys that the broker itself sends to an exchange, each once.
-    pub(super) fn queues_within(&mut self, exchange: &str, keys: &[&str], message: &Message) -> Result<Queues, Fault> {
+    /// Finds the way of a message with these routing keys that the broker itself sends to an exchange.
+    pub(super) fn route_within(&mut self, exchange: &str, keys: &[&str], message: &Message) -> Result<Route, Fault> {
         if exchange.is_empty() {
             return Ok(self.queues_named(keys));
         }
@@ -223,9 +234,10 @@ impl Router {
     }
 
     /// Finds the queues of the default exchange: those of these names, each once.
-    fn queues_named(&self, names: &[&str]) -> Queues {
+    fn queues_named(&self, names: &[&str]) -> Route {
         let mut found = HashSet::new();
-        names.iter().filter_map(|name| self.queue(name)).filter(|id| found.insert(*id)).collect()
+        let queues = names.iter().filter_map(|name| self.queue(name)).filter(|id| found.insert(*id)).collect();
+        Route { queues, delays: Vec::new() }
     }
 
     /// Returns the exchange and the routing key of a message. None if it has them in its encoding, or its link is gone.
@@ -257,7 +269,7 @@ impl Router {
     /// Returns the address that is shown for a message to an exchange: its first queue's, or the one that its sender named.
     pub(super) fn address_by_exchange(&mut self, from: LinkKey, to: &Destination, message: &Message) -> Arc<str> {
         let mut message = message.clone();
-        let first = self.queues_of(from, to, &mut message).ok().and_then(|queues| queues.first().copied());
+        let first = self.route_of(from, to, &mut message).ok().and_then(|route| route.queues.first().copied());
         match first.and_then(|queue| self.addresses.get(queue)) {
             Some(entry) => entry.address.clone(),
             None => said_address(to, &message),
@@ -265,7 +277,13 @@ impl Router {
     }
 
     /// Drops a message that no binding of its exchange matches.
-    fn bound_nowhere(&mut self, from: LinkKey, to: &Destination, message: &Message, delivery: Option<DeliveryKey>) {
+    pub(super) fn bound_nowhere(
+        &mut self,
+        from: LinkKey,
+        to: &Destination,
+        message: &Message,
+        delivery: Option<DeliveryKey>,
+    ) {
         self.note_publish(to, message.routing.as_deref(), &[]);
         let address = said_address(to, message);
         let number = self.arrived_nowhere(from, &address, message, delivery.is_none());

@@ -15,6 +15,7 @@ mod consume;
 mod consumer_arguments;
 mod copies;
 mod dead_letters;
+mod delayed_message;
 mod exchange;
 mod exchange_from_1_0;
 mod fixture;

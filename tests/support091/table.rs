@@ -32,7 +32,7 @@ fn entries(bytes: &[u8]) -> Vec<String> {
 fn value(args: &mut Args) -> String {
     match args.octet() {
         b'S' => String::from_utf8(args.longstr()).unwrap(),
-        b'l' => args.longlong().to_string(),
+        b'l' => args.longlong().cast_signed().to_string(),
         b'I' => args.long().to_string(),
         b't' => (args.octet() != 0).to_string(),
         // When it was depends on the day.

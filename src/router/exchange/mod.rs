@@ -6,6 +6,7 @@
 //! | `declared.rs` | one exchange: its type, and which of its bindings a message matches |
 //! | `bindings.rs` | the bindings of one exchange, by key and target |
 //! | `topic.rs`, `headers.rs`, `consistent_hash.rs` | the matching of these types |
+//! | `delay.rs` | which messages wait at an exchange, and for how long |
 //! | `routed_by.rs` | what exchanges look at in a message |
 //! | `cache.rs` | routes found before |
 //!
@@ -16,6 +17,7 @@ mod bindings;
 mod cache;
 mod consistent_hash;
 mod declared;
+mod delay;
 mod equivalence;
 mod headers;
 mod routed_by;
@@ -36,6 +38,7 @@ pub(super) use bindings::{Binding, Target};
 pub(super) use cache::Queues;
 use cache::RouteCache;
 pub(super) use declared::Exchange;
+pub(super) use delay::Delay;
 pub(super) use equivalence::{Named, VhostName, check_arguments, check_field, type_name};
 pub(super) use routed_by::RoutedBy;
 pub(super) use terminus::Terminus;
@@ -51,6 +54,13 @@ const MAX_COST: usize = 32 * 1024 * 1024;
 
 /// An exchange, and the key by which something is bound to it.
 type Place = (Arc<str>, Arc<str>);
+
+/// The way of a message: the queues that it goes to now, and the exchanges at which it waits.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) queues: Queues,
+    pub(super) delays: Vec<Delay>,
+}
 
 /// All exchanges, their bindings, and what they cost.
 #[derive(Debug)]
@@ -268,26 +278,26 @@ impl Exchanges {
     }
 
     /// Finds the queues of a message that a client sends to an exchange, each once.
-    pub(super) fn route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Queues, Fault> {
+    pub(super) fn route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Route, Fault> {
         if let Some(queues) = by.only_key().and_then(|key| self.cache.get(exchange, key)) {
-            return Ok(queues.clone());
+            return Ok(Route { queues: queues.clone(), delays: Vec::new() });
         }
         self.check_publish(exchange)?;
         Ok(self.find_route(exchange, by))
     }
 
     /// Finds the queues of a message that the broker itself sends to an exchange: it may be an internal one.
-    pub(super) fn route_within(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Queues, Fault> {
+    pub(super) fn route_within(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Result<Route, Fault> {
         if let Some(queues) = by.only_key().and_then(|key| self.cache.get(exchange, key)) {
-            return Ok(queues.clone());
+            return Ok(Route { queues: queues.clone(), delays: Vec::new() });
         }
         self.get(exchange)?;
         Ok(self.find_route(exchange, by))
     }
 
-    fn find_route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Queues {
+    fn find_route(&mut self, exchange: &str, by: &RoutedBy<'_>) -> Route {
         let first: Arc<str> = exchange.into();
-        let (mut queues, mut found) = (Vec::new(), HashSet::new());
+        let (mut queues, mut found, mut delays) = (Vec::new(), HashSet::new(), Vec::new());
         // Exchanges may be bound in a circle, or be each other's alternates.
         let mut visited = HashSet::from([first.clone()]);
         let mut next = vec![first.clone()];
@@ -297,7 +307,7 @@ impl Exchanges {
                 continue;
             };
             let mut is_bound = false;
-            exchange.targets(by, &mut |target| {
+            let mut look_up = |target: &Target| {
                 is_bound = true;
                 match target {
                     Target::Queue(queue) => {
@@ -311,7 +321,11 @@ impl Exchanges {
                         }
                     }
                 }
-            });
+            };
+            match exchange.delays(by) {
+                Some(millis) => delays.push(Delay { exchange: name.clone(), millis }),
+                None => exchange.targets(by, &mut look_up),
+            }
             // The bindings decide, and not whether the message reaches a queue by them.
             let alternate = exchange.alternate.as_ref().filter(|_| !is_bound);
             next.extend(alternate.filter(|name| visited.insert((*name).clone())).cloned());
@@ -320,6 +334,6 @@ impl Exchanges {
         if let Some(key) = by.only_key() {
             self.cache.insert(first, key, queues.clone());
         }
-        queues
+        Route { queues, delays }
     }
 }

@@ -14,12 +14,23 @@ pub(in crate::router) struct RoutedBy<'a> {
     headers: OnceCell<Vec<(String, Value)>>,
     /// Whether the payload has been read.
     is_read: Cell<bool>,
+    may_wait: bool,
 }
 
 impl<'a> RoutedBy<'a> {
     /// Takes the routing keys of a message (that of its publish first), and its payload.
     pub(in crate::router) fn new(keys: &'a [&'a str], codec: MessageCodec, payload: &'a Payload) -> RoutedBy<'a> {
-        RoutedBy { keys, codec, payload, headers: OnceCell::new(), is_read: Cell::new(false) }
+        RoutedBy { keys, codec, payload, headers: OnceCell::new(), is_read: Cell::new(false), may_wait: true }
+    }
+
+    /// The message has waited: no exchange delays it any more.
+    pub(in crate::router) fn without_delays(self) -> RoutedBy<'a> {
+        RoutedBy { may_wait: false, ..self }
+    }
+
+    /// Whether exchanges may delay the message.
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_wait
     }
 
     pub(super) fn keys(&self) -> &'a [&'a str] {

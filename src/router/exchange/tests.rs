@@ -182,7 +182,7 @@ proptest! {
                     // The second lookup is answered from the cache.
                     for _ in 0..2 {
                         let found = exchanges.route(name, &RoutedBy::new(&[key], CODEC, &Payload::default()));
-                        let found: BTreeSet<NodeId> = found.into_iter().flat_map(|queues| queues.to_vec()).collect();
+                        let found: BTreeSet<NodeId> = found.into_iter().flat_map(|route| route.queues.to_vec()).collect();
                         prop_assert_eq!(found, model.route(name, key), "{} {:?} after {:?}", name, key, step);
                     }
                 }
