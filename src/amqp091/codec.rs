@@ -15,6 +15,9 @@ use crate::value::Value;
 pub(crate) const CODEC: MessageCodec =
     MessageCodec { subject: |_| None, headers, identity, routing, storing, deaths, dead_lettered, annotated };
 
+/// The highest expiration that RabbitMQ takes: ten years, in milliseconds.
+const MAX_MILLIS: u64 = 315_360_000_000;
+
 /// Entries of `x-death` that are read of a message, of which a client may have written any number.
 const MAX_DEATHS: usize = 256;
 
@@ -50,13 +53,24 @@ fn storing(payload: &Payload) -> Storing {
         return Storing { body, ..Storing::default() };
     }
     let properties = Properties::read(bytes).unwrap_or_default();
-    Storing { ttl: properties.expiration.and_then(milliseconds), priority: properties.priority, body }
+    Storing { ttl: properties.expiration.and_then(|text| milliseconds(text).ok()), priority: properties.priority, body }
 }
 
-/// An expiration: digits, as RabbitMQ reads it.
-pub(super) fn milliseconds(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.starts_with(|first: char| first.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+/// Reads an expiration: digits, perhaps with a sign. Otherwise says what is wrong with it, in RabbitMQ's words.
+pub(super) fn milliseconds(text: &[u8]) -> Result<u64, String> {
+    let text = String::from_utf8_lossy(text);
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let is_negative = text.starts_with('-');
+    let (digits, rest) = unsigned.split_at(unsigned.find(|it: char| !it.is_ascii_digit()).unwrap_or(unsigned.len()));
+    let number = digits.trim_start_matches('0');
+    let number = if number.is_empty() { "0" } else { number };
+    match number.parse() {
+        _ if digits.is_empty() => Err("no_integer".to_owned()),
+        _ if !rest.is_empty() => Err(format!("{{leftover_string,{rest:?}}}")),
+        _ if is_negative && number != "0" => Err(format!("{{value_negative,-{number}}}")),
+        Ok(millis) if millis <= MAX_MILLIS => Ok(millis),
+        _ => Err(format!("{{value_too_large,{number}}}")),
+    }
 }
 
 fn deaths(payload: &Payload) -> Deaths {
@@ -97,12 +111,12 @@ fn read_death(entry: Field<'_>) -> Option<Death> {
     Some(Death {
         queue: text(entry, "queue")?,
         reason: DeathReason::named(entry.text("reason")?),
-        count: entry.get("count").and_then(|count| count.to_value().as_u64()).unwrap_or(1),
+        count: entry.get("count").and_then(|count| count.to_value().as_u64()).unwrap_or(0),
         time,
         last_time: time,
-        exchange: text(entry, "exchange")?,
+        exchange: text(entry, "exchange").unwrap_or_default(),
         routing_keys,
-        expiration: entry.text("original-expiration").and_then(|text| milliseconds(text.as_bytes())),
+        expiration: entry.text("original-expiration").and_then(|text| milliseconds(text.as_bytes()).ok()),
     })
 }
 
@@ -115,14 +129,13 @@ fn put(writer: &mut TableWriter, name: &str, field: Field<'_>) {
 fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
     let Some(content) = Content::of(payload) else { return payload.clone() };
     let mut properties = Properties::read(content.properties()).unwrap_or_default();
-    let stays = |name: &[u8]| !is_death(name) && (name != b"CC" || dead.keeps_copies);
+    let before = properties.headers.and_then(|headers| headers.get("x-death"));
+    let is_first = before.is_none();
+    let stays = |name: &[u8]| !is_death(name, is_first) && (name != b"CC" || dead.keeps_copies);
     let mut headers = properties.headers.unwrap_or_default().only(stays);
-    let mut entries = BytesMut::new();
-    for death in &dead.deaths.entries {
-        put_field(&mut entries, Field::Table(written(death).as_table()));
-    }
-    put(&mut headers, "x-death", Field::Array(Elements::of_encoded(&entries)));
-    for (which, mark) in [("first", &dead.deaths.first), ("last", &dead.deaths.last)] {
+    put(&mut headers, "x-death", Field::Array(Elements::of_encoded(&history(before, dead.deaths))));
+    let first = dead.deaths.first.as_ref().filter(|_| is_first);
+    for (which, mark) in [("first", first), ("last", dead.deaths.last.as_ref())] {
         let Some(DeathMark { queue, reason, exchange }) = mark else { continue };
         for (what, text) in [("queue", queue), ("reason", reason), ("exchange", exchange)] {
             put(&mut headers, &format!("x-{which}-death-{what}"), Field::LongString(text.as_bytes()));
@@ -153,9 +166,43 @@ fn with_head(content: &Content<'_>, (exchange, key): (&[u8], &[u8]), properties:
     built.finish()
 }
 
-/// Whether a header is one of those that say where a message was dead-lettered.
-fn is_death(name: &[u8]) -> bool {
-    name == b"x-death" || name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-")
+/// Encodes the entries of `x-death`: the last death, and behind it what the message had before, as it was. An entry for the
+/// same queue and reason comes to the front with a new count.
+fn history(before: Option<Field<'_>>, deaths: &Deaths) -> BytesMut {
+    let mut out = BytesMut::new();
+    let Some(last) = deaths.entries.first() else { return out };
+    let before = match before {
+        Some(Field::Array(entries)) => entries,
+        _ => Elements::default(),
+    };
+    let is_last = |entry: &Field<'_>| {
+        read_death(*entry).is_some_and(|known| known.queue == last.queue && known.reason == last.reason)
+    };
+    let first = match before.iter().find(is_last) {
+        Some(Field::Table(known)) => counted(known, last.count),
+        _ => written(last),
+    };
+    put_field(&mut out, Field::Table(first.as_table()));
+    before.iter().filter(|entry| !is_last(entry)).take(MAX_DEATHS - 1).for_each(|entry| put_field(&mut out, entry));
+    out
+}
+
+/// An entry of `x-death` with another count.
+fn counted(entry: Table<'_>, count: u64) -> TableWriter {
+    let mut table = TableWriter::default();
+    put(&mut table, "count", Field::Long(i64::try_from(count).unwrap_or(i64::MAX)));
+    for (name, field) in entry.entries() {
+        // A name that is not UTF-8 cannot be written again.
+        if let (true, Ok(name)) = (name != b"count", std::str::from_utf8(name)) {
+            put(&mut table, name, field);
+        }
+    }
+    table
+}
+
+/// Whether a header says where a message was dead-lettered. Those of its first death are written once.
+fn is_death(name: &[u8], is_first: bool) -> bool {
+    name == b"x-death" || (is_first && name.starts_with(b"x-first-death-")) || name.starts_with(b"x-last-death-")
 }
 
 fn written(death: &Death) -> TableWriter {

@@ -102,8 +102,7 @@ impl Declarations {
         match *method {
             Queue::Declare { queue, passive, durable, exclusive, auto_delete, no_wait, arguments, .. } => {
                 let address = match queue {
-                    "" if passive => Some(self.queue_named("")?),
-                    "" => None,
+                    "" if !passive => None,
                     name => Some(name.into()),
                 };
                 if durable && !passive {

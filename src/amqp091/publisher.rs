@@ -395,15 +395,20 @@ fn check_properties<'a>(properties: &'a [u8], terms: &Terms) -> Result<Option<Pr
     }
     let properties = Properties::read(properties)?;
     if let Some(expiration) = properties.expiration
-        && milliseconds(expiration).is_none()
+        && let Err(why) = milliseconds(expiration)
     {
-        let text = format!("invalid expiration '{}': no_integer", expiration.escape_ascii());
+        let text = format!("invalid expiration '{}': {why}", String::from_utf8_lossy(expiration));
+        return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+    }
+    if let Some(mode) = properties.delivery_mode.filter(|mode| ![1, 2].contains(mode)) {
+        let text = format!("invalid message: {{delivery_mode_unknown,{mode}}}");
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
     if let Some(user) = properties.user_id
         && Some(user) != terms.user.as_deref().map(str::as_bytes)
     {
-        let text = format!("user_id property set to '{}' but authenticated user was another", user.escape_ascii());
+        let (user, own) = (String::from_utf8_lossy(user), terms.user.as_deref().unwrap_or_default());
+        let text = format!("user_id property set to '{user}' but authenticated user was '{own}'");
         return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
     }
     Ok(Some(properties))

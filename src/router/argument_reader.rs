@@ -43,6 +43,14 @@ impl ArgumentReader<'_> {
         }
     }
 
+    /// The name of an exchange.
+    pub(super) fn exchange(&self, name: &str) -> Result<Option<Arc<str>>, Fault> {
+        let Some(value) = self.arguments.get(name) else { return Ok(None) };
+        let text = || format!("invalid type '{}' for arg '{name}' in {}", type_name(value), self.queue);
+        let exchange = value.as_str().map(|exchange| Some(exchange.into()));
+        exchange.ok_or_else(|| Fault::new(Reason::PreconditionFailed, text()))
+    }
+
     /// A whole number that is not negative.
     pub(super) fn whole(&self, name: &str) -> Result<Option<u64>, Fault> {
         let Some(value) = self.arguments.get(name) else { return Ok(None) };
@@ -51,7 +59,7 @@ impl ArgumentReader<'_> {
         }
         match value.as_i64() {
             Some(negative) => Err(self.refused(name, &format!("{{value_negative,{negative}}}"))),
-            None => Err(self.wrong_type(name, value)),
+            None => Err(self.no_integer(name, value)),
         }
     }
 
@@ -61,6 +69,10 @@ impl ArgumentReader<'_> {
             Some(0) => Err(self.refused(name, "{value_zero,0}")),
             number => Ok(number),
         }
+    }
+
+    fn no_integer(&self, name: &str, value: &Value) -> Fault {
+        self.refused(name, &format!("\"expected integer, got {}\"", type_name(value)))
     }
 
     pub(super) fn millis(&self, name: &str) -> Result<Option<Duration>, Fault> {
@@ -74,7 +86,6 @@ impl ArgumentReader<'_> {
     pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Fault> {
         let Some(value) = self.arguments.get(name) else { return Ok(None) };
         let number = value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX));
-        let why = || format!("\"expected integer, got {}\"", type_name(value));
-        number.map(Some).ok_or_else(|| self.refused(name, &why()))
+        number.map(Some).ok_or_else(|| self.no_integer(name, value))
     }
 }

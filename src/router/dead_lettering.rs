@@ -46,21 +46,10 @@ impl Router {
         let keeps_copies = route.key.is_none();
         let hidden = if keeps_copies { came_by.hidden.clone() } else { Box::default() };
         let to = Routing { exchange: route.exchange, key: route.key.unwrap_or(came_by.key.clone()), hidden };
+        let to = Arc::new(to);
         let copied_to = further.iter().filter(|_| keeps_copies).chain(&to.hidden);
-        let keys: Vec<&str> = std::iter::once(&to.key).chain(copied_to).map(AsRef::as_ref).collect();
-        let found = self.route_within(&to.exchange, &keys, &message);
-        let Route { queues: found, delays } =
-            found.map_err(|fault| fault.description.unwrap_or_default().to_string())?;
+        let keys: Vec<Arc<str>> = std::iter::once(&to.key).chain(copied_to).cloned().collect();
         let mut deaths = (codec.deaths)(&message.payload);
-        let goes_round = |address: &str| {
-            reason != DeathReason::Rejected && (address == queue.as_ref() || deaths.is_cycle_to(address))
-        };
-        let is_way = |id: &NodeId| self.addresses.get(*id).is_some_and(|entry| !goes_round(&entry.address));
-        let queues: Vec<NodeId> = found.iter().copied().filter(is_way).collect();
-        if queues.is_empty() && delays.is_empty() {
-            let why = if found.is_empty() { "no queue is bound for it" } else { "it came round without a reject" };
-            return Err(why.to_owned());
-        }
         let date = self.deadlines.date();
         deaths.add(Death {
             queue,
@@ -69,14 +58,24 @@ impl Router {
             time: date,
             last_time: date,
             exchange: came_by.exchange.clone(),
-            routing_keys: std::iter::once(came_by.key.clone()).chain(further.iter().cloned()).collect(),
+            routing_keys: std::iter::once(came_by.key.clone()).chain(further).collect(),
             expiration: (codec.storing)(&message.payload).ttl,
         });
-        let waits = !delays.is_empty();
-        let keys: Vec<Arc<str>> = keys.into_iter().filter(|_| waits).map(Arc::from).collect();
         let dead = DeadLettered { deaths: &deaths, to: &to, keeps_copies };
         let payload = (codec.dead_lettered)(&message.payload, &dead);
-        let message = Message { payload, routing: Some(Arc::new(to)), history: None, ..message };
+        let message = Message { payload, routing: Some(to.clone()), history: None, ..message };
+        // A headers exchange matches what has been written into the message.
+        let names: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let found = self.route_within(&to.exchange, &names, &message);
+        let Route { queues: found, delays } =
+            found.map_err(|fault| fault.description.unwrap_or_default().to_string())?;
+        let goes_round = |address: &str| reason != DeathReason::Rejected && deaths.is_cycle_to(address);
+        let is_way = |id: &NodeId| self.addresses.get(*id).is_some_and(|entry| !goes_round(&entry.address));
+        let queues: Vec<NodeId> = found.iter().copied().filter(is_way).collect();
+        if queues.is_empty() && delays.is_empty() {
+            let why = if found.is_empty() { "no queue is bound for it" } else { "it came round without a reject" };
+            return Err(why.to_owned());
+        }
         if self.delay(&delays, &keys, &message).is_err() && queues.is_empty() {
             return Err("there is no room for it to wait".to_owned());
         }

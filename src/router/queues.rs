@@ -54,6 +54,7 @@ impl Router {
 
     pub(super) fn try_declare(&mut self, link: LinkKey, declaration: Declaration) -> Result<Effect, Fault> {
         let Declaration { address, passive, lifetime, durable, arguments, .. } = declaration;
+        let now = self.deadlines.now();
         let address = match address {
             Some(address) if !passive => {
                 Exchanges::check_name("queue", &address)?;
@@ -76,6 +77,9 @@ impl Router {
             let result = self.declare_as(id, &address, declared);
             self.tidy(id);
             result?;
+        } else if let Some(queue) = self.queue_mut(id) {
+            queue.note_use(now);
+            self.keep_deadline(id)?;
         }
         let Some(entry) = self.addresses.get(id) else { return Err(self.no_queue(&address)) };
         let (messages, consumers) = (entry.node.depth(), entry.node.consumers());
@@ -107,7 +111,7 @@ impl Router {
         let vhost = self.vhost.clone();
         let Some(queue) = live(self.queue_mut(id), "a queue") else { return Err(self.no_queue(address)) };
         if let Some(before) = &queue.declared {
-            before.check_equivalent(vhost.queue(address), &declared)?;
+            before.check_equivalent(vhost.queue(address), &declared, &queue.settings.queue_type.compared(&declared))?;
             queue.note_use(now);
             return self.keep_deadline(id);
         }

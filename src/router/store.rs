@@ -203,26 +203,10 @@ impl Store {
         self.body_bytes -= u64::from(waiting.body);
     }
 
-    /// The first message of each level.
-    pub(super) fn heads(&self) -> impl Iterator<Item = &Waiting> {
-        let mut level = Some(0);
-        let returned = std::iter::from_fn(move || {
-            let (place, waiting) = self.returned.range(level?..).next()?;
-            level = (place >> LEVEL_SHIFT).checked_add(1).and_then(|next| next.checked_mul(1 << LEVEL_SHIFT));
-            Some(waiting)
-        });
-        returned.chain(self.fresh.front().filter(|_| self.returned.is_empty()))
-    }
-
-    /// Takes out the first message of a level, if it is one of those.
-    pub(super) fn take_head(&mut self, is_one: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
-        let place = self.heads().find(|waiting| is_one(waiting))?.sequence;
-        let taken = match self.returned.remove(&place) {
-            Some(taken) => taken,
-            None => self.fresh.pop_front()?,
-        };
-        self.uncount(&taken);
-        Some(taken)
+    /// Takes out the first message, if it is one of those.
+    pub(super) fn take_first_if(&mut self, is_one: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+        self.look_at(0).filter(|first| is_one(first))?;
+        self.take()
     }
 
     /// Takes the first message.

@@ -35,6 +35,8 @@ impl Router {
             TopologyChange::CheckPublish(name) => self.exchanges.check_publish(&name).map(|()| Vec::new()),
             TopologyChange::Delete { name, if_unused } => self.exchanges.delete(&name, if_unused),
             TopologyChange::Bind(request) => {
+                Exchanges::check_not_default(&request.source)?;
+                self.exchanges.find(&request.source)?;
                 let (source, binding) = self.binding(link, request)?;
                 self.exchanges.bind(&source, binding).map(|()| Vec::new())
             }

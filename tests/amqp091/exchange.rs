@@ -301,7 +301,7 @@ fn what_exchanges_are_refused() {
     };
     let with_argument = |name: &str| {
         let start = method(1, EXCHANGE_DECLARE).short(0).shortstr(name).shortstr("direct");
-        start.bits(&[false; 5]).table(&[int_entry("x-n", 1)]).bytes()
+        start.bits(&[false; 5]).table(&[text_entry("alternate-exchange", "a")]).bytes()
     };
     let rows = [
         ("a missing one, passive", exchange_declare(1, "missing", "direct", &[true]).bytes(), 404),

@@ -113,7 +113,26 @@ fn a_user_id_is_ones_own() {
     let mut peer = Peer091::opened(&broker);
     peer.declare("q");
     peer.send(publish(1, "", "q", &[], b"\x00\x10\x03joe", b"x"));
-    peer.expect_channel_closed_with(1, 406);
+    let text = peer.expect_channel_closed_with(1, 406);
+    let why = "user_id property set to 'joe' but authenticated user was 'guest'";
+    assert_eq!(text, format!("PRECONDITION_FAILED - {why}"));
+}
+
+#[test]
+fn there_are_two_delivery_modes() {
+    let broker = Broker::start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    peer.declare("q");
+    for mode in [1, 2] {
+        peer.send(publish(1, "", "q", &[], &[0x10, 0, mode], b"x"));
+    }
+    each_row([("zero", 0), ("three", 3), ("highest", 255)], |mode| {
+        let mut peer = Peer091::opened(&broker);
+        peer.send(publish(1, "", "q", &[], &[0x10, 0, mode], b"x"));
+        let text = peer.expect_channel_closed_with(1, 406);
+        assert_eq!(text, format!("PRECONDITION_FAILED - invalid message: {{delivery_mode_unknown,{mode}}}"));
+    });
+    assert_eq!(peer.texts("q").len(), 2);
 }
 
 #[test]

@@ -190,7 +190,13 @@ fn a_queue_is_declared_alike_or_not_at_all() {
         ("exclusive", declare_with("plain", &EXCLUSIVE, &[]), 405, "cannot obtain exclusive access"),
         ("not exclusive", declare_with("mine", &[false; 5], &[]), 405, "cannot obtain exclusive access"),
         ("an argument more", declare_with("plain", &[false; 5], &[ttl(1)]), 406, "current is none"),
-        ("an argument less", declare_with("timed", &[false; 5], &[ttl(1000)]), 406, "inequivalent arg 'x-note'"),
+        ("an argument less", declare_with("timed", &[false; 5], &[]), 406, "inequivalent arg 'x-message-ttl'"),
+        (
+            "another type",
+            declare_with("plain", &[false; 5], &[text_entry("x-queue-type", "quorum")]),
+            406,
+            "received the value 'quorum' of type 'longstr' but current is none",
+        ),
         (
             "another value",
             declare_with("timed", &[false; 5], &[ttl(2000), text_entry("x-note", "a")]),
@@ -208,6 +214,15 @@ fn a_queue_is_declared_alike_or_not_at_all() {
     let same = [text_entry("x-note", "a"), entry("x-message-ttl", b'l', 1000_i64.to_be_bytes())];
     peer.send(declare_with("timed", &[false; 5], &same));
     peer.expect(QUEUE_DECLARE_OK);
+    // Arguments that no queue knows are not compared, and the default type may be said or not.
+    for entries in [vec![text_entry("x-note", "b")], vec![], vec![text_entry("x-queue-type", "classic")]] {
+        peer.send(declare_with("timed", &[false; 5], &[entries, vec![ttl(1000)]].concat()));
+        peer.expect(QUEUE_DECLARE_OK);
+    }
+    // A passive one names its queue, whatever was declared before.
+    peer.send(queue_declare(1, "", &PASSIVE));
+    assert_eq!(peer.expect_channel_closed_with(1, 404), "NOT_FOUND - no queue '' in vhost '/'");
+    peer.open_channel(1);
     peer.declare_as("mine", &EXCLUSIVE);
     // Who only asks need not say how it was declared.
     assert_eq!(passive(&mut peer, "timed"), Some((0, 0)));

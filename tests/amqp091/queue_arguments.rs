@@ -97,21 +97,14 @@ fn with_a_ttl_of_0_a_message_is_for_who_can_take_it_at_once() {
 fn a_queue_goes_that_nobody_uses() {
     let (broker, mut peer) = manual();
     let arguments = [int_entry("x-expires", HOUR_MS)];
-    let is_there = |peer: &mut Peer091| {
-        peer.send(queue_declare(1, "q", &[true, false, false, false, false]));
-        match peer.hear() {
-            Heard091::Method { id: QUEUE_DECLARE_OK, .. } => true,
-            _ => {
-                peer.send(method(1, CHANNEL_CLOSE_OK));
-                peer.open_channel(1);
-                false
-            }
-        }
-    };
+    let passive = || queue_declare(1, "q", &[true, false, false, false, false]);
     peer.declare_with("q", &arguments);
-    // Each of these is a use: declared again, looked into, consumed from.
+    // Each of these is a use: declared again, asked for, looked into, consumed from.
     broker.advance(HOUR - MILLISECOND);
     peer.declare_with("q", &arguments);
+    broker.advance(HOUR - MILLISECOND);
+    peer.send(passive());
+    peer.expect(QUEUE_DECLARE_OK);
     broker.advance(HOUR - MILLISECOND);
     assert_eq!(peer.get("q", true), None);
     broker.advance(HOUR - MILLISECOND);
@@ -120,11 +113,12 @@ fn a_queue_goes_that_nobody_uses() {
     peer.send(method(1, CANCEL).shortstr("c").bits(&[false]));
     peer.expect(CANCEL_OK);
     broker.advance(HOUR - MILLISECOND);
-    assert!(is_there(&mut peer));
     peer.publish("", "q", "does not keep it");
     peer.round_trip();
+    assert_eq!(broker.queue_depth("q"), 1);
     broker.advance(MILLISECOND);
-    assert!(!is_there(&mut peer));
+    peer.send(passive());
+    peer.expect_channel_closed_with(1, 404);
 }
 
 #[test]
@@ -228,7 +222,7 @@ fn the_higher_the_priority_the_sooner() {
 }
 
 #[test]
-fn each_level_of_priority_expires_at_its_head() {
+fn a_higher_priority_keeps_lower_ones_from_expiring() {
     let (broker, mut peer) = manual();
     peer.declare_with("q", &[int_entry("x-max-priority", 255), int_entry("x-message-ttl", 2000)]);
     peer.publish_with("", "q", &priority(0), "lowest");
@@ -237,7 +231,19 @@ fn each_level_of_priority_expires_at_its_head() {
     peer.publish_with("", "q", &priority(255), "highest");
     peer.round_trip();
     broker.advance(Duration::from_secs(1));
+    assert_eq!(broker.queue_depth("q"), 2, "the lower one is not at the head");
     assert_eq!(peer.texts("q"), ["highest"]);
+}
+
+#[test]
+fn what_comes_back_to_a_full_queue_that_refuses_stays() {
+    let (_broker, mut peer) = manual();
+    peer.declare_with("q", &[int_entry("x-max-length", 1), text_entry("x-overflow", "reject-publish")]);
+    peer.publish("", "q", "one");
+    let held = peer.get("q", false).unwrap();
+    peer.publish("", "q", "two");
+    peer.send(method(1, REJECT).longlong(held.tag).bits(&[true]));
+    assert_eq!(peer.texts("q"), ["one", "two"]);
 }
 
 #[test]
@@ -245,24 +251,40 @@ fn arguments_that_cannot_be_are_refused() {
     let broker = Broker::start().unwrap();
     let long = |name: &str, value: i64| entry(name, b'l', value.to_be_bytes());
     let rows = [
-        ("a negative ttl", vec![int_entry("x-message-ttl", -1)]),
-        ("a ttl of text", vec![text_entry("x-message-ttl", "1000")]),
-        ("a ttl beyond all measure", vec![long("x-message-ttl", i64::MAX)]),
-        ("a queue that goes at once", vec![int_entry("x-expires", 0)]),
-        ("a negative life", vec![int_entry("x-expires", -1)]),
-        ("a negative length", vec![int_entry("x-max-length", -1)]),
-        ("a length of text", vec![text_entry("x-max-length-bytes", "many")]),
-        ("an unknown overflow", vec![text_entry("x-overflow", "explode")]),
-        ("too many priorities", vec![int_entry("x-max-priority", 256)]),
-        ("a negative priority", vec![int_entry("x-max-priority", -1)]),
-        ("a number for an exchange", vec![int_entry("x-dead-letter-exchange", 1)]),
-        ("a key without an exchange", vec![text_entry("x-dead-letter-routing-key", "k")]),
+        ("a negative ttl", vec![int_entry("x-message-ttl", -1)], "{value_negative,-1}"),
+        ("a ttl of text", vec![text_entry("x-message-ttl", "1000")], "\"expected integer, got longstr\""),
+        ("a ttl beyond all measure", vec![long("x-message-ttl", i64::MAX)], "{value_too_large,9223372036854775807}"),
+        ("a queue that goes at once", vec![int_entry("x-expires", 0)], "{value_zero,0}"),
+        ("a negative life", vec![int_entry("x-expires", -1)], "{value_negative,-1}"),
+        ("a negative length", vec![int_entry("x-max-length", -1)], "{value_negative,-1}"),
+        ("a length of text", vec![text_entry("x-max-length-bytes", "many")], "\"expected integer, got longstr\""),
+        ("an unknown overflow", vec![text_entry("x-overflow", "explode")], "invalid_overflow"),
+        ("too many priorities", vec![int_entry("x-max-priority", 256)], "{max_value_exceeded,256}"),
+        ("a negative priority", vec![int_entry("x-max-priority", -1)], "{value_negative,-1}"),
+        (
+            "a number for an exchange",
+            vec![int_entry("x-dead-letter-exchange", 1)],
+            "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'",
+        ),
+        (
+            "a key without an exchange",
+            vec![text_entry("x-dead-letter-routing-key", "k")],
+            "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': routing_key_but_no_dlx_defined",
+        ),
+        ("an unknown mode", vec![text_entry("x-queue-mode", "busy")], "\"unsupported queue mode 'busy'\""),
+        ("an unknown version", vec![int_entry("x-queue-version", 3)], "\"unsupported queue version '3'\""),
+        (
+            "the first of several in RabbitMQ's order",
+            vec![int_entry("x-max-length", -1), int_entry("x-max-priority", -2), text_entry("x-message-ttl", "a")],
+            "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': \"expected integer, got longstr\"",
+        ),
     ];
-    each_row(rows, |arguments| {
+    let rows = rows.map(|(name, argument, why)| (name, (argument, why)));
+    each_row(rows, |(arguments, why)| {
         let mut peer = Peer091::opened(&broker);
         peer.send(queue_declare_with("q", &arguments));
         let text = peer.expect_channel_closed_with(1, 406);
-        assert!(text.contains("invalid arg 'x-"), "{text}");
+        assert!(text.ends_with(why), "{text}");
         // The queue is not there.
         peer.open_channel(1);
         peer.send(queue_declare(1, "q", &[true, false, false, false, false]));
@@ -273,12 +295,29 @@ fn arguments_that_cannot_be_are_refused() {
 #[test]
 fn an_expiration_that_is_no_number_is_refused() {
     let broker = Broker::start().unwrap();
-    let rows = ["", "soon", "-1", "10s", "1.5", "99999999999999999999999"].map(|text| (text, text));
-    each_row(rows, |text| {
+    let rows = [
+        ("", "no_integer"),
+        ("soon", "no_integer"),
+        ("+", "no_integer"),
+        ("é", "no_integer"),
+        ("-1", "{value_negative,-1}"),
+        ("10s", r#"{leftover_string,"s"}"#),
+        ("1.5", r#"{leftover_string,".5"}"#),
+        ("315360000001", "{value_too_large,315360000001}"),
+        ("99999999999999999999999", "{value_too_large,99999999999999999999999}"),
+    ];
+    each_row(rows.map(|(text, why)| (text, (text, why))), |(text, why)| {
         let mut peer = Peer091::opened(&broker);
         peer.declare("q");
         peer.publish_with("", "q", &expiration(text), "one");
-        peer.expect_channel_closed_with(1, 406);
+        let said = peer.expect_channel_closed_with(1, 406);
+        assert_eq!(said, format!("PRECONDITION_FAILED - invalid expiration '{text}': {why}"));
     });
     assert_eq!(broker.queue_depth("q"), 0);
+    let mut peer = Peer091::opened(&broker);
+    for text in ["+3600000", "0003600000", "315360000000"] {
+        peer.publish_with("", "q", &expiration(text), text);
+    }
+    peer.round_trip();
+    assert_eq!(broker.queue_depth("q"), 3);
 }

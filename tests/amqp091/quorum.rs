@@ -97,7 +97,14 @@ fn a_queue_keeps_its_type() {
     let broker = Broker::start().unwrap();
     let mut peer = quorum(&broker, &[int_entry("x-delivery-limit", 3)]);
     let rows = [
-        ("none", (vec![], "'x-delivery-limit' for {}: received none but current is the value '3' of type 'signedint'")),
+        ("none", (vec![], "'x-queue-type' for {}: received none but current is the value 'quorum' of type 'longstr'")),
+        (
+            "no limit",
+            (
+                vec![of_type("quorum")],
+                "'x-delivery-limit' for {}: received none but current is the value '3' of type 'signedint'",
+            ),
+        ),
         (
             "classic",
             (

@@ -100,7 +100,7 @@ impl Exchange {
         check_field(what, "durable", self.durable, declaration.durable)?;
         check_field(what, "auto_delete", self.auto_delete, declaration.auto_delete)?;
         check_field(what, "internal", self.internal, declaration.internal)?;
-        check_arguments(what, &self.arguments, &declaration.arguments)
+        check_arguments(what, &["alternate-exchange"], &self.arguments, &declaration.arguments)
     }
 
     /// Whether this is an auto-delete exchange that has lost its last binding.

@@ -54,13 +54,14 @@ pub(in crate::router) fn check_field<T: PartialEq + fmt::Display>(
     Err(inequivalent(what, field, &format!("'{received}'"), &format!("'{current}'")))
 }
 
-/// Refuses arguments that differ from those of the first declaration.
+/// Refuses arguments that differ from those of the first declaration, by the first of `names` that does. Others are not compared.
 pub(in crate::router) fn check_arguments(
     what: Named<'_>,
+    names: &[&str],
     current: &Arguments,
     received: &Arguments,
 ) -> Result<(), Fault> {
-    let Some(name) = current.first_difference(received) else { return Ok(()) };
+    let Some(name) = names.iter().find(|name| current.differ_in(received, name)) else { return Ok(()) };
     let (current, received) = match (current.get(name), received.get(name)) {
         (Some(current), Some(received)) => (format!("'{}'", Bare(current)), format!("'{}'", Bare(received))),
         (current, received) => (with_type(current), with_type(received)),
@@ -145,7 +146,8 @@ mod tests {
     fn refused(current: &[(&str, Value)], received: &[(&str, Value)]) -> String {
         let arguments =
             |entries: &[(&str, Value)]| Arguments::new(entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
-        let fault = check_arguments(vhost().queue("q"), &arguments(current), &arguments(received)).unwrap_err();
+        let arguments = (arguments(current), arguments(received));
+        let fault = check_arguments(vhost().queue("q"), &["x-message-ttl"], &arguments.0, &arguments.1).unwrap_err();
         fault.description.unwrap().to_string()
     }
 

@@ -37,8 +37,12 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Fault> {
     let (Some(said), None) = (arguments.get(X_MATCH), Mode::of(arguments)) else { return Ok(()) };
     // RabbitMQ's texts.
     let what = match said.as_str() {
+        Some("") => "Invalid x-match field value <<>>; expected all, any, all-with-x, or any-with-x".to_owned(),
         Some(text) => {
             format!("Invalid x-match field value <<{text:?}>>; expected all, any, all-with-x, or any-with-x")
+        }
+        None if *said == Value::Null => {
+            "Invalid x-match field type void (value undefined); expected longstr".to_owned()
         }
         None => format!("Invalid x-match field type {} (value {said}); expected longstr", type_name(said)),
     };

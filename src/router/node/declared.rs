@@ -21,14 +21,18 @@ impl Declared {
         self.owner.is_some_and(|owner| owner != connection)
     }
 
-    /// Refuses a later declaration that differs from the first.
-    pub(in crate::router) fn check_equivalent(&self, what: Named<'_>, other: &Declared) -> Result<(), Fault> {
+    pub(in crate::router) fn check_equivalent(
+        &self,
+        what: Named<'_>,
+        other: &Declared,
+        arguments: &[&str],
+    ) -> Result<(), Fault> {
         if self.owner != other.owner {
             return Err(locked(what));
         }
         check_field(what, "durable", self.durable, other.durable)?;
         check_field(what, "auto_delete", self.while_consumed, other.while_consumed)?;
-        check_arguments(what, &self.arguments, &other.arguments)
+        check_arguments(what, arguments, &self.arguments, &other.arguments)
     }
 }
 

@@ -204,6 +204,10 @@ impl Queue {
         if !nothing_for.is_empty() {
             self.ready.put_first(nothing_for);
         }
+        // What stood behind messages that have gone out is at the head now.
+        if self.has_expiring {
+            self.expire(context);
+        }
         for index in 0..self.browsers.len() {
             if let Some(key) = self.browsers.get(index).copied() {
                 self.show(key, context);
@@ -213,8 +217,7 @@ impl Queue {
 
     /// When the queue has something to do though nothing happens.
     pub(in crate::router) fn next_deadline(&self) -> Option<Instant> {
-        let first = || self.store.heads().filter_map(|waiting| waiting.expires).min();
-        let expiry = if self.has_expiring { first() } else { None };
+        let expiry = if self.has_expiring { self.store.look_at(0).and_then(|first| first.expires) } else { None };
         [expiry, self.disuse.ends(self.settings.expires)].into_iter().flatten().min()
     }
 
@@ -232,14 +235,17 @@ impl Queue {
     /// is not delivered before.
     pub(in crate::router) fn expire(&mut self, context: &mut Context<'_>) {
         let now = context.now;
-        while let Some(waiting) = self.store.take_head(|waiting| waiting.expires.is_some_and(|at| at <= now)) {
+        while let Some(waiting) = self.store.take_first_if(|first| first.expires.is_some_and(|at| at <= now)) {
             context.bury(waiting, DeathReason::Expired, self.settings.dead_letters.as_ref());
         }
         self.has_expiring &= !self.store.is_empty();
     }
 
-    /// Takes out the first messages as long as too many wait.
+    /// Takes out the first messages as long as too many wait. A queue that refuses messages instead keeps those that come back.
     pub(in crate::router) fn shorten(&mut self, context: &mut Context<'_>) {
+        if self.settings.overflow != Overflow::DropHead {
+            return;
+        }
         while self.settings.is_over(self.store.len(), self.store.body_bytes())
             && let Some(waiting) = self.store.take()
         {
@@ -352,6 +358,7 @@ impl Queue {
 
     /// Returns a message to its place.
     fn put_back(&mut self, waiting: Waiting, context: &mut Context<'_>) {
+        self.has_expiring |= waiting.expires.is_some();
         // The message may be for consumers whose cursor has passed its place.
         self.choosy.retain(|key| {
             context.links.at_node_mut(*key).is_some_and(|consumer| {

@@ -27,6 +27,32 @@ const NOT_CLASSIC: &[&str] = &[
     "x-stream-max-segment-size-bytes",
 ];
 
+/// Arguments that RabbitMQ compares when a queue is declared again, in its order, if the queue's type has them.
+const COMPARED: &[&str] = &[
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-quorum-initial-group-size",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-queue-leader-locator",
+    "x-queue-master-locator",
+    "x-delivery-limit",
+];
+
 /// Those that a quorum queue does not have.
 const NOT_QUORUM: &[&str] = &[
     "x-initial-cluster-size",
@@ -53,7 +79,6 @@ impl QueueType {
         if let Some(name) = given.find(|name| of_type.lacks(name)) {
             return Err(of_type.without(read.queue, name));
         }
-        check_values_without_effect(read)?;
         Ok(of_type)
     }
 
@@ -67,6 +92,15 @@ impl QueueType {
         };
         let text = format!("invalid property '{property}' for {queue}");
         Err(Fault::new(Reason::PreconditionFailed, text))
+    }
+
+    /// Lists the arguments in which a queue of this type and a later declaration may not differ.
+    pub(in crate::router) fn compared(self, later: &Declared) -> Vec<&'static str> {
+        let kind = later.arguments.get("x-queue-type");
+        // The default type may be given or not.
+        let is_classic = self == QueueType::Classic && kind.is_none_or(|kind| kind.as_str() == Some("classic"));
+        let is_left_out = |name: &str| self.lacks(name) || (is_classic && name == "x-queue-type");
+        COMPARED.iter().copied().filter(|name| !is_left_out(name)).collect()
     }
 
     /// Whether an argument of this name has no meaning for the type, and is refused.
@@ -90,7 +124,7 @@ impl QueueType {
 }
 
 /// Refuses values that cannot be of arguments whose effect no client can see: where and how messages are kept.
-fn check_values_without_effect(read: ArgumentReader<'_>) -> Result<(), Fault> {
+pub(super) fn check_values_without_effect(read: ArgumentReader<'_>) -> Result<(), Fault> {
     let one_of = |name: &str, known: &[&str], why: &dyn Fn(&str) -> String| match read.text(name)? {
         Some(text) if !known.contains(&text.as_ref()) => Err(read.refused(name, &why(&text))),
         _ => Ok(()),
@@ -99,7 +133,7 @@ fn check_values_without_effect(read: ArgumentReader<'_>) -> Result<(), Fault> {
     one_of("x-queue-mode", &["default", "lazy"], &|mode| format!("\"unsupported queue mode '{mode}'\""))?;
     one_of("x-queue-leader-locator", &locators, &|_| "invalid_queue_locator_arg".to_owned())?;
     one_of("x-dead-letter-strategy", &["at-most-once", "at-least-once"], &|_| "invalid_dlx_strategy".to_owned())?;
-    if let Some(version) = read.integer("x-queue-version")?.filter(|version| ![1, 2].contains(version)) {
+    if let Some(version) = read.whole("x-queue-version")?.filter(|version| ![1, 2].contains(version)) {
         return Err(read.refused("x-queue-version", &format!("\"unsupported queue version '{version}'\"")));
     }
     read.whole("x-max-in-memory-length")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::queue_type::QueueType;
+use super::queue_type::{QueueType, check_values_without_effect};
 use crate::event::Fault;
 use crate::router::argument_reader::ArgumentReader;
 use crate::router::dead_letters::DeadLetterRoute;
@@ -46,15 +46,23 @@ pub(in crate::router) struct Settings {
 }
 
 impl Settings {
-    /// Reads the arguments of a declaration, and refuses what no queue of its type is.
+    /// Reads the arguments of a declaration, and refuses what no queue of its type is. They are checked in RabbitMQ's order: the
+    /// first that is wrong is named.
     pub(in crate::router) fn of(queue: Named<'_>, declared: &Declared) -> Result<Settings, Fault> {
         let read = ArgumentReader { queue, arguments: &declared.arguments };
+        let exchange = read.exchange("x-dead-letter-exchange")?;
         let queue_type = QueueType::of(read, declared)?;
-        let exchange = read.text("x-dead-letter-exchange")?;
+        let expires = read.millis("x-expires")?;
+        if expires == Some(Duration::ZERO) {
+            return Err(read.refused("x-expires", "{value_zero,0}"));
+        }
+        let message_ttl = read.millis("x-message-ttl")?;
         let key = read.text("x-dead-letter-routing-key")?;
         if exchange.is_none() && key.is_some() {
             return Err(read.refused("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
         }
+        let max_length = read.whole("x-max-length")?;
+        let max_bytes = read.whole("x-max-length-bytes")?;
         let max_priority = match read.whole("x-max-priority")? {
             Some(value) => Some(
                 u8::try_from(value)
@@ -68,16 +76,13 @@ impl Settings {
             Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
             Some(_) => return Err(read.refused("x-overflow", "invalid_overflow")),
         };
-        let expires = read.millis("x-expires")?;
-        if expires == Some(Duration::ZERO) {
-            return Err(read.refused("x-expires", "{value_zero,0}"));
-        }
+        check_values_without_effect(read)?;
         Ok(Settings {
-            message_ttl: read.millis("x-message-ttl")?,
+            message_ttl,
             expires,
             dead_letters: exchange.map(|exchange| DeadLetterRoute { exchange, key }),
-            max_length: read.whole("x-max-length")?,
-            max_bytes: read.whole("x-max-length-bytes")?,
+            max_length,
+            max_bytes,
             overflow,
             max_priority,
             queue_type,
