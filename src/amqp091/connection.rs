@@ -6,7 +6,6 @@
 //! [`Outbox`]; [`Connection::finish_turn`] completes it. There is no socket and no clock: `now` is an argument.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,7 @@ use super::channel::Channel;
 use super::context::Context;
 use super::directory::Directory;
 use super::frame::{self, Ack, Frame, FrameType};
-use super::handshake::{Handshake, Party, Progress};
+use super::handshake::{self, Handshake, Party, Progress};
 use super::header::Header;
 use super::heartbeat::Heartbeat;
 use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH, Tx};
@@ -38,7 +37,7 @@ pub(crate) struct Connection {
     pub(super) config: Arc<EngineConfig>,
     pub(super) terms: Terms,
     pub(super) phase: Phase,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
     pub(super) channels: Vec<Option<Box<Channel>>>,
     pub(super) directory: Directory,
     pub(super) arriving: Arriving,
@@ -355,6 +354,11 @@ impl Connection {
             self.phase = Phase::AwaitEnd { until: now + self.config.linger };
             return Ok(());
         }
+        if let (Phase::Opened, Class::UpdateSecret { new_secret, .. }) = (self.phase, method) {
+            handshake::check_secret(new_secret.0, &self.config.users, &self.terms)?;
+            self.tell(&Class::UpdateSecretOk {}, out);
+            return Ok(());
+        }
         let Phase::Handshake(mut handshake) = self.phase else {
             return Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here"));
         };
@@ -559,54 +563,6 @@ impl Connection {
     /// Whether the socket is to be closed without writing the outbox.
     pub(crate) fn is_dropped(&self) -> bool {
         self.phase == Phase::Dropped
-    }
-
-    /// The time at which [`Connection::handle_timeout`] is due.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::AwaitHeader { until }
-            | Phase::Handshake(Handshake { until, .. })
-            | Phase::AwaitCloseOk { until }
-            | Phase::AwaitEnd { until } => Some(until),
-            Phase::Opened => self.heartbeat.deadline(),
-            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => None,
-        }
-    }
-
-    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        if self.deadline().is_none_or(|at| at > now) {
-            return;
-        }
-        match self.phase {
-            // 4.2.7: a peer that has sent nothing for two heartbeats is closed without connection.close.
-            Phase::Opened if self.heartbeat.is_silent(now) => {
-                let what = "nothing was received within two heartbeats";
-                let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
-                self.note_violation("dropped", &violation);
-                self.abandon();
-                self.phase = Phase::Dropped;
-            }
-            Phase::Opened => {
-                // 4.2.7: any traffic is as good as a heartbeat.
-                if out.is_empty() {
-                    let _ = out.append(|out| {
-                        frame::put(out, FrameType::Heartbeat, 0, |_| {});
-                        Ok::<(), Infallible>(())
-                    });
-                }
-                self.heartbeat.sent(now);
-            }
-            Phase::AwaitCloseOk { .. } | Phase::AwaitEnd { .. } => {
-                log::debug!("{}: dropped: it did not end the connection", self.terms.name);
-                self.phase = Phase::Dropped;
-            }
-            Phase::AwaitHeader { .. } | Phase::Handshake(_) => {
-                log::warn!("{}: closed: no open within the time for the handshake", self.terms.name);
-                self.abandon();
-                self.phase = Phase::Closed;
-            }
-            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => {}
-        }
     }
 }
 

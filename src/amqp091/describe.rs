@@ -106,7 +106,7 @@ fn describe_method(payload: &[u8], version: Version) -> Result<(&'static str, St
         plain |= name == "mechanism" && value.is_plain();
         // Writing fails when the line is long enough.
         let _ = write!(fields, " {spelled}=").and_then(|()| match name {
-            "response" => value.show_secret(plain, &mut fields),
+            "response" | "new_secret" => value.show_secret(plain, &mut fields),
             _ => value.show(&mut fields),
         });
     });

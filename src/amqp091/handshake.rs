@@ -1,4 +1,5 @@
-//! 2.2.4: connection.start, secure, tune and open: the methods until the connection is open. Knows no channel.
+//! 2.2.4: connection.start, secure, tune and open: the methods until the connection is open; and update-secret after that.
+//! Knows no channel.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::violation::{ReplyCode, Violation};
 use crate::config::EngineConfig;
 use crate::outbox::Outbox;
 use crate::unmet::{Place, Unmet, UnmetRequests};
-use crate::users;
+use crate::users::{self, Users};
 
 const PLAIN: &str = "PLAIN";
 const AMQPLAIN: &str = "AMQPLAIN";
@@ -196,6 +197,19 @@ impl Handshake {
         self.awaited = Awaited::TuneOk;
         Progress::GoesOn
     }
+}
+
+/// RabbitMQ's connection.update-secret: checks the new secret of an open connection. Fails if it is not one of its user's.
+/// Nobody asks for the secret again, so it is not kept.
+pub(super) fn check_secret(secret: &[u8], users: &Users, terms: &Terms) -> Result<(), Violation> {
+    let user = terms.user.as_deref().unwrap_or_default();
+    if std::str::from_utf8(secret).is_ok_and(|secret| users.admits(user, secret)) {
+        log::debug!("{}: {user} has a new secret", terms.name);
+        return Ok(());
+    }
+    let mut violation = Violation::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends");
+    violation.0.is_breach = false;
+    Err(violation)
 }
 
 /// Notes a locale that is not offered. Fails in strict mode.

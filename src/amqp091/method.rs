@@ -213,6 +213,8 @@ classes! {
         CloseOk = 51 "close-ok" {}
         Blocked = 60 "blocked" { reason: &'a str }
         Unblocked = 61 "unblocked" {}
+        UpdateSecret = 70 "update-secret" { new_secret: LongStr<'a>, reason: &'a str }
+        UpdateSecretOk = 71 "update-secret-ok" {}
     }
 
     /// channel: opens and closes a channel.

@@ -12,7 +12,7 @@
 //! | 4.2.3 framing | `frame.rs`, `frame_head.rs` (the head of a frame, for observers) |
 //! | 4.2.5 data fields | `types.rs`, `table.rs` |
 //! | 4.2.6 contents | `content.rs` |
-//! | 4.2.7 heartbeats | `heartbeat.rs` |
+//! | 4.2.7 heartbeats | `heartbeat.rs`, `timeouts.rs` (every deadline of a connection) |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
 //! | basic | `publisher.rs` and `copies.rs` (in), `consumers.rs` and `consumer.rs` (out) |
@@ -49,6 +49,7 @@ mod method;
 mod publisher;
 mod table;
 mod terms;
+mod timeouts;
 mod transaction;
 mod types;
 mod violation;

@@ -285,6 +285,60 @@ fn a_broker_says_which_product_it_is() {
 }
 
 #[test]
+fn a_secret_is_updated() {
+    let joe = || Broker::builder().user("joe", "secret").user("joe", "next").user("ann", "hers");
+    let refused = "NOT_ALLOWED - New secret was refused by one of the backends";
+    let rows = [
+        ("without users", (Broker::builder(), &b"anything"[..], true)),
+        ("the next one", (joe(), b"next", true)),
+        ("as before", (joe(), b"secret", true)),
+        ("a wrong one", (joe(), b"Next", false)),
+        ("somebody else's", (joe(), b"hers", false)),
+        ("none", (joe(), b"", false)),
+        ("no text", (joe(), b"nex\xff", false)),
+    ];
+    each_row(rows, |(builder, secret, fine)| {
+        let broker = builder.start().unwrap();
+        let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+        peer.send(start_ok("PLAIN", "\0joe\0secret", &[]));
+        peer.expect(TUNE);
+        peer.send(tune_ok(0, 4096, 0));
+        peer.send(connection_open("/"));
+        peer.expect(OPEN_OK);
+        peer.send(method(0, UPDATE_SECRET).longstr(secret).shortstr("the token expires"));
+        if fine {
+            peer.expect_on(0, UPDATE_SECRET_OK);
+            peer.open_channel(1);
+            peer.expect_nothing();
+        } else {
+            assert_eq!(peer.expect_closed_with(530), refused);
+        }
+        let shown = broker.trace().iter().map(ToString::to_string).find(|line| line.contains("update-secret")).unwrap();
+        assert!(secret.is_empty() || shown.contains("***"), "{shown}");
+        assert!(!shown.contains("next"), "{shown}");
+    });
+}
+
+#[test]
+fn a_secret_out_of_place_is_refused() {
+    let broker = Broker::start().unwrap();
+    let update = |channel| method(channel, UPDATE_SECRET).longstr("x").shortstr("");
+    let rows = [
+        ("on a channel", (update(1).bytes(), 503)),
+        ("cut off", (method(0, UPDATE_SECRET).short(0).bytes(), 502)),
+        ("the answer", (method(0, UPDATE_SECRET_OK).bytes(), 503)),
+    ];
+    each_row(rows, |(bytes, code)| {
+        let mut peer = Peer091::opened(&broker);
+        peer.send(bytes);
+        peer.expect_closed_with(code);
+    });
+    let mut peer = Peer091::greeted(&broker, HEADER_0_9_1);
+    peer.send(update(0));
+    peer.expect_closed_with(503);
+}
+
+#[test]
 fn a_broker_that_stops_says_so() {
     let broker = Broker::start().unwrap();
     let mut peer = Peer091::opened(&broker);

@@ -1,0 +1,60 @@
+//! 4.2.7 and the deadlines of a connection: what is due when, and what happens then. A part of `connection.rs`.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use super::connection::{Connection, Phase};
+use super::frame::{self, FrameType};
+use super::handshake::Handshake;
+use super::violation::{ReplyCode, Violation};
+use crate::outbox::Outbox;
+
+impl Connection {
+    /// The time at which [`Connection::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::AwaitHeader { until }
+            | Phase::Handshake(Handshake { until, .. })
+            | Phase::AwaitCloseOk { until }
+            | Phase::AwaitEnd { until } => Some(until),
+            Phase::Opened => self.heartbeat.deadline(),
+            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        match self.phase {
+            // 4.2.7: a peer that has sent nothing for two heartbeats is closed without connection.close.
+            Phase::Opened if self.heartbeat.is_silent(now) => {
+                let what = "nothing was received within two heartbeats";
+                let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
+                self.note_violation("dropped", &violation);
+                self.abandon();
+                self.phase = Phase::Dropped;
+            }
+            Phase::Opened => {
+                // 4.2.7: any traffic is as good as a heartbeat.
+                if out.is_empty() {
+                    let _ = out.append(|out| {
+                        frame::put(out, FrameType::Heartbeat, 0, |_| {});
+                        Ok::<(), Infallible>(())
+                    });
+                }
+                self.heartbeat.sent(now);
+            }
+            Phase::AwaitCloseOk { .. } | Phase::AwaitEnd { .. } => {
+                log::debug!("{}: dropped: it did not end the connection", self.terms.name);
+                self.phase = Phase::Dropped;
+            }
+            Phase::AwaitHeader { .. } | Phase::Handshake(_) => {
+                log::warn!("{}: closed: no open within the time for the handshake", self.terms.name);
+                self.abandon();
+                self.phase = Phase::Closed;
+            }
+            Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => {}
+        }
+    }
+}
