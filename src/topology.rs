@@ -23,6 +23,7 @@ pub(crate) type NamedValues = Vec<(String, Value)>;
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Queue {
+    pub(crate) vhost: Option<String>,
     pub(crate) name: String,
     pub(crate) durable: bool,
     pub(crate) auto_delete: bool,
@@ -32,7 +33,7 @@ pub struct Queue {
 impl Queue {
     /// A durable queue without arguments.
     pub fn new(name: impl Into<String>) -> Queue {
-        Queue { name: name.into(), durable: true, auto_delete: false, arguments: Vec::new() }
+        Queue { vhost: None, name: name.into(), durable: true, auto_delete: false, arguments: Vec::new() }
     }
 
     /// Whether the queue is durable. It outlives a [`restart`](crate::Broker::restart) that keeps queues in any case; a client
@@ -45,6 +46,12 @@ impl Queue {
     /// Whether the queue ends with its last consumer. Default: false.
     pub fn auto_delete(mut self, auto_delete: bool) -> Queue {
         self.auto_delete = auto_delete;
+        self
+    }
+
+    /// The virtual host, which is made if it is not there. Default: `/`, or that of the handle ([`Handle::vhost`](crate::Handle::vhost)).
+    pub fn vhost(mut self, name: impl Into<String>) -> Queue {
+        self.vhost = Some(name.into());
         self
     }
 
@@ -74,6 +81,7 @@ impl<T: Into<String>> From<T> for Queue {
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Exchange {
+    pub(crate) vhost: Option<String>,
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) durable: bool,
@@ -87,6 +95,7 @@ impl Exchange {
     /// the exchange is declared.
     pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Exchange {
         Exchange {
+            vhost: None,
             name: name.into(),
             kind: kind.into(),
             durable: true,
@@ -131,6 +140,12 @@ impl Exchange {
     /// Whether clients may not publish to the exchange, so that only bindings and dead letters lead there. Default: false.
     pub fn internal(mut self, internal: bool) -> Exchange {
         self.internal = internal;
+        self
+    }
+
+    /// The virtual host, which is made if it is not there. Default: `/`, or that of the handle ([`Handle::vhost`](crate::Handle::vhost)).
+    pub fn vhost(mut self, name: impl Into<String>) -> Exchange {
+        self.vhost = Some(name.into());
         self
     }
 
@@ -181,6 +196,7 @@ impl fmt::Display for BoundTo {
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Binding {
+    pub(crate) vhost: Option<String>,
     pub(crate) exchange: String,
     pub(crate) key: String,
     pub(crate) to: BoundTo,
@@ -199,7 +215,13 @@ impl Binding {
     }
 
     fn leading(exchange: String, key: String, to: BoundTo) -> Binding {
-        Binding { exchange, key, to, arguments: Vec::new() }
+        Binding { vhost: None, exchange, key, to, arguments: Vec::new() }
+    }
+
+    /// The virtual host, which is made if it is not there. Default: `/`, or that of the handle ([`Handle::vhost`](crate::Handle::vhost)).
+    pub fn vhost(mut self, name: impl Into<String>) -> Binding {
+        self.vhost = Some(name.into());
+        self
     }
 
     /// Adds an argument, such as `x-match` or a header of a headers exchange: see [`Queue::argument`].

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use fakebroker::{Binding, Broker, Builder, Distribution, Exchange, Queue, Settlement, Unroutable};
 
-use crate::declarations;
 use crate::parse::{address, pair, seconds, user};
 use crate::trace::{self, TraceFormatArg};
+use crate::{declarations, definitions};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -112,6 +112,11 @@ struct Topology {
     /// A binding of a queue to an exchange; EXCHANGE:KEY:,to_exchange=NAME is one of an exchange. Can be given several times
     #[arg(long, value_name = "EXCHANGE:KEY:QUEUE[,ARGUMENT=VALUE...]", value_parser = declarations::binding)]
     binding: Vec<Binding>,
+
+    /// Declare the queues, exchanges and bindings of this file, which RabbitMQ has exported. What else is in it is listed in the
+    /// log; with --strict it is an error. Can be given several times
+    #[arg(long, value_name = "FILE")]
+    definitions: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -318,7 +323,7 @@ impl Args {
         }
         builder = builder.strict(self.strict);
         builder = self.addresses.apply(builder);
-        builder = self.topology.apply(builder);
+        builder = self.topology.apply(builder, self.strict)?;
         builder = self.messages.apply(builder);
         builder = self.connections.apply(builder);
         // Without a control channel nobody can ask for them.
@@ -343,10 +348,20 @@ impl Addresses {
 }
 
 impl Topology {
-    fn apply(&self, builder: Builder) -> Builder {
+    /// With `strict` what a file has and the broker does not honour is an error.
+    fn apply(&self, builder: Builder, strict: bool) -> io::Result<Builder> {
+        let mut builder = builder;
+        for path in &self.definitions {
+            let found = definitions::read_file(path).map_err(io::Error::other)?;
+            match found.left_out.first() {
+                Some(first) if strict => return Err(io::Error::other(format!("{}: {first}", path.display()))),
+                _ => found.left_out.iter().for_each(|left_out| log::warn!("{}: {left_out}", path.display())),
+            }
+            builder = found.apply(builder);
+        }
         let builder = self.queue.iter().cloned().fold(builder, Builder::queue);
         let builder = self.exchange.iter().cloned().fold(builder, Builder::exchange);
-        self.binding.iter().cloned().fold(builder, Builder::binding)
+        Ok(self.binding.iter().cloned().fold(builder, Builder::binding))
     }
 }
 

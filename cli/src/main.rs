@@ -4,13 +4,15 @@
 //! SIGTERM stop the broker cleanly with exit code 0; an address that cannot be bound is one line on standard error and exit
 //! code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
-//! `args.rs` has the options of the broker (`declarations.rs`: queues, exchanges and bindings among them), `trace.rs` the file of a trace, `control/` the commands on standard input.
+//! `args.rs` has the options of the broker (`declarations.rs`: queues, exchanges and bindings among them;
+//! `definitions.rs`: those of a file), `trace.rs` the file of a trace, `control/` the commands on standard input.
 //! `client/` has the subcommands `send`, `receive` and `ping`.
 
 mod args;
 mod client;
 mod control;
 mod declarations;
+mod definitions;
 mod parse;
 mod shutdown;
 mod trace;

@@ -1,6 +1,7 @@
 """What a test can ask of a broker and do to it, with Proton as the client under test."""
 
 import contextlib
+import json
 import socket
 
 import proton
@@ -418,3 +419,23 @@ def test_virtual_hosts_have_queues_of_their_own() -> None:
         assert broker.messages() == [order] and broker.messages("queue.orders") == []
         broker.on_message("drop", vhost="made")
         assert broker.is_alive()
+
+
+def test_definitions_are_imported(broker, tmp_path):
+    definitions = {
+        "users": [{"name": "guest"}],
+        "queues": [{"name": "orders", "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}],
+        "exchanges": [],
+        "bindings": [{"source": "amq.topic", "vhost": "/", "destination": "orders", "destination_type": "queue",
+                      "routing_key": "order.*", "arguments": {}}],
+    }
+    assert broker.import_definitions(definitions) == ['users ("guest"): not imported']
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(definitions))
+    assert broker.import_definitions(file) == ['users ("guest"): not imported']
+    assert [queue.name for queue in broker.queues()] == ["orders"]
+    with Broker(definitions=file) as other:
+        assert [binding.queue for binding in other.bindings()] == ["orders"]
+    file.write_text("{")
+    with pytest.raises(BrokerError, match="definitions.json: not JSON: .* at line 1"):
+        broker.import_definitions(file)

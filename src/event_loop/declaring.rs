@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::EventLoop;
 use crate::arguments::{ArgumentOf, Arguments, why_unmet};
 use crate::event::{
-    BindingRequest, BindingTarget, Declaration, ExchangeDeclaration, ExchangeKind, Fault, Lifetime, LinkKey, Reason,
-    TopologyChange,
+    BindingRequest, BindingTarget, DEFAULT_VHOST, Declaration, ExchangeDeclaration, ExchangeKind, Fault, Lifetime,
+    LinkKey, Reason, TopologyChange,
 };
 use crate::topology::{Binding, BoundTo, Exchange, NamedValues, Queue, Topology};
 use crate::unmet::{Place, Unmet, UnmetRequests};
@@ -18,14 +18,34 @@ impl EventLoop {
     /// Declares what the broker has from its start.
     pub(crate) fn declare_configured(&mut self) -> Result<(), Fault> {
         let Topology { exchanges, queues, bindings } = self.topology.clone();
-        exchanges.into_iter().try_for_each(|exchange| self.declare_exchange(exchange))?;
-        queues.into_iter().try_for_each(|queue| self.declare_queue(queue))?;
-        bindings.into_iter().try_for_each(|binding| self.bind(binding))
+        for mut exchange in exchanges {
+            exchange.vhost.get_or_insert_with(|| DEFAULT_VHOST.into());
+            self.declare_exchange(exchange)?;
+        }
+        for mut queue in queues {
+            queue.vhost.get_or_insert_with(|| DEFAULT_VHOST.into());
+            self.declare_queue(queue)?;
+        }
+        for mut binding in bindings {
+            binding.vhost.get_or_insert_with(|| DEFAULT_VHOST.into());
+            self.bind(binding)?;
+        }
+        self.set_asked(DEFAULT_VHOST.into());
+        Ok(())
+    }
+
+    /// Has what follows be about a virtual host; None: about that of the handle that asks.
+    fn enter(&mut self, vhost: Option<String>) {
+        if let Some(name) = vhost {
+            self.add_vhost(&name);
+            self.set_asked(name.into());
+        }
     }
 
     /// Declares a queue.
     pub(crate) fn declare_queue(&mut self, queue: Queue) -> Result<(), Fault> {
-        let Queue { name, durable, auto_delete, arguments } = queue;
+        let Queue { vhost, name, durable, auto_delete, arguments } = queue;
+        self.enter(vhost);
         let address: Arc<str> = named("queue", name)?;
         let arguments = self.checked("queue.declare", ArgumentOf::Queue, &address, arguments)?;
         let lifetime = Lifetime { exclusive: false, while_consumed: auto_delete };
@@ -36,7 +56,8 @@ impl EventLoop {
 
     /// Declares an exchange.
     pub(crate) fn declare_exchange(&mut self, exchange: Exchange) -> Result<(), Fault> {
-        let Exchange { name, kind, durable, auto_delete, internal, arguments } = exchange;
+        let Exchange { vhost, name, kind, durable, auto_delete, internal, arguments } = exchange;
+        self.enter(vhost);
         let name: Arc<str> = short("exchange", name)?;
         let unknown = || Fault::new(Reason::Other("COMMAND_INVALID".into()), format!("unknown exchange type '{kind}'"));
         let kind = ExchangeKind::named(&kind).ok_or_else(unknown)?;
@@ -46,13 +67,15 @@ impl EventLoop {
     }
 
     /// Makes a binding.
-    pub(crate) fn bind(&mut self, binding: Binding) -> Result<(), Fault> {
+    pub(crate) fn bind(&mut self, mut binding: Binding) -> Result<(), Fault> {
+        self.enter(binding.vhost.take());
         let request = request(binding)?;
         self.router().change_for_test(TopologyChange::Bind(request))
     }
 
     /// Removes a binding.
-    pub(crate) fn unbind(&mut self, binding: Binding) -> Result<(), Fault> {
+    pub(crate) fn unbind(&mut self, mut binding: Binding) -> Result<(), Fault> {
+        self.enter(binding.vhost.take());
         let request = request(binding)?;
         self.router().change_for_test(TopologyChange::Unbind(request))
     }
@@ -83,7 +106,7 @@ impl EventLoop {
     }
 }
 
-fn request(Binding { exchange, key, to, arguments }: Binding) -> Result<BindingRequest, Fault> {
+fn request(Binding { vhost: _, exchange, key, to, arguments }: Binding) -> Result<BindingRequest, Fault> {
     let target = match to {
         BoundTo::Queue(name) => BindingTarget::Queue(named("queue", name)?),
         BoundTo::Exchange(name) => BindingTarget::Exchange(short("exchange", name)?),

@@ -3,6 +3,7 @@
 //! A command is read whole before any of it is done: [`COMMANDS`] has a function for each name that takes the command's members
 //! and returns what is to be done, and [`Control::obey`] refuses members that are left over in between.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::messages::{self, Detail};
 use super::rules::{Rules, read_on_attach, read_on_connect, read_on_message, read_reason};
 use super::waiting::Wait;
 use super::{pictures, topology, trace};
+use crate::definitions::{self, Definitions};
 
 /// The version of the control lines. A change that breaks clients raises it.
 const PROTOCOL: u32 = 3;
@@ -100,6 +102,7 @@ const COMMANDS: &[(&str, Read)] = &[
         let binding = topology::read_binding(fields)?;
         Ok(declare(|broker| broker.unbind(binding).map(|()| json!({}))))
     }),
+    ("import_definitions", read_import_definitions),
     ("delete_queue", |fields| {
         let name = fields.text_of("name")?;
         Ok(declare(move |broker| broker.delete_queue(&name).map(|messages| json!({"messages": messages}))))
@@ -168,6 +171,7 @@ const IN_VHOST: &[&str] = &[
     "exchanges",
     "bindings",
     "published",
+    "import_definitions",
     "declare_queue",
     "declare_exchange",
     "bind",
@@ -334,6 +338,24 @@ fn read_take_messages(fields: &mut Fields) -> Result<Act, Refusal> {
 fn read_inject(fields: &mut Fields) -> Result<Act, Refusal> {
     let (address, message) = (fields.text_of("address")?, messages::read(fields)?);
     Ok(look(move |broker| messages::outcome(broker.inject(&address, message).as_ref())))
+}
+
+/// Imports a file of RabbitMQ's definitions, or what would stand in it.
+fn read_import_definitions(fields: &mut Fields) -> Result<Act, Refusal> {
+    let read: Box<dyn FnOnce() -> Result<Definitions, Refusal>> =
+        match (fields.text("file")?, fields.object("definitions")?) {
+            (Some(file), None) => Box::new(move || definitions::read_file(Path::new(&file))),
+            (None, Some(members)) => Box::new(|| definitions::read(Json::Object(members))),
+            (None, None) => return Err("\"file\" is missing: a string is expected, or \"definitions\"".into()),
+            (Some(_), Some(_)) => return Err("there are \"file\" and \"definitions\": one is expected".into()),
+        };
+    Ok(act(move |control| {
+        let found = read()?;
+        let (queues, exchanges, bindings) = (found.queues.len(), found.exchanges.len(), found.bindings.len());
+        let left_out = found.left_out.clone();
+        found.declare(&control.handle())?;
+        Ok(json!({"queues": queues, "exchanges": exchanges, "bindings": bindings, "left_out": left_out}))
+    }))
 }
 
 /// Lets time pass. The lines behind it wait until it has.

@@ -7,22 +7,27 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 /// The members of an object that have not been read yet.
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// The prefix of the names in errors, for an object that is a member itself: `properties.`.
     path: String,
     members: Map<String, Json>,
 }
 
 /// The reason why a command cannot be carried out.
-pub(super) type Refusal = String;
+pub(crate) type Refusal = String;
 
 impl Fields {
     pub(super) fn new(members: Map<String, Json>) -> Fields {
         Fields { path: String::new(), members }
     }
 
+    /// Takes the members of an object that stands at a place of a file.
+    pub(crate) fn of(place: &str, members: Map<String, Json>) -> Fields {
+        Fields { path: format!("{place}."), members }
+    }
+
     /// Takes a member as it is, null included.
-    pub(super) fn take(&mut self, name: &str) -> Option<Json> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
         self.members.remove(name)
     }
 
@@ -48,16 +53,16 @@ impl Fields {
         format!("\"{}{name}\"", self.path)
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         self.read(name, text)
     }
 
-    pub(super) fn text_of(&mut self, name: &str) -> Result<String, Refusal> {
+    pub(crate) fn text_of(&mut self, name: &str) -> Result<String, Refusal> {
         let found = self.text(name)?;
         self.required(name, "a string", found)
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
         self.read(name, |json| json.as_bool().ok_or_else(|| instead("true or false", &json)))
     }
 
@@ -89,7 +94,7 @@ impl Fields {
     }
 
     /// Reads one of several words.
-    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Refusal> {
+    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Refusal> {
         self.read(name, |json| {
             let found = choices.iter().find(|(word, _)| json.as_str() == Some(word));
             found.map(|(_, choice)| *choice).ok_or_else(|| instead(&words(choices), &json))
@@ -112,7 +117,7 @@ impl Fields {
     }
 
     /// Refuses members that have not been read: the command does not know them.
-    pub(super) fn end(&self) -> Result<(), Refusal> {
+    pub(crate) fn end(&self) -> Result<(), Refusal> {
         match self.members.keys().next() {
             Some(name) => Err(format!("{} is not known here", self.called(name))),
             None => Ok(()),

@@ -34,9 +34,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::shutdown::Shutdown;
 use commands::{Answered, Control};
-use fields::Fields;
+pub(crate) use fields::Fields;
 use inbox::Inbox;
 pub(super) use messages::content;
+pub(crate) use topology::read_arguments;
 pub(crate) use values::read as read_value;
 
 /// Prints the first line, then takes commands in threads of their own. With `hold` the broker does not listen before the command

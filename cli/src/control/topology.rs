@@ -90,7 +90,7 @@ pub(super) fn read_binding(fields: &mut Fields) -> Result<Binding, Refusal> {
     Ok(read_arguments(fields)?.into_iter().fold(binding, |binding, (name, value)| binding.argument(name, value)))
 }
 
-pub(super) fn read_arguments(fields: &mut Fields) -> Result<Vec<(String, Value)>, Refusal> {
+pub(crate) fn read_arguments(fields: &mut Fields) -> Result<Vec<(String, Value)>, Refusal> {
     let read = |(name, json)| match values::read(json) {
         Ok(value) => Ok((name, value)),
         Err(why) => Err(format!("\"arguments.{name}\": {why}")),

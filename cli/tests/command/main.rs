@@ -8,6 +8,7 @@ mod support091;
 
 mod client;
 mod control;
+mod definitions;
 mod errors;
 mod flags;
 mod looking;

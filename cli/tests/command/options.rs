@@ -11,7 +11,7 @@ use crate::support::*;
 const OTHER_NAMES: [(&str, &str); 1] = [("trace-to", "trace")];
 
 /// Those of the command that `Builder` does not have.
-const OF_THE_COMMAND: [&str; 6] = ["control", "help", "hold", "trace-format", "verbose", "version"];
+const OF_THE_COMMAND: [&str; 7] = ["control", "definitions", "help", "hold", "trace-format", "verbose", "version"];
 
 /// The names of the methods that change a `Builder`, as flags.
 fn options_of_the_builder() -> BTreeSet<String> {

@@ -17,7 +17,7 @@ _NO_BODY: Any = object()
 #: The commands that act on what is in one virtual host.
 _IN_VHOST = frozenset([
     "messages", "take_messages", "inject", "purge", "queue_depth", "addresses", "withhold", "grant", "restore",
-    "published", "queues", "exchanges", "bindings", "declare_queue", "declare_exchange", "bind", "unbind", "delete_queue", "delete_exchange",
+    "published", "queues", "exchanges", "bindings", "declare_queue", "import_definitions", "declare_exchange", "bind", "unbind", "delete_queue", "delete_exchange",
 ])
 
 
@@ -54,7 +54,8 @@ class Broker:
     `credit_window`, `message_log` and `trace_log` are numbers; `trace` is a file that the trace goes to. `arguments` are
     more arguments for the command, and `binary` is the command: otherwise it is in `FAKEBROKER_BIN` or on PATH. With `hold`
     the port refuses connections until `start`, with `manual_clock` time stands still until `advance`, and with `strict`
-    clients are refused what `unmet_requests` would list.
+    clients are refused what `unmet_requests` would list. `definitions` is a file that RabbitMQ has exported: its queues,
+    exchanges and bindings are there from the start.
 
     Its methods may be used from any thread, and wait for each other: behind a `wait_for_...` for as long as that waits.
     """
@@ -77,6 +78,7 @@ class Broker:
         trace: Union[str, "os.PathLike[str]", None] = None,
         manual_clock: bool = False,
         strict: bool = False,
+        definitions: Union[str, "os.PathLike[str]", None] = None,
         hold: bool = False,
         arguments: Sequence[str] = (),
         binary: Optional[str] = None,
@@ -94,6 +96,7 @@ class Broker:
             "--credit-window": credit_window,
             "--message-log": message_log,
             "--trace-log": trace_log,
+            "--definitions": None if definitions is None else os.fspath(definitions),
             "--trace": None if trace is None else os.fspath(trace),
         }
         line += [part for name, value in options.items() if value is not None for part in (name, str(value))]
@@ -352,6 +355,18 @@ class Broker:
         """Removes a binding, if there is one that is equal in key and arguments."""
         self._ask("unbind", exchange=exchange, queue=queue, routing_key=routing_key, to_exchange=to_exchange,
                   arguments=mapping_to_json(arguments))
+
+    def import_definitions(self, definitions: Union[str, "os.PathLike[str]", Mapping[str, Any]]) -> List[str]:
+        """Declares the queues, exchanges and bindings of a file that RabbitMQ has exported, or of an object as it has one.
+
+        Returns what else is in it and is not imported, a line each: users, policies.
+        """
+        if isinstance(definitions, Mapping):
+            answer = self._ask("import_definitions", definitions=dict(definitions))
+        else:
+            answer = self._ask("import_definitions", file=os.path.abspath(definitions))
+        left_out: List[str] = answer["left_out"]
+        return left_out
 
     def delete_queue(self, name: str) -> int:
         """Deletes a queue, if there is one; returns how many messages waited there."""
