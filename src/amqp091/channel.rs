@@ -281,6 +281,9 @@ impl Channel {
         outcome: Outcome,
         context: &mut Context<'_>,
     ) -> Result<(), Violation> {
+        if outcome != Outcome::Accepted {
+            self.consumers.check_can_give_back(tag, multiple, context.terms)?;
+        }
         match &mut self.transaction {
             None => self.consumers.acknowledge(tag, multiple, &outcome, context),
             Some(transaction) => self.consumers.hold_ack(tag, multiple, outcome, transaction),
@@ -383,7 +386,7 @@ impl Channel {
             }
             (Effect::Drained { left, .. }, End::Consumer(slot)) => self.consumers.drained(slot, left, context),
             (Effect::Attached { .. }, End::Channel) => self.attached(context),
-            (Effect::Attached { .. }, End::Consumer(slot)) => self.consumers.attached(slot, context),
+            (Effect::Attached { kind, .. }, End::Consumer(slot)) => self.consumers.attached(slot, kind, context),
             (Effect::Refused { fault, .. }, End::Channel) => return self.refused(&fault, context),
             (Effect::Refused { fault, .. }, End::Consumer(slot)) => {
                 return self.consumers.refused(slot, &fault, context);

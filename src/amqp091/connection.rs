@@ -103,6 +103,7 @@ impl Connection {
             channel_max: config.highest_channel,
             user: None,
             client: None,
+            virtual_host: DEFAULT_VHOST.into(),
             capabilities: Capabilities::default(),
         };
         Connection {
@@ -384,6 +385,7 @@ impl Connection {
     fn note_opened(&mut self, virtual_host: &str) {
         // Some clients send an empty name for the default virtual host.
         let virtual_host: Arc<str> = if virtual_host.is_empty() { DEFAULT_VHOST } else { virtual_host }.into();
+        self.terms.virtual_host = virtual_host.clone();
         let Terms { name, version, user, client, .. } = &self.terms;
         log::debug!("{name}: open, {}, virtual host {virtual_host:?}", version.as_str());
         self.events.push_back(Event::Opened(Box::new(Opened {

@@ -35,6 +35,8 @@ pub(super) struct Consumer {
     pub(super) queue: Arc<str>,
     /// Whether the consumer is that of basic.get.
     pub(super) is_getter: bool,
+    /// Whether its queue is a stream.
+    pub(super) is_of_stream: bool,
     /// The order in which the consumers of a channel are given credit: the highest first.
     pub(super) priority: i64,
     no_ack: bool,
@@ -63,6 +65,7 @@ impl Consumer {
             tag,
             queue,
             is_getter: false,
+            is_of_stream: false,
             priority: manners.priority,
             no_ack: manners.no_ack,
             prefetch: manners.prefetch,

@@ -14,11 +14,14 @@ use super::consumer::{Consumer, ENDLESS, Manners, allowed, push_answer, put_get_
 use super::context::Context;
 use super::directory::{End, Place};
 use super::method::{Basic, Method, MethodId};
+use super::terms::Terms;
 use super::transaction::{HeldAck, Transaction};
 use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
 use crate::arguments::Arguments;
-use crate::event::{ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, Outcome, Prefetch, Reason, Ticket};
+use crate::event::{
+    ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Prefetch, Reason, Ticket,
+};
 use crate::ledger::Ledger;
 use crate::live::live;
 use crate::message::Message;
@@ -193,8 +196,9 @@ impl Consumers {
     }
 
     /// Writes consume-ok and gives the consumer its credit; for basic.get, asks for one message.
-    pub(super) fn attached(&mut self, slot: usize, context: &mut Context<'_>) {
-        let Some(consumer) = live(self.consumers.get(slot), A_CONSUMER) else { return };
+    pub(super) fn attached(&mut self, slot: usize, kind: NodeKind, context: &mut Context<'_>) {
+        let Some(consumer) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
+        consumer.is_of_stream = kind == NodeKind::Stream;
         match live(self.asked.as_ref(), A_QUESTION) {
             Some(Asked::Consume { no_wait }) => {
                 let no_wait = *no_wait;
@@ -353,6 +357,28 @@ impl Consumers {
                 context.events.push_back(Event::Sent { link, ticket });
             }
         }
+    }
+
+    /// Fails if a delivery that a peer gives back or rejects is of a stream, as in RabbitMQ: streams keep their messages.
+    pub(super) fn check_can_give_back(&mut self, tag: u64, multiple: bool, terms: &Terms) -> Result<(), Violation> {
+        let tags = match (multiple, tag) {
+            (true, 0) => 0..=u64::MAX,
+            (true, last) => 0..=last,
+            (false, one) => one..=one,
+        };
+        if !self.consumers.iter().any(|(_, consumer)| consumer.is_of_stream) {
+            return Ok(());
+        }
+        let tags: Vec<u64> = self.unacked.numbers_in(tags).collect();
+        for tag in tags {
+            let Some(Unacked { consumer, link, .. }) = self.unacked.get_mut(tag).copied() else { continue };
+            if let Some(consumer) = self.find_consumer(consumer, link).filter(|consumer| consumer.is_of_stream) {
+                let what = "basic.nack and basic.reject not supported by stream queues";
+                let (queue, vhost) = (&consumer.queue, &terms.virtual_host);
+                return Err(Violation::unmet(format!("{what} queue '{queue}' in vhost '{vhost}'")));
+            }
+        }
+        Ok(())
     }
 
     /// basic.ack, basic.nack and basic.reject. Fails if no delivery has the tag.

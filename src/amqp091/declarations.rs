@@ -243,6 +243,7 @@ impl Declarations {
             }
             // A limit on exchanges or bindings ends the connection, as the class of the reply code says.
             (Question::Change { .. }, Reason::ResourceLimitExceeded) => Err(violation),
+            (_, Reason::NotImplemented) => Err(Violation::unmet(violation.0.text.as_ref().into()).in_method(method)),
             _ => Err(violation.soft()),
         })
     }

@@ -31,6 +31,8 @@ pub(super) struct Terms {
     pub(super) user: Option<Arc<str>>,
     /// The name that the peer gives itself: its `connection_name` or `product`.
     pub(super) client: Option<Arc<str>>,
+    /// The virtual host that the connection is open on.
+    pub(super) virtual_host: Arc<str>,
     pub(super) capabilities: Capabilities,
 }
 

@@ -222,7 +222,7 @@ fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineC
     };
     let dynamic = kind.is_some();
     let capabilities = match kind {
-        Some(NodeKind::Queue) => vec![Symbol::new("temporary-queue")],
+        Some(NodeKind::Queue | NodeKind::Stream) => vec![Symbol::new("temporary-queue")],
         Some(NodeKind::Topic) => vec![Symbol::new("temporary-topic")],
         Some(NodeKind::Unspecified) | None => Vec::new(),
     };

@@ -132,7 +132,7 @@ fn dynamic_node_properties() -> RawMap {
 /// Returns those of the requested capabilities that a node of this kind has.
 fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<Symbol> {
     let (lasting, temporary) = match kind {
-        NodeKind::Queue => ("queue", "temporary-queue"),
+        NodeKind::Queue | NodeKind::Stream => ("queue", "temporary-queue"),
         NodeKind::Topic => ("topic", "temporary-topic"),
         NodeKind::Unspecified => return Vec::new(),
     };
@@ -140,10 +140,10 @@ fn granted_capabilities(asked: &[Symbol], kind: NodeKind, dynamic: bool) -> Vec<
     asked.iter().filter(is_granted).cloned().collect()
 }
 
-/// Returns the distribution-mode of a node of this kind (3.5.7): copy for a topic or a browsed queue, else move.
+/// Returns the distribution-mode of a node of this kind (3.5.7): copy for a topic, a stream or a browsed queue, else move.
 fn granted_mode(asked: &Source, kind: NodeKind) -> &'static str {
     match kind {
-        NodeKind::Topic => "copy",
+        NodeKind::Topic | NodeKind::Stream => "copy",
         NodeKind::Queue if asked.browses() == Ok(true) => "copy",
         NodeKind::Queue | NodeKind::Unspecified => "move",
     }

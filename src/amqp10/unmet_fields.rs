@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use super::arguments::STREAM_OFFSET;
 use super::composite::Composite;
 use super::content::read_map;
 use super::definitions::{ReceiverSettleMode, Role};
@@ -95,7 +96,9 @@ pub(super) fn of_attach(attach: &Attach, channel: Option<u16>) -> Vec<Unmet> {
             let expiry_policy = source.expiry_policy.as_ref();
             add_kept(&mut requests, "source", source.durable, expiry_policy, source.timeout);
             add_node_properties(&mut requests, "source", source.dynamic, source.dynamic_node_properties.as_ref());
-            for (key, value) in source.filter.iter().flat_map(entries_of) {
+            // Where the node is no stream, the router refuses an offset.
+            let filters = source.filter.iter().flat_map(entries_of);
+            for (key, value) in filters.filter(|(key, _)| key.as_ref() != STREAM_OFFSET) {
                 requests.add(format!("source.filter.{key}"), value, NOT_FILTERED);
             }
             for outcome in source.outcomes.iter().filter(|outcome| !OUTCOMES.contains(&outcome.as_str())) {

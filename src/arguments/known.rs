@@ -37,12 +37,12 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     (Queue, "x-max-priority", Effect::Here),
     (Queue, "x-single-active-consumer", Effect::Here),
     (Queue, "x-queue-type", Effect::Here),
-    (Queue, "x-max-age", Effect::None("a queue is no stream")),
-    (Queue, "x-stream-max-segment-size-bytes", Effect::None("a queue is no stream")),
-    (Queue, "x-stream-filter-size-bytes", Effect::None("a queue is no stream")),
+    (Queue, "x-max-age", Effect::Here),
+    (Queue, "x-stream-filter-size-bytes", Effect::None("streams are not filtered")),
     // Where messages are kept, and by which members of a cluster: no client can see it.
     (Queue, "x-queue-mode", Effect::Here),
     (Queue, "x-queue-version", Effect::Here),
+    (Queue, "x-stream-max-segment-size-bytes", Effect::Here),
     (Queue, "x-queue-leader-locator", Effect::Here),
     (Queue, "x-queue-master-locator", Effect::Here),
     (Queue, "x-quorum-initial-group-size", Effect::Here),
@@ -56,9 +56,9 @@ const KNOWN: &[(ArgumentOf, &str, Effect)] = &[
     (Exchange, "hash-property", Effect::Here),
     (Exchange, "x-delayed-type", Effect::Here),
     (Consumer, "x-priority", Effect::Here),
-    (Consumer, "x-stream-offset", Effect::None("a queue is no stream")),
-    (Consumer, "x-stream-filter", Effect::None("a queue is no stream")),
-    (Consumer, "x-stream-match-unfiltered", Effect::None("a queue is no stream")),
+    (Consumer, "x-stream-offset", Effect::Here),
+    (Consumer, "x-stream-filter", Effect::None("streams are not filtered")),
+    (Consumer, "x-stream-match-unfiltered", Effect::None("streams are not filtered")),
     // Only a cluster does it.
     (Consumer, "x-cancel-on-ha-failover", Effect::Here),
 ];

@@ -51,6 +51,8 @@ pub(crate) enum Node {
 pub(crate) enum NodeKind {
     Unspecified,
     Queue,
+    /// A queue that keeps its messages when they are read. Not for a dynamic terminus.
+    Stream,
     Topic,
 }
 

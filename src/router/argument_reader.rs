@@ -89,3 +89,20 @@ impl ArgumentReader<'_> {
         number.map(Some).ok_or_else(|| self.no_integer(name, value))
     }
 }
+
+/// Reads a time as RabbitMQ has it: a number above 0 and a unit (Y, M, D, h, m, s).
+pub(super) fn interval(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let seconds: u64 = match unit {
+        'Y' => 365 * 24 * 3600,
+        'M' => 30 * 24 * 3600,
+        'D' => 24 * 3600,
+        'h' => 3600,
+        'm' => 60,
+        's' => 1,
+        _ => return None,
+    };
+    let digits = text.strip_suffix(unit)?;
+    let number = digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    number.filter(|number: &u64| *number > 0).map(|number| Duration::from_secs(number.saturating_mul(seconds)))
+}

@@ -53,14 +53,13 @@ impl Router {
         };
         let Some(entry) = self.addresses.get_mut(id) else { return };
         // Only a queue can be browsed or asked for single messages.
-        let is_queue = entry.node.queue().is_some();
-        let browse = request.browse && is_queue;
+        let browse = entry.node.queue().is_some_and(|queue| request.browse || queue.is_stream());
         let kind = entry.node.kind();
         let address = address_asked(&request.node).or_else(|| Some(entry.address.clone()));
         let exclusive = request.exclusive;
         self.counts.receiver_links += u64::from(!request.passing);
         self.links.add_consumer(key, Consumer::new(id, browse, request, settings));
-        self.work(id, |node, context| node.add(key, exclusive, context));
+        self.work(id, |node, context| node.add(key, exclusive, settings.offset, context));
         self.effects.push(Effect::Attached { link: key, address, kind });
     }
 
@@ -76,7 +75,7 @@ impl Router {
             },
             Node::Dynamic(kind) => {
                 let distribution = match kind {
-                    NodeKind::Queue => Some(Distribution::Queue),
+                    NodeKind::Queue | NodeKind::Stream => Some(Distribution::Queue),
                     NodeKind::Topic => Some(Distribution::Multicast),
                     NodeKind::Unspecified => None,
                 };

@@ -7,7 +7,7 @@ use super::Router;
 use super::consumer_settings::ConsumerSettings;
 use super::exchange::{Exchanges, is_exchange_path};
 use super::links::{End, NodeId};
-use super::node::{Declared, Queue, Settings, locked};
+use super::node::{Declared, Queue, Settings, locked, not_supported};
 use crate::config::Distribution;
 use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
 use crate::live::live;
@@ -150,25 +150,36 @@ impl Router {
     ) -> Result<Effect, Fault> {
         let id = self.queue_for(address, link.connection)?;
         let Some(entry) = self.addresses.get(id) else { return Err(self.no_queue(address)) };
+        let is_stream = entry.node.queue().is_some_and(Queue::is_stream);
         let refusal = if if_unused && entry.node.consumers() > 0 {
             Some(format!("{} in use", self.vhost.queue(address)))
-        } else if if_empty && entry.node.depth() > 0 {
+        } else if if_empty && entry.node.depth() > 0 && !is_stream {
             Some(format!("{} not empty", self.vhost.queue(address)))
         } else {
             None
         };
         match refusal {
             Some(what) => Err(Fault::new(Reason::PreconditionFailed, what)),
-            None => Ok(Effect::Deleted { link, messages: self.end_queue(id) }),
+            None => {
+                let messages = self.end_queue(id);
+                // RabbitMQ does not count those of a stream.
+                Ok(Effect::Deleted { link, messages: if is_stream { 0 } else { messages } })
+            }
         }
     }
 
     pub(super) fn purge_for(&mut self, link: LinkKey, address: &str) {
-        let answer = self.queue_for(address, link.connection).map(|id| Effect::Purged {
-            link,
-            messages: self.work(id, |node, context| node.purge(context)).unwrap_or(0),
-        });
+        let answer = self.try_purge(link, address);
         self.answer_with(link, answer);
+    }
+
+    fn try_purge(&mut self, link: LinkKey, address: &str) -> Result<Effect, Fault> {
+        let id = self.queue_for(address, link.connection)?;
+        if self.addresses.get(id).and_then(|entry| entry.node.queue()).is_some_and(Queue::is_stream) {
+            return Err(not_supported("queue.purge", self.vhost.queue(address)));
+        }
+        let messages = self.work(id, |node, context| node.purge(context)).unwrap_or(0);
+        Ok(Effect::Purged { link, messages })
     }
 
     /// Ends a queue: purges it and detaches its links. Returns the number of messages purged.
@@ -277,8 +288,10 @@ impl Router {
             let what = format!("the dynamic node {:?} is another connection's alone", entry.address);
             return Err(Fault::new(Reason::ResourceLocked, what));
         }
-        entry.node.check_consumer(self.vhost.queue(&entry.address), key.connection, request)?;
-        let settings = ConsumerSettings::of(self.vhost.queue(&entry.address), &request.arguments)?;
+        let what = self.vhost.queue(&entry.address);
+        entry.node.check_consumer(what, key.connection, request)?;
+        let now = (self.deadlines.now(), self.deadlines.date());
+        let settings = ConsumerSettings::of(what, &request.arguments, now)?;
         Ok((id, settings))
     }
 

@@ -214,6 +214,18 @@ impl Store {
         self.take_for(|_| true, 0).0
     }
 
+    /// The place behind all messages that were ever here.
+    pub(super) fn end(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Finds the place of the first message for which `is_one` holds, where it holds for all behind it.
+    pub(super) fn first_that(&self, is_one: impl Fn(&Waiting) -> bool) -> Option<u64> {
+        let returned = self.returned.values().find(|waiting| is_one(waiting));
+        let fresh = || self.fresh.get(self.fresh.partition_point(|waiting| !is_one(waiting)));
+        returned.or_else(fresh).map(|waiting| waiting.sequence)
+    }
+
     /// Returns the first message at or after a place without taking it.
     pub(super) fn look_at(&self, from: u64) -> Option<&Waiting> {
         self.returned.range(from..).next().map(|(_, waiting)| waiting).or_else(|| {

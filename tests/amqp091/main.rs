@@ -28,6 +28,7 @@ mod queue_arguments;
 mod quorum;
 mod recordings;
 mod room;
+mod stream;
 mod transaction;
 mod unmet;
 mod versions;

@@ -24,17 +24,20 @@ mod waiting;
 
 use std::collections::HashSet;
 
+use super::consumer_settings::StreamOffset;
 use super::context::{Answers, Context, Incoming};
 use super::exchange::Named;
 use super::links::Outstanding;
 use crate::config::Distribution;
-use crate::event::{Arrival, ConnectionKey, ConsumerRequest, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome};
+use crate::event::{
+    Arrival, ConnectionKey, ConsumerRequest, Effect, Fault, LinkKey, NamedLink, NodeKind, Outcome, Reason,
+};
 
 use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
 use direct::Direct;
 use multicast::Multicast;
-pub(super) use queue::{Queue, Settings};
+pub(super) use queue::{Queue, Settings, not_supported};
 
 /// A node of one of the four kinds, with the methods that all of them have.
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl Node {
     /// Returns the kind of node that a link attached here is told.
     pub(super) fn kind(&self) -> NodeKind {
         match self {
+            Node::Queue(node) if node.is_stream() => NodeKind::Stream,
             Node::Queue(_) => NodeKind::Queue,
             Node::Multicast(_) => NodeKind::Topic,
             Node::Direct(_) | Node::Anycast(_) => NodeKind::Unspecified,
@@ -195,11 +199,19 @@ impl Node {
         connection: ConnectionKey,
         request: &ConsumerRequest,
     ) -> Result<(), Fault> {
-        let Node::Queue(queue) = self else { return Ok(()) };
+        let Node::Queue(queue) = self else {
+            return match request.arguments.get("x-stream-offset") {
+                Some(_) => Err(Fault::new(Reason::PreconditionFailed, format!("{what} is no stream"))),
+                None => Ok(()),
+            };
+        };
         if queue.declared.as_ref().is_some_and(|declared| declared.is_locked_for(connection)) {
             return Err(declared::locked(what));
         }
         queue.check_arguments(what, &request.arguments)?;
+        if queue.is_stream() {
+            return queue.check_reader(what, request);
+        }
         if request.passing {
             return Ok(());
         }
@@ -207,13 +219,13 @@ impl Node {
     }
 
     /// Adds a consumer for which [`Node::check_consumer`] holds.
-    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, context: &mut Context<'_>) {
+    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, offset: StreamOffset, context: &mut Context<'_>) {
         match self {
             Node::Direct(node) => node.add(key, context.links),
             Node::Anycast(node) => node.consumers.push(key),
             Node::Multicast(node) => node.consumers.push(key),
             Node::Queue(node) => {
-                node.add(key, exclusive, context.links);
+                node.add(key, exclusive, offset, context.links);
                 node.note_use(context.now);
             }
         }

@@ -1,25 +1,27 @@
-//! Deliveries of a message from a quorum queue: counted, said to consumers (`x-delivery-count`), and limited (`x-delivery-limit`).
+//! What a queue adds to a delivery: `x-stream-offset` in a stream, `x-delivery-count` in a quorum queue, which also limits them
+//! (`x-delivery-limit`).
 
 use super::{Queue, QueueType};
 use crate::event::LinkKey;
-use crate::message::Message;
+use crate::message::{Encoding, Message, MessageCodec};
 use crate::router::context::Context;
 use crate::router::store::Waiting;
 
 const DELIVERY_COUNT: &str = "x-delivery-count";
+const STREAM_OFFSET: &str = "x-stream-offset";
 
 impl Queue {
-    /// The message as a consumer is given it. That of a quorum queue says how often it was delivered before.
-    pub(super) fn delivered(&self, waiting: &Waiting, context: &Context<'_>) -> Message {
+    /// The message as a consumer is given it. That of a quorum queue says how often it was delivered before, that of a stream where
+    /// it stands.
+    pub(super) fn delivered(&self, waiting: &Waiting, codec: fn(Encoding) -> MessageCodec) -> Message {
         let message = waiting.message.clone();
-        match self.settings.queue_type {
-            QueueType::Classic => message,
-            QueueType::Quorum => {
-                let annotate = (context.codec)(message.encoding).annotated;
-                let payload = annotate(&message.payload, DELIVERY_COUNT, returns(&message).into());
-                Message { payload, ..message }
-            }
-        }
+        let (name, number) = match self.settings.queue_type {
+            QueueType::Classic => return message,
+            QueueType::Quorum => (DELIVERY_COUNT, returns(&message).into()),
+            QueueType::Stream => (STREAM_OFFSET, i64::try_from(waiting.sequence).unwrap_or(i64::MAX)),
+        };
+        let payload = (codec(message.encoding).annotated)(&message.payload, name, number);
+        Message { payload, ..message }
     }
 
     /// Whether a message that has come back is not delivered again.

@@ -8,7 +8,8 @@
 //! | `mod.rs` | arrival, delivery and return of messages |
 //! | `settings.rs` | the arguments of a declaration that change what the queue does |
 //! | `queue_type.rs` | the types of queue, and what each refuses |
-//! | `deliveries.rs` | the deliveries of a message from a quorum queue: counted and limited |
+//! | `deliveries.rs` | what quorum queues and streams add to a delivery |
+//! | `stream.rs` | streams: what they do not do, and where their consumers begin |
 //! | `disuse.rs` | the time since the queue was last used |
 //! | `single_active.rs` | the one consumer that is given messages, where only one is |
 
@@ -17,6 +18,7 @@ mod disuse;
 mod queue_type;
 mod settings;
 mod single_active;
+mod stream;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use crate::deaths::DeathReason;
 use crate::event::{Arrival, ConsumerRequest, Fault, LinkKey, Modified, NamedLink, Outcome, Reason, Ticket};
 use crate::live::live;
 use crate::message::{Message, keep_together};
+use crate::router::consumer_settings::StreamOffset;
 use crate::router::context::{Answers, Context, Incoming};
 use crate::router::exchange::Named;
 use crate::router::links::{Links, Outstanding};
@@ -39,6 +42,7 @@ use queue_type::QueueType;
 use settings::Overflow;
 pub(in crate::router) use settings::Settings;
 use single_active::SingleActive;
+pub(in crate::router) use stream::not_supported;
 
 /// Consumers of a queue, and its messages.
 #[derive(Debug, Default)]
@@ -134,9 +138,12 @@ impl Queue {
         };
         let own = storing.ttl.map(Duration::from_millis);
         let ttl = [own, self.settings.message_ttl].into_iter().flatten().min();
-        let expires = ttl.and_then(|ttl| context.now.checked_add(ttl));
+        let expires = match self.is_stream() {
+            true => self.end_of_age(context.now),
+            false => ttl.and_then(|ttl| context.now.checked_add(ttl)),
+        };
         let body = u32::try_from(storing.body).unwrap_or(u32::MAX);
-        self.has_expiring |= expires.is_some();
+        self.has_expiring |= expires.is_some() && (!self.is_stream() || self.settings.max_age.is_some());
         Waiting { expires, body, ..Waiting::new(number, place, message, settled, None) }
     }
 
@@ -280,6 +287,7 @@ impl Queue {
 
     /// Gives a browser copies of the messages that it has not been given yet.
     pub(super) fn show(&self, key: LinkKey, context: &mut Context<'_>) {
+        let codec = context.codec;
         while let Some(mut taker) = context.links.taker(key)
             && let Some(waiting) = self.store.look_at(taker.consumer.cursor)
         {
@@ -292,7 +300,7 @@ impl Queue {
             if context.journal.is_on() {
                 context.journal.forwarded(waiting.number, key, &taker.consumer.name, context.address);
             }
-            taker.give(waiting.message.clone(), settled, ticket, context.effects);
+            taker.give(self.delivered(waiting, codec), settled, ticket, context.effects);
         }
     }
 
@@ -370,7 +378,7 @@ impl Queue {
     }
 
     /// Adds a consumer for which [`Queue::check_consumer`] holds.
-    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, links: &mut Links) {
+    pub(super) fn add(&mut self, key: LinkKey, exclusive: bool, offset: StreamOffset, links: &mut Links) {
         let kind = links.at_node(key).map_or((false, false), |consumer| (consumer.passing, consumer.browse));
         let list = match kind {
             (true, _) => &mut self.aside,
@@ -378,6 +386,11 @@ impl Queue {
             (false, false) => &mut self.consumers,
         };
         list.push(key);
+        if self.is_stream()
+            && let Some(consumer) = links.at_node_mut(key)
+        {
+            consumer.cursor = self.place_of(offset);
+        }
         if exclusive && self.settings.queue_type == QueueType::Classic {
             self.sole = Some(key);
         }
@@ -387,6 +400,9 @@ impl Queue {
     /// Applies settings that the queue did not have when its consumers attached.
     pub(in crate::router) fn set_settings(&mut self, settings: Settings, links: &mut Links) {
         self.settings = settings;
+        if self.is_stream() {
+            self.make_readers(links);
+        }
         if self.settings.single_active {
             self.consumers.iter().for_each(|key| {
                 if let Some(consumer) = links.at_node_mut(*key) {
@@ -417,8 +433,9 @@ impl Queue {
 
     /// Fails if a consumer has arguments that make no sense here.
     pub(super) fn check_arguments(&self, what: Named<'_>, arguments: &Arguments) -> Result<(), Fault> {
-        match arguments.get("x-stream-offset") {
-            Some(_) => Err(self.settings.queue_type.without(what, "x-stream-offset")),
+        let name = if self.is_stream() { "x-priority" } else { "x-stream-offset" };
+        match arguments.get(name) {
+            Some(_) => Err(self.settings.queue_type.without(what, name)),
             None => Ok(()),
         }
     }
@@ -470,7 +487,7 @@ impl Queue {
 
     /// Hands a message to a consumer that can take it. The message uses room until it is settled.
     fn send(&mut self, key: LinkKey, waiting: Waiting, context: &mut Context<'_>) {
-        let (number, message) = (waiting.number, self.delivered(&waiting, context));
+        let (number, message) = (waiting.number, self.delivered(&waiting, context.codec));
         let Some(mut taker) = live(context.links.taker(key), "a consumer whose turn it is") else {
             return self.put_back(waiting, context);
         };

@@ -12,6 +12,7 @@ pub(in crate::router) enum QueueType {
     #[default]
     Classic,
     Quorum,
+    Stream,
 }
 
 /// Arguments that RabbitMQ knows and that a classic queue does not have.
@@ -64,12 +65,33 @@ const NOT_QUORUM: &[&str] = &[
     "x-stream-max-segment-size-bytes",
 ];
 
+/// Those that a stream does not have.
+const NOT_STREAM: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-delivery-limit",
+    "x-expires",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-max-length",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-master-locator",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-quorum-initial-group-size",
+    "x-single-active-consumer",
+];
+
 impl QueueType {
     /// Reads the type from the arguments of a declaration, and refuses what a queue of that type cannot be.
     pub(super) fn of(read: ArgumentReader<'_>, declared: &Declared) -> Result<QueueType, Fault> {
         let of_type = match read.text("x-queue-type")?.as_deref() {
             None | Some("classic") => QueueType::Classic,
             Some("quorum") => QueueType::Quorum,
+            Some("stream") => QueueType::Stream,
             Some(other) => {
                 return Err(read.refused("x-queue-type", &format!("\"unsupported queue type '{other}'\"")));
             }
@@ -108,6 +130,7 @@ impl QueueType {
         let refused = match self {
             QueueType::Classic => NOT_CLASSIC,
             QueueType::Quorum => NOT_QUORUM,
+            QueueType::Stream => NOT_STREAM,
         };
         refused.contains(&argument)
     }
@@ -117,6 +140,7 @@ impl QueueType {
         let name = match self {
             QueueType::Classic => "rabbit_classic_queue",
             QueueType::Quorum => "rabbit_quorum_queue",
+            QueueType::Stream => "rabbit_stream_queue",
         };
         let text = format!("invalid arg '{argument}' for {queue} of queue type {name}");
         Fault::new(Reason::PreconditionFailed, text)
@@ -136,6 +160,7 @@ pub(super) fn check_values_without_effect(read: ArgumentReader<'_>) -> Result<()
     if let Some(version) = read.whole("x-queue-version")?.filter(|version| ![1, 2].contains(version)) {
         return Err(read.refused("x-queue-version", &format!("\"unsupported queue version '{version}'\"")));
     }
+    read.whole("x-stream-max-segment-size-bytes")?;
     read.whole("x-max-in-memory-length")?;
     read.whole("x-max-in-memory-bytes")?;
     read.positive("x-quorum-initial-group-size")?;

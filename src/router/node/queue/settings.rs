@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::queue_type::{QueueType, check_values_without_effect};
 use crate::event::Fault;
-use crate::router::argument_reader::ArgumentReader;
+use crate::router::argument_reader::{ArgumentReader, interval};
 use crate::router::dead_letters::DeadLetterRoute;
 use crate::router::exchange::Named;
 use crate::router::node::Declared;
@@ -39,6 +39,8 @@ pub(in crate::router) struct Settings {
     /// `x-max-priority`: the highest priority; None is a queue without priorities.
     pub(in crate::router) max_priority: Option<u8>,
     pub(in crate::router) queue_type: QueueType,
+    /// `x-max-age` of a stream.
+    pub(in crate::router) max_age: Option<Duration>,
     /// `x-delivery-limit`: how often a message may come back and be delivered again.
     pub(in crate::router) delivery_limit: Option<u64>,
     /// `x-single-active-consumer`: whether one consumer at a time is given messages.
@@ -77,6 +79,10 @@ impl Settings {
             Some(_) => return Err(read.refused("x-overflow", "invalid_overflow")),
         };
         check_values_without_effect(read)?;
+        let max_age = match read.text("x-max-age")? {
+            Some(text) => Some(interval(&text).ok_or_else(|| read.refused("x-max-age", "invalid_max_age"))?),
+            None => None,
+        };
         Ok(Settings {
             message_ttl,
             expires,
@@ -86,6 +92,7 @@ impl Settings {
             overflow,
             max_priority,
             queue_type,
+            max_age,
             // RabbitMQ takes a negative limit, and none comes back.
             delivery_limit: read.integer("x-delivery-limit")?.map(|limit| u64::try_from(limit).unwrap_or(0)),
             single_active: read.flag("x-single-active-consumer")?.unwrap_or(false),
