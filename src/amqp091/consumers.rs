@@ -179,8 +179,7 @@ impl Consumers {
     ) -> usize {
         context.events.push_back(Event::AttachConsumer(Box::new(ConsumerRequest {
             link: consumer.link,
-            // Deliveries that need no acknowledgement do not use the window.
-            channel: (!manners.no_ack).then_some(self.channel),
+            channel: Some(self.channel),
             name: consumer.tag.clone(),
             node: Node::Queue(consumer.queue.clone()),
             manner: if manners.no_ack { Manner::Settled } else { Manner::Unsettled },

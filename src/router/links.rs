@@ -59,6 +59,8 @@ pub(super) struct Consumer {
     pub(super) node: NodeId,
     /// The channel whose window its deliveries use, if any.
     channel: Option<u16>,
+    /// Whether its deliveries take from that window. Those that need no acknowledgement only wait for it (0-9-1).
+    uses_window: bool,
     manner: Manner,
     /// Whether this consumer browses: it gets copies, and the queue keeps its messages.
     pub(super) browse: bool,
@@ -103,6 +105,7 @@ impl Consumer {
             name: request.name,
             node,
             channel: request.channel,
+            uses_window: request.prefetch.is_none() || request.manner != Manner::Settled,
             manner: request.manner,
             browse,
             passing: request.passing,
@@ -200,7 +203,9 @@ impl Taker<'_> {
             }
             credit -= 1;
             room -= bytes(message);
-            if let Some((left, unit)) = &mut window {
+            if let Some((left, unit)) = &mut window
+                && self.consumer.uses_window
+            {
                 *left -= units(message, *unit);
             }
             count += 1;
@@ -211,7 +216,8 @@ impl Taker<'_> {
     /// Counts the messages, from the first on, that the consumer can be given and that the engine can write in full at once.
     pub(super) fn finishes_of(&self, arrivals: &[Arrival]) -> usize {
         let count = self.takes_of(arrivals);
-        let mut window = self.window.as_ref().map(|window| (window.units, window.unit));
+        let window = self.window.as_ref().filter(|_| self.consumer.uses_window);
+        let mut window = window.map(|window| (window.units, window.unit));
         let finishes = |arrival: &&Arrival| {
             window.as_mut().is_none_or(|(left, unit)| {
                 *left -= units(&arrival.message, *unit);
@@ -223,7 +229,8 @@ impl Taker<'_> {
 
     /// Whether a message may be larger than what the window lets the engine write at once.
     pub(super) fn may_not_finish(&self, message: &Message) -> bool {
-        self.window.as_ref().is_some_and(|window| units(message, window.unit) > window.units)
+        self.consumer.uses_window
+            && self.window.as_ref().is_some_and(|window| units(message, window.unit) > window.units)
     }
 
     /// Hands the consumer a message and subtracts it from credit, window and room.
@@ -231,7 +238,9 @@ impl Taker<'_> {
         let units = self.window.as_ref().map_or(1, |window| units(&message, window.unit));
         self.consumer.credit -= 1;
         *self.room -= bytes(&message);
-        if let Some(window) = &mut self.window {
+        if let Some(window) = &mut self.window
+            && self.consumer.uses_window
+        {
             window.units -= units;
         }
         *self.served += 1;

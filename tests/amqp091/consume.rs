@@ -343,3 +343,32 @@ fn what_does_not_fit_a_frame_uses_up_no_prefetch() {
     assert_eq!(broker.inject("q", small), Some(Outcome::Accepted));
     assert_eq!(peer.expect_delivery().text(), "small");
 }
+
+/// As in RabbitMQ: a shared prefetch that is used up holds up consumers without acknowledgements too, which do not count.
+#[test]
+fn without_acknowledgements_a_consumer_waits_for_the_shared_prefetch() {
+    let broker = Broker::start().unwrap();
+    let mut peer = with_messages(&broker, 0);
+    peer.declare("other");
+    peer.prefetch(1, true);
+    peer.consume("q", "acks");
+    peer.send(consume(1, "other", "does not", &[false, true]));
+    peer.expect(CONSUME_OK);
+    for text in ["1", "2", "3"] {
+        peer.publish("", "other", text);
+    }
+    assert_eq!(peer.expect_texts(3), texts(1..=3));
+    peer.publish("", "q", "4");
+    let held = peer.expect_delivery();
+    assert_eq!((held.text(), held.tag), ("4", 4));
+    peer.publish("", "other", "5");
+    peer.publish("", "q", "6");
+    peer.expect_nothing();
+    peer.ack(4, false);
+    let mut all = peer.expect_texts(2);
+    all.sort();
+    assert_eq!(all, texts(5..=6));
+    // Those of basic.get neither wait nor count.
+    peer.publish("", "other", "7");
+    assert_eq!(peer.get("other", true).unwrap().text(), "7");
+}
