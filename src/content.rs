@@ -137,6 +137,19 @@ impl Message {
         Message { body: Body::Data(vec![bytes.into()]), ..Message::default() }
     }
 
+    /// Creates a message whose body is JSON: its text as bytes (data), with the content-type `application/json`. That the text is
+    /// JSON is not checked.
+    ///
+    /// ```
+    /// # use fakebroker::Message;
+    /// let message = Message::json(r#"{"cups": 1}"#);
+    /// assert_eq!(message.properties.content_type.as_deref(), Some("application/json"));
+    /// assert_eq!(message.as_text(), Some(r#"{"cups": 1}"#));
+    /// ```
+    pub fn json(text: impl Into<String>) -> Message {
+        Message::data(text.into()).content_type("application/json")
+    }
+
     /// Creates a message whose body is a value of any type (amqp-value).
     ///
     /// ```

@@ -439,3 +439,17 @@ def test_definitions_are_imported(broker, tmp_path):
     file.write_text("{")
     with pytest.raises(BrokerError, match="definitions.json: not JSON: .* at line 1"):
         broker.import_definitions(file)
+
+
+def test_a_message_is_injected_at_an_exchange(broker):
+    broker.declare_queue("orders")
+    broker.bind("amq.headers", "orders", arguments={"x-match": "all", "table": 7})
+    assert broker.inject(exchange="amq.headers", routing_key="a/b", headers={"table": 7}, json={"cups": 1}) == "accepted"
+    assert broker.inject(exchange="", routing_key="orders", text="one tea") == "accepted"
+    assert broker.inject(exchange="", routing_key="order", json=None) == "rejected"
+    coffee, tea = broker.messages("orders")
+    assert (coffee.text, coffee.properties) == ('{"cups":1}', {"content_type": "application/json"})
+    assert tea.text == "one tea"
+    assert [publish.routing_key for publish in broker.published("amq.headers")] == ["a/b"]
+    with pytest.raises(BrokerError, match="address"):
+        broker.inject(text="nowhere")

@@ -9,13 +9,12 @@ use std::sync::mpsc::{Sender, sync_channel};
 use mio::Waker;
 
 use crate::config::{node_at, percent_encoded};
-use crate::content::Message;
 use crate::counts::Counts;
-use crate::event::{ConnectionId, DEFAULT_VHOST, Text};
+use crate::event::{ConnectionId, DEFAULT_VHOST};
 use crate::event_loop::{AtWork, Command, EventLoop, Shared};
 use crate::hooks::{Admission, Verdict};
 use crate::live::live;
-use crate::protocol::{MessageRecord, Outcome};
+use crate::protocol::MessageRecord;
 use crate::recorder::TraceEvent;
 use crate::snapshot::{AddressInfo, Connection, Link, UnmetRequest};
 
@@ -33,7 +32,7 @@ pub(super) fn node(address: &str) -> String {
 /// | look | [`counts`](Handle::counts), [`messages`](Handle::messages), [`all_messages`](Handle::all_messages), [`take_messages`](Handle::take_messages), [`connections`](Handle::connections), [`links`](Handle::links), [`addresses`](Handle::addresses), [`queue_depth`](Handle::queue_depth), [`trace`](Handle::trace), [`trace_pcap`](Handle::trace_pcap) |
 /// | see and declare queues, exchanges, bindings | [`queues`](Handle::queues), [`exchanges`](Handle::exchanges), [`bindings`](Handle::bindings), [`published`](Handle::published), [`wait_for_published`](Handle::wait_for_published), [`declare_queue`](Handle::declare_queue), [`declare_exchange`](Handle::declare_exchange), [`bind`](Handle::bind), [`unbind`](Handle::unbind), [`delete_queue`](Handle::delete_queue), [`delete_exchange`](Handle::delete_exchange) |
 /// | wait | [`wait_for`](Handle::wait_for), [`wait_for_messages`](Handle::wait_for_messages), [`wait_for_stage`](Handle::wait_for_stage), [`wait_for_receivers`](Handle::wait_for_receivers), [`wait_for_connections`](Handle::wait_for_connections), [`wait_for_settled`](Handle::wait_for_settled) |
-/// | put in and take out | [`inject`](Handle::inject), [`purge`](Handle::purge) |
+/// | put in and take out | [`inject`](Handle::inject), [`inject_to_exchange`](Handle::inject_to_exchange), [`purge`](Handle::purge) |
 /// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |
 /// | end what is open | [`disconnect`](Handle::disconnect), [`disconnect_all`](Handle::disconnect_all), [`close`](Handle::close), [`detach`](Handle::detach) |
 /// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
@@ -344,32 +343,6 @@ impl Handle {
     pub fn queue_depth(&self, address: &str) -> usize {
         let address = node(address);
         self.ask(move |event_loop| event_loop.router().depth(&address))
-    }
-
-    /// Puts a message in as if a client had sent it, unsettled. Returns what that client would have been told by now: none if
-    /// it would still be waiting. It does not pass [`Handle::on_message`]. What a receiver is sent of it goes out after this
-    /// returns. At `/exchanges/NAME/KEY` it goes by the exchange NAME with the routing key KEY, both percent-encoded.
-    ///
-    /// ```
-    /// # use fakebroker::{Broker, Message, Outcome};
-    /// # let broker = Broker::start()?;
-    /// assert_eq!(broker.inject("queue.orders", Message::text("one coffee")), Some(Outcome::Accepted));
-    /// let outcome = broker.inject("orders", Message::text("one tea")); // not a queue, and nobody receives
-    /// assert!(matches!(outcome, Some(Outcome::Rejected { condition, .. }) if condition == "amqp:not-found"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn inject(&self, address: &str, message: Message) -> Option<Outcome> {
-        let address = Text::from(address);
-        let message = crate::message::Message {
-            payload: crate::amqp10::content::encode(&message).into(),
-            ..crate::message::Message::default()
-        };
-        self.ask(move |event_loop| {
-            let outcome = event_loop.router().inject(address, message);
-            event_loop.settle_in();
-            outcome.as_ref().map(Outcome::from)
-        })
     }
 
     /// Takes out what waits at an address, copies for slow receivers of a multicast included; what a receiver has and has not

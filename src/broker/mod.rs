@@ -6,6 +6,7 @@
 //! | `builder.rs` | settings |
 //! | `mod.rs` | starting, stopping |
 //! | `handle.rs` | what can be asked of a broker and done to it |
+//! | `injecting.rs` | messages that a test puts in |
 //! | `time.rs` | time that passes when a test says so |
 //! | `topology.rs` | queues, exchanges and bindings that a test sees and declares |
 //! | `waiting.rs` | waiting until something has happened |
@@ -15,6 +16,7 @@
 mod builder;
 mod group;
 mod handle;
+mod injecting;
 mod report;
 mod time;
 mod topology;

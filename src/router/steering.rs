@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::context::{Incoming, unroutable_outcome};
+use super::exchange::address_of;
 use super::links::{End, Producer};
 use crate::event::{
     Arrival, Declaration, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Reason, Run, Text, TopologyChange,
@@ -102,11 +103,24 @@ impl Router {
 
     /// Routes an unsettled message from the test. Returns the outcome that a client would have been sent at once.
     pub(crate) fn inject(&mut self, address: Text, message: Message) -> Option<Outcome> {
+        self.inject_to(&Destination::Named(address), message)
+    }
+
+    /// Routes an unsettled message from the test by an exchange: see [`Router::inject`].
+    pub(crate) fn inject_by(&mut self, exchange: &str, key: &str, message: Message) -> Option<Outcome> {
+        let to = match exchange {
+            "" => Destination::Queue(Text::from(key)),
+            _ => Destination::Named(Text::from(&*address_of(exchange, key))),
+        };
+        self.inject_to(&to, message)
+    }
+
+    fn inject_to(&mut self, to: &Destination, message: Message) -> Option<Outcome> {
         // No link has this key. The outcome for it comes last among the effects, if there is one.
         let nobody = LinkKey::NOBODY;
         let mut run = Run::default();
         run.arrivals.push(Arrival { delivery: Some(DeliveryKey(0)), message });
-        self.route(nobody, &Destination::Named(address), &mut run);
+        self.route(nobody, to, &mut run);
         self.effects.take_settled(nobody)
     }
 

@@ -336,8 +336,23 @@ fn read_take_messages(fields: &mut Fields) -> Result<Act, Refusal> {
 }
 
 fn read_inject(fields: &mut Fields) -> Result<Act, Refusal> {
-    let (address, message) = (fields.text_of("address")?, messages::read(fields)?);
-    Ok(look(move |broker| messages::outcome(broker.inject(&address, message).as_ref())))
+    let (exchange, key) = (fields.text("exchange")?, fields.text("routing_key")?);
+    let address = match (&exchange, &key) {
+        (Some(_), _) if fields.text("address")?.is_some() => {
+            return Err("there are \"address\" and \"exchange\": one of them is expected".into());
+        }
+        (Some(_), _) => String::new(),
+        (None, Some(_)) => return Err("\"exchange\" is missing: a string is expected with \"routing_key\"".into()),
+        (None, None) => fields.text_of("address")?,
+    };
+    let message = messages::read(fields)?;
+    Ok(look(move |broker| {
+        let outcome = match exchange {
+            Some(exchange) => broker.inject_to_exchange(&exchange, &key.unwrap_or_default(), message),
+            None => broker.inject(&address, message),
+        };
+        messages::outcome(outcome.as_ref())
+    }))
 }
 
 /// Imports a file of RabbitMQ's definitions, or what would stand in it.

@@ -31,6 +31,11 @@ impl Fields {
         self.members.remove(name)
     }
 
+    /// Whether a member is there that has not been read, null included.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     fn present(&mut self, name: &str) -> Option<Json> {
         self.take(name).filter(|json| !json.is_null())
     }

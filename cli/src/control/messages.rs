@@ -216,12 +216,28 @@ pub(super) fn read(fields: &mut Fields) -> Result<Message, Refusal> {
     message.message_annotations = annotations("message_annotations")?;
     message.footer = annotations("footer")?;
     message.properties = read_properties(fields)?;
-    for (name, json) in fields.object("application_properties")?.into_iter().flatten() {
-        let value = values::read(json).map_err(|why| format!("\"application_properties.{name}\": {why}"))?;
-        message.application_properties.push((name, value));
-    }
+    message.application_properties = read_application_properties(fields)?;
+    let is_json = fields.has("json");
     message.body = read_body(fields)?;
+    if is_json {
+        message.properties.content_type.get_or_insert_with(|| "application/json".into());
+    }
     Ok(message)
+}
+
+/// Reads `application_properties`, or `headers`, which is what 0-9-1 calls them.
+fn read_application_properties(fields: &mut Fields) -> Result<Vec<(String, Value)>, Refusal> {
+    let mut properties = Vec::new();
+    for member in ["application_properties", "headers"] {
+        for (name, json) in fields.object(member)?.into_iter().flatten() {
+            let value = values::read(json).map_err(|why| format!("\"{member}.{name}\": {why}"))?;
+            if properties.iter().any(|(known, _)| *known == name) {
+                return Err(format!("{name:?} is in \"application_properties\" and in \"headers\""));
+            }
+            properties.push((name, value));
+        }
+    }
+    Ok(properties)
 }
 
 fn read_header(fields: &mut Fields) -> Result<Header, Refusal> {
@@ -288,7 +304,10 @@ fn read_time(json: Json) -> Result<i64, Refusal> {
 fn read_body(fields: &mut Fields) -> Result<Body, Refusal> {
     // A null body is a body, unlike an absent one.
     let value = fields.take("value").map(values::read).transpose().map_err(|why| format!("\"value\": {why}"))?;
+    // So is any JSON, null included.
+    let json = fields.take("json").map(|json| Body::Data(vec![json.to_string().into_bytes()]));
     let bodies = [
+        json,
         fields.text("text")?.map(|text| Body::Value(text.into())),
         fields.read("data", read_data)?,
         fields.read("sequence", read_sequence)?,
@@ -297,7 +316,10 @@ fn read_body(fields: &mut Fields) -> Result<Body, Refusal> {
     let mut bodies = bodies.into_iter().flatten();
     match (bodies.next(), bodies.next()) {
         (body, None) => Ok(body.unwrap_or_default()),
-        _ => Err("there are several bodies: one of \"text\", \"data\", \"value\" and \"sequence\" is expected".into()),
+        _ => {
+            Err("there are several bodies: one of \"text\", \"data\", \"json\", \"value\" and \"sequence\" is expected"
+                .into())
+        }
     }
 }
 

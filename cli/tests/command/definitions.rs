@@ -155,7 +155,7 @@ fn a_file_that_is_none_says_where() {
             "406 PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'q'",
         ),
         (r#"{"exchanges": [{"name": "e", "type": "odd"}]}"#, "503 COMMAND_INVALID - unknown exchange type 'odd'"),
-        (r#"{"bindings": [{"source": "e", "destination": "q"}]}"#, "404 NOT_FOUND - no queue 'q' in vhost '/'"),
+        (r#"{"bindings": [{"source": "e", "destination": "q"}]}"#, "404 NOT_FOUND - no exchange 'e' in vhost '/'"),
     ];
     let (mut program, addr) = Program::controlled(&[]);
     for (text, expected) in rows {

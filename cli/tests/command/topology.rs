@@ -154,3 +154,38 @@ fn what_was_published_is_told() {
     let error = program.refuses(json!({"cmd": "wait", "for": "published", "exchange": "e", "timeout": 0}));
     assert!(error.starts_with("waited 0ns in vain for 1 message to be published to exchange \"e\""), "{error}");
 }
+
+#[test]
+fn a_message_is_injected_at_an_exchange() {
+    let (mut program, _) =
+        Program::controlled(&["--queue", "q", "--binding", "amq.headers:order/1:q,x-match=all,table=7"]);
+    let inject = |exchange: &str, key: &str, headers: Json, json: Json| json!({"cmd": "inject", "exchange": exchange, "routing_key": key, "headers": headers, "json": json});
+    let accepted = json!({"outcome": "accepted"});
+    assert_eq!(program.obeys(inject("amq.headers", "a/b", json!({"table": 7}), json!({"cups": 1}))), accepted);
+    assert_eq!(program.obeys(inject("", "q", json!({}), Json::Null)), accepted);
+    assert_eq!(program.obeys(inject("amq.headers", "", json!({"table": 8}), json!(1)))["outcome"], json!("rejected"));
+    assert_eq!(program.obeys(inject("", "none", json!({}), json!(1)))["outcome"], json!("rejected"));
+    assert_eq!(program.obeys(json!({"cmd": "queues"}))["queues"].as_array().unwrap().len(), 1, "it makes no queue");
+    let messages = program.obeys(json!({"cmd": "messages", "address": "q"}));
+    let [first, second] = [&messages["messages"][0], &messages["messages"][1]];
+    assert_eq!((&first["text"], &first["application_properties"]), (&json!("{\"cups\":1}"), &json!({"table": 7})));
+    assert_eq!(
+        (&second["text"], &second["properties"]),
+        (&json!("null"), &json!({"content_type": "application/json"}))
+    );
+    let published = program.obeys(json!({"cmd": "published", "exchange": "amq.headers"}));
+    assert_eq!(published["published"][0]["routing_key"], json!("a/b"));
+    for (command, text) in [
+        (json!({"cmd": "inject", "exchange": "e", "address": "a"}), "there are \"address\" and \"exchange\""),
+        (json!({"cmd": "inject", "routing_key": "k"}), "\"exchange\" is missing"),
+        (json!({"cmd": "inject", "exchange": "e", "json": 1, "text": "x"}), "several bodies"),
+        (json!({"cmd": "inject", "address": "a", "headers": {"k": {"@x": 1}}}), "\"headers.k\": there is no type @x"),
+        (
+            json!({"cmd": "inject", "address": "a", "headers": {"k": 1}, "application_properties": {"k": 1}}),
+            "\"k\" is in \"application_properties\" and in \"headers\"",
+        ),
+    ] {
+        let error = program.refuses(command.clone());
+        assert!(error.contains(text), "{command}: {error}");
+    }
+}

@@ -17,7 +17,8 @@ _NO_BODY: Any = object()
 #: The commands that act on what is in one virtual host.
 _IN_VHOST = frozenset([
     "messages", "take_messages", "inject", "purge", "queue_depth", "addresses", "withhold", "grant", "restore",
-    "published", "queues", "exchanges", "bindings", "declare_queue", "import_definitions", "declare_exchange", "bind", "unbind", "delete_queue", "delete_exchange",
+    "published", "queues", "exchanges", "bindings", "declare_queue", "declare_exchange", "bind", "unbind", "delete_queue",
+    "delete_exchange", "import_definitions",
 ])
 
 
@@ -124,7 +125,7 @@ class Broker:
 
     def _ask(self, command: str, **members: Any) -> Dict[str, Any]:
         # A body that is null is one; any other member is left out.
-        members = {name: value for name, value in members.items() if value is not None or name == "value"}
+        members = {name: value for name, value in members.items() if value is not None or name in ("value", "json")}
         if command in _IN_VHOST and self._vhost is not None:
             members["vhost"] = self._vhost
         answer = self._command.ask({"cmd": command, **members})
@@ -381,9 +382,14 @@ class Broker:
 
     def inject(
         self,
-        address: str,
+        address: Optional[str] = None,
         body: Any = _NO_BODY,
         *,
+        exchange: Optional[str] = None,
+        routing_key: Optional[str] = None,
+        headers: Optional[Mapping[str, Any]] = None,
+        text: Optional[str] = None,
+        json: Any = _NO_BODY,
         sequence: Optional[Sequence[Sequence[Any]]] = None,
         properties: Optional[Mapping[str, Any]] = None,
         application_properties: Optional[Mapping[str, Any]] = None,
@@ -395,16 +401,23 @@ class Broker:
         """Puts a message in as if a client had sent it; returns what that client would have been told by now.
 
         The body is bytes (a data section), or a value of any other type; without one it is `sequence`, lists of values, or
-        nothing. `properties` are `subject`, `message_id` and so on, `header` is `durable`, `priority`, `ttl` (milliseconds).
+        nothing; or `text`, a string; or `json`, anything that is JSON, with its content type set. It goes to `address`, or to
+        `exchange` with `routing_key`; `headers` are what 0-9-1 calls the `application_properties`. `properties` are `subject`, `message_id` and so on, `header` is `durable`, `priority`, `ttl` (milliseconds).
         """
         members: Dict[str, Any] = {}
         if isinstance(body, (bytes, bytearray, memoryview)):
             members["data"] = base64_of(body)
         elif body is not _NO_BODY:
             members["value"] = to_json(body)
+        if json is not _NO_BODY:
+            members["json"] = json
         answer = self._ask(
             "inject",
             address=address,
+            exchange=exchange,
+            routing_key=routing_key,
+            headers=mapping_to_json(headers),
+            text=text,
             sequence=None if sequence is None else [to_json(items) for items in sequence],
             properties=mapping_to_json(properties),
             application_properties=mapping_to_json(application_properties),

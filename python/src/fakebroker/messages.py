@@ -75,7 +75,7 @@ class Published:
     @classmethod
     def read(cls, json: Dict[str, Any]) -> "Published":
         """The publish that an answer holds."""
-        message = Message.read({"number": 0, "address": "", "settled": False, "state": "", "receivers": [], **json})
+        message = Message.read({"number": 0, "vhost": "", "address": "", "settled": False, "state": "", "receivers": [], **json})
         return cls(json["exchange"], json["routing_key"], tuple(json["queues"]), tuple(json["numbers"]), message.sender,
                    message.body, message.text, message.properties, message.application_properties)
 
