@@ -106,6 +106,8 @@ pub(crate) struct EngineConfig {
     pub(crate) max_links: usize,
     /// The idle time-out. Default: none, so that a test that stops in a debugger keeps its connections.
     pub(crate) idle_timeout: Option<Duration>,
+    /// The time within which a delivery of 0-9-1 has to be acknowledged. Default: none, for the same reason.
+    pub(crate) consumer_timeout: Option<Duration>,
     /// Maximum size of a message in bytes. Default: 128 MiB, more than tests send and less than would exhaust memory.
     pub(crate) max_message_size: u64,
     /// Time from accept to open. Bytes that arrive do not extend it. Default: 10 s.
@@ -160,6 +162,7 @@ impl Default for Config {
                 handle_max: 65_535,
                 max_links: 65_536,
                 idle_timeout: None,
+                consumer_timeout: None,
                 max_message_size: 128 * 1024 * 1024,
                 handshake_timeout: Duration::from_secs(10),
                 linger: Duration::from_secs(5),

@@ -186,6 +186,10 @@ struct Connections {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
     idle_timeout: Duration,
 
+    /// A 0-9-1 client must acknowledge each delivery within this time, or its channel is closed; 0 is off
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
+    consumer_timeout: Duration,
+
     /// From its connect to its open a client may take this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     handshake_timeout: Duration,
@@ -386,6 +390,7 @@ impl Connections {
             .handle_max(self.handle_max)
             .max_links(self.max_links)
             .idle_timeout(self.idle_timeout)
+            .consumer_timeout(self.consumer_timeout)
             .handshake_timeout(self.handshake_timeout)
             .linger(self.linger);
         if let Some(bytes) = self.max_frame_size {

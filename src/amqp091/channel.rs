@@ -12,6 +12,7 @@ use super::transaction::{Transaction, amid_commit, cannot_switch, not_transactio
 use super::types::{Since09, shortened};
 use super::violation::{Details, ReplyCode, Violation, not_for_us};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -99,7 +100,7 @@ impl Channel {
 
     /// Whether [`Channel::finish_turn`] has something to do.
     pub(super) fn is_due(&self) -> bool {
-        self.consumers.credit_due || self.publisher.has_confirms()
+        self.consumers.is_due || self.publisher.has_confirms()
     }
 
     /// The number of unsettled deliveries on one of the channel's links.
@@ -239,6 +240,8 @@ impl Channel {
             }
             (Tx::Rollback {}, Some(transaction)) => {
                 transaction.roll_back();
+                // The deliveries that it has acknowledged are to be acknowledged in time again.
+                self.consumers.is_due = true;
                 Tx::RollbackOk {}
             }
             (Tx::SelectOk {} | Tx::CommitOk {} | Tx::RollbackOk {}, _) => return Err(not_for_us()),
@@ -437,12 +440,20 @@ impl Channel {
 
     /// Ends the turn: writes the confirms that have gathered, and gives consumers the credit that acknowledgements have
     /// freed.
-    pub(super) fn finish_turn(&mut self, context: &mut Context<'_>) {
+    pub(super) fn finish_turn(&mut self, now: Instant, context: &mut Context<'_>) {
         self.is_touched = false;
+        if let Some(timeout) = context.config.consumer_timeout {
+            self.consumers.note_time(now, timeout);
+        }
         self.publisher.put_confirms(context);
-        if self.consumers.credit_due {
+        if self.consumers.is_due {
             self.consumers.grant(context);
         }
+    }
+
+    /// The time at which the oldest delivery went out that is not acknowledged, if times are noted.
+    pub(super) fn oldest_since(&mut self) -> Option<Instant> {
+        self.consumers.oldest_since(self.transaction.as_deref())
     }
 
     /// Closes the channel with channel.close. Its number stays in use until close-ok.

@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     unmet: UnmetRequests,
     /// The channel whose tx.commit the router has not been sent all of.
     pub(super) committing: Option<u16>,
+    /// A time before which no delivery has to be acknowledged. None if there is none to wait for.
+    pub(super) acks_due: Option<Instant>,
     /// The numbers of the channels that have something to do at the end of the turn.
     pub(super) touched: Vec<u16>,
 }
@@ -121,6 +123,7 @@ impl Connection {
             run_limit: 1,
             breaches: VecDeque::new(),
             committing: None,
+            acks_due: None,
             touched: Vec::new(),
         }
     }
@@ -472,7 +475,7 @@ impl Connection {
         }
     }
 
-    fn contain(&mut self, violation: Violation, number: u16, out: &mut Outbox) -> Result<(), Violation> {
+    pub(super) fn contain(&mut self, violation: Violation, number: u16, out: &mut Outbox) -> Result<(), Violation> {
         if violation.0.scope == Scope::Connection {
             return Err(violation);
         }
@@ -522,12 +525,22 @@ impl Connection {
     /// freed.
     pub(crate) fn finish_turn(&mut self, now: Instant, out: &mut Outbox) {
         if !self.touched.is_empty() {
+            let (timeout, mut acks_due) = (self.config.consumer_timeout, self.acks_due);
             let (mut context, channels, touched) = self.context(out);
             for number in touched.drain(..) {
                 // A channel of the list may have closed since.
                 if let Some(Some(channel)) = channels.get_mut(usize::from(number)) {
-                    channel.finish_turn(&mut context);
+                    channel.finish_turn(now, &mut context);
+                    if let Some(timeout) = timeout {
+                        let due = channel.oldest_since().map(|since| since + timeout);
+                        acks_due = [acks_due, due].into_iter().flatten().min();
+                    }
                 }
+            }
+            self.acks_due = acks_due;
+            // After a rollback a delivery may be overdue already.
+            if acks_due.is_some_and(|at| at <= now) {
+                self.close_overdue(now, out);
             }
         }
         if !out.is_empty() {

@@ -7,11 +7,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::consumer::{Consumer, ENDLESS, Manners, allowed, push_answer, put_get_empty, put_get_ok};
 use super::context::Context;
+use super::delivery_times::DeliveryTimes;
 use super::directory::{End, Place};
 use super::method::{Basic, Method, MethodId};
 use super::terms::Terms;
@@ -57,8 +59,11 @@ pub(super) struct Consumers {
     prefetch_all: u16,
     /// The basic.consume or basic.get that the router has not answered.
     asked: Option<Asked>,
-    /// Whether there is credit or window that the router has not been given.
-    pub(super) credit_due: bool,
+    /// When the deliveries went out, where they have to be acknowledged in time.
+    times: DeliveryTimes,
+    /// Whether the end of the turn has something to do: there is credit or window that the router has not been given, or
+    /// deliveries whose time has not been noted.
+    pub(super) is_due: bool,
 }
 
 /// A delivery that the client has and has not acknowledged.
@@ -97,7 +102,8 @@ impl Consumers {
             prefetch: 0,
             prefetch_all: 0,
             asked: None,
-            credit_due: false,
+            times: DeliveryTimes::default(),
+            is_due: false,
         }
     }
 
@@ -130,7 +136,7 @@ impl Consumers {
         if global {
             let before = std::mem::replace(&mut self.prefetch_all, count);
             self.returned += allowed(count) - allowed(before);
-            self.credit_due = true;
+            self.is_due = true;
         } else {
             self.prefetch = count;
         }
@@ -300,6 +306,7 @@ impl Consumers {
     /// Answers basic.get when the router has sent all it has for it; `left` messages remain in the queue.
     pub(super) fn drained(&mut self, slot: usize, left: usize, context: &mut Context<'_>) {
         let Some(Asked::Get { got }) = live(self.asked.take_if(|asked| asked.is_get()), A_QUESTION) else { return };
+        self.is_due |= context.config.consumer_timeout.is_some();
         let Some(getter) = live(self.consumers.get_mut(slot), A_CONSUMER) else { return };
         if let Some((message, settled, ticket)) = got {
             let (consumer, link) = (slot, getter.link);
@@ -337,6 +344,7 @@ impl Consumers {
             }
             return;
         }
+        self.is_due |= context.config.consumer_timeout.is_some();
         let link = consumer.link;
         for Delivery { message, settled, ticket, .. } in deliveries.drain(..) {
             let tag = match settled {
@@ -347,7 +355,7 @@ impl Consumers {
                 || consumer.put_delivery(self.channel, tag, &message, context);
             if !written {
                 self.unacked.remove(tag);
-                self.credit_due = true;
+                self.is_due = true;
                 self.returned += i64::from(!settled);
                 consumer.give_up(settled, ticket, context);
             } else if !settled {
@@ -465,7 +473,7 @@ impl Consumers {
     /// Answers one delivery. False if there is none with this tag.
     fn answer_one(&mut self, tag: u64, outcome: &Outcome, context: &mut Context<'_>) -> bool {
         let Some(Unacked { consumer: slot, link, ticket, got }) = self.unacked.remove(tag) else { return false };
-        self.credit_due = true;
+        self.is_due = true;
         self.returned += i64::from(!got);
         let Some(consumer) = self.find_consumer(slot, link) else { return true };
         consumer.unacked -= 1;
@@ -478,9 +486,25 @@ impl Consumers {
         true
     }
 
+    /// Notes the time of the deliveries of this turn.
+    pub(super) fn note_time(&mut self, now: Instant, timeout: Duration) {
+        self.times.note(self.unacked.next(), now, timeout);
+    }
+
+    /// The time at which the oldest delivery went out that is not acknowledged, not even by the transaction.
+    pub(super) fn oldest_since(&mut self, transaction: Option<&Transaction>) -> Option<Instant> {
+        let first = transaction.map_or(0, |transaction| transaction.acked_up_to().saturating_add(1));
+        let is_left = |tag: &u64| transaction.is_none_or(|transaction| !transaction.has_acked(*tag));
+        let since = self.unacked.numbers_in(first..=u64::MAX).find(is_left).and_then(|tag| self.times.of(tag));
+        // A rollback brings back those that the transaction has acknowledged.
+        let oldest = self.unacked.numbers_in(0..=u64::MAX).next();
+        self.times.forget_before(oldest.unwrap_or(u64::MAX));
+        since
+    }
+
     /// Gives the router the credit of each consumer, and the window of all, that acknowledgements have freed.
     pub(super) fn grant(&mut self, context: &mut Context<'_>) {
-        self.credit_due = false;
+        self.is_due = false;
         for (_, slot) in &self.by_priority {
             let Some(consumer) = live(self.consumers.get_mut(*slot), A_CONSUMER) else { continue };
             let more = std::mem::take(&mut consumer.returned);

@@ -15,7 +15,7 @@
 //! | 4.2.7 heartbeats | `heartbeat.rs`, `timeouts.rs` (every deadline of a connection) |
 //! | the classes and their methods | `method.rs` |
 //! | exchange, queue | `declarations.rs` |
-//! | basic | `publisher.rs` and `copies.rs` (in), `consumers.rs` and `consumer.rs` (out) |
+//! | basic | `publisher.rs` and `copies.rs` (in), `consumers.rs`, `consumer.rs` and `delivery_times.rs` (out) |
 //! | tx | `transaction.rs` |
 //! | shared by the parts of a connection | `context.rs`, `terms.rs`, `directory.rs` (its links), `blocking.rs` |
 //! | frames as lines of the trace | `describe.rs` |
@@ -34,6 +34,7 @@ mod content;
 mod context;
 mod copies;
 mod declarations;
+mod delivery_times;
 mod describe;
 #[cfg(test)]
 mod dialogue;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use super::connection::{Connection, Phase};
+use super::delivery_times;
 use super::frame::{self, FrameType};
 use super::handshake::Handshake;
 use super::violation::{ReplyCode, Violation};
@@ -17,7 +18,7 @@ impl Connection {
             | Phase::Handshake(Handshake { until, .. })
             | Phase::AwaitCloseOk { until }
             | Phase::AwaitEnd { until } => Some(until),
-            Phase::Opened => self.heartbeat.deadline(),
+            Phase::Opened => [self.heartbeat.deadline(), self.acks_due].into_iter().flatten().min(),
             Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => None,
         }
     }
@@ -36,14 +37,12 @@ impl Connection {
                 self.phase = Phase::Dropped;
             }
             Phase::Opened => {
-                // 4.2.7: any traffic is as good as a heartbeat.
-                if out.is_empty() {
-                    let _ = out.append(|out| {
-                        frame::put(out, FrameType::Heartbeat, 0, |_| {});
-                        Ok::<(), Infallible>(())
-                    });
+                if self.heartbeat.deadline().is_some_and(|at| at <= now) {
+                    self.beat(now, out);
                 }
-                self.heartbeat.sent(now);
+                if self.acks_due.is_some_and(|at| at <= now) {
+                    self.close_overdue(now, out);
+                }
             }
             Phase::AwaitCloseOk { .. } | Phase::AwaitEnd { .. } => {
                 log::debug!("{}: dropped: it did not end the connection", self.terms.name);
@@ -55,6 +54,36 @@ impl Connection {
                 self.phase = Phase::Closed;
             }
             Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => {}
+        }
+    }
+
+    /// 4.2.7: sends a heartbeat, unless there is other traffic, which is as good.
+    fn beat(&mut self, now: Instant, out: &mut Outbox) {
+        if out.is_empty() {
+            let _ = out.append(|out| {
+                frame::put(out, FrameType::Heartbeat, 0, |_| {});
+                Ok::<(), Infallible>(())
+            });
+        }
+        self.heartbeat.sent(now);
+    }
+
+    /// Closes the channels that have a delivery which was not acknowledged in time.
+    pub(super) fn close_overdue(&mut self, now: Instant, out: &mut Outbox) {
+        self.acks_due = None;
+        let Some(timeout) = self.config.consumer_timeout else { return };
+        let mut overdue = Vec::new();
+        for (channel, number) in self.channels.iter_mut().zip(0..) {
+            let since = channel.as_mut().and_then(|channel| channel.oldest_since());
+            match since.map(|since| since + timeout) {
+                Some(due) if due <= now => overdue.push(number),
+                due => self.acks_due = [self.acks_due, due].into_iter().flatten().min(),
+            }
+        }
+        for number in overdue {
+            if let Err(violation) = self.contain(delivery_times::overdue(number, timeout), number, out) {
+                return self.fail(&violation, now, out);
+            }
         }
     }
 }

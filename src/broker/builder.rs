@@ -257,6 +257,13 @@ impl Builder {
         self
     }
 
+    /// The time within which a 0-9-1 client has to acknowledge each delivery, after which its channel is closed with 406, as
+    /// RabbitMQ does after half an hour. Zero: off. Default: off, so that a test that stops in a debugger keeps its channels.
+    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
+        self.config.engine.consumer_timeout = (!timeout.is_zero()).then_some(bounded(timeout));
+        self
+    }
+
     /// Bytes of the largest message that clients may send. 0: no limit. Default: 128 MiB.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
         self.config.engine.max_message_size = if bytes == 0 { u64::MAX } else { bytes };

@@ -13,6 +13,7 @@ mod connection;
 mod consistent_hash;
 mod consume;
 mod consumer_arguments;
+mod consumer_timeout;
 mod copies;
 mod dead_letters;
 mod delayed_message;
