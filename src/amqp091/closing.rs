@@ -1,5 +1,6 @@
 //! 2.2.4: closes a connection after a violation or at the broker's wish. A part of `connection.rs`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::connection::{Connection, Phase};
@@ -67,7 +68,7 @@ impl Connection {
                 return;
             }
             Phase::AwaitCloseOk { .. } | Phase::Closed | Phase::Dropped => return,
-            Phase::Handshake(_) | Phase::AwaitAdmission | Phase::Opened => {}
+            Phase::Handshake(_) | Phase::AwaitAdmission | Phase::Opened | Phase::Blocked { .. } => {}
         }
         self.finish_turn(now, out);
         self.abandon();
@@ -76,6 +77,31 @@ impl Connection {
         let close = Class::Close { reply_code, reply_text: shortened(&text), class_id: id.class, method_id: id.method };
         self.tell(&close, out);
         self.phase = Phase::AwaitCloseOk { until: now + self.config.linger };
+    }
+
+    /// Blocks the peer, once it publishes, for this reason. None: unblocks it.
+    pub(crate) fn block(&mut self, why: Option<Arc<str>>, out: &mut Outbox) {
+        self.phase = match (self.phase, &why) {
+            (Phase::Opened, Some(_)) => Phase::Blocked { held: false },
+            (Phase::Blocked { .. }, None) => Phase::Opened,
+            (phase, _) => phase,
+        };
+        if self.is_open() {
+            self.blocking.order(why, &self.terms, out);
+        }
+    }
+
+    /// Reads no more of a peer that is blocked and begins to publish.
+    pub(super) fn hold(&mut self, out: &mut Outbox) {
+        if self.phase == (Phase::Blocked { held: false }) {
+            self.phase = Phase::Blocked { held: true };
+            self.blocking.note_publish(&self.terms, out);
+        }
+    }
+
+    /// Whether nothing is to be read from the peer, because the test blocks those that publish.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.phase == Phase::Blocked { held: true }
     }
 
     /// Ends all channels and detaches all links, without a method for each.

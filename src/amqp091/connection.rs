@@ -73,6 +73,11 @@ pub(super) enum Phase {
     /// The peer has sent open. The event loop answers [`Event::Opened`] before anything more is read.
     AwaitAdmission,
     Opened,
+    /// As Opened, while the test blocks those that publish. `held`: the peer has begun to publish since, and nothing more
+    /// is read.
+    Blocked {
+        held: bool,
+    },
     /// The broker has sent close and awaits close-ok; all other frames are discarded.
     AwaitCloseOk {
         until: Instant,
@@ -188,6 +193,11 @@ impl Connection {
                     return Ok(true);
                 }
                 self.take_frame(input, now, out)
+            }
+            Phase::Blocked { held: false } if !frame::begins_publish(input) => self.take_frame(input, now, out),
+            Phase::Blocked { .. } => {
+                self.hold(out);
+                Ok(false)
             }
             Phase::Handshake(_) => self.take_frame(input, now, out),
             Phase::AwaitCloseOk { .. } => match frame::split(input, self.terms.frame_max) {
@@ -358,7 +368,7 @@ impl Connection {
             self.phase = Phase::AwaitEnd { until: now + self.config.linger };
             return Ok(());
         }
-        if let (Phase::Opened, Class::UpdateSecret { new_secret, .. }) = (self.phase, method) {
+        if let (Phase::Opened | Phase::Blocked { .. }, Class::UpdateSecret { new_secret, .. }) = (self.phase, method) {
             handshake::check_secret(new_secret.0, &self.config.users, &self.terms)?;
             self.tell(&Class::UpdateSecretOk {}, out);
             return Ok(());
@@ -567,7 +577,7 @@ impl Connection {
 
     /// Whether the connection is open and neither side has closed it.
     pub(crate) fn is_open(&self) -> bool {
-        self.phase == Phase::Opened
+        matches!(self.phase, Phase::Opened | Phase::Blocked { .. })
     }
 
     /// Whether the connection has ended: only what is in the outbox is still to be written.

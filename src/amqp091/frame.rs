@@ -188,3 +188,9 @@ pub(crate) fn put_header(out: &mut BytesMut, frame_type: FrameType, channel: u16
 pub(crate) fn put_end(out: &mut BytesMut) {
     out.put_u8(END);
 }
+
+/// Whether the octets begin with the method frame of a basic.publish.
+pub(super) fn begins_publish(input: &[u8]) -> bool {
+    const PUBLISH: [u8; 4] = [0, 60, 0, 40];
+    input.first() == Some(&1) && input.get(HEADER..HEADER + 4) == Some(&PUBLISH)
+}

@@ -18,7 +18,9 @@ impl Connection {
             | Phase::Handshake(Handshake { until, .. })
             | Phase::AwaitCloseOk { until }
             | Phase::AwaitEnd { until } => Some(until),
-            Phase::Opened => [self.heartbeat.deadline(), self.acks_due].into_iter().flatten().min(),
+            Phase::Opened | Phase::Blocked { .. } => {
+                [self.heartbeat.deadline(), self.acks_due].into_iter().flatten().min()
+            }
             Phase::AwaitAdmission | Phase::Closed | Phase::Dropped => None,
         }
     }
@@ -28,15 +30,17 @@ impl Connection {
             return;
         }
         match self.phase {
+            // What it sends is not read.
+            Phase::Blocked { held: true } if self.heartbeat.is_silent(now) => self.heartbeat.received(now),
             // 4.2.7: a peer that has sent nothing for two heartbeats is closed without connection.close.
-            Phase::Opened if self.heartbeat.is_silent(now) => {
+            Phase::Opened | Phase::Blocked { .. } if self.heartbeat.is_silent(now) => {
                 let what = "nothing was received within two heartbeats";
                 let violation = Violation::of_section("4.2.7", ReplyCode::ConnectionForced, what);
                 self.note_violation("dropped", &violation);
                 self.abandon();
                 self.phase = Phase::Dropped;
             }
-            Phase::Opened => {
+            Phase::Opened | Phase::Blocked { .. } => {
                 if self.heartbeat.deadline().is_some_and(|at| at <= now) {
                     self.beat(now, out);
                 }

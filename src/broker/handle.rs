@@ -35,7 +35,7 @@ pub(super) fn node(address: &str) -> String {
 /// | put in and take out | [`inject`](Handle::inject), [`inject_to_exchange`](Handle::inject_to_exchange), [`purge`](Handle::purge) |
 /// | let senders wait | [`withhold`](Handle::withhold), [`grant`](Handle::grant), [`restore`](Handle::restore) |
 /// | end what is open | [`disconnect`](Handle::disconnect), [`disconnect_all`](Handle::disconnect_all), [`close`](Handle::close), [`detach`](Handle::detach) |
-/// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
+/// | be out of order | [`pause`](Handle::pause), [`resume`](Handle::resume), [`block`](Handle::block), [`unblock`](Handle::unblock), [`refuse_connections`](Handle::refuse_connections), [`Broker::restart`](crate::Broker::restart) |
 /// | own the time | [`advance`](Handle::advance), [`now`](Handle::now), [`has_manual_clock`](Handle::has_manual_clock) |
 /// | decide while it happens | [`on_message`](Handle::on_message), [`on_attach`](Handle::on_attach), [`on_connect`](Handle::on_connect), [`clear_hooks`](Handle::clear_hooks) |
 /// | verify | [`verify`](Handle::verify), [`verify_with`](Handle::verify_with), [`unmet_requests`](Handle::unmet_requests) |

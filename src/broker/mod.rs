@@ -13,6 +13,7 @@
 //! | `report.rs` | what is wrong at the end of a test |
 //! | `group.rs` | several brokers, for failover |
 
+mod blocking;
 mod builder;
 mod group;
 mod handle;

@@ -76,9 +76,14 @@ impl Peer {
         self.outbox.answers() > MAX_ANSWERS && self.outbox.len() > MAX_ANSWERS
     }
 
-    /// Whether there may be something to read from the peer, and it is not flooding.
+    /// Whether nothing is read from the peer: it is flooding, or the test blocks it.
+    fn is_held_back(&self) -> bool {
+        self.is_flooding() || self.frontend.holds_back()
+    }
+
+    /// Whether there may be something to read from the peer, and it may be read.
     fn has_more(&self) -> bool {
-        (self.is_interrupted || self.transport.readable) && !self.is_flooding()
+        (self.is_interrupted || self.transport.readable) && !self.is_held_back()
     }
 
     /// Bytes of messages that the outbox takes.
@@ -171,7 +176,7 @@ impl EventLoop {
         let done = self.unread.done();
         let Some(peer) = self.peers.find(key) else { return };
         peer.is_unread = false;
-        if peer.is_interrupted && !peer.is_flooding() {
+        if peer.is_interrupted && !peer.is_held_back() {
             self.receive(key, 0);
         } else if peer.has_more() {
             match peer.transport.read(&mut self.buffer) {
@@ -228,7 +233,8 @@ impl EventLoop {
         let Some(peer) = self.peers.at(key) else { return };
         peer.tap.forget_unread();
         self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
-        peer.is_interrupted = is_interrupted;
+        // What a blocked peer has sent is read when it is unblocked.
+        peer.is_interrupted = is_interrupted || (peer.frontend.holds_back() && !inbox.is_empty());
         if own {
             // The memory of an empty inbox is freed.
             peer.inbox = if inbox.is_empty() { BytesMut::new() } else { inbox };

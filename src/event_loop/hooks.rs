@@ -195,6 +195,9 @@ impl EventLoop {
         }
         if let Some(peer) = self.peers.at(key) {
             peer.frontend.admit(&mut peer.outbox);
+            if self.blocked.is_some() {
+                peer.frontend.block(self.blocked.clone(), &mut peer.outbox);
+            }
         }
     }
 

@@ -148,6 +148,8 @@ pub(crate) struct EventLoop {
     is_running: bool,
     /// Whether nothing is read, written or accepted.
     paused: bool,
+    /// Why clients that publish by 0-9-1 are blocked, if they are.
+    blocked: Option<Arc<str>>,
     /// Whether something may have changed since waiting threads looked last.
     stirred: bool,
     reports: Reports,
@@ -218,6 +220,7 @@ impl EventLoop {
             topology: config.topology,
             is_running: false,
             paused: false,
+            blocked: None,
             stirred: false,
             reports: Reports::default(),
             clock,

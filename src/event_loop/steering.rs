@@ -2,6 +2,7 @@
 //! loop's thread, between two events.
 
 use std::io;
+use std::sync::Arc;
 
 use super::EventLoop;
 use crate::event::{ConnectionId, ConnectionKey, DEFAULT_VHOST, Event, Fault, LinkKey};
@@ -93,6 +94,21 @@ impl EventLoop {
     pub(crate) fn pause(&mut self) {
         self.paused = true;
         self.recorder().noted(None, "paused");
+    }
+
+    /// Blocks the clients that publish by 0-9-1, for this reason. None: unblocks them.
+    pub(crate) fn block(&mut self, why: Option<&str>) {
+        self.blocked = why.map(Arc::from);
+        let note = why.map_or_else(|| "unblocked".to_owned(), |why| format!("blocked: {why}"));
+        self.recorder().noted(None, &note);
+        for key in self.peers.keys() {
+            let why = self.blocked.clone();
+            if let Some(peer) = self.peers.at(key) {
+                peer.frontend.block(why, &mut peer.outbox);
+            }
+            self.touch(key);
+        }
+        self.settle_in();
     }
 
     /// Reads, writes and accepts again.

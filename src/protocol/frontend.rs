@@ -151,6 +151,19 @@ impl Frontend {
         }
     }
 
+    /// Blocks the peer (RabbitMQ's connection.blocked), once it publishes, for this reason. None: unblocks it. 1.0 has credit
+    /// instead.
+    pub(crate) fn block(&mut self, why: Option<Arc<str>>, out: &mut Outbox) {
+        if let Engine::Amqp091(connection) = &mut self.engine {
+            connection.block(why, out);
+        }
+    }
+
+    /// Whether nothing is to be read from the peer, because it is blocked.
+    pub(crate) fn holds_back(&self) -> bool {
+        matches!(&self.engine, Engine::Amqp091(connection) if connection.holds_back())
+    }
+
     /// See [`amqp10::Connection::apply`].
     pub(crate) fn apply(&mut self, effect: Effect, now: Instant, out: &mut Outbox) {
         match &mut self.engine {

@@ -7,6 +7,7 @@ mod support;
 mod support091;
 
 mod alternate_exchange;
+mod blocked;
 mod channel;
 mod confirm;
 mod connection;

@@ -128,6 +128,11 @@ const COMMANDS: &[(&str, Read)] = &[
     ("advance", read_advance),
     ("pause", |_| Ok(act(|control| control.steer(|broker| broker.pause())))),
     ("resume", |_| Ok(act(|control| control.steer(|broker| broker.resume())))),
+    ("block", |fields| {
+        let reason = fields.text("reason")?.unwrap_or_else(|| "low on memory".to_owned());
+        Ok(change(move |broker| broker.block(&reason)))
+    }),
+    ("unblock", |_| Ok(change(|broker| broker.unblock()))),
     ("refuse_connections", read_refuse_connections),
     ("disconnect", read_disconnect),
     ("close", read_close),

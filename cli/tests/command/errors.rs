@@ -27,6 +27,8 @@ fn complete() -> Vec<Json> {
         "close",
         "detach",
         "refuse_connections",
+        "block",
+        "unblock",
         "restart",
         "start",
         "stop",

@@ -444,6 +444,14 @@ class Broker:
         """Goes on."""
         self._ask("resume")
 
+    def block(self, reason: str = "low on memory") -> None:
+        """Blocks the 0-9-1 clients that publish, until `unblock`: they are sent `connection.blocked`, and are not read."""
+        self._ask("block", reason=reason)
+
+    def unblock(self) -> None:
+        """Takes back `block`."""
+        self._ask("unblock")
+
     def advance(self, seconds: float) -> float:
         """Lets so much time pass by a manual clock: all that comes due happens, in order, and has happened when this returns.
         Returns the seconds since the start."""
