@@ -326,6 +326,7 @@ impl Channel {
             }
             Basic::Cancel { consumer_tag, no_wait } => {
                 self.consumers.cancel(consumer_tag, context);
+                self.publisher.reply_to = self.consumers.reply_to();
                 if no_wait {
                     return Ok(());
                 }
@@ -389,13 +390,20 @@ impl Channel {
             }
             (Effect::Drained { left, .. }, End::Consumer(slot)) => self.consumers.drained(slot, left, context),
             (Effect::Attached { .. }, End::Channel) => self.attached(context),
-            (Effect::Attached { kind, .. }, End::Consumer(slot)) => self.consumers.attached(slot, kind, context),
+            (Effect::Attached { kind, address, .. }, End::Consumer(slot)) => {
+                self.consumers.take_replies_at(slot, address);
+                self.consumers.attached(slot, kind, context);
+                self.publisher.reply_to = self.consumers.reply_to();
+            }
             (Effect::Refused { fault, .. }, End::Channel) => return self.refused(&fault, context),
             (Effect::Refused { fault, .. }, End::Consumer(slot)) => {
                 return self.consumers.refused(slot, &fault, context);
             }
             (Effect::Detach { fault, .. }, End::Channel) => self.close(&Violation::from(&*fault).0, context),
-            (Effect::Detach { .. }, End::Consumer(slot)) => self.consumers.ended(slot, context),
+            (Effect::Detach { .. }, End::Consumer(slot)) => {
+                self.consumers.ended(slot, context);
+                self.publisher.reply_to = self.consumers.reply_to();
+            }
             (Effect::Declared { address, messages, consumers, .. }, End::Channel) => {
                 self.declarations.declared(address, messages, consumers, context);
             }

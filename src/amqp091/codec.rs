@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::content::{Content, EXPIRATION, PRIORITY, Properties, put_head};
+use super::content::{Content, EXPIRATION, PRIORITY, Properties};
 use super::table::{Elements, Field, Table, TableWriter, put_field, text_or_bytes};
 use crate::deaths::{Death, DeathMark, DeathReason, Deaths};
-use crate::message::{DeadLettered, Identity, MessageCodec, Payload, PayloadBuilder, Routing, Storing};
+use crate::message::{DeadLettered, Identity, MessageCodec, Payload, Routing, Storing};
 use crate::value::Value;
 
 /// The routing key is always said with a message, so no subject is asked for.
@@ -143,7 +143,7 @@ fn dead_lettered(payload: &Payload, dead: &DeadLettered<'_>) -> Payload {
     }
     properties.headers = Some(headers.as_table());
     properties.expiration = None;
-    with_head(&content, (dead.to.exchange.as_bytes(), dead.to.key.as_bytes()), &properties)
+    content.with_head((dead.to.exchange.as_bytes(), dead.to.key.as_bytes()), &properties)
 }
 
 /// Writes a header of the queue's, in the place of one of the same name.
@@ -153,17 +153,7 @@ fn annotated(payload: &Payload, name: &'static str, number: i64) -> Payload {
     let mut headers = properties.headers.unwrap_or_default().only(|known| known != name.as_bytes());
     put(&mut headers, name, Field::Long(number));
     properties.headers = Some(headers.as_table());
-    with_head(&content, (content.exchange(), content.routing_key()), &properties)
-}
-
-/// The body of a message behind a new head.
-fn with_head(content: &Content<'_>, (exchange, key): (&[u8], &[u8]), properties: &Properties<'_>) -> Payload {
-    let mut head = BytesMut::new();
-    put_head(exchange, key, properties, content.body_size, &mut head);
-    let mut built = PayloadBuilder::default();
-    built.push(head.freeze());
-    content.body_frames().for_each(|frame| built.push(frame));
-    built.finish()
+    content.with_properties(&properties)
 }
 
 /// Encodes the entries of `x-death`: the last death, and behind it what the message had before, as it was. An entry for the

@@ -11,7 +11,7 @@ use super::frame;
 use super::method::{BASIC, Basic, Method};
 use super::terms::Terms;
 use super::types::{Version, Writer, saturate};
-use crate::event::{Event, LinkId, Outcome, Ticket};
+use crate::event::{Event, LinkId, Outcome, REPLY_TO, Ticket};
 use crate::live::live;
 use crate::message::Message;
 use crate::outbox::Outbox;
@@ -85,6 +85,11 @@ impl Consumer {
     /// The credit that the consumer begins with. Without acknowledgements none comes back, so there is no limit.
     pub(super) fn first_credit(&self) -> i64 {
         if self.no_ack { ENDLESS } else { allowed(self.prefetch) }
+    }
+
+    /// Whether the consumer takes the replies to its channel (direct reply-to).
+    pub(super) fn is_for_replies(&self) -> bool {
+        !self.is_getter && self.queue.as_ref() == REPLY_TO
     }
 
     /// Whether the consumer can be removed.

@@ -22,7 +22,8 @@ use super::types::saturate;
 use super::violation::{ReplyCode, Violation};
 use crate::arguments::Arguments;
 use crate::event::{
-    ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Prefetch, Reason, Ticket,
+    ConsumerRequest, Delivery, Event, Fault, LinkId, Manner, Node, NodeKind, Outcome, Prefetch, REPLY_TO, Reason,
+    Ticket,
 };
 use crate::ledger::Ledger;
 use crate::live::live;
@@ -64,6 +65,8 @@ pub(super) struct Consumers {
     /// Whether the end of the turn has something to do: there is credit or window that the router has not been given, or
     /// deliveries whose time has not been noted.
     pub(super) is_due: bool,
+    /// The slot of the consumer of replies, and the name to which they are sent.
+    replies: Option<(usize, Arc<str>)>,
 }
 
 /// A delivery that the client has and has not acknowledged.
@@ -104,6 +107,7 @@ impl Consumers {
             asked: None,
             times: DeliveryTimes::default(),
             is_due: false,
+            replies: None,
         }
     }
 
@@ -159,6 +163,13 @@ impl Consumers {
             "" => context.directory.generate_tag(&context.terms.name),
             tag => tag.into(),
         };
+        let (exclusive, arguments) = match queue.as_ref() == REPLY_TO {
+            true if !no_ack => return Err(refused_replies("reply consumer cannot acknowledge")),
+            true if self.replies.is_some() => return Err(refused_replies("reply consumer already set")),
+            // They mean nothing there, as in RabbitMQ.
+            true => (false, Arguments::default()),
+            false => (exclusive, arguments),
+        };
         let priority = arguments.get("x-priority").and_then(Value::as_i64).unwrap_or(0);
         let manners = Manners { no_ack, exclusive, prefetch: self.prefetch, priority };
         let link = self.add_link(context)?;
@@ -187,7 +198,10 @@ impl Consumers {
             link: consumer.link,
             channel: Some(self.channel),
             name: consumer.tag.clone(),
-            node: Node::Queue(consumer.queue.clone()),
+            node: match consumer.is_for_replies() {
+                true => Node::Replies,
+                false => Node::Queue(consumer.queue.clone()),
+            },
             manner: if manners.no_ack { Manner::Settled } else { Manner::Unsettled },
             browse: false,
             default_outcome: Outcome::Released,
@@ -256,8 +270,21 @@ impl Consumers {
         }
     }
 
+    /// Keeps the name to which replies are sent, if the consumer in this slot takes them.
+    pub(super) fn take_replies_at(&mut self, slot: usize, address: Option<Arc<str>>) {
+        if self.consumers.get(slot).is_some_and(Consumer::is_for_replies) {
+            self.replies = address.map(|address| (slot, address));
+        }
+    }
+
+    /// The name to which replies are sent, while the channel consumes them.
+    pub(super) fn reply_to(&self) -> Option<Arc<str>> {
+        self.replies.as_ref().map(|(_, name)| name.clone())
+    }
+
     fn remove(&mut self, slot: usize) -> Option<Consumer> {
         let consumer = live(self.consumers.try_remove(slot), A_CONSUMER)?;
+        self.replies.take_if(|(replies, _)| *replies == slot);
         if consumer.is_getter && self.getters.get(&consumer.queue) == Some(&slot) {
             self.getters.remove(&consumer.queue);
         }
@@ -522,4 +549,8 @@ impl Consumers {
 /// Refuses to acknowledge a delivery that does not exist or has been acknowledged.
 fn unknown_tag(tag: u64) -> Violation {
     Violation::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")).breach()
+}
+
+fn refused_replies(text: &str) -> Violation {
+    Violation::new(ReplyCode::PreconditionFailed, text).breach()
 }

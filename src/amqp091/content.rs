@@ -11,7 +11,7 @@ use super::table::Table;
 use super::types::{Argument, Malformed, Reader, Result, Version, shortened};
 use crate::event::ExchangeAddress;
 use crate::live::live;
-use crate::message::Payload;
+use crate::message::{Payload, PayloadBuilder};
 use crate::outbox::Outbox;
 
 /// 4.2.6.1: class, weight and body size, before the properties.
@@ -174,6 +174,21 @@ impl<'a> Content<'a> {
         self.header.get(PROPERTIES_AT..).unwrap_or_default()
     }
 
+    /// The publish with another exchange, routing key and properties.
+    pub(super) fn with_head(&self, (exchange, key): (&[u8], &[u8]), properties: &Properties<'_>) -> Payload {
+        let mut head = BytesMut::new();
+        put_head((exchange, key, self.bits), properties, self.body_size, &mut head);
+        let mut built = PayloadBuilder::default();
+        built.push(head.freeze());
+        self.body_frames().for_each(|frame| built.push(frame));
+        built.finish()
+    }
+
+    /// The publish with other properties.
+    pub(super) fn with_properties(&self, properties: &Properties<'_>) -> Payload {
+        self.with_head((self.exchange(), self.routing_key()), properties)
+    }
+
     /// The frames of the body.
     pub(crate) fn body_frames(&self) -> impl Iterator<Item = Bytes> {
         self.body.clone().map(|(fragment, payload)| fragment.slice(payload.start - HEADER..payload.end + 1))
@@ -238,15 +253,14 @@ fn cut(bytes: &[u8]) -> &[u8] {
 /// Composes the frames of a publish as a client might send them.
 pub(crate) fn compose(exchange: &[u8], routing_key: &[u8], properties: &Properties<'_>, body: &[u8]) -> Payload {
     let mut out = BytesMut::with_capacity(body.len() + 256);
-    put_head(exchange, routing_key, properties, body.len() as u64, &mut out);
+    put_head((exchange, routing_key, 0), properties, body.len() as u64, &mut out);
     frame::put(&mut out, FrameType::Body, 0, |out| out.put_slice(body));
     Payload::from(out.freeze())
 }
 
 /// Writes the frames of a publish that come before its body.
-pub(super) fn put_head(
-    exchange: &[u8],
-    routing_key: &[u8],
+fn put_head(
+    (exchange, routing_key, bits): (&[u8], &[u8], u8),
     properties: &Properties<'_>,
     body_size: u64,
     out: &mut BytesMut,
@@ -260,7 +274,7 @@ pub(super) fn put_head(
         out.put_slice(&[0, 60, 0, 40, 0, 0]);
         short(exchange, out);
         short(routing_key, out);
-        out.put_u8(0);
+        out.put_u8(bits);
     });
     frame::put(out, FrameType::Header, 0, |out| {
         out.put_slice(&[0, 60, 0, 0]);

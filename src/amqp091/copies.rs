@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-
-use super::content::{Content, Properties, put_head};
+use super::content::{Content, Properties};
 use super::table::{Elements, Field, Table};
 use super::violation::{ReplyCode, Violation};
 use crate::event::{Destination, RoutingKeys};
-use crate::message::{Payload, PayloadBuilder, Routing};
+use crate::message::{Payload, Routing};
 
 const CC: &str = "CC";
 const BCC: &str = "BCC";
@@ -60,13 +58,8 @@ impl Copies {
         let hidden = self.bcc.as_deref()?.into();
         let headers = properties.headers.unwrap_or_default().only(|name| name != BCC.as_bytes());
         let properties = Properties { headers: Some(headers.as_table()), ..*properties };
-        let mut head = BytesMut::new();
-        put_head(content.exchange(), content.routing_key(), &properties, content.body_size, &mut head);
-        let mut built = PayloadBuilder::default();
-        built.push(head.freeze());
-        content.body_frames().for_each(|frame| built.push(frame));
         let (exchange, key) = address(content)?;
-        Some((built.finish(), Arc::new(Routing { exchange, key, hidden })))
+        Some((content.with_properties(&properties), Arc::new(Routing { exchange, key, hidden })))
     }
 }
 

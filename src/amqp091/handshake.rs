@@ -92,6 +92,7 @@ impl Handshake {
             "consumer_priorities",
             "authentication_failure_close",
             "per_consumer_qos",
+            "direct_reply_to",
         ];
         let capabilities = capabilities.into_iter().fold(TableWriter::default(), TableWriter::yes);
         let ours = [("product", env!("CARGO_PKG_NAME")), ("version", env!("CARGO_PKG_VERSION"))];

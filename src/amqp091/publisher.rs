@@ -17,7 +17,7 @@ use super::transaction::Transaction;
 use super::types::{Reader, Version, Writer};
 use super::violation::{ReplyCode, Violation};
 use crate::budget::Full;
-use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, Reason, Run, Text};
+use crate::event::{Arrival, DeliveryKey, Destination, Event, LinkId, Outcome, REPLY_TO, Reason, Run, Text};
 use crate::live::live;
 use crate::message::{Encoding, Message, Payload, PayloadBuilder, Routing};
 use crate::outbox::Outbox;
@@ -35,6 +35,8 @@ pub(super) struct Publisher {
     mandatory: BTreeMap<u64, Message>,
     /// Whether the router has no room for messages from this channel.
     starved: bool,
+    /// The name to which replies to the channel are sent, while it consumes them.
+    pub(super) reply_to: Option<Arc<str>>,
 }
 
 /// A content of which not all has arrived.
@@ -66,6 +68,7 @@ impl Publisher {
             confirms: None,
             mandatory: BTreeMap::new(),
             starved: false,
+            reply_to: None,
         }
     }
 
@@ -128,7 +131,10 @@ impl Publisher {
     /// Publishes a whole content, by the frames of its publish. While the context holds arrivals, the content must have
     /// the same destination as they have.
     pub(super) fn publish(&mut self, payload: Payload, context: &mut Context<'_>) -> Result<(), Violation> {
-        let Checked { content, copies, rewritten } = check(&payload, context)?;
+        let Checked { content, copies, rewritten, asks_for_reply } = check(&payload, context)?;
+        if asks_for_reply {
+            return self.publish(self.with_reply_to(&content)?, context);
+        }
         // Messages that follow each other to the same destination share an event.
         if context.arrivals.is_empty() {
             let to = destination(&content, copies.as_ref()).ok_or_else(not_utf8)?;
@@ -138,6 +144,16 @@ impl Publisher {
         let settled = !mandatory && self.confirms.is_none();
         self.push(payload, rewritten, mandatory, settled, context);
         Ok(())
+    }
+
+    /// The publish with the name to which replies to this channel are sent. Fails if the channel consumes no replies.
+    fn with_reply_to(&self, content: &Content<'_>) -> Result<Payload, Violation> {
+        let Some(name) = &self.reply_to else {
+            let text = "fast reply consumer does not exist";
+            return Err(Violation::new(ReplyCode::PreconditionFailed, text).breach());
+        };
+        let properties = Properties { reply_to: Some(name.as_bytes()), ..Properties::read(content.properties())? };
+        Ok(content.with_properties(&properties))
     }
 
     /// Adds a message to the event that the context has.
@@ -170,7 +186,10 @@ impl Publisher {
         transaction: &mut Transaction,
         context: &mut Context<'_>,
     ) -> Result<Option<Arc<str>>, Violation> {
-        let Checked { content, copies, .. } = check(&payload, context)?;
+        let Checked { content, copies, asks_for_reply, .. } = check(&payload, context)?;
+        if asks_for_reply {
+            return self.hold(self.with_reply_to(&content)?, transaction, context);
+        }
         destination(&content, copies.as_ref()).ok_or_else(not_utf8)?;
         let exchange = std::str::from_utf8(content.exchange()).ok().filter(|exchange| !exchange.is_empty());
         let exchange = exchange.map(Arc::from);
@@ -219,7 +238,7 @@ impl Publisher {
             let is_plain = whole.header.get(..4) == Some(&[0, 60, 0, 0])
                 && whole.body_size <= context.config.max_message_size
                 && check_properties(whole.header.get(PROPERTIES_AT..).unwrap_or_default(), context.terms)
-                    .is_ok_and(|properties| !properties.is_some_and(|properties| Copies::are_in(&properties)));
+                    .is_ok_and(|properties| !properties.is_some_and(|it| Copies::are_in(&it) || is_for_replies(&it)));
             if !is_plain {
                 break;
             }
@@ -262,7 +281,7 @@ impl Publisher {
     fn settle_one(&mut self, delivery: u64, outcome: &Outcome, context: &mut Context<'_>) {
         let unroutable = is_unroutable(outcome);
         if let Some(message) = self.mandatory.remove(&delivery)
-            && unroutable
+            && (unroutable || is_reply(&message))
         {
             put_return(self.channel, &message, context.terms, context.out);
         }
@@ -363,6 +382,8 @@ struct Checked<'a> {
     copies: Option<Copies>,
     /// Its frames and its routing without what consumers do not see, if there is such a thing.
     rewritten: Option<(Payload, Arc<Routing>)>,
+    /// Whether replies to it are to come to the channel itself (direct reply-to).
+    asks_for_reply: bool,
 }
 
 /// Checks the frames of a publish.
@@ -378,12 +399,13 @@ fn check<'a>(payload: &'a Payload, context: &Context<'_>) -> Result<Checked<'a>,
     if content.body_size > context.config.max_message_size {
         return Err(too_large());
     }
-    let (mut copies, mut rewritten) = (None, None);
+    let (mut copies, mut rewritten, mut asks_for_reply) = (None, None, false);
     if let Some(properties) = check_properties(content.properties(), context.terms)? {
+        asks_for_reply = is_for_replies(&properties);
         copies = Copies::of(&properties)?;
         rewritten = copies.as_ref().and_then(|copies| copies.disclosed(&content, &properties));
     }
-    Ok(Checked { content, copies, rewritten })
+    Ok(Checked { content, copies, rewritten, asks_for_reply })
 }
 
 /// Validates the properties of a publish, and returns them if there are any. Consumers receive them octet for octet, so malformed
@@ -427,6 +449,18 @@ fn destination(content: &Content<'_>, copies: Option<&Copies>) -> Option<Destina
         (None, b"") => Text::new(content.routing_key_bytes()).map(Destination::Queue),
         (None, _) => content.exchange_address().map(Destination::Exchange),
     }
+}
+
+/// Whether replies to a message are to come to the channel itself.
+fn is_for_replies(properties: &Properties<'_>) -> bool {
+    properties.reply_to == Some(REPLY_TO.as_bytes())
+}
+
+/// Whether a message is a reply to a channel. As in RabbitMQ such a message counts as routed to no queue.
+fn is_reply(message: &Message) -> bool {
+    let content = Content::of(&message.payload);
+    content
+        .is_some_and(|content| content.exchange().is_empty() && content.routing_key().starts_with(REPLY_TO.as_bytes()))
 }
 
 fn is_unroutable(outcome: &Outcome) -> bool {

@@ -218,7 +218,7 @@ fn attach_for(request: &LinkRequest, handle: usize, role: Role, config: &EngineC
     let (address, kind) = match &request.node {
         Node::Address(address) | Node::Queue(address) => (Some(address.clone()), None),
         Node::Dynamic(kind) => (None, Some(*kind)),
-        Node::Anonymous => (None, None),
+        Node::Anonymous | Node::Replies => (None, None),
     };
     let dynamic = kind.is_some();
     let capabilities = match kind {

@@ -68,7 +68,7 @@ impl Channel {
         let kind = if sends { "sender" } else { "receiver" };
         let name = match &node {
             Node::Address(address) | Node::Queue(address) => format!("{kind}-{} {address}", self.named),
-            Node::Dynamic(_) | Node::Anonymous => format!("{kind}-{}", self.named),
+            Node::Dynamic(_) | Node::Replies | Node::Anonymous => format!("{kind}-{}", self.named),
         };
         LinkRequest { name: name.into(), sends, node, manner, browse }
     }

@@ -34,6 +34,9 @@ impl LinkKey {
     };
 }
 
+/// The name by which a 0-9-1 client consumes replies (direct reply-to). The names that replies are sent to begin with it.
+pub(crate) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
 /// The node that a peer wants to attach a link to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
@@ -42,6 +45,8 @@ pub(crate) enum Node {
     Dynamic(NodeKind),
     /// A declared queue, which must exist.
     Queue(Arc<str>),
+    /// A new queue for the replies to one consumer alone, with a generated name that begins with [`REPLY_TO`].
+    Replies,
     /// No node: each message has its own address (anonymous terminus).
     Anonymous,
 }

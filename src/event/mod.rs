@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 pub use connection_id::ConnectionId;
 pub(crate) use link::{
-    ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Prefetch, Reply,
+    ConnectionKey, ConsumerRequest, LinkId, LinkKey, LinkRequest, Manner, Node, NodeKind, Opened, Prefetch, REPLY_TO,
+    Reply,
 };
 pub(crate) use message::{
     Arrival, Breach, Delivery, DeliveryKey, Destination, ExchangeAddress, Fault, Modified, Outcome, Reason,

@@ -8,7 +8,7 @@ use super::Router;
 use super::deadlines::Due;
 use super::links::{Consumer, End, NodeId, Producer};
 use crate::config::{Distribution, RoutingConfig};
-use crate::event::{ConsumerRequest, Effect, Fault, LinkKey, Node, NodeKind, Reason};
+use crate::event::{ConsumerRequest, Effect, Fault, LinkKey, Node, NodeKind, REPLY_TO, Reason};
 
 impl Router {
     pub(super) fn attach_producer(&mut self, key: LinkKey, name: Arc<str>, node: Node) {
@@ -73,6 +73,7 @@ impl Router {
                     (Arc::from(other), Some(distribution), None)
                 }
             },
+            Node::Replies => (self.generated_reply_address(), Some(Distribution::Queue), Some(owner)),
             Node::Dynamic(kind) => {
                 let distribution = match kind {
                     NodeKind::Queue | NodeKind::Stream => Some(Distribution::Queue),
@@ -89,6 +90,12 @@ impl Router {
         }
         let distribution = distribution.unwrap_or_else(|| self.config.distribution_of(&address));
         self.addresses.add(address, distribution, owner)
+    }
+
+    /// Generates the name that replies to one consumer are sent to.
+    fn generated_reply_address(&mut self) -> Arc<str> {
+        self.generated += 1;
+        format!("{REPLY_TO}.{:08x}.{}", self.salt >> 32, self.generated).into()
     }
 
     fn generated_address(&mut self) -> Arc<str> {
@@ -233,6 +240,6 @@ impl Router {
 fn address_asked(node: &Node) -> Option<Arc<str>> {
     match node {
         Node::Address(address) => Some(address.clone()),
-        Node::Queue(_) | Node::Dynamic(_) | Node::Anonymous => None,
+        Node::Queue(_) | Node::Dynamic(_) | Node::Replies | Node::Anonymous => None,
     }
 }

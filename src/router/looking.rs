@@ -55,7 +55,7 @@ impl Router {
             address: match node {
                 Node::Address(address) => Some(RoutingConfig::node_at(address).into_owned()),
                 Node::Queue(address) => Some(address.as_ref().to_owned()),
-                Node::Dynamic(_) | Node::Anonymous => None,
+                Node::Dynamic(_) | Node::Replies | Node::Anonymous => None,
             },
             credit: 0,
             unsettled: 0,

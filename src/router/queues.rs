@@ -9,7 +9,7 @@ use super::exchange::{Exchanges, is_exchange_path};
 use super::links::{End, NodeId};
 use super::node::{Declared, Queue, Settings, locked, not_supported};
 use crate::config::Distribution;
-use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, Reason};
+use crate::event::{ConnectionKey, ConsumerRequest, Declaration, Effect, Fault, LinkKey, Node, REPLY_TO, Reason};
 use crate::live::live;
 
 /// Number of addresses in use from which on a declaration may not add a queue (our choice).
@@ -29,11 +29,25 @@ impl Router {
 
     /// Finds the queue of an address for a connection. Fails if there is none, or if it is exclusive to another connection.
     pub(super) fn queue_for(&self, address: &str, connection: ConnectionKey) -> Result<NodeId, Fault> {
-        let id = self.queue(address).ok_or_else(|| self.no_queue(address))?;
+        let id = self.consumable_queue(address)?;
         let declared = self.addresses.get(id).and_then(|entry| entry.node.queue()?.declared.as_ref());
         match declared.is_some_and(|declared| declared.is_locked_for(connection)) {
             true => Err(locked(self.vhost.queue(address))),
             false => Ok(id),
+        }
+    }
+
+    /// Finds the queue of an address that can be consumed from, bound and emptied. Those for replies cannot, as in RabbitMQ.
+    fn consumable_queue(&self, address: &str) -> Result<NodeId, Fault> {
+        let is_for_replies = address.starts_with(REPLY_TO);
+        self.queue(address).filter(|_| !is_for_replies).ok_or_else(|| self.no_queue(address))
+    }
+
+    /// Answers a declaration, passive or not, of a name for replies, as in RabbitMQ: it is there if somebody consumes from it.
+    fn declare_replies(&self, link: LinkKey, address: Arc<str>) -> Result<Effect, Fault> {
+        match address.as_ref() == REPLY_TO || self.queue(&address).is_some() {
+            true => Ok(Effect::Declared { link, address, messages: 0, consumers: 1 }),
+            false => Err(self.no_queue(&address)),
         }
     }
 
@@ -56,6 +70,7 @@ impl Router {
         let Declaration { address, passive, lifetime, durable, arguments, .. } = declaration;
         let now = self.deadlines.now();
         let address = match address {
+            Some(address) if address.starts_with(REPLY_TO) => return self.declare_replies(link, address),
             Some(address) if !passive => {
                 Exchanges::check_name("queue", &address)?;
                 address
@@ -275,7 +290,7 @@ impl Router {
     ) -> Result<(NodeId, ConsumerSettings), Fault> {
         self.check_is_not_gone(&request.node)?;
         let id = match &request.node {
-            Node::Queue(address) => self.queue(address).ok_or_else(|| self.no_queue(address))?,
+            Node::Queue(address) => self.consumable_queue(address)?,
             Node::Address(address) if is_exchange_path(address) => {
                 let what = format!("{address:?} is an exchange: it can only be sent to");
                 return Err(Fault::new(Reason::InvalidField, what));

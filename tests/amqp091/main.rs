@@ -18,6 +18,7 @@ mod consumer_timeout;
 mod copies;
 mod dead_letters;
 mod delayed_message;
+mod direct_reply_to;
 mod exchange;
 mod exchange_from_1_0;
 mod fixture;
