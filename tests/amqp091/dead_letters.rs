@@ -225,3 +225,46 @@ fn a_headers_exchange_matches_what_is_written_into_a_dead_letter() {
     reject(&mut peer, "q", false);
     assert_eq!(peer.texts("dead"), ["one"]);
 }
+
+/// An order that nobody takes for an hour goes to who retries it, three times and each time later, and ends in the parking lot.
+#[test]
+fn a_day_of_retries_takes_no_time() {
+    const RETRIES: [(&str, u64); 3] = [("retry.1", 60), ("retry.2", 3_600), ("retry.3", 86_400)];
+    let broker = Broker::builder().manual_clock().start().unwrap();
+    let mut peer = Peer091::opened(&broker);
+    let then = |key: &str, seconds: u64| {
+        vec![
+            text_entry("x-dead-letter-exchange", ""),
+            text_entry("x-dead-letter-routing-key", key),
+            int_entry("x-message-ttl", i32::try_from(seconds * 1000).unwrap()),
+        ]
+    };
+    peer.declare_with("orders", &then("work", 3_600));
+    peer.declare("work");
+    peer.declare("parking");
+    for (queue, seconds) in RETRIES {
+        peer.declare_with(queue, &then("work", seconds));
+    }
+    peer.publish("", "orders", "one coffee");
+    peer.round_trip();
+    broker.advance(Duration::from_secs(3_600));
+    for (queue, seconds) in RETRIES {
+        let delivery = peer.get("work", false).expect("the order");
+        peer.publish_with("", queue, &delivery.properties, &delivery.body);
+        peer.ack(delivery.tag, false);
+        peer.round_trip();
+        broker.advance(Duration::from_secs(seconds - 1));
+        assert_eq!((broker.queue_depth(queue), broker.queue_depth("work")), (1, 0));
+        broker.advance(Duration::from_secs(1));
+    }
+    let last = peer.get("work", false).expect("the order");
+    peer.publish_with("", "parking", &last.properties, &last.body);
+    peer.ack(last.tag, false);
+    let (parked, headers) = take(&mut peer, "parking");
+    assert_eq!(parked.text(), "one coffee");
+    let history = headers.iter().find(|header| header.starts_with("x-death=")).expect("x-death");
+    let queues: Vec<&str> = history.split("queue=").skip(1).filter_map(|rest| rest.split(',').next()).collect();
+    assert_eq!(queues, ["retry.3", "retry.2", "retry.1", "orders"], "the latest first");
+    assert!(headers.contains(&"x-first-death-queue=orders".to_owned()), "{headers:?}");
+    assert_eq!(broker.now(), Duration::from_secs(3_600 + 60 + 3_600 + 86_400));
+}
