@@ -16,7 +16,7 @@ use super::channel::Channel;
 use super::context::Context;
 use super::directory::Directory;
 use super::frame::{self, Ack, Frame, FrameType};
-use super::handshake::{self, Handshake, Party, Progress};
+use super::handshake::{self, Handshake, Parts, Progress};
 use super::header::Header;
 use super::heartbeat::Heartbeat;
 use super::method::{self, CONNECTION, Channel as ChannelClass, Connection as Class, Method, MethodId, PUBLISH, Tx};
@@ -172,7 +172,7 @@ impl Connection {
                     return Ok(false);
                 }
                 input.advance(Header::SIZE);
-                self.phase = Phase::Handshake(Handshake::begin(until, &mut self.party(out)));
+                self.phase = Phase::Handshake(Handshake::begin(until, &mut self.parts(out)));
                 Ok(true)
             }
             Phase::Opened => {
@@ -376,7 +376,7 @@ impl Connection {
         let Phase::Handshake(mut handshake) = self.phase else {
             return Err(Violation::new(ReplyCode::CommandInvalid, "a method that was not expected here"));
         };
-        let progress = handshake.on_method(method, &mut self.party(out))?;
+        let progress = handshake.on_method(method, &mut self.parts(out))?;
         self.phase = match progress {
             Progress::GoesOn => Phase::Handshake(handshake),
             Progress::Refused { with_close: true } => Phase::AwaitCloseOk { until: handshake.until },
@@ -389,9 +389,9 @@ impl Connection {
         Ok(())
     }
 
-    fn party<'a>(&'a mut self, out: &'a mut Outbox) -> Party<'a> {
+    fn parts<'a>(&'a mut self, out: &'a mut Outbox) -> Parts<'a> {
         let heartbeat = &mut self.heartbeat.interval;
-        Party { config: &self.config, terms: &mut self.terms, heartbeat, out, unmet: &mut self.unmet }
+        Parts { config: &self.config, terms: &mut self.terms, heartbeat, out, unmet: &mut self.unmet }
     }
 
     /// Asks the event loop for the virtual host. [`Connection::admit`] answers the peer.

@@ -60,7 +60,7 @@ pub(super) enum Progress<'a> {
 }
 
 /// The parts of a connection that the handshake reads and changes.
-pub(super) struct Party<'a> {
+pub(super) struct Parts<'a> {
     pub(super) config: &'a EngineConfig,
     pub(super) terms: &'a mut Terms,
     /// The interval of heartbeats, once tune-ok has agreed on one.
@@ -69,7 +69,7 @@ pub(super) struct Party<'a> {
     pub(super) unmet: &'a mut UnmetRequests,
 }
 
-impl Party<'_> {
+impl Parts<'_> {
     fn tell(&mut self, method: Class<'_>) {
         put_method(self.out, self.terms.version, 0, &Method::Connection(method));
     }
@@ -82,7 +82,7 @@ impl Party<'_> {
 impl Handshake {
     /// Answers the client's protocol header with start: properties, capabilities and mechanisms, in field types that
     /// clients of all versions read.
-    pub(super) fn begin(until: Instant, party: &mut Party<'_>) -> Handshake {
+    pub(super) fn begin(until: Instant, parts: &mut Parts<'_>) -> Handshake {
         let capabilities = [
             "publisher_confirms",
             "exchange_exchange_bindings",
@@ -96,16 +96,16 @@ impl Handshake {
         ];
         let capabilities = capabilities.into_iter().fold(TableWriter::default(), TableWriter::yes);
         let ours = [("product", env!("CARGO_PKG_NAME")), ("version", env!("CARGO_PKG_VERSION"))];
-        let chosen = || party.config.open_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let chosen = || parts.config.open_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let ours = ours.into_iter().filter(|(name, _)| chosen().all(|(chosen, _)| chosen != *name));
         let properties = TableWriter::default().table("capabilities", &capabilities);
         let properties = ours.chain(chosen()).fold(properties, |table, (name, value)| table.text(name, value));
-        let (version_major, version_minor) = if party.terms.version == Version::V0_8 { (8, 0) } else { (0, 9) };
-        let mechanisms = match party.config.users.admits_anonymous() {
+        let (version_major, version_minor) = if parts.terms.version == Version::V0_8 { (8, 0) } else { (0, 9) };
+        let mechanisms = match parts.config.users.admits_anonymous() {
             true => [PLAIN, AMQPLAIN, ANONYMOUS].join(" "),
             false => [PLAIN, AMQPLAIN].join(" "),
         };
-        party.tell(Class::Start {
+        parts.tell(Class::Start {
             version_major,
             version_minor,
             server_properties: properties.as_table(),
@@ -119,18 +119,18 @@ impl Handshake {
     pub(super) fn on_method<'a>(
         &mut self,
         method: &Class<'a>,
-        party: &mut Party<'_>,
+        parts: &mut Parts<'_>,
     ) -> Result<Progress<'a>, Violation> {
         match (self.awaited, method) {
             (Awaited::StartOk, Class::StartOk { client_properties, mechanism, response, locale }) => {
-                note_locale(locale, party)?;
-                self.on_start_ok(*client_properties, mechanism, response.0, party)
+                note_locale(locale, parts)?;
+                self.on_start_ok(*client_properties, mechanism, response.0, parts)
             }
             (Awaited::SecureOk { plain }, Class::SecureOk { response }) => {
-                Ok(self.on_response(plain, response.0, party))
+                Ok(self.on_response(plain, response.0, parts))
             }
             (Awaited::TuneOk, Class::TuneOk { channel_max, frame_max, heartbeat }) => {
-                agree_on(*channel_max, *frame_max, *heartbeat, party)?;
+                agree_on(*channel_max, *frame_max, *heartbeat, parts)?;
                 self.awaited = Awaited::Open;
                 Ok(Progress::GoesOn)
             }
@@ -144,23 +144,23 @@ impl Handshake {
         properties: Table<'_>,
         mechanism: &str,
         response: &[u8],
-        party: &mut Party<'_>,
+        parts: &mut Parts<'_>,
     ) -> Result<Progress<'static>, Violation> {
         if let Some(Field::Table(capabilities)) = properties.get("capabilities") {
-            party.terms.capabilities = Capabilities {
+            parts.terms.capabilities = Capabilities {
                 authentication_failure_close: capabilities.flag("authentication_failure_close"),
                 consumer_cancel_notify: capabilities.flag("consumer_cancel_notify"),
                 connection_blocked: capabilities.flag("connection.blocked"),
             };
         }
         let client = properties.text("connection_name").or_else(|| properties.text("product"));
-        party.terms.client = client.map(Into::into);
+        parts.terms.client = client.map(Into::into);
         let plain = match mechanism {
             PLAIN => true,
             AMQPLAIN => false,
             // RFC 4505: the response is trace information, and may be empty.
-            ANONYMOUS if party.config.users.admits_anonymous() => {
-                return Ok(self.let_in(ANONYMOUS, "anonymous", party));
+            ANONYMOUS if parts.config.users.admits_anonymous() => {
+                return Ok(self.let_in(ANONYMOUS, "anonymous", parts));
             }
             _ => {
                 let text = format!("mechanism '{mechanism}' is not offered");
@@ -168,32 +168,32 @@ impl Handshake {
             }
         };
         if response.is_empty() {
-            party.tell(Class::Secure { challenge: LongStr::default() });
+            parts.tell(Class::Secure { challenge: LongStr::default() });
             self.awaited = Awaited::SecureOk { plain };
             return Ok(Progress::GoesOn);
         }
-        Ok(self.on_response(plain, response, party))
+        Ok(self.on_response(plain, response, parts))
     }
 
     /// Takes a response of PLAIN or AMQPLAIN: lets the client in, or refuses it.
-    fn on_response(&mut self, plain: bool, response: &[u8], party: &mut Party<'_>) -> Progress<'static> {
+    fn on_response(&mut self, plain: bool, response: &[u8], parts: &mut Parts<'_>) -> Progress<'static> {
         let (mechanism, said) = match plain {
             true => (PLAIN, users::split_plain(response)),
             false => (AMQPLAIN, split_amqplain(response)),
         };
         match said {
-            Some((name, password)) if party.config.users.admits(name, password) => self.let_in(mechanism, name, party),
-            _ => keep_out(mechanism, party),
+            Some((name, password)) if parts.config.users.admits(name, password) => self.let_in(mechanism, name, parts),
+            _ => keep_out(mechanism, parts),
         }
     }
 
-    fn let_in(&mut self, mechanism: &str, name: &str, party: &mut Party<'_>) -> Progress<'static> {
-        log::debug!("{}: {mechanism}: {name} is in", party.terms.name);
-        party.terms.user = Some(name.into());
-        party.tell(Class::Tune {
-            channel_max: party.terms.channel_max,
-            frame_max: party.frame_max_offered(),
-            heartbeat: party.config.idle_timeout.map_or(0, in_seconds),
+    fn let_in(&mut self, mechanism: &str, name: &str, parts: &mut Parts<'_>) -> Progress<'static> {
+        log::debug!("{}: {mechanism}: {name} is in", parts.terms.name);
+        parts.terms.user = Some(name.into());
+        parts.tell(Class::Tune {
+            channel_max: parts.terms.channel_max,
+            frame_max: parts.frame_max_offered(),
+            heartbeat: parts.config.idle_timeout.map_or(0, in_seconds),
         });
         self.awaited = Awaited::TuneOk;
         Progress::GoesOn
@@ -214,18 +214,18 @@ pub(super) fn check_secret(secret: &[u8], users: &Users, terms: &Terms) -> Resul
 }
 
 /// Notes a locale that is not offered. Fails in strict mode.
-fn note_locale(locale: &str, party: &mut Party<'_>) -> Result<(), Violation> {
+fn note_locale(locale: &str, parts: &mut Parts<'_>) -> Result<(), Violation> {
     let place = Place { method: "connection.start-ok", ..Place::default() };
     let unmet = (!["", LOCALE].contains(&locale)).then(|| Unmet::new(&place, "locale", locale, "texts are in en_US"));
-    party.unmet.add(unmet).map_or(Ok(()), |text| Err(Violation::unmet(text)))
+    parts.unmet.add(unmet).map_or(Ok(()), |text| Err(Violation::unmet(text)))
 }
 
 /// Refuses the client: with close if its capabilities say that it understands one here, else by closing the socket.
-fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress<'static> {
-    log::info!("{}: {mechanism}: refused", party.terms.name);
-    let with_close = party.terms.capabilities.authentication_failure_close;
+fn keep_out(mechanism: &str, parts: &mut Parts<'_>) -> Progress<'static> {
+    log::info!("{}: {mechanism}: refused", parts.terms.name);
+    let with_close = parts.terms.capabilities.authentication_failure_close;
     if with_close {
-        party.tell(Class::Close {
+        parts.tell(Class::Close {
             reply_code: ReplyCode::AccessRefused.number(),
             reply_text: "ACCESS_REFUSED - login was refused using that mechanism, name and password",
             class_id: 0,
@@ -237,9 +237,9 @@ fn keep_out(mechanism: &str, party: &mut Party<'_>) -> Progress<'static> {
 
 /// Takes the client's tune-ok. Zero is no limit of the client's: then the offered one holds. Fails if a value is beyond
 /// it.
-fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<'_>) -> Result<(), Violation> {
+fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, parts: &mut Parts<'_>) -> Result<(), Violation> {
     let not_allowed = |what: String| Err(Violation::new(ReplyCode::NotAllowed, what));
-    let (channels_offered, frame_max_offered) = (party.terms.channel_max, party.frame_max_offered());
+    let (channels_offered, frame_max_offered) = (parts.terms.channel_max, parts.frame_max_offered());
     if channel_max > channels_offered {
         return not_allowed(format!("negotiated channel_max = {channel_max} is higher than {channels_offered}"));
     }
@@ -250,10 +250,10 @@ fn agree_on(channel_max: u16, frame_max: u32, heartbeat: u16, party: &mut Party<
         return not_allowed(format!("negotiated frame_max = {frame_max} is lower than {MIN_FRAME_MAX}"));
     }
     if channel_max != 0 {
-        party.terms.channel_max = channel_max;
+        parts.terms.channel_max = channel_max;
     }
-    party.terms.frame_max = if frame_max == 0 { frame_max_offered } else { frame_max };
-    *party.heartbeat = (heartbeat > 0).then(|| Duration::from_secs(heartbeat.into()));
+    parts.terms.frame_max = if frame_max == 0 { frame_max_offered } else { frame_max };
+    *parts.heartbeat = (heartbeat > 0).then(|| Duration::from_secs(heartbeat.into()));
     Ok(())
 }
 

@@ -124,7 +124,7 @@ impl LoggedMessage {
 
 /// The state of a message in the log.
 #[derive(Clone, Debug, Default)]
-struct Fate {
+struct Progress {
     /// Whether the message was ever stored, delivered or decided.
     kept: bool,
     state: LoggedState,
@@ -134,7 +134,7 @@ struct Fate {
     receivers: Vec<(LoggedLink, Option<Outcome>)>,
 }
 
-impl Fate {
+impl Progress {
     fn is_dropped(&self) -> bool {
         !self.kept && matches!(self.state, LoggedState::Dropped(_))
     }
@@ -168,9 +168,9 @@ struct LoggedRun {
     /// The number of messages at the start that have fallen out of the log.
     gone: usize,
     /// The state of all messages, while it is the same.
-    common: Fate,
+    common: Progress,
     /// The state of each message; empty while it is the same.
-    fates: Vec<Fate>,
+    each: Vec<Progress>,
 }
 
 impl LoggedRun {
@@ -193,22 +193,22 @@ impl LoggedRun {
     }
 
     /// Returns the state of the message at an index of the run.
-    fn fate(&self, index: usize) -> &Fate {
-        self.fates.get(index).unwrap_or(&self.common)
+    fn progress(&self, index: usize) -> &Progress {
+        self.each.get(index).unwrap_or(&self.common)
     }
 
     /// Changes the state of those messages of the run that are among `messages` and still in the log.
-    fn change(&mut self, messages: Numbers, change: &mut impl FnMut(&mut Fate)) {
+    fn change(&mut self, messages: Numbers, change: &mut impl FnMut(&mut Progress)) {
         let (from, to) = (messages.first.max(self.first()), messages.end().min(self.end()));
-        if self.fates.is_empty() {
+        if self.each.is_empty() {
             if (from, to) == (self.first(), self.end()) {
                 return change(&mut self.common);
             }
-            self.fates = vec![self.common.clone(); self.arrived.messages.count];
+            self.each = vec![self.common.clone(); self.arrived.messages.count];
         }
         let skipped = usize::try_from(from - self.arrived.messages.first).unwrap_or(usize::MAX);
         let count = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
-        self.fates.iter_mut().skip(skipped).take(count).for_each(change);
+        self.each.iter_mut().skip(skipped).take(count).for_each(change);
     }
 
     /// Removes the first `count` messages from the log. Returns the bytes of their payloads.
@@ -243,7 +243,7 @@ impl LoggedRun {
 
     fn record(&self, index: usize, payload: Bytes) -> LoggedMessage {
         let LoggedRun { arrived: ArrivedRun { messages, from, vhost, address, settled, encoding }, .. } = self;
-        let fate = self.fate(index);
+        let progress = self.progress(index);
         LoggedMessage {
             number: messages.first + index as u64,
             from: from.clone().map(LoggedLink::from),
@@ -252,9 +252,9 @@ impl LoggedRun {
             settled: *settled,
             encoding: *encoding,
             payload,
-            state: fate.state.clone(),
-            outcome: fate.outcome.clone(),
-            receivers: fate.receivers.clone(),
+            state: progress.state.clone(),
+            outcome: progress.outcome.clone(),
+            receivers: progress.receivers.clone(),
         }
     }
 }
@@ -310,8 +310,8 @@ impl Messages {
                 taken: false,
                 kept,
                 gone: 0,
-                common: Fate::default(),
-                fates: Vec::new(),
+                common: Progress::default(),
+                each: Vec::new(),
             });
             self.shrink();
         }
@@ -341,7 +341,7 @@ impl Messages {
     }
 
     /// Changes the state of these messages, as far as they are in the log.
-    fn change(&mut self, messages: Numbers, mut change: impl FnMut(&mut Fate)) {
+    fn change(&mut self, messages: Numbers, mut change: impl FnMut(&mut Progress)) {
         let start = self.runs.partition_point(|run| run.end() <= messages.first);
         for run in self.runs.range_mut(start..).take_while(|run| run.first() < messages.end()) {
             run.change(messages, &mut change);
@@ -349,11 +349,11 @@ impl Messages {
     }
 
     pub(super) fn waits(&mut self, messages: Numbers) {
-        self.change(messages, |fate| {
-            fate.kept = true;
-            fate.waiting += 1;
-            if matches!(fate.state, LoggedState::Undecided) {
-                fate.state = LoggedState::Waiting;
+        self.change(messages, |progress| {
+            progress.kept = true;
+            progress.waiting += 1;
+            if matches!(progress.state, LoggedState::Undecided) {
+                progress.state = LoggedState::Waiting;
             }
         });
     }
@@ -361,55 +361,55 @@ impl Messages {
     /// Notes that a copy for one receiver is lost. True if no receiver has the message and no other copy waits.
     pub(super) fn lost(&mut self, messages: Numbers) -> bool {
         let mut is_dropped = false;
-        self.change(messages, |fate| {
-            fate.waiting = fate.waiting.saturating_sub(1);
-            is_dropped = fate.waiting == 0 && matches!(fate.state, LoggedState::Waiting);
+        self.change(messages, |progress| {
+            progress.waiting = progress.waiting.saturating_sub(1);
+            is_dropped = progress.waiting == 0 && matches!(progress.state, LoggedState::Waiting);
         });
         is_dropped
     }
 
     pub(super) fn forwarded(&mut self, messages: Numbers, to: &LoggedLink) {
-        self.change(messages, |fate| {
-            fate.kept = true;
-            fate.state = LoggedState::Forwarded;
-            fate.waiting = fate.waiting.saturating_sub(1);
-            if fate.receivers.len() < MAX_RECEIPTS {
-                fate.receivers.push((to.clone(), None));
+        self.change(messages, |progress| {
+            progress.kept = true;
+            progress.state = LoggedState::Forwarded;
+            progress.waiting = progress.waiting.saturating_sub(1);
+            if progress.receivers.len() < MAX_RECEIPTS {
+                progress.receivers.push((to.clone(), None));
             }
         });
     }
 
     pub(super) fn dropped(&mut self, messages: Numbers, why: &Arc<str>) {
-        self.change(messages, |fate| fate.state = LoggedState::Dropped(why.clone()));
+        self.change(messages, |progress| progress.state = LoggedState::Dropped(why.clone()));
     }
 
     pub(super) fn ruled(&mut self, messages: Numbers) {
-        self.change(messages, |fate| {
-            fate.kept = true;
-            fate.state = LoggedState::Ruled;
+        self.change(messages, |progress| {
+            progress.kept = true;
+            progress.state = LoggedState::Ruled;
         });
     }
 
     pub(super) fn told(&mut self, messages: Numbers, outcome: &Outcome) {
-        self.change(messages, |fate| fate.outcome = Some(outcome.clone()));
+        self.change(messages, |progress| progress.outcome = Some(outcome.clone()));
     }
 
     pub(super) fn answered(&mut self, messages: Numbers, by: &LoggedLink, outcome: &Outcome) {
         let is_its = |(to, answer): &&mut (LoggedLink, Option<Outcome>)| answer.is_none() && to == by;
-        self.change(messages, |fate| {
+        self.change(messages, |progress| {
             // The last delivery: an earlier one may have gone to another link of this name. None beyond MAX_RECEIPTS.
-            if let Some((_, answer)) = fate.receivers.iter_mut().rfind(is_its) {
+            if let Some((_, answer)) = progress.receivers.iter_mut().rfind(is_its) {
                 *answer = Some(outcome.clone());
             }
         });
     }
 
     /// The messages that were not taken and that `wanted` accepts, oldest first.
-    fn records(&self, wanted: impl Fn(&LoggedRun, &Fate) -> bool) -> Vec<LoggedMessage> {
+    fn records(&self, wanted: impl Fn(&LoggedRun, &Progress) -> bool) -> Vec<LoggedMessage> {
         let mut records = Vec::new();
         for run in self.runs.iter().filter(|run| !run.taken) {
             run.each_payload(|index, payload| {
-                if wanted(run, run.fate(index)) {
+                if wanted(run, run.progress(index)) {
                     records.push(run.record(index, payload()));
                 }
             });
@@ -445,7 +445,7 @@ impl Messages {
 
     /// The messages that no receiver got.
     pub(super) fn dropped_ones(&self) -> Vec<LoggedMessage> {
-        self.records(|_, fate| fate.is_dropped())
+        self.records(|_, progress| progress.is_dropped())
     }
 
     /// The number of messages of an address in the log, and how many of them have reached a stage.
@@ -454,7 +454,7 @@ impl Messages {
         for run in self.runs.iter().filter(|run| run.is_at(place)) {
             all += run.len() as u64;
             let indexes = run.gone..run.arrived.messages.count;
-            reached += indexes.filter(|index| run.fate(*index).has_reached(stage)).count() as u64;
+            reached += indexes.filter(|index| run.progress(*index).has_reached(stage)).count() as u64;
         }
         (all, reached)
     }
