@@ -13,15 +13,15 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 impl Queue {
     /// The message as a consumer is given it. That of a quorum queue says how often it was delivered before, that of a stream where
     /// it stands.
+    #[inline]
     pub(super) fn delivered(&self, waiting: &Waiting, codec: fn(Encoding) -> MessageCodec) -> Message {
-        let message = waiting.message.clone();
-        let (name, number) = match self.settings.queue_type {
-            QueueType::Classic => return message,
-            QueueType::Quorum => (DELIVERY_COUNT, returns(&message).into()),
-            QueueType::Stream => (STREAM_OFFSET, i64::try_from(waiting.sequence).unwrap_or(i64::MAX)),
-        };
-        let payload = (codec(message.encoding).annotated)(&message.payload, name, number);
-        Message { payload, ..message }
+        match self.settings.queue_type {
+            QueueType::Classic => waiting.message.clone(),
+            QueueType::Quorum => annotated(waiting, DELIVERY_COUNT, returns(&waiting.message).into(), codec),
+            QueueType::Stream => {
+                annotated(waiting, STREAM_OFFSET, i64::try_from(waiting.sequence).unwrap_or(i64::MAX), codec)
+            }
+        }
     }
 
     /// Whether a message that has come back is not delivered again.
@@ -36,6 +36,13 @@ impl Queue {
             && self.settings.delivery_limit.is_none()
             && context.links.find_consumer(consumer).is_some()
     }
+}
+
+/// Returns a message with an annotation more.
+fn annotated(waiting: &Waiting, name: &'static str, number: i64, codec: fn(Encoding) -> MessageCodec) -> Message {
+    let message = waiting.message.clone();
+    let payload = (codec(message.encoding).annotated)(&message.payload, name, number);
+    Message { payload, ..message }
 }
 
 /// How often a message has come back.
