@@ -160,6 +160,7 @@
 //!    is not settled yet, on both sides; `budget.rs`: the bytes that wait anywhere; `unmet.rs`: what a peer
 //!    asks for and does not get;
 //! 6. `router/`: addresses, and who gets what; `router/node/`: each kind of node; `router/exchange/`: exchanges and bindings;
+//!    `pattern.rs`: the patterns of policies;
 //!    `counts.rs`: what a test reads of it;
 //! 7. `recorder/`: what is kept for the test, as data; `snapshot.rs`, `topology.rs`, `protocol/message_record.rs`: what the test is shown;
 //!    `hooks.rs`: where the test decides;
@@ -188,6 +189,7 @@ mod ledger;
 mod live;
 mod message;
 mod outbox;
+mod pattern;
 mod protocol;
 mod recorder;
 #[cfg(test)]
@@ -214,7 +216,9 @@ pub use hooks::{Admission, Verdict};
 pub use protocol::{LinkName, MessageRecord, MessageState, Outcome, PublishRecord, Receipt};
 pub use recorder::{Stage, TraceEvent, TraceFormat, TraceKind};
 pub use snapshot::{AddressInfo, Connection, Link, Role, UnmetRequest, Violation};
-pub use topology::{Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Queue, QueueInfo, TopologyError};
+pub use topology::{
+    ApplyTo, Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Policy, PolicyInfo, Queue, QueueInfo, TopologyError,
+};
 pub use value::Value;
 
 /// The README's examples are true.

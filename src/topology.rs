@@ -231,12 +231,162 @@ impl Binding {
     }
 }
 
-/// The queues, exchanges and bindings that a broker has from its start.
+/// What a policy applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApplyTo {
+    /// Queues and exchanges.
+    #[default]
+    All,
+    /// Queues of every type.
+    Queues,
+    /// Queues of the type `classic`.
+    ClassicQueues,
+    /// Queues of the type `quorum`.
+    QuorumQueues,
+    /// Queues of the type `stream`.
+    Streams,
+    /// Exchanges.
+    Exchanges,
+}
+
+impl ApplyTo {
+    const NAMES: [(ApplyTo, &'static str); 6] = [
+        (ApplyTo::All, "all"),
+        (ApplyTo::Queues, "queues"),
+        (ApplyTo::ClassicQueues, "classic_queues"),
+        (ApplyTo::QuorumQueues, "quorum_queues"),
+        (ApplyTo::Streams, "streams"),
+        (ApplyTo::Exchanges, "exchanges"),
+    ];
+
+    /// RabbitMQ's name for it, such as `quorum_queues`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ApplyTo::NAMES.iter().find(|(it, _)| *it == self).map_or("", |(_, name)| name)
+    }
+
+    /// Finds what RabbitMQ calls so. None: there is nothing of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<ApplyTo> {
+        ApplyTo::NAMES.iter().find(|(_, it)| *it == name).map(|(it, _)| *it)
+    }
+}
+
+/// A policy that a test sets, with [`Builder::policy`](crate::Builder::policy) or
+/// [`Handle::set_policy`](crate::Handle::set_policy): queues and exchanges whose names match its pattern are given what its
+/// definition says, as if by arguments, whether they are there or are declared later. Of several policies that match, the one with
+/// the highest priority applies, alone. Where a queue has an argument for the same, the lower of two numbers counts, and the
+/// argument of two other values.
+///
+/// The keys of a definition are [`Policy::KEYS`]; any other is refused. A policy with a key that queues
+/// of a type do not have (`delivery-limit`, for classic queues) does not apply to them. Messages that wait when a `message-ttl` is
+/// set do not expire by it.
+///
+/// ```
+/// use fakebroker::{ApplyTo, Broker, Policy};
+///
+/// let policy = Policy::new("orders", "^orders\\.").apply_to(ApplyTo::Queues).define("dead-letter-exchange", "dlx");
+/// let broker = Broker::builder().policy(policy).policy(Policy::new("all", ".*").define("max-length", 100)).start()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Policy {
+    pub(crate) vhost: Option<String>,
+    pub(crate) name: String,
+    pub(crate) pattern: String,
+    pub(crate) apply_to: ApplyTo,
+    pub(crate) priority: i64,
+    pub(crate) definition: NamedValues,
+}
+
+impl Policy {
+    /// The keys that a definition may have.
+    pub const KEYS: [&'static str; 9] = [
+        "message-ttl",
+        "expires",
+        "dead-letter-exchange",
+        "dead-letter-routing-key",
+        "max-length",
+        "max-length-bytes",
+        "overflow",
+        "delivery-limit",
+        "alternate-exchange",
+    ];
+
+    /// A policy for queues and exchanges whose names match a pattern, with priority 0 and no definition yet, without which it is
+    /// refused.
+    ///
+    /// The pattern is a regular expression that matches anywhere in a name, unless `^` and `$` say otherwise. It may have
+    /// characters, `.`, classes (`[a-z]`, `\d`, `\w`, `\s`), alternatives and groups (`(a|b)`), the repetitions `*`, `+`, `?` and
+    /// `{2,3}`, and lookaheads (`^(?!amq\.)`). One that has anything else is refused.
+    pub fn new(name: impl Into<String>, pattern: impl Into<String>) -> Policy {
+        let (name, pattern) = (name.into(), pattern.into());
+        Policy { vhost: None, name, pattern, apply_to: ApplyTo::All, priority: 0, definition: Vec::new() }
+    }
+
+    /// What the policy applies to. Default: [`ApplyTo::All`].
+    pub fn apply_to(mut self, apply_to: ApplyTo) -> Policy {
+        self.apply_to = apply_to;
+        self
+    }
+
+    /// Of several policies that match, the one with the highest priority applies; of those, the first by name. Default: 0.
+    pub fn priority(mut self, priority: i64) -> Policy {
+        self.priority = priority;
+        self
+    }
+
+    /// The virtual host, which is made if it is not there. Default: `/`, or that of the handle ([`Handle::vhost`](crate::Handle::vhost)).
+    pub fn vhost(mut self, name: impl Into<String>) -> Policy {
+        self.vhost = Some(name.into());
+        self
+    }
+
+    /// Adds to the definition, such as `message-ttl` in milliseconds; can be given several times.
+    pub fn define(mut self, key: impl Into<String>, value: impl Into<Value>) -> Policy {
+        self.definition.push((key.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn info(&self) -> PolicyInfo {
+        let Policy { vhost: _, name, pattern, apply_to, priority, definition } = self.clone();
+        PolicyInfo { name, pattern, apply_to, priority, definition }
+    }
+}
+
+/// A policy that is set. Returned by [`Handle::policies`](crate::Handle::policies).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PolicyInfo {
+    /// The name.
+    pub name: String,
+    /// The pattern of the names that it applies to.
+    pub pattern: String,
+    /// What it applies to.
+    pub apply_to: ApplyTo,
+    /// Its priority over others.
+    pub priority: i64,
+    /// What it says, by key.
+    pub definition: Vec<(String, Value)>,
+}
+
+impl fmt::Display for PolicyInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PolicyInfo { name, pattern, apply_to, priority, definition } = self;
+        write!(f, "policy {name:?} for {pattern:?} ({}), priority {priority}", apply_to.name())?;
+        listed(f, definition)
+    }
+}
+
+/// The queues, exchanges, bindings and policies that a broker has from its start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Topology {
     pub(crate) queues: Vec<Queue>,
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) policies: Vec<Policy>,
 }
 
 /// A refusal of a declaration, a binding or a deletion, with the code and the text that a 0-9-1 client gets for the same.

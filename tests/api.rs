@@ -45,6 +45,7 @@ fn what_is_looked_at_is_compared_and_printed() {
     plain::<(Message, Header, Properties, Body, Value)>();
     plain::<(Connection, ConnectionId, Link, AddressInfo, UnmetRequest, Violation)>();
     plain::<(Queue, Exchange, Binding, BoundTo, QueueInfo, ExchangeInfo, BindingInfo)>();
+    plain::<(Policy, ApplyTo, PolicyInfo)>();
     plain::<(Counts, TraceEvent, TraceKind, Verdict, Admission)>();
     printed::<MessageRecord>();
     printed::<LinkName>();
@@ -61,6 +62,7 @@ fn what_is_looked_at_is_compared_and_printed() {
     printed::<TraceEvent>();
     printed::<QueueInfo>();
     printed::<ExchangeInfo>();
+    printed::<PolicyInfo>();
     printed::<BindingInfo>();
     failed::<TopologyError>();
     shared::<Delivery>();

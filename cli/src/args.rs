@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use fakebroker::{Binding, Broker, Builder, Distribution, Exchange, Queue, Settlement, Unroutable};
+use fakebroker::{Binding, Broker, Builder, Distribution, Exchange, Policy, Queue, Settlement, Unroutable};
 
 use crate::parse::{address, pair, seconds, user};
 use crate::trace::{self, TraceFormatArg};
@@ -113,7 +113,12 @@ struct Topology {
     #[arg(long, value_name = "EXCHANGE:KEY:QUEUE[,ARGUMENT=VALUE...]", value_parser = declarations::binding)]
     binding: Vec<Binding>,
 
-    /// Declare the queues, exchanges and bindings of this file, which RabbitMQ has exported. What else is in it is listed in the
+    /// A policy that the broker has from its start, as a control line sets it: '{"name":"ttl","pattern":"^log","definition":
+    /// {"message-ttl":1000}}'. Can be given several times
+    #[arg(long, value_name = "JSON", value_parser = declarations::policy)]
+    policy: Vec<Policy>,
+
+    /// Declare the queues, exchanges, bindings and policies of this file, which RabbitMQ has exported. What else is in it is listed in the
     /// log; with --strict it is an error. Can be given several times
     #[arg(long, value_name = "FILE")]
     definitions: Vec<PathBuf>,
@@ -365,6 +370,7 @@ impl Topology {
         }
         let builder = self.queue.iter().cloned().fold(builder, Builder::queue);
         let builder = self.exchange.iter().cloned().fold(builder, Builder::exchange);
+        let builder = self.policy.iter().cloned().fold(builder, Builder::policy);
         Ok(self.binding.iter().cloned().fold(builder, Builder::binding))
     }
 }

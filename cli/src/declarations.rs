@@ -1,8 +1,10 @@
-//! Queues, exchanges and bindings on the command line: a name, and what belongs to it behind commas.
+//! Queues, exchanges and bindings on the command line: a name, and what belongs to it behind commas. Policies are JSON: a pattern
+//! may have any character.
 
-use fakebroker::{Binding, Exchange, Queue, Value};
+use fakebroker::{Binding, Exchange, Policy, Queue, Value};
+use serde_json::Value as Json;
 
-use crate::control::read_value;
+use crate::control::{Fields, read_policy, read_value};
 
 /// Reads `NAME[,ARGUMENT=VALUE...]`.
 pub(crate) fn queue(text: &str) -> Result<Queue, String> {
@@ -51,6 +53,19 @@ pub(crate) fn binding(text: &str) -> Result<Binding, String> {
     };
     let own = arguments.iter().filter(|(name, _)| *name != "to_exchange");
     Ok(own.fold(binding, |binding, (name, value)| binding.argument(*name, value.clone())))
+}
+
+/// Reads an object with the members of the command `set_policy`.
+pub(crate) fn policy(text: &str) -> Result<Policy, String> {
+    let members = match serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))? {
+        Json::Object(members) => members,
+        _ => return Err("an object is expected".into()),
+    };
+    let mut fields = Fields::of("policy", members);
+    let vhost = fields.text("vhost")?;
+    let policy = read_policy(&mut fields, "apply_to")?;
+    fields.end()?;
+    Ok(vhost.into_iter().fold(policy, Policy::vhost))
 }
 
 fn parts(text: &str) -> (&str, Vec<&str>) {

@@ -1,12 +1,12 @@
-//! RabbitMQ's `definitions.json`: its virtual hosts, and the queues, exchanges and bindings in them. What else is in it is listed as
+//! RabbitMQ's `definitions.json`: its virtual hosts, and the queues, exchanges, bindings and policies in them. What else is in it is listed as
 //! left out.
 
 use std::path::Path;
 
-use fakebroker::{Binding, Builder, Exchange, Handle, Queue};
+use fakebroker::{Binding, Builder, Exchange, Handle, Policy, Queue};
 use serde_json::{Map, Value as Json};
 
-use crate::control::{Fields, read_arguments};
+use crate::control::{Fields, read_arguments, read_policy};
 
 /// The exchanges that RabbitMQ has of itself.
 const PREDECLARED: [&str; 9] = [
@@ -40,6 +40,7 @@ pub(crate) struct Definitions {
     pub(crate) queues: Vec<Queue>,
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) policies: Vec<Policy>,
     /// What is in the file and is not declared, a line each, with the reason.
     pub(crate) left_out: Vec<String>,
 }
@@ -76,6 +77,12 @@ pub(crate) fn read(json: Json) -> Result<Definitions, String> {
     for mut item in items(&mut members, "bindings")? {
         if let Some(binding) = read_binding(&mut item)? {
             found.bindings.push(binding);
+        }
+        item.note_unknown(&mut found.left_out);
+    }
+    for mut item in items(&mut members, "policies")? {
+        if let Some(policy) = read_defined(&mut item, &mut found.left_out)? {
+            found.policies.push(policy);
         }
         item.note_unknown(&mut found.left_out);
     }
@@ -193,10 +200,26 @@ fn read_binding(item: &mut Item) -> Result<Option<Binding>, String> {
     Ok((!is_default).then_some(binding))
 }
 
+/// Reads a policy, without the keys that have no effect here. None: nothing is left of it.
+fn read_defined(item: &mut Item, left_out: &mut Vec<String>) -> Result<Option<Policy>, String> {
+    let Some(Json::Object(mut definition)) = item.fields.take("definition") else {
+        return Err(format!("\"{}.definition\": an object is expected", item.path));
+    };
+    let unknown = definition.keys().filter(|key| !Policy::KEYS.contains(&key.as_str()));
+    left_out.extend(unknown.map(|key| format!("\"{}.definition.{key}\": not honoured", item.path)));
+    definition.retain(|key, _| Policy::KEYS.contains(&key.as_str()));
+    let is_empty = definition.is_empty();
+    item.fields.put("definition", Json::Object(definition));
+    let vhost = item.fields.text("vhost")?;
+    let policy = read_policy(&mut item.fields, "apply-to")?;
+    Ok((!is_empty).then(|| vhost.into_iter().fold(policy, Policy::vhost)))
+}
+
 impl Definitions {
     /// Adds all to what the broker has from its start.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = self.vhosts.iter().fold(builder, Builder::vhost);
+        let builder = self.policies.iter().cloned().fold(builder, Builder::policy);
         let builder = self.queues.iter().cloned().fold(builder, Builder::queue);
         let builder = self.exchanges.iter().cloned().fold(builder, Builder::exchange);
         self.bindings.iter().cloned().fold(builder, Builder::binding)
@@ -205,6 +228,9 @@ impl Definitions {
     /// Declares all. What comes before a refusal has been declared then.
     pub(crate) fn declare(self, broker: &Handle) -> Result<(), String> {
         self.vhosts.iter().for_each(|name| drop(broker.vhost(name)));
+        for policy in self.policies {
+            broker.set_policy(policy).map_err(|error| error.to_string())?;
+        }
         for exchange in self.exchanges {
             broker.declare_exchange(exchange).map_err(|error| error.to_string())?;
         }

@@ -441,6 +441,24 @@ def test_definitions_are_imported(broker, tmp_path):
         broker.import_definitions(file)
 
 
+def test_a_policy_is_set_and_cleared(broker):
+    broker.declare_queue("orders")
+    broker.set_policy("short", "^ord", {"max-length": 1}, apply_to="queues", priority=2)
+    [policy] = broker.policies()
+    assert (policy.name, policy.pattern, policy.apply_to, policy.priority) == ("short", "^ord", "queues", 2)
+    assert policy.definition == {"max-length": 1}
+    for text in ("one", "two"):
+        broker.inject("/queues/orders", text=text)
+    assert broker.queue_depth("orders") == 1
+    assert broker.clear_policy("short") and not broker.clear_policy("short")
+    mine = broker.vhost("mine")
+    mine.set_policy("ttl", ".*", {"message-ttl": 5})
+    assert ([policy.name for policy in mine.policies()], broker.policies()) == (["ttl"], [])
+    assert mine.clear_policy("ttl")
+    with pytest.raises(BrokerError, match="406 PRECONDITION_FAILED - invalid policy 'p': no policy provided"):
+        broker.set_policy("p", ".*", {})
+
+
 def test_a_message_is_injected_at_an_exchange(broker):
     broker.declare_queue("orders")
     broker.bind("amq.headers", "orders", arguments={"x-match": "all", "table": 7})

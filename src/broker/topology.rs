@@ -1,4 +1,4 @@
-//! Queues, exchanges and bindings: what a test sees of them, and declares without a client.
+//! Queues, exchanges, bindings and policies: what a test sees of them, and declares without a client.
 
 use std::panic::Location;
 use std::time::Duration;
@@ -8,7 +8,9 @@ use super::{Builder, Handle};
 use crate::event::Fault;
 use crate::event_loop::EventLoop;
 use crate::protocol::{PublishRecord, reply_code};
-use crate::topology::{Binding, BindingInfo, Exchange, ExchangeInfo, Queue, QueueInfo, TopologyError};
+use crate::topology::{
+    Binding, BindingInfo, Exchange, ExchangeInfo, Policy, PolicyInfo, Queue, QueueInfo, TopologyError,
+};
 
 impl Builder {
     /// A queue that the broker has from its start; can be given several times. It is declared again when a
@@ -49,6 +51,21 @@ impl Builder {
     /// ```
     pub fn binding(mut self, binding: Binding) -> Self {
         self.topology().bindings.push(binding);
+        self
+    }
+
+    /// A policy that the broker has from its start, as [`Builder::queue`] is; can be given several times. Default: none.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Message, Policy};
+    /// let broker = Broker::builder().policy(Policy::new("short", "^log").define("max-length", 1)).queue("log").start()?;
+    /// broker.inject("/queues/log", Message::text("one"));
+    /// broker.inject("/queues/log", Message::text("two"));
+    /// assert_eq!(broker.queue_depth("log"), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.topology().policies.push(policy);
         self
     }
 }
@@ -180,6 +197,42 @@ impl Handle {
     pub fn delete_exchange(&self, name: &str) -> Result<(), TopologyError> {
         let name = name.to_owned();
         self.change(move |event_loop| event_loop.delete_exchange(&name))
+    }
+
+    /// Sets a policy, in place of one of the same name. It applies at once to the queues and exchanges that are there, and to those
+    /// that are declared later; a queue that is too long by it is shortened before this returns.
+    ///
+    /// ```
+    /// # use fakebroker::{Broker, Policy};
+    /// # let broker = Broker::start()?;
+    /// broker.set_policy(Policy::new("retry", "^work\\.").define("dead-letter-exchange", "retry"))?;
+    /// assert!(broker.clear_policy("retry"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 406 if the pattern or the definition has something that is not understood or can not be.
+    #[track_caller]
+    pub fn set_policy(&self, policy: Policy) -> Result<(), TopologyError> {
+        self.change(move |event_loop| event_loop.set_policy(policy))
+    }
+
+    /// Removes a policy: what it gave to queues and exchanges is taken back at once. False if there is none of this name.
+    #[track_caller]
+    pub fn clear_policy(&self, name: &str) -> bool {
+        let name = name.to_owned();
+        self.ask(move |event_loop| {
+            let was_there = event_loop.router().clear_policy(&name);
+            event_loop.settle_in();
+            was_there
+        })
+    }
+
+    /// All policies, by name.
+    #[must_use]
+    #[track_caller]
+    pub fn policies(&self) -> Vec<PolicyInfo> {
+        self.ask(|event_loop| event_loop.router().policies())
     }
 
     /// What was published to an exchange, oldest first, with its routing key and the queues that it went to: by 0-9-1 clients, by

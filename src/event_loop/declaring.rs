@@ -1,4 +1,4 @@
-//! Queues, exchanges and bindings that a test declares: read as a client's declaration is, and handed to the router.
+//! Queues, exchanges, bindings and policies that a test declares: read as a client's declaration is, and handed to the router.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::event::{
     BindingRequest, BindingTarget, DEFAULT_VHOST, Declaration, ExchangeDeclaration, ExchangeKind, Fault, Lifetime,
     LinkKey, Reason, TopologyChange,
 };
-use crate::topology::{Binding, BoundTo, Exchange, NamedValues, Queue, Topology};
+use crate::topology::{Binding, BoundTo, Exchange, NamedValues, Policy, Queue, Topology};
 use crate::unmet::{Place, Unmet, UnmetRequests};
 
 /// The longest name or key, in bytes: what a short string of 0-9-1 has.
@@ -17,7 +17,11 @@ const MAX_NAME: usize = 255;
 impl EventLoop {
     /// Declares what the broker has from its start.
     pub(crate) fn declare_configured(&mut self) -> Result<(), Fault> {
-        let Topology { exchanges, queues, bindings } = self.topology.clone();
+        let Topology { exchanges, queues, bindings, policies } = self.topology.clone();
+        for mut policy in policies {
+            policy.vhost.get_or_insert_with(|| DEFAULT_VHOST.into());
+            self.set_policy(policy)?;
+        }
         for mut exchange in exchanges {
             exchange.vhost.get_or_insert_with(|| DEFAULT_VHOST.into());
             self.declare_exchange(exchange)?;
@@ -78,6 +82,12 @@ impl EventLoop {
         self.enter(binding.vhost.take());
         let request = request(binding)?;
         self.router().change_for_test(TopologyChange::Unbind(request))
+    }
+
+    /// Sets a policy.
+    pub(crate) fn set_policy(&mut self, mut policy: Policy) -> Result<(), Fault> {
+        self.enter(policy.vhost.take());
+        self.router().set_policy(policy)
     }
 
     /// Deletes an exchange.

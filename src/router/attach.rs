@@ -89,7 +89,7 @@ impl Router {
             return id;
         }
         let distribution = distribution.unwrap_or_else(|| self.config.distribution_of(&address));
-        self.addresses.add(address, distribution, owner)
+        self.add_node(address, distribution, owner)
     }
 
     /// Generates the name that replies to one consumer are sent to.

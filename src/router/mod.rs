@@ -18,6 +18,7 @@
 //! | `node_id.rs` | the key of a node |
 //! | `links.rs` | the state of each producer and consumer, and how much a consumer can be given |
 //! | `consumer_settings.rs`, `argument_reader.rs` | the arguments of a consumer; how arguments are read and refused |
+//! | `policies.rs` | policies: what queues and exchanges are given by their names |
 //! | `queues.rs` | declaration, deletion and purge of queues |
 //! | `exchange/` | exchanges and bindings: the queues of a message |
 //! | `topology.rs` | changes to exchanges and bindings, and messages that are sent to an exchange |
@@ -55,6 +56,7 @@ mod looking;
 mod node;
 mod node_id;
 mod origins;
+mod policies;
 mod queues;
 mod routing;
 mod steering;
@@ -87,6 +89,7 @@ pub(crate) use journal::Wanted;
 use links::{Links, NodeId, Outstanding};
 use node::Node;
 use origins::Origins;
+use policies::Policies;
 
 /// What the routers of all virtual hosts of a broker share, beside the budget. One of them has it at a time.
 #[derive(Debug)]
@@ -111,6 +114,7 @@ pub(crate) struct Router {
     /// The exclusive queues of each connection.
     owned: HashMap<ConnectionKey, BTreeSet<Arc<str>>>,
     exchanges: Exchanges,
+    policies: Policies,
     /// Returns the codec of an encoding, which is asked only where the answer matters.
     codec: fn(Encoding) -> MessageCodec,
     /// The number of the last generated address. Together with `salt` it makes addresses unique among brokers.
@@ -153,6 +157,7 @@ impl Router {
             budget,
             owned: HashMap::new(),
             exchanges: Exchanges::new(vhost.clone()),
+            policies: Policies::default(),
             vhost,
             codec,
             generated: 0,

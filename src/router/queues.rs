@@ -84,7 +84,7 @@ impl Router {
             None if self.addresses.len() >= MAX_ADDRESSES => {
                 return Err(Fault::new(Reason::ResourceLimitExceeded, "too many queues"));
             }
-            None => self.addresses.add(address.clone(), Distribution::Queue, None),
+            None => self.add_node(address.clone(), Distribution::Queue, None),
         };
         if !passive {
             let owner = lifetime.exclusive.then_some(link.connection);
@@ -131,6 +131,7 @@ impl Router {
             return self.keep_deadline(id);
         }
         let settings = Settings::of(self.vhost.queue(address), &declared)?;
+        let settings = self.policies.merged(address, Some(&declared), settings);
         self.exchanges.charge(declared.arguments.cost())?;
         if let Some(owner) = declared.owner {
             self.owned.entry(owner).or_default().insert(address.clone());

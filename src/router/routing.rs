@@ -144,7 +144,7 @@ impl Router {
         if address.is_empty() || self.config.distribution_at(said, &address) != Distribution::Queue {
             return None;
         }
-        Some(self.addresses.add(address.into(), Distribution::Queue, None))
+        Some(self.add_node(address.into(), Distribution::Queue, None))
     }
 
     /// Drops a message that has no node, and sends its sender the outcome.

@@ -11,6 +11,7 @@ use super::exchange::{
     Binding, ExchangePath, Exchanges, Route, RoutedBy, Target, Terminus, address_of, is_exchange_path,
 };
 use super::links::{End, NodeId};
+use super::policies::Policies;
 use crate::event::{
     Arrival, BindingRequest, BindingTarget, DeliveryKey, Destination, Effect, Fault, LinkKey, Outcome, Reason, Run,
     Text, TopologyChange,
@@ -30,7 +31,12 @@ impl Router {
     /// Makes a change. Returns the exchanges that were deleted by it.
     pub(super) fn try_change(&mut self, link: LinkKey, change: TopologyChange) -> Result<Vec<Arc<str>>, Fault> {
         match change {
-            TopologyChange::Declare(declaration) => self.exchanges.declare(declaration).map(|()| Vec::new()),
+            TopologyChange::Declare(declaration) => {
+                let name = declaration.name.clone();
+                self.exchanges.declare(declaration)?;
+                self.apply_policy_to_exchange(&name);
+                Ok(Vec::new())
+            }
             TopologyChange::Find(name) => self.exchanges.find(&name).map(|()| Vec::new()),
             TopologyChange::CheckPublish(name) => self.exchanges.check_publish(&name).map(|()| Vec::new()),
             TopologyChange::Delete { name, if_unused } => self.exchanges.delete(&name, if_unused),
@@ -86,8 +92,9 @@ impl Router {
         }
     }
 
-    /// Removes all bindings, and all exchanges but the predeclared ones.
+    /// Removes all bindings and policies, and all exchanges but the predeclared ones.
     pub(super) fn reset_topology(&mut self) {
+        self.policies = Policies::default();
         self.exchanges = Exchanges::new(self.vhost.clone());
         self.drop_all_delayed();
     }

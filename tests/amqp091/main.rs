@@ -25,6 +25,7 @@ mod fixture;
 mod get;
 mod hostile;
 mod meeting;
+mod policies;
 mod publish;
 mod queue;
 mod queue_arguments;

@@ -86,6 +86,15 @@ const COMMANDS: &[(&str, Read)] = &[
     ("queues", |_| Ok(look(|broker| json!({"queues": topology::queues(&broker.queues())})))),
     ("exchanges", |_| Ok(look(|broker| json!({"exchanges": topology::exchanges(&broker.exchanges())})))),
     ("bindings", |_| Ok(look(|broker| json!({"bindings": topology::bindings(&broker.bindings())})))),
+    ("policies", |_| Ok(look(|broker| json!({"policies": topology::policies(&broker.policies())})))),
+    ("set_policy", |fields| {
+        let policy = topology::read_policy(fields, "apply_to")?;
+        Ok(declare(|broker| broker.set_policy(policy).map(|()| json!({}))))
+    }),
+    ("clear_policy", |fields| {
+        let name = fields.text_of("name")?;
+        Ok(look(move |broker| json!({"cleared": broker.clear_policy(&name)})))
+    }),
     ("declare_queue", |fields| {
         let queue = topology::read_queue(fields)?;
         Ok(declare(|broker| broker.declare_queue(queue).map(|()| json!({}))))
@@ -176,6 +185,9 @@ const IN_VHOST: &[&str] = &[
     "exchanges",
     "bindings",
     "published",
+    "policies",
+    "set_policy",
+    "clear_policy",
     "import_definitions",
     "declare_queue",
     "declare_exchange",
@@ -372,9 +384,15 @@ fn read_import_definitions(fields: &mut Fields) -> Result<Act, Refusal> {
     Ok(act(move |control| {
         let found = read()?;
         let (queues, exchanges, bindings) = (found.queues.len(), found.exchanges.len(), found.bindings.len());
-        let left_out = found.left_out.clone();
+        let (policies, left_out) = (found.policies.len(), found.left_out.clone());
         found.declare(&control.handle())?;
-        Ok(json!({"queues": queues, "exchanges": exchanges, "bindings": bindings, "left_out": left_out}))
+        Ok(json!({
+            "queues": queues,
+            "exchanges": exchanges,
+            "bindings": bindings,
+            "policies": policies,
+            "left_out": left_out,
+        }))
     }))
 }
 

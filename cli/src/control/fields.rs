@@ -31,6 +31,11 @@ impl Fields {
         self.members.remove(name)
     }
 
+    /// Gives back a member that was taken, or another in its place.
+    pub(crate) fn put(&mut self, name: &str, json: Json) {
+        self.members.insert(name.to_owned(), json);
+    }
+
     /// Whether a member is there that has not been read, null included.
     pub(super) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)

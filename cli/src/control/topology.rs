@@ -1,9 +1,11 @@
-//! Queues, exchanges and bindings in JSON: those that a command declares, and those that an answer shows.
+//! Queues, exchanges, bindings and policies in JSON: those that a command declares, and those that an answer shows.
 
-use fakebroker::{Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Queue, QueueInfo, Value};
+use fakebroker::{
+    ApplyTo, Binding, BindingInfo, BoundTo, Exchange, ExchangeInfo, Policy, PolicyInfo, Queue, QueueInfo, Value,
+};
 use serde_json::{Map, Value as Json, json};
 
-use super::fields::{Fields, Refusal};
+use super::fields::{Fields, Refusal, instead};
 use super::values;
 
 pub(super) fn queues(queues: &[QueueInfo]) -> Json {
@@ -57,6 +59,19 @@ pub(super) fn bindings(bindings: &[BindingInfo]) -> Json {
     bindings.iter().map(one).collect()
 }
 
+pub(super) fn policies(policies: &[PolicyInfo]) -> Json {
+    let one = |policy: &PolicyInfo| {
+        json!({
+            "name": policy.name,
+            "pattern": policy.pattern,
+            "apply_to": policy.apply_to.name(),
+            "priority": policy.priority,
+            "definition": shown(&policy.definition),
+        })
+    };
+    policies.iter().map(one).collect()
+}
+
 fn shown(arguments: &[(String, Value)]) -> Map<String, Json> {
     arguments.iter().map(|(name, value)| (name.clone(), values::write(value, false))).collect()
 }
@@ -90,10 +105,26 @@ pub(super) fn read_binding(fields: &mut Fields) -> Result<Binding, Refusal> {
     Ok(read_arguments(fields)?.into_iter().fold(binding, |binding, (name, value)| binding.argument(name, value)))
 }
 
+/// Reads the members of `set_policy`. `apply_to` is the name of the member that says what it applies to.
+pub(crate) fn read_policy(fields: &mut Fields, apply_to: &str) -> Result<Policy, Refusal> {
+    let mut policy = Policy::new(fields.text_of("name")?, fields.text_of("pattern")?);
+    let priority = |json: Json| json.as_i64().ok_or_else(|| instead("a whole number", &json));
+    policy = policy.priority(fields.read("priority", priority)?.unwrap_or_default());
+    let applies =
+        |json: Json| json.as_str().and_then(ApplyTo::named).ok_or_else(|| instead("what it applies to", &json));
+    policy = policy.apply_to(fields.read(apply_to, applies)?.unwrap_or_default());
+    let definition = read_values(fields, "definition")?.ok_or("\"definition\" is missing: an object is expected")?;
+    Ok(definition.into_iter().fold(policy, |policy, (key, value)| policy.define(key, value)))
+}
+
 pub(crate) fn read_arguments(fields: &mut Fields) -> Result<Vec<(String, Value)>, Refusal> {
+    Ok(read_values(fields, "arguments")?.unwrap_or_default())
+}
+
+fn read_values(fields: &mut Fields, member: &str) -> Result<Option<Vec<(String, Value)>>, Refusal> {
     let read = |(name, json)| match values::read(json) {
         Ok(value) => Ok((name, value)),
-        Err(why) => Err(format!("\"arguments.{name}\": {why}")),
+        Err(why) => Err(format!("\"{member}.{name}\": {why}")),
     };
-    fields.object("arguments")?.into_iter().flatten().map(read).collect()
+    fields.object(member)?.map(|members| members.into_iter().map(read).collect()).transpose()
 }

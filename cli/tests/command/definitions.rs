@@ -42,7 +42,9 @@ fn exported() -> Json {
         "parameters": [],
         "global_parameters": [{"name": "internal_cluster_id", "value": "rabbitmq-cluster-id-x"}],
         "policies": [{"vhost": "/", "name": "ttl", "pattern": ".*", "apply-to": "queues",
-            "definition": {"message-ttl": 1000}, "priority": 0}],
+            "definition": {"max-length": 1, "ha-mode": "all"}, "priority": 0},
+            {"vhost": "/", "name": "lazy", "pattern": ".*", "apply-to": "queues",
+            "definition": {"queue-mode": "lazy"}, "priority": 1}],
         "queues": [
             {"name": "orders", "vhost": "/", "durable": true, "auto_delete": false,
                 "arguments": {"x-dead-letter-exchange": "dlx", "x-queue-type": "classic"}},
@@ -74,9 +76,10 @@ fn exported() -> Json {
 
 fn left_out() -> Json {
     json!([
+        "\"policies[0].definition.ha-mode\": not honoured",
+        "\"policies[1].definition.queue-mode\": not honoured",
         "global_parameters (\"internal_cluster_id\"): not imported",
         "permissions (\"guest\"): not imported",
-        "policies (\"ttl\"): not imported",
         "users (\"guest\"): not imported",
     ])
 }
@@ -88,6 +91,10 @@ fn expect_imported(program: &mut Program) {
         let depth = program.obeys(json!({"cmd": "queue_depth", "address": queue}));
         assert_eq!(depth, json!({"depth": 1}), "{queue}");
     }
+    let policies = program.obeys(json!({"cmd": "policies"}));
+    let policy = json!({"name": "ttl", "pattern": ".*", "apply_to": "queues", "priority": 0,
+        "definition": {"max-length": 1}});
+    assert_eq!(policies, json!({"policies": [policy]}));
     let queues = program.obeys(json!({"cmd": "queues"}));
     assert_eq!(queues["queues"].as_array().unwrap().len(), 2, "{queues}");
     let other = program.obeys(json!({"cmd": "queues", "vhost": "other"}));
@@ -103,7 +110,7 @@ fn a_command_imports_a_file_or_what_would_be_in_it() {
     for mut command in rows {
         let (mut program, _) = Program::controlled(&[]);
         command["cmd"] = json!("import_definitions");
-        let answer = json!({"queues": 3, "exchanges": 2, "bindings": 3, "left_out": left_out()});
+        let answer = json!({"queues": 3, "exchanges": 2, "bindings": 3, "policies": 1, "left_out": left_out()});
         assert_eq!(program.obeys(command.clone()), answer);
         expect_imported(&mut program);
         // Again: all of it is there.
@@ -132,7 +139,7 @@ fn a_strict_broker_does_not_start_with_what_it_does_not_honour() {
     let file = File::new("c.json", &exported().to_string());
     let (code, lines, errors) = run(&["--listen", "127.0.0.1:0", "--strict", "--definitions", file.path()]);
     assert_eq!((code, lines, errors.len()), (1, Vec::new(), 1), "{errors:?}");
-    assert!(errors[0].contains("global_parameters (\"internal_cluster_id\"): not imported"), "{errors:?}");
+    assert!(errors[0].contains("\"policies[0].definition.ha-mode\": not honoured"), "{errors:?}");
 }
 
 #[test]
@@ -153,6 +160,19 @@ fn a_file_that_is_none_says_where() {
         (
             r#"{"queues": [{"name": "q", "arguments": {"x-max-length": -1}}]}"#,
             "406 PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'q'",
+        ),
+        (r#"{"policies": [{"name": "p", "pattern": ".*"}]}"#, "\"policies[0].definition\": an object is expected"),
+        (
+            r#"{"policies": [{"name": "p", "definition": {}}]}"#,
+            "\"policies[0].pattern\" is missing: a string is expected",
+        ),
+        (
+            r#"{"policies": [{"name": "p", "pattern": ".*", "apply-to": "all of it", "definition": {}}]}"#,
+            "\"policies[0].apply-to\": what it applies to is expected, not \"all of it\"",
+        ),
+        (
+            r#"{"policies": [{"name": "p", "pattern": "(", "definition": {"expires": 5}}]}"#,
+            "406 PRECONDITION_FAILED - invalid policy 'p': pattern '(': there is a ( without its )",
         ),
         (r#"{"exchanges": [{"name": "e", "type": "odd"}]}"#, "503 COMMAND_INVALID - unknown exchange type 'odd'"),
         (r#"{"bindings": [{"source": "e", "destination": "q"}]}"#, "404 NOT_FOUND - no exchange 'e' in vhost '/'"),

@@ -17,6 +17,7 @@ fn complete() -> Vec<Json> {
         "queues",
         "exchanges",
         "bindings",
+        "policies",
         "vhosts",
         "unmet_requests",
         "trace",
@@ -41,8 +42,12 @@ fn complete() -> Vec<Json> {
     commands.push(json!({"cmd": "vhost", "vhost": "a"}));
     commands.extend(["take_messages", "inject", "purge", "queue_depth", "withhold", "restore"].map(at));
     commands.push(json!({"cmd": "grant", "address": "a", "messages": 1}));
-    commands.extend(["declare_queue", "delete_queue", "delete_exchange"].map(|cmd| json!({"cmd": cmd, "name": "a"})));
+    commands.extend(
+        ["declare_queue", "delete_queue", "delete_exchange", "clear_policy"]
+            .map(|cmd| json!({"cmd": cmd, "name": "a"})),
+    );
     commands.push(json!({"cmd": "import_definitions", "file": "a"}));
+    commands.push(json!({"cmd": "set_policy", "name": "a", "pattern": "b", "definition": {"expires": 1}}));
     commands.push(json!({"cmd": "declare_exchange", "name": "a", "type": "fanout"}));
     commands.extend(["bind", "unbind"].map(|cmd| json!({"cmd": cmd, "exchange": "a", "queue": "b"})));
     commands.push(json!({"cmd": "advance", "seconds": 1}));
@@ -87,7 +92,7 @@ fn members_that_are_missing() {
             }
         }
     }
-    assert_eq!(missing, 2 * 25);
+    assert_eq!(missing, 2 * 29);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod errors;
 mod flags;
 mod looking;
 mod options;
+mod policies;
 mod program;
 mod rules;
 mod steering;

@@ -11,8 +11,8 @@ Nothing but the standard library is needed, and the command itself: see `find_co
 """
 
 from ._command import BrokerError, CommandNotFound, find_command
-from ._pictures import (AddressInfo, Binding, Connection, Counts, Dropped, Exchange, Link, Queue, Report, UnmetRequest,
-                        Violation)
+from ._pictures import (AddressInfo, Binding, Connection, Counts, Dropped, Exchange, Link, Policy, Queue, Report,
+                        UnmetRequest, Violation)
 from ._values import Described, Typed
 from .broker import Broker, VerifyError, Vhost, WaitError
 from .driver import FakeBroker
@@ -32,6 +32,7 @@ __all__ = [
     "Link",
     "Message",
     "Outcome",
+    "Policy",
     "Published",
     "Queue",
     "Receipt",

@@ -98,6 +98,17 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """A policy: what queues and exchanges whose names match `pattern` are given, by RabbitMQ's keys."""
+
+    name: str
+    pattern: str
+    apply_to: str
+    priority: int
+    definition: Dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Violation:
     """What a client did against the rules of its protocol, in the words of that protocol.
 

@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, Union
 from urllib.parse import urlsplit
 
 from ._command import BrokerError, Command
-from ._pictures import AddressInfo, Binding, Connection, Counts, Exchange, Link, Queue, Report, UnmetRequest, read
+from ._pictures import (AddressInfo, Binding, Connection, Counts, Exchange, Link, Policy, Queue, Report, UnmetRequest,
+                        read)
 from ._values import annotations_to_json, base64_of, mapping_to_json, to_json
 from .messages import Message, Outcome, Published
 
@@ -17,8 +18,8 @@ _NO_BODY: Any = object()
 #: The commands that act on what is in one virtual host.
 _IN_VHOST = frozenset([
     "messages", "take_messages", "inject", "purge", "queue_depth", "addresses", "withhold", "grant", "restore",
-    "published", "queues", "exchanges", "bindings", "declare_queue", "declare_exchange", "bind", "unbind", "delete_queue",
-    "delete_exchange", "import_definitions",
+    "published", "queues", "exchanges", "bindings", "policies", "declare_queue", "declare_exchange", "bind", "unbind",
+    "delete_queue", "delete_exchange", "set_policy", "clear_policy", "import_definitions",
 ])
 
 
@@ -293,6 +294,10 @@ class Broker:
         """All bindings but those of the default exchange."""
         return read(Binding, self._ask("bindings")["bindings"])
 
+    def policies(self) -> List[Policy]:
+        """All policies, by name."""
+        return read(Policy, self._ask("policies")["policies"])
+
     def queue_depth(self, address: str) -> int:
         """Messages that wait at an address."""
         depth: int = self._ask("queue_depth", address=address)["depth"]
@@ -357,10 +362,23 @@ class Broker:
         self._ask("unbind", exchange=exchange, queue=queue, routing_key=routing_key, to_exchange=to_exchange,
                   arguments=mapping_to_json(arguments))
 
-    def import_definitions(self, definitions: Union[str, "os.PathLike[str]", Mapping[str, Any]]) -> List[str]:
-        """Declares the queues, exchanges and bindings of a file that RabbitMQ has exported, or of an object as it has one.
+    def set_policy(self, name: str, pattern: str, definition: Mapping[str, Any], *, apply_to: str = "all",
+                   priority: int = 0) -> None:
+        """Sets a policy, in place of one of the same name: queues and exchanges whose names match the pattern are given what the
+        definition says (`{"message-ttl": 1000}`), at once and when they are declared later. `apply_to` is `all`, `queues`,
+        `classic_queues`, `quorum_queues`, `streams` or `exchanges`."""
+        self._ask("set_policy", name=name, pattern=pattern, definition=mapping_to_json(definition), apply_to=apply_to,
+                  priority=priority)
 
-        Returns what else is in it and is not imported, a line each: users, policies.
+    def clear_policy(self, name: str) -> bool:
+        """Removes a policy; returns whether there was one."""
+        cleared: bool = self._ask("clear_policy", name=name)["cleared"]
+        return cleared
+
+    def import_definitions(self, definitions: Union[str, "os.PathLike[str]", Mapping[str, Any]]) -> List[str]:
+        """Declares the queues, exchanges, bindings and policies of a file that RabbitMQ has exported, or of an object as it has one.
+
+        Returns what else is in it and is not imported, a line each: users, keys of policies that have no effect here.
         """
         if isinstance(definitions, Mapping):
             answer = self._ask("import_definitions", definitions=dict(definitions))

@@ -76,6 +76,15 @@ impl Exchange {
         })
     }
 
+    /// Sets the alternate that the exchange has unless its arguments name one. Returns whether that makes a difference.
+    pub(super) fn set_alternate(&mut self, by_policy: Option<Arc<str>>) -> bool {
+        let own = self.arguments.get(ALTERNATE).and_then(|value| value.as_str()).map(Arc::from);
+        let alternate = own.or(by_policy);
+        let differs = self.alternate != alternate;
+        self.alternate = alternate;
+        differs
+    }
+
     /// Describes the exchange for a test.
     pub(in crate::router) fn info(&self, name: &str) -> ExchangeInfo {
         ExchangeInfo {

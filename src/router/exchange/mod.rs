@@ -145,6 +145,13 @@ impl Exchanges {
         Ok(())
     }
 
+    /// Sets the alternate that an exchange has by its policy. One that its arguments name counts before it.
+    pub(super) fn set_alternate(&mut self, name: &str, by_policy: Option<Arc<str>>) {
+        if self.exchanges.get_mut(name).is_some_and(|exchange| exchange.set_alternate(by_policy)) {
+            self.cache.clear();
+        }
+    }
+
     /// Iterates over all exchanges, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Exchange)> {
         self.exchanges.iter().map(|(name, exchange)| (name.as_ref(), exchange))

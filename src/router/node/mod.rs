@@ -37,7 +37,7 @@ use anycast::Anycast;
 pub(super) use declared::{Declared, locked};
 use direct::Direct;
 use multicast::Multicast;
-pub(super) use queue::{Queue, Settings, not_supported};
+pub(super) use queue::{Overflow, Queue, QueueType, Settings, not_supported};
 
 /// A node of one of the four kinds, with the methods that all of them have.
 #[derive(Debug)]

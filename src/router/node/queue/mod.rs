@@ -38,9 +38,8 @@ use crate::router::store::{Store, Waiting};
 use crate::timers::Timer;
 
 use disuse::Disuse;
-use queue_type::QueueType;
-use settings::Overflow;
-pub(in crate::router) use settings::Settings;
+pub(in crate::router) use queue_type::QueueType;
+pub(in crate::router) use settings::{Overflow, Settings};
 use single_active::SingleActive;
 pub(in crate::router) use stream::not_supported;
 
@@ -412,6 +411,14 @@ impl Queue {
             self.ready.strike_off(&self.consumers.iter().copied().collect());
             self.choose_active(links);
         }
+    }
+
+    /// Applies settings that differ in what a policy may say. The time of disuse counts from now, and what is too many goes;
+    /// messages that wait keep the time at which they expire.
+    pub(in crate::router) fn change_settings(&mut self, settings: Settings, context: &mut Context<'_>) {
+        self.settings = settings;
+        self.note_use(context.now);
+        self.shorten(context);
     }
 
     /// Makes another consumer the active one, if there is to be one and it has left.

@@ -126,7 +126,7 @@ impl QueueType {
     }
 
     /// Whether an argument of this name has no meaning for the type, and is refused.
-    fn lacks(self, argument: &str) -> bool {
+    pub(in crate::router) fn lacks(self, argument: &str) -> bool {
         let refused = match self {
             QueueType::Classic => NOT_CLASSIC,
             QueueType::Quorum => NOT_QUORUM,

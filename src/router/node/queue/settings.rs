@@ -21,6 +21,18 @@ pub(in crate::router) enum Overflow {
     RejectPublishDlx,
 }
 
+impl Overflow {
+    /// Returns what `x-overflow` or a policy names so. None: there is no such behaviour.
+    pub(in crate::router) fn named(name: &str) -> Option<Overflow> {
+        match name {
+            "drop-head" => Some(Overflow::DropHead),
+            "reject-publish" => Some(Overflow::RejectPublish),
+            "reject-publish-dlx" => Some(Overflow::RejectPublishDlx),
+            _ => None,
+        }
+    }
+}
+
 /// How a queue treats its messages. The default is a queue without arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::router) struct Settings {
@@ -73,10 +85,8 @@ impl Settings {
             None => None,
         };
         let overflow = match read.text("x-overflow")?.as_deref() {
-            None | Some("drop-head") => Overflow::DropHead,
-            Some("reject-publish") => Overflow::RejectPublish,
-            Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
-            Some(_) => return Err(read.refused("x-overflow", "invalid_overflow")),
+            None => Overflow::default(),
+            Some(name) => Overflow::named(name).ok_or_else(|| read.refused("x-overflow", "invalid_overflow"))?,
         };
         check_values_without_effect(read)?;
         let max_age = match read.text("x-max-age")? {
