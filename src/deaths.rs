@@ -34,7 +34,7 @@ impl DeathReason {
     }
 }
 
-/// All deaths of a message for one reason in one queue.
+/// The deaths of a message for one reason in one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Death {
     pub(crate) queue: Arc<str>,

@@ -116,7 +116,7 @@ impl Identity {
     }
 }
 
-/// What a queue depends on in a message.
+/// The fields of a message that a queue depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Storing {
     /// Milliseconds after which it expires, by its own word.
@@ -126,7 +126,7 @@ pub(crate) struct Storing {
     pub(crate) body: u64,
 }
 
-/// What a message is to say when it is dead-lettered.
+/// The changes to a message that is dead-lettered.
 #[derive(Debug)]
 pub(crate) struct DeadLettered<'a> {
     pub(crate) deaths: &'a Deaths,

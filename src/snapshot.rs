@@ -183,7 +183,7 @@ pub struct UnmetRequest {
     pub address: Option<String>,
     /// In which performative or method: `attach`, `queue.declare`.
     pub method: &'static str,
-    /// The field, argument or capability: `x-single-active-consumer`.
+    /// The field, argument or capability: `x-stream-filter`.
     pub name: String,
     /// The value that was asked for, in words, shortened if it is long. Empty where the name says all.
     pub value: String,

@@ -156,7 +156,7 @@ impl Exchange {
     }
 }
 
-/// What a binding leads to.
+/// The target of a binding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BoundTo {
     /// The queue of this name.
@@ -231,7 +231,7 @@ impl Binding {
     }
 }
 
-/// What a policy applies to.
+/// The things that a policy applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApplyTo {
@@ -326,7 +326,7 @@ impl Policy {
         Policy { vhost: None, name, pattern, apply_to: ApplyTo::All, priority: 0, definition: Vec::new() }
     }
 
-    /// What the policy applies to. Default: [`ApplyTo::All`].
+    /// Sets the things that the policy applies to. Default: [`ApplyTo::All`].
     pub fn apply_to(mut self, apply_to: ApplyTo) -> Policy {
         self.apply_to = apply_to;
         self
@@ -364,11 +364,11 @@ pub struct PolicyInfo {
     pub name: String,
     /// The pattern of the names that it applies to.
     pub pattern: String,
-    /// What it applies to.
+    /// The things that the policy applies to.
     pub apply_to: ApplyTo,
     /// Its priority over others.
     pub priority: i64,
-    /// What it says, by key.
+    /// The values of the policy, by key.
     pub definition: Vec<(String, Value)>,
 }
 
@@ -397,7 +397,7 @@ pub struct TopologyError {
     pub code: u16,
     /// The constant of the code, such as `PRECONDITION_FAILED`.
     pub condition: &'static str,
-    /// What was refused and why, in RabbitMQ's words.
+    /// The refusal and its reason, in RabbitMQ's words.
     pub description: String,
 }
 

@@ -42,7 +42,7 @@ impl Unmet {
         Unmet { place: place.clone(), name: name.into(), value: shown.0.into(), why }
     }
 
-    /// What a strict broker tells the peer. The name comes first: a reply text of 0-9-1 is short.
+    /// Returns the text that a strict broker tells the peer. The name comes first: a reply text of 0-9-1 is short.
     fn refusal(&self) -> String {
         let Unmet { name, value, why, .. } = self;
         let equals = if value.is_empty() { "" } else { " = " };

@@ -177,7 +177,7 @@ fn a_binding_is_asked_for_and_refused() {
     let events = dialogue.answer(Effect::Refused { link: key(request.link), fault });
     assert!(matches!(&events[..], [Event::Detach { .. }]), "the channel's links go: {events:?}");
     assert_eq!(dialogue.hear(), method(20, 40, b"\x01\x94\x10NOT_FOUND - no e\0\x32\0\x14"));
-    // What still comes is discarded, up to close-ok.
+    // Frames up to close-ok are discarded.
     assert!(dialogue.say(&publish("", "q", b"lost")).is_empty());
     assert!(dialogue.say(&method(20, 41, b"")).is_empty());
     let events = dialogue.say(&method(20, 10, b"\0"));
@@ -312,7 +312,7 @@ fn prefetch_is_credit_and_window() {
     dialogue.say(&method(60, 80, b"\0\0\0\0\0\0\0\x02\x01"));
     let events = dialogue.finish();
     let [Event::Credit { more: 2, .. }, Event::Window { more: 2, .. }] = events[..] else { panic!("{events:?}") };
-    // What its queue has taken with it comes back to the window all the same.
+    // The window gets back the deliveries of a queue that has gone.
     dialogue.answer(deliver(link, 3, message("", "q", b"x")));
     let fault = Box::new(Fault::new(Reason::ResourceDeleted, "gone"));
     let events = dialogue.answer(Effect::Detach { link: key(link), fault });

@@ -30,7 +30,7 @@ impl Connection {
             return;
         }
         match self.phase {
-            // What it sends is not read.
+            // Nothing is read from a blocked peer.
             Phase::Blocked { held: true } if self.heartbeat.is_silent(now) => self.heartbeat.received(now),
             // 4.2.7: a peer that has sent nothing for two heartbeats is closed without connection.close.
             Phase::Opened | Phase::Blocked { .. } if self.heartbeat.is_silent(now) => {

@@ -3,7 +3,7 @@
 
 use crate::value::Value;
 
-/// What an argument is given to.
+/// The kind of thing that an argument belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArgumentOf {
     Queue,

@@ -316,7 +316,7 @@ impl Handle {
         self.ask(|event_loop| event_loop.router().addresses())
     }
 
-    /// What clients have asked for and do not get, though they broke no rule: arguments without effect, filters that are not
+    /// Returns the requests of clients that are not met, though they broke no rule: arguments without effect, filters that are not
     /// applied, capabilities that are not offered. The first 1000 different ones since the broker was made, in the order in which
     /// they were first asked for; the trace has each as it comes. With [`Builder::strict`](crate::Builder::strict) clients are
     /// refused. `docs/what-is-honoured.md` has the list of what is honoured, refused and noted.
@@ -324,9 +324,9 @@ impl Handle {
     /// ```
     /// # use fakebroker::Broker;
     /// let broker = Broker::start()?;
-    /// // ... a client declares a queue with x-single-active-consumer ...
+    /// // ... a client consumes from a stream with x-stream-filter ...
     /// for request in broker.unmet_requests() {
-    ///     println!("{request}"); // connection 1, channel 1: queue.declare at "orders", x-single-active-consumer = true: all consumers of a queue are active
+    ///     println!("{request}"); // connection 1, channel 1: basic.consume of "c" at "log", x-stream-filter = red: streams are not filtered
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -358,7 +358,7 @@ impl Handle {
         })
     }
 
-    /// What was on the wire and what was decided, oldest first: the last
+    /// Returns the trace, frames and decisions, oldest first: the last
     /// [`Builder::trace_log`](crate::Builder::trace_log) lines. Each prints as one line: when, on which connection, and `->` for
     /// what clients sent, `<-` for what they were sent.
     ///
@@ -470,7 +470,7 @@ impl Handle {
     }
 
     /// Refuses new connections, or accepts them again. The port stays the broker's. Who is connected stays so.
-    /// It holds until the broker stops; one that does not run refuses them anyway.
+    /// The refusal lasts until the broker stops; a broker that does not run refuses connections anyway.
     ///
     /// ```
     /// # use fakebroker::{Broker, Connector};

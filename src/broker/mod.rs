@@ -201,7 +201,7 @@ impl Broker {
         let mut running = self.running();
         running.has_run = true;
         if running.thread.is_some() {
-            // It may have been started since, and then it has not heard.
+            // The broker may have been started since, and has not heard of it then.
             tell();
             running.join();
         }

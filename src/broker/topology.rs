@@ -235,9 +235,9 @@ impl Handle {
         self.ask(|event_loop| event_loop.router().policies())
     }
 
-    /// What was published to an exchange, oldest first, with its routing key and the queues that it went to: by 0-9-1 clients, by
-    /// 1.0 clients at `/exchanges/NAME`, by the test, and by the broker itself (dead letters). An empty name is the default
-    /// exchange of 0-9-1. A publish is listed while the last of its messages is in the log
+    /// Returns the messages that were published to an exchange, oldest first, each with its routing key and the queues that it
+    /// went to: by 0-9-1 clients, by 1.0 clients at `/exchanges/NAME`, by the test, and by the broker itself (dead letters). An
+    /// empty name is the default exchange of 0-9-1. A publish is listed while the last of its messages is in the log
     /// ([`Builder::message_log`](Builder::message_log)), whether that was taken or not.
     ///
     /// ```

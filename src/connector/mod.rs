@@ -202,7 +202,7 @@ impl Connector {
     /// Takes all three steps.
     ///
     /// # Errors
-    /// Those of [`Connector::connect`], [`Connected::authenticate`] and [`Authenticated::open_channel`];
+    /// The errors of [`Connector::connect`], [`Connected::authenticate`] and [`Authenticated::open_channel`];
     /// [`Error::step`] says whose.
     pub fn open(&self) -> Result<Channel, Error> {
         self.connect()?.authenticate()?.open_channel()

@@ -66,7 +66,7 @@ pub(crate) enum NodeKind {
 pub(crate) enum Manner {
     Settled,
     Unsettled,
-    /// Those of messages that came settled.
+    /// Deliveries go out settled if their messages came settled.
     Mixed,
 }
 

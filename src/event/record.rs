@@ -52,7 +52,7 @@ pub(crate) struct Record {
     pub(crate) what: Decided,
 }
 
-/// What a [`Record`] says of each of its messages.
+/// The part of a [`Record`] that differs for each of its messages.
 #[derive(Clone, Debug)]
 pub(crate) enum Decided {
     /// The message waits at its address.

@@ -233,7 +233,7 @@ impl EventLoop {
         let Some(peer) = self.peers.at(key) else { return };
         peer.tap.forget_unread();
         self.unread.count_bytes(unread - inbox.len(), peer.outbox.answers().saturating_sub(replied));
-        // What a blocked peer has sent is read when it is unblocked.
+        // The bytes of a blocked peer are read when it is unblocked.
         peer.is_interrupted = is_interrupted || (peer.frontend.holds_back() && !inbox.is_empty());
         if own {
             // The memory of an empty inbox is freed.

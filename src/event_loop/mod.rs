@@ -142,7 +142,7 @@ pub(crate) struct EventLoop {
     published: Counts,
     hooks: Hooks,
     budget: Budget,
-    /// What is declared at the start.
+    /// The topology that is declared at the start.
     topology: Topology,
     /// Whether the loop is between start and stop.
     is_running: bool,

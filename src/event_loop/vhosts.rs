@@ -37,14 +37,14 @@ pub(super) struct Vhosts {
     members: HashMap<ConnectionKey, Index>,
     /// The one whose router has what all share.
     current: Index,
-    /// Those whose routers may have effects since they were called last. The default one is never here.
+    /// Virtual hosts whose routers may have effects since they were called last. The default one is never here.
     pending: Vec<Index>,
-    /// Those whose producers wait for room in the budget.
+    /// Virtual hosts whose producers wait for room in the budget.
     starved: Vec<Index>,
     plan: Plan,
 }
 
-/// What a further router is made from.
+/// The parts that a further router is made from.
 #[derive(Debug)]
 struct Plan {
     config: RoutingConfig,

@@ -169,7 +169,7 @@ impl Recorder {
         self.messages.of(place)
     }
 
-    /// What was published to an exchange and is in the log, oldest first.
+    /// Returns the publishes to an exchange that are in the log, oldest first.
     pub(crate) fn published(&self, exchange: Place<'_>) -> Vec<LoggedPublish> {
         self.publishes.to(exchange, &self.messages)
     }

@@ -1,4 +1,4 @@
-//! What was published to exchanges: each publish with its exchange, its routing key and the queues that it went to. The message log
+//! The publishes to exchanges: each with its exchange, its routing key and the queues that it went to. The message log
 //! has the messages; a publish is known for as long as the last of its messages is there.
 
 use std::collections::{HashMap, VecDeque};

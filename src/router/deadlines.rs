@@ -1,4 +1,4 @@
-//! What time it is, and when something is due: the first message of a queue expires, nobody has used a queue for too long, or the
+//! The time, and the moments at which something is due: the first message of a queue expires, nobody has used a queue for too long, or the
 //! first message that waits at an exchange is to be routed. The event loop says what time it is; the router reads no clock.
 
 use std::sync::Arc;

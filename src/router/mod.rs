@@ -91,7 +91,7 @@ use node::Node;
 use origins::Origins;
 use policies::Policies;
 
-/// What the routers of all virtual hosts of a broker share, beside the budget. One of them has it at a time.
+/// The state that the routers of all virtual hosts share, beside the budget. One router has it at a time.
 #[derive(Debug)]
 pub(crate) struct Baton {
     journal: Journal,

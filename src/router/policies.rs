@@ -18,7 +18,7 @@ use crate::value::Value;
 /// The longest name that a policy can match, in bytes: RabbitMQ has no longer ones.
 const MAX_NAME: usize = 255;
 
-/// What a policy says, by key. What it does not say is None.
+/// The values of a policy, by key. None where it has none.
 #[derive(Debug, Default)]
 struct Definition {
     message_ttl: Option<Duration>,

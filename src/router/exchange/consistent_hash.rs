@@ -17,7 +17,7 @@ use crate::message::Identity;
 const HEADER: &str = "hash-header";
 const PROPERTY: &str = "hash-property";
 
-/// What is hashed of a message.
+/// The part of a message that is hashed.
 #[derive(Debug)]
 enum HashOn {
     RoutingKey,
@@ -32,7 +32,7 @@ struct Share {
     weight: f64,
 }
 
-/// What is hashed, and the weights of the targets.
+/// The part of a message that is hashed, and the weights of the targets.
 #[derive(Debug)]
 pub(super) struct Hashing {
     on: HashOn,

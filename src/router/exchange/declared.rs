@@ -31,7 +31,7 @@ pub(in crate::router) struct Exchange {
     /// The exchange that gets the messages that no binding of this one matches. It need not exist.
     pub(super) alternate: Option<Arc<str>>,
     pub(super) bindings: Bindings,
-    /// What a consistent-hash exchange needs.
+    /// The state of a consistent-hash exchange.
     hashing: Option<Box<Hashing>>,
     was_bound: bool,
 }

@@ -1,4 +1,4 @@
-//! What exchanges look at in a message: its routing keys, and its headers and properties where an exchange asks for them.
+//! The parts of a message that exchanges look at: its routing keys, and its headers and properties where an exchange asks for them.
 
 use std::cell::{Cell, OnceCell};
 

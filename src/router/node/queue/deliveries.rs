@@ -1,4 +1,4 @@
-//! What a queue adds to a delivery: `x-stream-offset` in a stream, `x-delivery-count` in a quorum queue, which also limits them
+//! The header that a queue adds to a delivery: `x-stream-offset` in a stream, `x-delivery-count` in a quorum queue, which also limits them
 //! (`x-delivery-limit`).
 
 use super::{Queue, QueueType};
@@ -11,7 +11,7 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 const STREAM_OFFSET: &str = "x-stream-offset";
 
 impl Queue {
-    /// The message as a consumer is given it. That of a quorum queue says how often it was delivered before, that of a stream where
+    /// Returns the message as a consumer is given it. That of a quorum queue says how often it was delivered before, that of a stream where
     /// it stands.
     #[inline]
     pub(super) fn delivered(&self, waiting: &Waiting, codec: fn(Encoding) -> MessageCodec) -> Message {
@@ -45,7 +45,7 @@ fn annotated(waiting: &Waiting, name: &'static str, number: i64, codec: fn(Encod
     Message { payload, ..message }
 }
 
-/// How often a message has come back.
+/// Returns the number of times that a message has come back.
 fn returns(message: &Message) -> u32 {
     message.history.as_ref().map_or(0, |history| history.returns)
 }

@@ -210,7 +210,7 @@ impl Queue {
         if !nothing_for.is_empty() {
             self.ready.put_first(nothing_for);
         }
-        // What stood behind messages that have gone out is at the head now.
+        // The messages behind those that have gone out are at the head now.
         if self.has_expiring {
             self.expire(context);
         }

@@ -54,7 +54,7 @@ const COMPARED: &[&str] = &[
     "x-delivery-limit",
 ];
 
-/// Those that a quorum queue does not have.
+/// Arguments that a quorum queue does not have.
 const NOT_QUORUM: &[&str] = &[
     "x-initial-cluster-size",
     "x-max-age",
@@ -65,7 +65,7 @@ const NOT_QUORUM: &[&str] = &[
     "x-stream-max-segment-size-bytes",
 ];
 
-/// Those that a stream does not have.
+/// Arguments that a stream does not have.
 const NOT_STREAM: &[&str] = &[
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",

@@ -9,7 +9,7 @@ use crate::router::dead_letters::DeadLetterRoute;
 use crate::router::exchange::Named;
 use crate::router::node::Declared;
 
-/// What a full queue does with one message more.
+/// The treatment of one message more by a full queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::router) enum Overflow {
     /// Drops the first message.
