@@ -190,7 +190,7 @@ def _dropped(json: Dict[str, Any]) -> Dropped:
     return Dropped(json["number"], json["address"], sender, json["why"])
 
 
-T = TypeVar("T", Connection, Link, AddressInfo, UnmetRequest, Violation, Queue, Exchange, Binding)
+T = TypeVar("T", Connection, Link, AddressInfo, UnmetRequest, Violation, Queue, Exchange, Binding, Policy)
 
 
 def read(picture: Type[T], items: List[Dict[str, Any]]) -> List[T]:
