@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use fakebroker::{Binding, Broker, Builder, Distribution, Exchange, Policy, Queue, Settlement, Unroutable};
 
+use crate::control::definitions;
+use crate::declarations;
 use crate::parse::{address, pair, seconds, user};
 use crate::trace::{self, TraceFormatArg};
-use crate::{declarations, definitions};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -5,14 +5,13 @@
 //! code 1; wrong usage is exit code 2; the log goes to standard error.
 //!
 //! `args.rs` has the options of the broker (`declarations.rs`: queues, exchanges and bindings among them;
-//! `definitions.rs`: those of a file), `trace.rs` the file of a trace, `control/` the commands on standard input.
+//! `control/definitions.rs`: those of a file), `trace.rs` the file of a trace, `control/` the commands on standard input.
 //! `client/` has the subcommands `send`, `receive` and `ping`.
 
 mod args;
 mod client;
 mod control;
 mod declarations;
-mod definitions;
 mod parse;
 mod shutdown;
 mod trace;

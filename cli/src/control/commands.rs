@@ -12,13 +12,13 @@ use fakebroker::{
 };
 use serde_json::{Map, Value as Json, json};
 
+use super::definitions::{self, Definitions};
 use super::fields::{Fields, Refusal};
 use super::inbox::Inbox;
 use super::messages::{self, Detail};
 use super::rules::{Rules, read_on_attach, read_on_connect, read_on_message, read_reason};
 use super::waiting::Wait;
 use super::{pictures, topology, trace};
-use crate::definitions::{self, Definitions};
 
 /// The version of the control lines. A change that breaks clients raises it.
 const PROTOCOL: u32 = 3;

@@ -14,6 +14,7 @@
 
 mod base64;
 mod commands;
+pub(crate) mod definitions;
 mod fields;
 mod inbox;
 mod messages;
@@ -37,7 +38,7 @@ use commands::{Answered, Control};
 pub(crate) use fields::Fields;
 use inbox::Inbox;
 pub(super) use messages::content;
-pub(crate) use topology::{read_arguments, read_policy};
+pub(crate) use topology::read_policy;
 pub(crate) use values::read as read_value;
 
 /// Prints the first line, then takes commands in threads of their own. With `hold` the broker does not listen before the command

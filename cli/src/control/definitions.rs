@@ -6,7 +6,8 @@ use std::path::Path;
 use fakebroker::{Binding, Builder, Exchange, Handle, Policy, Queue};
 use serde_json::{Map, Value as Json};
 
-use crate::control::{Fields, read_arguments, read_policy};
+use super::fields::Fields;
+use super::topology::{read_arguments, read_policy};
 
 /// The exchanges that RabbitMQ has of itself.
 const PREDECLARED: [&str; 9] = [
